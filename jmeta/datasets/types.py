@@ -1,0 +1,103 @@
+"""The types of the data sets: `Dataset`, `Split`, `DataError`."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """Data that is missing, damaged or not of the form asked for; the message is one sentence that says what to do."""
+
+
+class Split(NamedTuple):
+    """A division of a data set's classes for meta-learning.
+
+    protocol: name of the rule that made it.
+    train, val, test: class indices, sorted int32; no class is in two of them.
+    hash: 16 hex digits over data set name, protocol and the class names in each part.
+    """
+
+    protocol: str
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    hash: str
+
+
+class Dataset(NamedTuple):
+    """Labelled images as one array, grouped by class.
+
+    name: name of the data set, without the path it was read from.
+    images: uint8 [classes, examples, H, W, C], 0 to 255; in drawings ink is bright (255) and paper 0.
+    class_names: one unique name a class.
+    groups: the group of each class (its alphabet), or the data set's name where there are none.
+    counts: int32 [classes], how many examples are real; the rest of the row is zeros.
+    checksum: sha256 hex of the images and all of the above.
+    """
+
+    name: str
+    images: np.ndarray
+    class_names: tuple[str, ...]
+    groups: tuple[str, ...]
+    counts: np.ndarray
+    checksum: str
+
+    def split(self, protocol: str = "default") -> Split:
+        """Divides the classes by a named protocol, as `jmeta.datasets.split`."""
+        from jmeta.datasets import splits
+
+        return splits.split(self, protocol)
+
+
+def make_dataset(
+    name: str,
+    images: np.ndarray,
+    class_names: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+    counts: np.ndarray | None = None,
+) -> Dataset:
+    """Makes a `Dataset` after checking that its parts agree.
+
+    Args:
+        name: name of the data set.
+        images: uint8 [classes, examples, H, W, C] or [classes, examples, H, W].
+        class_names: unique names; None numbers the classes "0", "1", ...
+        groups: the group of each class; None puts all in one group called `name`.
+        counts: [classes], how many examples are real; None means all.
+
+    Returns:
+        The `Dataset`, with its checksum.
+
+    Raises:
+        DataError: an array of another type or rank, an empty one, or names, groups or counts that do not fit it.
+    """
+    if images.dtype != np.uint8 or images.ndim not in (4, 5):
+        raise DataError(
+            f"{name}: images must be uint8 of shape [classes, examples, H, W] or [classes, examples, H, W, C], "
+            f"got {images.dtype} of shape {list(images.shape)}: convert them."
+        )
+    if 0 in images.shape:
+        raise DataError(f"{name}: images are empty, got shape {list(images.shape)}: add at least one of each.")
+    images = np.ascontiguousarray(images if images.ndim == 5 else images[..., None])
+    classes, examples = images.shape[:2]
+    names = tuple(map(str, range(classes) if class_names is None else class_names))
+    groups = (name,) * classes if groups is None else tuple(map(str, groups))
+    real = np.full(classes, examples) if counts is None else np.asarray(counts)
+    if len(set(names)) != classes or len(names) != classes:
+        raise DataError(f"{name}: {classes} classes need as many different names, got {len(set(names))}: rename them.")
+    if len(groups) != classes or real.shape != (classes,):
+        raise DataError(f"{name}: {classes} classes need as many groups and counts, got {len(groups)} and {real.size}.")
+    if real.dtype.kind not in "iu" or real.min() < 1 or real.max() > examples:
+        raise DataError(f"{name}: counts must be integers from 1 to {examples}, got {real.min()} to {real.max()}.")
+    real = real.astype(np.int32)
+    return Dataset(name, images, names, groups, real, _checksum(name, images, names, groups, real))
+
+
+def _checksum(
+    name: str, images: np.ndarray, names: tuple[str, ...], groups: tuple[str, ...], counts: np.ndarray
+) -> str:
+    digest = hashlib.sha256(repr((name, images.shape, names, groups, counts.tolist())).encode())
+    digest.update(images.data)
+    return digest.hexdigest()
