@@ -83,16 +83,18 @@ def make_dataset(
     images = np.ascontiguousarray(images if images.ndim == 5 else images[..., None])
     classes, examples = images.shape[:2]
     names = tuple(map(str, range(classes) if class_names is None else class_names))
-    groups = (name,) * classes if groups is None else tuple(map(str, groups))
+    grouping = (name,) * classes if groups is None else tuple(map(str, groups))
     real = np.full(classes, examples) if counts is None else np.asarray(counts)
     if len(set(names)) != classes or len(names) != classes:
         raise DataError(f"{name}: {classes} classes need as many different names, got {len(set(names))}: rename them.")
-    if len(groups) != classes or real.shape != (classes,):
-        raise DataError(f"{name}: {classes} classes need as many groups and counts, got {len(groups)} and {real.size}.")
+    if len(grouping) != classes or real.shape != (classes,):
+        raise DataError(
+            f"{name}: {classes} classes need as many groups and counts, got {len(grouping)} and {real.size}."
+        )
     if real.dtype.kind not in "iu" or real.min() < 1 or real.max() > examples:
         raise DataError(f"{name}: counts must be integers from 1 to {examples}, got {real.min()} to {real.max()}.")
     real = real.astype(np.int32)
-    return Dataset(name, images, names, groups, real, _checksum(name, images, names, groups, real))
+    return Dataset(name, images, names, grouping, real, _checksum(name, images, names, grouping, real))
 
 
 def _checksum(

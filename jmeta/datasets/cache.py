@@ -1,0 +1,79 @@
+"""Where data sets are looked for and kept, and a cache of arrays that survives damage."""
+
+import os
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from jmeta.datasets.types import Dataset, make_dataset
+
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+"""What reading a damaged zip or npz file may raise."""
+
+
+def cache_dir() -> Path:
+    """The folder for what is worked out once: $JMETA_CACHE, else jmeta in the user's cache folder."""
+    chosen = os.environ.get("JMETA_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jmeta"
+
+
+def data_root(root: str | os.PathLike[str] | None = None) -> Path:
+    """The folder that data sets are looked for in: `root`, else $JMETA_DATA, else data in the cache folder."""
+    chosen = root or os.environ.get("JMETA_DATA")
+    return Path(chosen).expanduser() if chosen else cache_dir() / "data"
+
+
+def cached(key: str, build: Callable[[], Dataset]) -> Dataset:
+    """Reads a data set from the cache, or builds it and keeps it.
+
+    A file that is damaged, or whose checksum is wrong, is built again. Writing is atomic; where the folder cannot be
+    written to, the data set is returned all the same, with a warning.
+
+    Args:
+        key: file name without ending; must change with everything that `build` depends on.
+        build: makes the data set.
+
+    Returns:
+        The data set.
+    """
+    path = cache_dir() / f"{key}.npz"
+    kept = _read(path)
+    if kept is not None:
+        return kept
+    dataset = build()
+    try:
+        _write(path, dataset)
+    except OSError as error:
+        warnings.warn(f"{dataset.name} could not be kept in {path.parent} ({error.strerror})", stacklevel=2)
+    return dataset
+
+
+def _read(path: Path) -> Dataset | None:
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            dataset = make_dataset(
+                str(kept["name"]), kept["images"], kept["class_names"].tolist(), kept["groups"].tolist(), kept["counts"]
+            )
+            return dataset if dataset.checksum == str(kept["checksum"]) else None
+    except DAMAGED:
+        return None
+
+
+def _write(path: Path, dataset: Dataset) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            fields = {name: np.asarray(value) for name, value in dataset._asdict().items()}
+            np.savez(file, allow_pickle=False, **fields)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,121 @@
+"""Named protocols that divide the classes of a data set into train, validation and test.
+
+Shuffles sort by the SHA-256 of each class name, so they depend on no library's random numbers, nor on the order of
+the classes, and stay the same for ever.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from jmeta.datasets.types import DataError, Dataset, Split
+
+_SEED = "jmeta-1"
+_FINN_SIZES = (1100, 100, 423)
+_LAKE_VALIDATION_ALPHABETS = 5
+_FEW_CLASSES = 30
+
+# fmt: off
+_EVALUATION = frozenset({
+    "Angelic", "Atemayar_Qelisayer", "Atlantean", "Aurek-Besh", "Avesta", "Ge_ez", "Glagolitic", "Gurmukhi",
+    "Kannada", "Keble", "Malayalam", "Manipuri", "Mongolian", "Old_Church_Slavonic_(Cyrillic)", "Oriya", "Sylheti",
+    "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG",
+})
+# fmt: on
+# Validation is the smallest alphabet of the set that still has 20 characters for a 20-way episode.
+_SMALL1, _SMALL1_VALIDATION = frozenset({"Balinese", "Greek", "Korean", "Latin"}), frozenset({"Early_Aramaic"})
+_SMALL2, _SMALL2_VALIDATION = frozenset({"Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog"}), frozenset({"Greek"})
+
+_Parts = tuple[Iterable[int], Iterable[int], Iterable[int]]
+
+
+def protocols(dataset: Dataset) -> tuple[str, ...]:
+    """The names of the protocols that `dataset` can be split by, the default one first."""
+    return tuple(_protocols(dataset))
+
+
+def split(dataset: Dataset, protocol: str = "default") -> Split:
+    """Divides the classes of a data set.
+
+        finn     Omniglot: 1100 train, 100 validation, 423 test, shuffled.
+        lake     Omniglot: background alphabets against evaluation alphabets; validation is 5 background alphabets.
+        small1   Omniglot: the first small set of five background alphabets, of which Early_Aramaic is validation,
+                 against the evaluation alphabets.
+        small2   the same with the second small set, of which Greek is validation.
+        classes  64 % train, 16 % validation, 20 % test, shuffled; below 30 classes 40 %, 30 % and 30 %, so that ten
+                 classes give 4, 3 and 3: at most 3-way episodes in every part.
+        all      every class in test, train and validation empty: for a learner trained on other data.
+        default  `finn` where all 1,623 classes of Omniglot are there, else `classes`.
+
+    Args:
+        dataset: the data set.
+        protocol: one of the names above.
+
+    Returns:
+        The `Split`. `split.protocol` names the protocol used, never "default".
+
+    Raises:
+        DataError: a protocol that this data set does not have, or too few classes for it.
+
+    Source: finn: Finn et al. 2017, Model-Agnostic Meta-Learning, section 5.2 (1,200 classes for training, of which
+    100 became validation in the authors' code; the authors' shuffle is not published, so this one is another).
+    lake, small1, small2: Lake et al. 2015, Human-level concept learning through probabilistic program induction.
+    """
+    known = _protocols(dataset)
+    name = next(iter(known)) if protocol == "default" else protocol
+    if name not in known:
+        raise DataError(
+            f"{dataset.name} has no split protocol {protocol!r}: choose one of {', '.join(known)} or default."
+        )
+    train, val, test = (np.array(sorted(part), np.int32) for part in known[name]())
+    assert len({*train, *val, *test}) == len(train) + len(val) + len(test), "the parts of a split share classes"
+    if not len(test) or (name != "all" and not (len(train) and len(val))):
+        raise DataError(
+            f"{dataset.name} has too few classes for the protocol {name}, got {len(dataset.class_names)}: "
+            "use the protocol all, or at least 4 classes."
+        )
+    return Split(name, train, val, test, _hash(dataset, name, (train, val, test)))
+
+
+def _protocols(dataset: Dataset) -> dict[str, Callable[[], _Parts]]:
+    n, groups = len(dataset.class_names), dataset.groups
+    found: dict[str, Callable[[], _Parts]] = {}
+    if n == sum(_FINN_SIZES) and set(groups) > _EVALUATION:
+        background = sorted(set(groups) - _EVALUATION, key=_shuffle_key)
+        val, train = background[:_LAKE_VALIDATION_ALPHABETS], background[_LAKE_VALIDATION_ALPHABETS:]
+        found["finn"] = lambda: _shuffled(dataset.class_names, _FINN_SIZES)
+        found["lake"] = lambda: _by_group(groups, train, val, _EVALUATION)
+    if set(groups) >= _EVALUATION | _SMALL1 | _SMALL1_VALIDATION:
+        found["small1"] = lambda: _by_group(groups, _SMALL1, _SMALL1_VALIDATION, _EVALUATION)
+    if set(groups) >= _EVALUATION | _SMALL2 | _SMALL2_VALIDATION:
+        found["small2"] = lambda: _by_group(groups, _SMALL2, _SMALL2_VALIDATION, _EVALUATION)
+    found["classes"] = lambda: _shuffled(dataset.class_names, _sizes(n))
+    found["all"] = lambda: ((), (), range(n))
+    return found
+
+
+def _sizes(n: int) -> tuple[int, int, int]:
+    val, test = (n * 3 // 10, n * 3 // 10) if n < _FEW_CLASSES else (n * 16 // 100, n * 20 // 100)
+    return n - val - test, val, test
+
+
+def _shuffle_key(name: str) -> str:
+    return hashlib.sha256(f"{_SEED}/{name}".encode()).hexdigest()
+
+
+def _shuffled(names: Sequence[str], sizes: tuple[int, int, int]) -> _Parts:
+    order = sorted(range(len(names)), key=lambda i: _shuffle_key(names[i]))
+    train, val, _ = sizes
+    return order[:train], order[train : train + val], order[train + val :]
+
+
+def _by_group(groups: Sequence[str], *parts: Iterable[str]) -> _Parts:
+    train, val, test = ([i for i, group in enumerate(groups) if group in set(part)] for part in parts)
+    return train, val, test
+
+
+def _hash(dataset: Dataset, protocol: str, parts: tuple[np.ndarray, ...]) -> str:
+    names = [sorted(dataset.class_names[i] for i in part) for part in parts]
+    return hashlib.sha256(json.dumps([dataset.name, protocol, names]).encode()).hexdigest()[:16]

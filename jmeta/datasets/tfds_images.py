@@ -1,0 +1,166 @@
+"""Any image classification set of TensorFlow Datasets as one array, read without TensorFlow."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from jmeta.datasets import cache, downloads, omniglot
+from jmeta.datasets.types import DataError, Dataset, make_dataset
+
+RESIZED = 84
+MAX_BYTES = 8 * 2**30
+
+
+def load(name: str, root: Path) -> Dataset:
+    """Loads every labelled image of all splits of a TFDS set, by class.
+
+    Omniglot is read from its archives, as `omniglot`. Another set is read where it is prepared in array_record form,
+    in `root` or in TFDS's default folder; else TFDS downloads and prepares it in `root`, as far as that goes without
+    TensorFlow. Images of different sizes are resized to 84x84.
+
+    Args:
+        name: a TFDS name such as "mnist" or "cmaterdb/bangla", or the path of a folder that holds a prepared set.
+        root: a TFDS data folder.
+
+    Returns:
+        The `Dataset`, named after the set; classes with fewer images than the largest are padded with zeros.
+
+    Raises:
+        DataError: an unknown set, one that is neither prepared nor to be had, or one without images and labels.
+    """
+    if name == "omniglot":
+        return omniglot.load(name, root)
+    builder = _builder(name, root)
+    _prepare(builder, root)
+    key = _fingerprint(builder)
+    return cache.cached(f"tfds-{builder.name}-{key}", lambda: _read(builder)) if key else _read(builder)
+
+
+def _builder(name: str, root: Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        if (Path(name).expanduser() / "dataset_info.json").is_file():
+            return tfds.builder_from_directory(Path(name).expanduser())
+        for folder in downloads.tfds_folders(root):
+            builder = tfds.builder(name, data_dir=folder)
+            if builder.is_prepared():
+                return builder
+        return tfds.builder(name, data_dir=root)
+    except (ValueError, ImportError, OSError) as error:
+        raise DataError(
+            f"TFDS has no set {name!r} that can be opened ({_first_line(error)}): "
+            "choose a name from its catalogue, or the folder of a prepared set."
+        ) from error
+
+
+def _prepare(builder: Any, root: Path) -> None:
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import download_manager, util
+
+    if builder.is_prepared():
+        return
+    urls = builder.url_infos or {}
+    missing = [url for url in urls if downloads.find_in_tfds(builder.name, url, root) is None]
+    if missing and not downloads.reachable(missing[0]):
+        raise DataError(
+            f"tfds:{builder.name} is not prepared in {root}, and there is no network to download "
+            f"{', '.join(missing)}: prepare it where there is one, with file_format='array_record'."
+        )
+    settings = tfds.download.DownloadConfig(manual_dir=root / "downloads" / "manual")
+    refusals = (util.DownloadError, download_manager.NonMatchingChecksumError, AssertionError, AttributeError)
+    try:
+        builder.download_and_prepare(file_format="array_record", download_config=settings)
+    except (OSError, ValueError, ImportError, NotImplementedError, *refusals) as error:
+        raise DataError(
+            f"tfds:{builder.name} could not be prepared in {root} ({_first_line(error)}): many sets need TensorFlow "
+            "for this step, so prepare it where that is installed, with file_format='array_record'."
+        ) from error
+
+
+def _fingerprint(builder: Any) -> str | None:
+    folder = Path(builder.data_path)
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    state = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr((str(folder), state)).encode()).hexdigest()[:16] if state else None
+
+
+def _read(builder: Any) -> Dataset:
+    name = builder.name
+    image_key, label_key = _keys(builder)
+    by_class: dict[int, list[np.ndarray]] = {}
+    size = 0
+    for split in list(builder.info.splits) or ["train"]:
+        for example in _examples(builder, split):
+            image, label = np.asarray(example[image_key]), int(example[label_key])
+            if label < 0:  # how TFDS marks images without a label
+                continue
+            size += image.nbytes
+            if size > MAX_BYTES:
+                raise DataError(f"tfds:{name} has more than {MAX_BYTES} bytes of images: save a part of it as an npz.")
+            by_class.setdefault(label, []).append(image if image.ndim == 3 else image[..., None])
+    if not by_class:
+        raise DataError(f"tfds:{name} has no labelled images.")
+    labels = sorted(by_class)
+    images, counts = _pad([by_class[label] for label in labels])
+    return make_dataset(name, images, [builder.info.features[label_key].int2str(i) for i in labels], counts=counts)
+
+
+def _examples(builder: Any, split: str) -> Any:
+    try:
+        return builder.as_data_source(split)
+    except (NotImplementedError, ImportError, OSError, ValueError) as error:
+        raise DataError(
+            f"tfds:{builder.name} in {builder.data_path} cannot be read ({_first_line(error)}): "
+            "prepare it again with file_format='array_record'."
+        ) from error
+
+
+def _keys(builder: Any) -> tuple[str, str]:
+    import tensorflow_datasets as tfds
+
+    features = dict(builder.info.features)
+    labels = [key for key, value in features.items() if isinstance(value, tfds.features.ClassLabel)]
+    images = [key for key, value in features.items() if _is_image(value)]
+    supervised = builder.info.supervised_keys or ()
+    label = next((key for key in supervised if key in labels), next(iter(labels), None))
+    image = next((key for key in supervised if key in images), next(iter(images), None))
+    if image is None or label is None:
+        raise DataError(
+            f"tfds:{builder.name} is no image classification set, got the features {', '.join(features)}: "
+            "it needs a uint8 image and a class label."
+        )
+    return image, label
+
+
+def _is_image(feature: Any) -> bool:
+    import tensorflow_datasets as tfds
+
+    if not isinstance(feature, tfds.features.Image | tfds.features.Tensor):
+        return False
+    shape = feature.shape
+    return feature.np_dtype == np.uint8 and isinstance(shape, tuple) and len(shape) in (2, 3)
+
+
+def _pad(classes: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    shapes = {image.shape for images in classes for image in images}
+    shape = next(iter(shapes)) if len(shapes) == 1 else (RESIZED, RESIZED, max(s[-1] for s in shapes))
+    counts = np.array([len(images) for images in classes], np.int32)
+    padded = np.zeros((len(classes), int(counts.max()), *shape), np.uint8)
+    for c, images in enumerate(classes):
+        for i, image in enumerate(images):
+            padded[c, i] = image if image.shape == shape else _resize(image)
+    return padded, counts
+
+
+def _resize(image: np.ndarray) -> np.ndarray:
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    small = np.asarray(picture.resize((RESIZED, RESIZED), Image.Resampling.LANCZOS))
+    return small if small.ndim == 3 else small[..., None]
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
