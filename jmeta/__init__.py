@@ -1,0 +1,48 @@
+"""Learning to learn in JAX: pure functions, one form for every algorithm, the whole loop as one program."""
+
+from jmeta import algorithms, datasets, episodes, evaluation, inner, losses, nets, training, types
+from jmeta.algorithms import ANILParams, MetaSGDParams, anil, maml, meta_sgd, reptile
+from jmeta.episodes import few_shot_sampler, linear_sampler, sinusoid_sampler
+from jmeta.evaluation import Evaluation, evaluate
+from jmeta.inner import attach_gradient, descend, first_order
+from jmeta.losses import query_loss
+from jmeta.training import TrainState, init_state, make_run, make_step, meta_gradient, meta_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model
+
+__all__ = [
+    "ANILParams",
+    "Batch",
+    "Episode",
+    "Evaluation",
+    "Learner",
+    "MetaSGDParams",
+    "Metrics",
+    "Model",
+    "TrainState",
+    "algorithms",
+    "anil",
+    "attach_gradient",
+    "datasets",
+    "descend",
+    "episodes",
+    "evaluate",
+    "evaluation",
+    "few_shot_sampler",
+    "first_order",
+    "init_state",
+    "inner",
+    "linear_sampler",
+    "losses",
+    "make_run",
+    "make_step",
+    "maml",
+    "meta_gradient",
+    "meta_loss",
+    "meta_sgd",
+    "nets",
+    "query_loss",
+    "reptile",
+    "sinusoid_sampler",
+    "training",
+    "types",
+]

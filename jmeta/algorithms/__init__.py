@@ -1,0 +1,8 @@
+"""One file an algorithm; each is a factory that returns a `Learner`."""
+
+from jmeta.algorithms.anil import ANILParams, anil
+from jmeta.algorithms.maml import maml
+from jmeta.algorithms.meta_sgd import MetaSGDParams, meta_sgd
+from jmeta.algorithms.reptile import reptile
+
+__all__ = ["ANILParams", "MetaSGDParams", "anil", "maml", "meta_sgd", "reptile"]

@@ -1,0 +1,75 @@
+"""Almost no inner loop: adapt the head alone (Raghu et al. 2020)."""
+
+from typing import NamedTuple
+
+import jax
+import optax
+from jax import Array
+
+from jmeta import inner
+from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+class ANILParams(NamedTuple):
+    """Parameters of the two parts of the network."""
+
+    encoder: Params
+    head: Params
+
+
+def anil(
+    encoder: Model,
+    head: Model,
+    *,
+    inner_optimizer: optax.GradientTransformation,
+    inner_steps: int,
+    first_order: bool = False,
+    loss_fn: LossFn = cross_entropy,
+) -> Learner:
+    """ANIL: MAML whose inner loop moves the head only, on features that are computed once.
+
+        z            = encoder(x)
+        head_{k+1}   = head_k - inner_lr * grad L_support(head_k; z)
+        loss         = L_query(head_K; z)
+
+    Args:
+        encoder: model mapping `x [N, ...]` to features `[N, D]`.
+        head: model mapping features to logits `[N, way]`.
+        inner_optimizer: an Optax rule.
+        inner_steps: K, 0 or more.
+        first_order: leave the second derivative out.
+        loss_fn: `(prediction, y) -> [N]`, for support and query.
+
+    Returns:
+        A `Learner` with `ANILParams`; `adapt` returns `ANILParams` whose head has moved.
+
+    Raises:
+        ValueError: if `inner_steps` is negative.
+
+    Differs from the paper: L is the mean over examples.
+
+    Source: Raghu et al. 2020, Rapid Learning or Feature Reuse?, section 4. https://arxiv.org/abs/1909.09157
+    """
+    inner.check_steps(inner_steps)
+
+    def init(key: Array, x: Array) -> ANILParams:
+        encoder_key, head_key = jax.random.split(key)
+        encoder_params = encoder.init(encoder_key, x)
+        return ANILParams(encoder_params, head.init(head_key, encoder.apply(encoder_params, x)))
+
+    def adapt(params: ANILParams, support: Batch) -> ANILParams:
+        z = encoder.apply(params.encoder, support.x)
+        grad_fn = jax.grad(lambda head_params: mean_loss(head.apply(head_params, z), support, loss_fn))
+        grad_fn = inner.first_order(grad_fn) if first_order else grad_fn
+        adapted = inner.descend(grad_fn, params.head, inner_optimizer, inner_steps)
+        return ANILParams(inner.condition(encoder, params.encoder, support.x), adapted)
+
+    def predict(adapted: ANILParams, x: Array) -> Array:
+        return head.apply(adapted.head, encoder.apply(adapted.encoder, x))
+
+    def loss(params: ANILParams, episode: Episode) -> tuple[Array, Metrics]:
+        adapted = adapt(params, episode.support)
+        return query_loss(predict(adapted, episode.query.x), episode.query, loss_fn)
+
+    return Learner(init, adapt, predict, loss)

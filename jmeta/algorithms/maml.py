@@ -1,0 +1,56 @@
+"""Model-agnostic meta-learning, first and second order (Finn et al. 2017)."""
+
+import jax
+import optax
+from jax import Array
+
+from jmeta import inner
+from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+def maml(
+    model: Model,
+    *,
+    inner_optimizer: optax.GradientTransformation,
+    inner_steps: int,
+    first_order: bool = False,
+    loss_fn: LossFn = cross_entropy,
+) -> Learner:
+    """MAML: learn parameters from which a few gradient steps lead to a good model.
+
+        params_0     = params
+        params_{k+1} = params_k - inner_lr * grad L_support(params_k)
+        loss         = L_query(params_K)
+
+    Args:
+        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        inner_optimizer: an Optax rule; `optax.sgd(inner_lr)` is the paper's.
+        inner_steps: K, 0 or more.
+        first_order: leave the second derivative out (FOMAML).
+        loss_fn: `(prediction, y) -> [N]`, for support and query.
+
+    Returns:
+        A `Learner`. `adapt` returns parameters of the model.
+
+    Raises:
+        ValueError: if `inner_steps` is negative.
+
+    Differs from the paper: L is the mean over examples. The authors' code sums over classes and averages over shots, so
+    that its printed rate acts as `way` times that rate on the mean: 0.4 in 5-way Omniglot is 2.0 here.
+
+    Source: Finn et al. 2017, Model-Agnostic Meta-Learning, algorithm 2. https://arxiv.org/abs/1703.03400
+    """
+    inner.check_steps(inner_steps)
+
+    def adapt(params: Params, support: Batch) -> Params:
+        grad_fn = jax.grad(lambda params: mean_loss(model.apply(params, support.x), support, loss_fn))
+        grad_fn = inner.first_order(grad_fn) if first_order else grad_fn
+        adapted = inner.descend(grad_fn, params, inner_optimizer, inner_steps)
+        return inner.condition(model, adapted, support.x)
+
+    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
+        adapted = adapt(params, episode.support)
+        return query_loss(model.apply(adapted, episode.query.x), episode.query, loss_fn)
+
+    return Learner(model.init, adapt, model.apply, loss)

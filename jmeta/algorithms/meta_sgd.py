@@ -1,0 +1,63 @@
+"""Meta-SGD: learn the initialisation and a rate for every parameter (Li et al. 2017)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jmeta import inner
+from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+class MetaSGDParams(NamedTuple):
+    """The initialisation, and rates of the same structure and shapes."""
+
+    model: Params
+    lr: Params
+
+
+def meta_sgd(model: Model, *, inner_lr: float, inner_steps: int, loss_fn: LossFn = cross_entropy) -> Learner:
+    """Meta-SGD: MAML with a learned rate for every parameter.
+
+        params_{k+1} = params_k - lr * grad L_support(params_k)     (elementwise)
+        loss         = L_query(params_K)
+
+    Args:
+        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        inner_lr: where every rate starts, above 0.
+        inner_steps: K, 0 or more.
+        loss_fn: `(prediction, y) -> [N]`, for support and query.
+
+    Returns:
+        A `Learner` with `MetaSGDParams`; `adapt` returns parameters of the model.
+
+    Raises:
+        ValueError: if `inner_steps` is negative or `inner_lr` is not above 0.
+
+    Differs from the paper: every rate starts at `inner_lr`, where the paper draws them from an interval, and more than
+    one step is allowed, with the same rates in each. Rates may become negative, as there.
+
+    Source: Li et al. 2017, Meta-SGD, algorithm 1. https://arxiv.org/abs/1707.09835
+    """
+    inner.check_steps(inner_steps)
+    if inner_lr <= 0:
+        raise ValueError(f"inner_lr must be above 0 for Meta-SGD to learn from, got {inner_lr}")
+
+    def init(key: Array, x: Array) -> MetaSGDParams:
+        params = model.init(key, x)
+        return MetaSGDParams(params, jax.tree.map(lambda p: jnp.full_like(p, inner_lr), params))
+
+    def adapt(params: MetaSGDParams, support: Batch) -> Params:
+        grad_fn = jax.grad(lambda params: mean_loss(model.apply(params, support.x), support, loss_fn))
+        scale = optax.stateless(lambda grads, _: jax.tree.map(lambda lr, g: -lr * g, params.lr, grads))
+        adapted = inner.descend(grad_fn, params.model, scale, inner_steps)
+        return inner.condition(model, adapted, support.x)
+
+    def loss(params: MetaSGDParams, episode: Episode) -> tuple[Array, Metrics]:
+        adapted = adapt(params, episode.support)
+        return query_loss(model.apply(adapted, episode.query.x), episode.query, loss_fn)
+
+    return Learner(init, adapt, model.apply, loss)

@@ -1,0 +1,74 @@
+"""Reptile: move the initialisation towards the adapted parameters (Nichol et al. 2018)."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jmeta import inner
+from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+def reptile(
+    model: Model,
+    *,
+    inner_optimizer: optax.GradientTransformation,
+    inner_steps: int,
+    batch_size: int | None = None,
+    loss_fn: LossFn = cross_entropy,
+) -> Learner:
+    """Reptile: no meta-gradient at all, only the way the parameters went.
+
+        adapted = K steps of inner_optimizer on the support set, from params
+        d loss / d params := params - adapted
+
+    With `optax.sgd(epsilon)` outside, the outer step is the paper's params + epsilon * (adapted - params). The value of
+    the loss is the query loss, for the log alone.
+
+    Args:
+        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        inner_optimizer: an Optax rule; the paper's is Adam with b1 = 0.
+        inner_steps: K, 0 or more.
+        batch_size: examples of each inner step; None takes the whole support set. Step k takes the rows
+            `k * batch_size ...` in the support set's order, beginning again after the last. A sampler of episodes puts
+            one example of each class before the second of any, so these mini-batches are balanced.
+        loss_fn: `(prediction, y) -> [N]`, for support and query.
+
+    Returns:
+        A `Learner`. `adapt` returns parameters of the model.
+
+    Raises:
+        ValueError: if `inner_steps` is negative or `batch_size` below 1.
+
+    Differs from the paper: mini-batches go through the support set in order, where the authors' code shuffles it before
+    each pass; and the inner optimizer starts afresh in each task, where theirs keeps its second moments.
+
+    Source: Nichol et al. 2018, On First-Order Meta-Learning Algorithms, algorithm 2. https://arxiv.org/abs/1803.02999
+    """
+    inner.check_steps(inner_steps)
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+
+    def move(params: Params, support: Batch) -> Params:
+        size = len(support.x)
+
+        def grad_fn(params: Params, step: Array) -> Params:
+            batch = support
+            if batch_size is not None and batch_size < size:
+                rows = (step * batch_size + jnp.arange(batch_size)) % size
+                batch = jax.tree.map(lambda a: a[rows], support)
+            return jax.grad(lambda params: mean_loss(model.apply(params, batch.x), batch, loss_fn))(params)
+
+        return inner.descend_along(grad_fn, params, inner_optimizer, inner_steps)
+
+    def adapt(params: Params, support: Batch) -> Params:
+        return inner.condition(model, move(params, support), support.x)
+
+    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
+        moved = move(params, episode.support)
+        adapted = inner.condition(model, moved, episode.support.x)
+        value, metrics = query_loss(model.apply(adapted, episode.query.x), episode.query, loss_fn)
+        return inner.attach_gradient(value, params, jax.tree.map(jnp.subtract, params, moved)), metrics
+
+    return Learner(model.init, adapt, model.apply, loss)

@@ -1,0 +1,194 @@
+"""How good a learner is on many episodes, with 95 % intervals."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jmeta.episodes import Sampler
+from jmeta.losses import hits, mean_loss, squared_error, weighted_mean
+from jmeta.training import as_partial
+from jmeta.types import Batch, Episode, Learner, Params
+
+Metric = Callable[[Array, Batch], Array]
+"""`(prediction [N, way], query) -> []`."""
+
+Predict = Callable[[Learner, Params, Episode], Array]
+"""`(learner, params, episode) -> prediction [N, way]` of the query examples."""
+
+
+class Evaluation(NamedTuple):
+    """A metric over episodes.
+
+    Attributes:
+        mean: mean over episodes.
+        ci95: half the width of its 95 % interval, 1.96 standard deviations over the square root of the episodes.
+        accuracy: `[episodes]`, the value of each episode; it is an accuracy in 0 to 1 unless another metric was asked.
+    """
+
+    mean: float
+    ci95: float
+    accuracy: np.ndarray
+
+
+def accuracy(prediction: Array, query: Batch) -> Array:
+    """Share of examples whose largest logit is at the label."""
+    return weighted_mean(hits(prediction, query.y), query.weight)
+
+
+def precision(prediction: Array, query: Batch) -> Array:
+    """Macro precision: mean over classes of hits over predictions of that class; 0 for a class never predicted."""
+    true, predicted, _ = _class_counts(prediction, query)
+    return jnp.mean(jnp.where(predicted > 0, true / jnp.maximum(predicted, 1e-9), 0.0))
+
+
+def recall(prediction: Array, query: Batch) -> Array:
+    """Macro recall: mean over classes of hits over examples of that class."""
+    true, _, actual = _class_counts(prediction, query)
+    return jnp.sum(jnp.where(actual > 0, true / jnp.maximum(actual, 1e-9), 0.0)) / jnp.sum(actual > 0)
+
+
+def mean_squared_error(prediction: Array, query: Batch) -> Array:
+    """Mean of `losses.squared_error` over examples."""
+    return mean_loss(prediction, query, squared_error)
+
+
+def _class_counts(prediction: Array, query: Batch) -> tuple[Array, Array, Array]:
+    weight = jnp.ones(len(query.y)) if query.weight is None else query.weight
+    predicted = jax.nn.one_hot(jnp.argmax(prediction, axis=-1), query.y.shape[-1])
+    weighted = weight[:, None] * query.y
+    return jnp.sum(weighted * predicted, axis=0), weight @ predicted, jnp.sum(weighted, axis=0)
+
+
+def transductive(learner: Learner, params: Params, episode: Episode) -> Array:
+    """Predict all queries together: with batch statistics, they see each other."""
+    return learner.predict(learner.adapt(params, episode.support), episode.query.x)
+
+
+def inductive(learner: Learner, params: Params, episode: Episode) -> Array:
+    """Predict each query in a batch with the support set and no other query, as Reptile's non-transductive figures."""
+    adapted = learner.adapt(params, episode.support)
+
+    def predict_one(x: Array) -> Array:
+        return learner.predict(adapted, jnp.concatenate([episode.support.x, x[None]]))[-1]
+
+    return jax.lax.map(predict_one, episode.query.x)
+
+
+def evaluate(
+    learner: Learner,
+    params: Params,
+    sample: Sampler,
+    key: Array,
+    *,
+    episodes: int = 600,
+    metric: Metric = accuracy,
+    predict: Predict = transductive,
+    chunk_size: int = 1,
+) -> Evaluation:
+    """Adapt to each of many episodes and judge the predictions of its queries.
+
+    Args:
+        learner: the algorithm.
+        params: meta-parameters.
+        sample: `key -> Episode`.
+        key: PRNG key; the same key gives every learner the same episodes.
+        episodes: how many.
+        metric: what is measured.
+        predict: `transductive` or `inductive`.
+        chunk_size: episodes that run at once.
+
+    Returns:
+        Mean, interval and the value of each episode.
+
+    Raises:
+        ValueError: if `episodes` is below 1.
+    """
+    values = measure(
+        learner, params, sample, key, episodes=episodes, metrics={"it": metric}, predict=predict, chunk_size=chunk_size
+    )
+    return summarise(values["it"])
+
+
+def measure(
+    learner: Learner,
+    params: Params,
+    sample: Sampler,
+    key: Array,
+    *,
+    episodes: int,
+    metrics: Mapping[str, Metric],
+    predict: Predict = transductive,
+    chunk_size: int = 1,
+) -> dict[str, np.ndarray]:
+    """Several metrics of each of many episodes, in one pass; arguments as `evaluate`.
+
+    Returns:
+        `[episodes]` for each name in `metrics`.
+    """
+    if episodes < 1:
+        raise ValueError(f"the number of episodes must be 1 or more, got {episodes}")
+
+    @jax.jit
+    def run(params: Params, sample: Sampler, keys: Array) -> dict[str, Array]:
+        def one(key: Array) -> dict[str, Array]:
+            episode = sample(key)
+            prediction = predict(learner, params, episode)
+            return {name: metric(prediction, episode.query) for name, metric in metrics.items()}
+
+        return jax.lax.map(one, keys, batch_size=chunk_size)
+
+    values = run(params, as_partial(sample), jax.random.split(key, episodes))
+    return {name: np.asarray(v) for name, v in values.items()}
+
+
+def measure_steps(
+    learner_of: Callable[[Array], Learner],
+    params: Params,
+    sample: Sampler,
+    key: Array,
+    *,
+    steps: int,
+    episodes: int,
+    metric: Metric = accuracy,
+    predict: Predict = transductive,
+) -> np.ndarray:
+    """A metric after each inner step 0..K, on the same episodes.
+
+    Args:
+        learner_of: inner steps, a traced integer, to a learner: `lambda k: maml(model, inner_steps=k, ...)`.
+        params: meta-parameters.
+        sample: `key -> Episode`.
+        key: PRNG key.
+        steps: K.
+        episodes: how many.
+        metric: what is measured.
+        predict: `transductive` or `inductive`.
+
+    Returns:
+        `[K + 1, episodes]`.
+    """
+
+    @jax.jit
+    def run(params: Params, sample: Sampler, keys: Array) -> Array:
+        def one(key: Array) -> Array:
+            episode = sample(key)
+
+            def after(k: Array) -> Array:
+                return metric(predict(learner_of(k), params, episode), episode.query)
+
+            return jax.lax.map(after, jnp.arange(steps + 1))
+
+        return jax.lax.map(one, keys)
+
+    return np.asarray(run(params, as_partial(sample), jax.random.split(key, episodes))).T
+
+
+def summarise(values: np.ndarray) -> Evaluation:
+    """Mean and 95 % interval of values `[episodes]`; the interval of a single episode is NaN."""
+    values = np.asarray(values, np.float64)
+    spread = values.std(ddof=1) if len(values) > 1 else np.nan
+    return Evaluation(float(values.mean()), float(1.96 * spread / np.sqrt(len(values))), values)

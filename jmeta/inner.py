@@ -1,0 +1,115 @@
+"""The verbs that inner loops are composed of."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from jmeta.types import Model, Params
+
+P = TypeVar("P")
+GradFn = Callable[[P], P]
+
+
+def descend(grad_fn: GradFn, params: P, optimizer: optax.GradientTransformation, num_steps: int) -> P:
+    """Take steps of any Optax rule; differentiable through every step.
+
+        params_{k+1} = params_k + update(grad_fn(params_k))
+
+    Args:
+        grad_fn: `params -> gradient`, of the same structure.
+        params: where to start; whatever is passed here is what adapts.
+        optimizer: an Optax rule, started afresh. For a second-order meta-gradient through Adam give it `eps_root > 0`:
+            the square root has no finite derivative at zero.
+        num_steps: a Python integer, or a traced one where no reverse-mode derivative is taken, which lets one compiled
+            program serve any number of steps.
+
+    Returns:
+        The parameters after the last step.
+
+    Raises:
+        ValueError: if `num_steps` is negative.
+    """
+    return descend_along(lambda params, _: grad_fn(params), params, optimizer, num_steps)
+
+
+def descend_along(
+    grad_fn: Callable[[P, Array], P], params: P, optimizer: optax.GradientTransformation, num_steps: int
+) -> P:
+    """`descend` with a gradient that knows the step: `(params, step) -> gradient`, for mini-batches."""
+    check_steps(num_steps)
+
+    def body(step: Array, carry: tuple[P, optax.OptState]) -> tuple[P, optax.OptState]:
+        params, state = carry
+        updates, state = optimizer.update(grad_fn(params, step), state, params)
+        return optax.apply_updates(params, updates), state
+
+    return lax.fori_loop(0, num_steps, body, (params, optimizer.init(params)))[0]
+
+
+def check_steps(num_steps: int | Array) -> None:
+    """Refuse a negative number of inner steps, where it is known.
+
+    Raises:
+        ValueError: if it is negative.
+    """
+    if isinstance(num_steps, int) and num_steps < 0:
+        raise ValueError(f"the number of inner steps must be 0 or more, got {num_steps}")
+
+
+def first_order(grad_fn: GradFn) -> GradFn:
+    """Make a gradient a constant of the outer problem, so that no second derivative is taken.
+
+    Args:
+        grad_fn: `params -> gradient`.
+
+    Returns:
+        The same function with a zero derivative.
+
+    Source: Finn et al. 2017, Model-Agnostic Meta-Learning, section 5.2. https://arxiv.org/abs/1703.03400
+    """
+    return lambda params: lax.stop_gradient(grad_fn(lax.stop_gradient(params)))
+
+
+def attach_gradient(value: Array, params: P, grad: P) -> Array:
+    """Return `value` with a chosen gradient in `params`, in place of its own.
+
+        d/dparams attach_gradient(value, params, grad) = grad
+
+    Args:
+        value: a scalar.
+        params: pytree that the gradient will be taken in.
+        grad: pytree of the same structure.
+
+    Returns:
+        A scalar equal to `value`.
+    """
+
+    @jax.custom_vjp
+    def attached(params: P, value: Array, grad: P) -> Array:
+        return value
+
+    def forward(params: P, value: Array, grad: P) -> tuple[Array, P]:
+        return value, grad
+
+    def backward(grad: P, cotangent: Array) -> tuple[P, Array, P]:
+        along = jax.tree.map(lambda g: cotangent * g, grad)
+        return along, jnp.zeros_like(cotangent), jax.tree.map(jnp.zeros_like, grad)
+
+    attached.defvjp(forward, backward)
+    return attached(params, value, grad)
+
+
+def condition(model: Model, params: Params, x: Any) -> Params:
+    """Show the support inputs to a model that keeps something of them; for any other model, return `params`.
+
+    Args:
+        model: with or without a function `condition(params, x) -> params`.
+        params: the model's parameters after adaptation.
+        x: support inputs `[N, ...]`.
+    """
+    keep = getattr(model, "condition", None)
+    return params if keep is None else keep(params, x)

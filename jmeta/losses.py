@@ -1,0 +1,85 @@
+"""Losses of each example, and their mean over a batch."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jmeta.types import Batch, Metrics
+
+LossFn = Callable[[Array, Array], Array]
+"""`(prediction [N, k], y [N, k]) -> [N]`."""
+
+
+def cross_entropy(logits: Array, y: Array) -> Array:
+    """Cross-entropy of the softmax, in nats.
+
+        loss_n = -sum_k y_nk log softmax(logits_n)_k
+
+    Args:
+        logits: `[N, way]`.
+        y: `[N, way]`, one-hot or soft labels.
+
+    Returns:
+        `[N]`.
+    """
+    return optax.softmax_cross_entropy(logits, y)
+
+
+def squared_error(prediction: Array, y: Array) -> Array:
+    """Squared error, averaged over the targets (no factor of a half).
+
+        loss_n = mean_k (prediction_nk - y_nk)^2
+
+    Args:
+        prediction: `[N, targets]`.
+        y: `[N, targets]`.
+
+    Returns:
+        `[N]`.
+    """
+    return jnp.mean(jnp.square(prediction - y), axis=-1)
+
+
+def weighted_mean(values: Array, weight: Array | None) -> Array:
+    """`sum(weight * values) / sum(weight)`, for values `[N]`; None weighs all alike."""
+    if weight is None:
+        return jnp.mean(values)
+    return jnp.sum(weight * values) / jnp.sum(weight)
+
+
+def mean_loss(prediction: Array, batch: Batch, loss_fn: LossFn) -> Array:
+    """The mean of `loss_fn` over the examples of a batch that are not padding.
+
+    Raises:
+        ValueError: if prediction and labels differ in shape.
+    """
+    if prediction.shape != batch.y.shape:
+        raise ValueError(
+            f"the model predicts {prediction.shape} where the labels are {batch.y.shape}: "
+            "give it as many outputs as the episodes have classes or targets"
+        )
+    return weighted_mean(loss_fn(prediction, batch.y), batch.weight)
+
+
+def hits(logits: Array, y: Array) -> Array:
+    """1 where the largest logit is at the label, else 0: `[N, way], [N, way] -> [N]`."""
+    return (jnp.argmax(logits, axis=-1) == jnp.argmax(y, axis=-1)).astype(logits.dtype)
+
+
+def query_loss(prediction: Array, query: Batch, loss_fn: LossFn) -> tuple[Array, Metrics]:
+    """The loss that meta-learning minimises, as `Learner.loss` returns it.
+
+    Args:
+        prediction: `[N, way]`.
+        query: N examples.
+        loss_fn: `(prediction, y) -> [N]`.
+
+    Returns:
+        The mean loss and its `Metrics`; the accuracy is None for a single target.
+    """
+    loss = mean_loss(prediction, query, loss_fn)
+    if query.y.shape[-1] == 1:
+        return loss, Metrics(loss)
+    return loss, Metrics(loss, weighted_mean(hits(prediction, query.y), query.weight))

@@ -1,0 +1,26 @@
+"""Networks, normalisation policies, and adapters for other model libraries."""
+
+from jmeta.nets.adapters import PureModel, from_equinox, from_nnx
+from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
+from jmeta.nets.networks import MLP, Conv4, ConvEncoder, ConvNet, Head, Linear
+from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
+
+__all__ = [
+    "MLP",
+    "BatchNorm",
+    "Conv",
+    "Conv4",
+    "ConvEncoder",
+    "ConvNet",
+    "GroupNorm",
+    "Head",
+    "LayerNorm",
+    "Linear",
+    "NoNorm",
+    "PureModel",
+    "SupportNorm",
+    "conv3x3",
+    "from_equinox",
+    "from_nnx",
+    "max_pool2x2",
+]

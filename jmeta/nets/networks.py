@@ -1,0 +1,138 @@
+"""Networks of the few-shot literature, as Flax linen modules."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from jmeta.nets.conv import Conv, max_pool2x2
+from jmeta.nets.norms import BatchNorm
+
+Norm = Callable[[], nn.Module]
+
+
+class Network(nn.Module):
+    """A linen module that can keep statistics of the support set, as `jmeta.types.Model` says."""
+
+    def condition(self, params: Any, x: Array) -> Any:
+        """Parameters together with what the normalisation keeps of support inputs `[N, ...]`."""
+        _, kept = self.apply(params, x, mutable=["statistics"])
+        return {**params, **kept}
+
+
+class ConvEncoder(Network):
+    """Blocks of 3x3 convolution, normalisation, ReLU and halving; then features for a head.
+
+    Attributes:
+        features: channels of each block.
+        pool: halve by a 2x2 maximum after a convolution of stride 1, in place of stride 2.
+        norm: normalisation policy, one of `jmeta.nets`' or any `() -> nn.Module`.
+        flatten: features are all positions' channels, in place of their mean over positions.
+        dense: units of a layer with ReLU on top; None for none.
+    """
+
+    features: Sequence[int] = (64, 64, 64, 64)
+    pool: bool = False
+    norm: Norm = BatchNorm
+    flatten: bool = False
+    dense: int | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[N, H, W, C]` to `[N, D]`."""
+        for features in self.features:
+            # Blocks past the last halving keep the size, so that a deep network fits a small image.
+            halve = min(x.shape[1:3]) > 1
+            x = Conv(features, stride=1 if self.pool or not halve else 2)(x)
+            x = nn.relu(self.norm()(x))
+            x = max_pool2x2(x) if self.pool and halve else x
+        x = x.reshape(x.shape[0], -1) if self.flatten else jnp.mean(x, axis=(1, 2))
+        return x if self.dense is None else nn.relu(nn.Dense(self.dense)(x))
+
+
+class Head(Network):
+    """A linear layer from features to logits.
+
+    Attributes:
+        way: outputs.
+        kernel_init: initialiser of the weights; MAML's code draws them from N(0, 1).
+    """
+
+    way: int
+    kernel_init: Callable[..., Any] = nn.initializers.normal(1.0)
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[N, D]` to `[N, way]`."""
+        return nn.Dense(self.way, kernel_init=self.kernel_init, name="head")(x)
+
+
+class ConvNet(Network):
+    """`ConvEncoder` and a linear head: two blocks and a 512-unit layer, eight layers, or any other depth.
+
+    Attributes:
+        way: outputs.
+        features: channels of each block.
+        pool: as in `ConvEncoder`.
+        norm: as in `ConvEncoder`.
+        flatten: as in `ConvEncoder`.
+        dense: as in `ConvEncoder`.
+        kernel_init: the head's initialiser.
+    """
+
+    way: int
+    features: Sequence[int] = (64, 64, 64, 64)
+    pool: bool = False
+    norm: Norm = BatchNorm
+    flatten: bool = False
+    dense: int | None = None
+    kernel_init: Callable[..., Any] = nn.initializers.normal(1.0)
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[N, H, W, C]` to `[N, way]`."""
+        z = ConvEncoder(self.features, self.pool, self.norm, self.flatten, self.dense, name="encoder")(x)
+        return nn.Dense(self.way, kernel_init=self.kernel_init, name="head")(z)
+
+
+class MLP(Network):
+    """Layers with ReLU and a linear output.
+
+    Attributes:
+        features: units of each hidden layer; empty for a linear model.
+        out: outputs.
+        norm: normalisation policy before each ReLU; None for none.
+    """
+
+    features: Sequence[int] = (40, 40)
+    out: int = 1
+    norm: Norm | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[N, ...]` to `[N, out]`."""
+        x = x.reshape(x.shape[0], -1)
+        for features in self.features:
+            x = nn.Dense(features)(x)
+            x = nn.relu(x if self.norm is None else self.norm()(x))
+        return nn.Dense(self.out, name="head")(x)
+
+
+def Conv4(way: int, features: int = 64, **options: Any) -> ConvNet:
+    """MAML's Omniglot network: four blocks of 3x3 convolution with stride 2, and a head on the mean over positions.
+
+    Args:
+        way: outputs.
+        features: channels.
+        **options: as `ConvNet`; `pool=True` gives the variant with max-pooling.
+
+    Source: Finn et al. 2017, section 5.2, and Vinyals et al. 2016 for the variant with pooling.
+    """
+    return ConvNet(way, features=(features,) * 4, **options)
+
+
+def Linear(out: int = 2) -> MLP:
+    """A linear classifier `x -> x W + b`, for binary tasks with two logits."""
+    return MLP(features=(), out=out)

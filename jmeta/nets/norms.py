@@ -1,0 +1,81 @@
+"""Normalisation policies: which examples' statistics a network normalises with.
+
+None of them keeps running averages, which would leak from task to task.
+"""
+
+import functools
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array, lax
+
+
+class BatchNorm(nn.Module):
+    """Statistics of the batch at hand, over examples and positions: queries see each other (transductive).
+
+    The published figures of MAML and Reptile were obtained so.
+
+    Attributes:
+        epsilon: added to the variance.
+    """
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[N, ..., C]` to the same shape."""
+        mean, variance = _moments(x)
+        return _scale_and_shift(self, (x - mean) * lax.rsqrt(variance + self.epsilon))
+
+
+class SupportNorm(nn.Module):
+    """Statistics of the support set, for queries too: every query is judged alone.
+
+    `condition` of the network keeps them after adaptation, in the collection `statistics`; without them, those of the
+    batch at hand are used, which in the inner loop is the support set.
+
+    Attributes:
+        epsilon: added to the variance.
+    """
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[N, ..., C]` to the same shape."""
+        moments = _moments(x)
+        if self.has_variable("statistics", "moments"):
+            moments = self.get_variable("statistics", "moments")
+        elif self.is_mutable_collection("statistics") and not self.is_initializing():
+            self.put_variable("statistics", "moments", moments)
+        mean, variance = moments
+        return _scale_and_shift(self, (x - mean) * lax.rsqrt(variance + self.epsilon))
+
+
+class NoNorm(nn.Module):
+    """No normalisation."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return x."""
+        return x
+
+
+GroupNorm = functools.partial(nn.GroupNorm, num_groups=8)
+"""Statistics of each example, over positions and eight channels at a time."""
+
+LayerNorm = functools.partial(nn.GroupNorm, num_groups=1)
+"""Statistics of each example, over positions and all channels."""
+
+
+def _moments(x: Array) -> tuple[Array, Array]:
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x, axis=axes, keepdims=True)
+    return mean, jnp.mean(jnp.square(x - mean), axis=axes, keepdims=True)
+
+
+def _scale_and_shift(module: nn.Module, x: Array) -> Array:
+    shape = (1,) * (x.ndim - 1) + x.shape[-1:]
+    scale = module.param("scale", nn.initializers.ones, x.shape[-1:], x.dtype)
+    bias = module.param("bias", nn.initializers.zeros, x.shape[-1:], x.dtype)
+    return x * scale.reshape(shape) + bias.reshape(shape)

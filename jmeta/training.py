@@ -1,0 +1,172 @@
+"""The outer loop: mean of the learner's loss over episodes, its gradient, any Optax rule, and a scan of many steps."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+from jax.tree_util import Partial
+
+from jmeta.episodes import Sampler
+from jmeta.types import Episode, Learner, Metrics, Params
+
+
+class TrainState(NamedTuple):
+    """All that training carries from step to step: one pytree.
+
+    Attributes:
+        params: meta-parameters.
+        opt_state: the outer optimizer's.
+        key: PRNG key of the run; the episodes of step n come from `fold_in(key, n)`.
+        step: int32 `[]`, outer steps taken.
+    """
+
+    params: Params
+    opt_state: Any
+    key: Array
+    step: Array
+
+
+Step = Callable[[TrainState, Episode], tuple[TrainState, Metrics]]
+
+
+def init_state(learner: Learner, optimizer: optax.GradientTransformation, key: Array, sample_x: Array) -> TrainState:
+    """Start training.
+
+    Args:
+        learner: the algorithm.
+        optimizer: the outer Optax rule.
+        key: PRNG key, for the parameters and for the run.
+        sample_x: inputs of one support set `[N, ...]`, for their shape.
+    """
+    init_key, run_key = jax.random.split(key)
+    params = learner.init(init_key, sample_x)
+    return TrainState(params, optimizer.init(params), run_key, jnp.zeros((), jnp.int32))
+
+
+def meta_loss(learner: Learner, params: Params, episodes: Episode) -> tuple[Array, Metrics]:
+    """Mean of the learner's loss over episodes.
+
+        meta_loss = 1/T sum_t loss(params, episode_t)
+
+    Args:
+        learner: the algorithm.
+        params: meta-parameters.
+        episodes: with a leading axis T.
+
+    Returns:
+        The scalar and the mean `Metrics`; the scalar's gradient in `params` is the meta-gradient.
+    """
+    losses, metrics = jax.vmap(learner.loss, in_axes=(None, 0))(params, episodes)
+    return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)
+
+
+def meta_gradient(
+    learner: Learner, params: Params, episodes: Episode, *, chunk_size: int | None = None
+) -> tuple[Params, Metrics]:
+    """Gradient of `meta_loss`, accumulated over chunks of tasks.
+
+    Args:
+        learner: the algorithm.
+        params: meta-parameters.
+        episodes: with a leading axis T.
+        chunk_size: tasks that run at once; memory grows with it. None runs all T together.
+
+    Returns:
+        The gradient, of the structure of `params`, and the mean `Metrics`.
+
+    Raises:
+        ValueError: if `chunk_size` does not divide T.
+    """
+    grad_fn = jax.grad(lambda params, episodes: meta_loss(learner, params, episodes), has_aux=True)
+    tasks = len(episodes.support.x)
+    if chunk_size is None or chunk_size == tasks:
+        return grad_fn(params, episodes)
+    if chunk_size < 1 or tasks % chunk_size:
+        raise ValueError(f"chunk_size must divide the {tasks} tasks of a meta-batch, got {chunk_size}")
+    num_chunks = tasks // chunk_size
+    chunks = jax.tree.map(lambda a: a.reshape(num_chunks, chunk_size, *a.shape[1:]), episodes)
+
+    def accumulate(total: Params, chunk: Episode) -> tuple[Params, Metrics]:
+        grads, metrics = grad_fn(params, chunk)
+        return jax.tree.map(jnp.add, total, grads), metrics
+
+    total, metrics = lax.scan(accumulate, jax.tree.map(jnp.zeros_like, params), chunks)
+    return jax.tree.map(lambda g: g / num_chunks, total), jax.tree.map(jnp.mean, metrics)
+
+
+def make_step(learner: Learner, optimizer: optax.GradientTransformation, *, chunk_size: int | None = None) -> Step:
+    """One outer step: meta-gradient, then the optimizer's update.
+
+    Args:
+        learner: the algorithm.
+        optimizer: any Optax rule. One that wants more than the gradient is offered `value`, `grad`, and
+            `grad_fn(params, step)`, the meta-gradient of the same tasks at other parameters, which
+            `optax.contrib.sam(..., opaque_mode=True)` calls.
+        chunk_size: tasks that run at once, see `meta_gradient`.
+
+    Returns:
+        `step(state, episodes) -> (state, metrics)`, compiled.
+    """
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def step(state: TrainState, episodes: Episode) -> tuple[TrainState, Metrics]:
+        def grad_fn(params: Params, _: Any = None) -> Params:
+            return meta_gradient(learner, params, episodes, chunk_size=chunk_size)[0]
+
+        grads, metrics = meta_gradient(learner, state.params, episodes, chunk_size=chunk_size)
+        updates, opt_state = optimizer.update(
+            grads, state.opt_state, state.params, value=metrics.loss, grad=grads, grad_fn=grad_fn
+        )
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(params, opt_state, state.key, state.step + 1), metrics
+
+    return jax.jit(step)
+
+
+def make_run(
+    learner: Learner,
+    optimizer: optax.GradientTransformation,
+    sample: Sampler,
+    *,
+    meta_batch_size: int,
+    chunk_size: int | None = None,
+) -> Callable[[TrainState, int], tuple[TrainState, Metrics]]:
+    """Many outer steps as one compiled program that draws its own episodes.
+
+    Args:
+        learner: the algorithm.
+        optimizer: the outer Optax rule.
+        sample: `key -> Episode`.
+        meta_batch_size: T, tasks of each outer step.
+        chunk_size: tasks that run at once, see `meta_gradient`.
+
+    Returns:
+        `run(state, num_steps) -> (state, metrics)`, with metrics `[num_steps]`. The episodes of a step depend on the
+        run's key and the step's number alone, so a run may be cut into pieces anywhere.
+
+    Raises:
+        ValueError: if `meta_batch_size` is below 1 or not a multiple of `chunk_size`.
+    """
+    if meta_batch_size < 1:
+        raise ValueError(f"meta_batch_size must be 1 or more, got {meta_batch_size}")
+    if chunk_size is not None and (chunk_size < 1 or meta_batch_size % chunk_size):
+        raise ValueError(f"chunk_size must divide the {meta_batch_size} tasks of a meta-batch, got {chunk_size}")
+    step = make_step(learner, optimizer, chunk_size=chunk_size)
+
+    def body(sample: Sampler, state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), meta_batch_size)
+        return step(state, jax.vmap(sample)(keys))
+
+    def run(sample: Sampler, state: TrainState, num_steps: int) -> tuple[TrainState, Metrics]:
+        return lax.scan(lambda state, x: body(sample, state, x), state, None, length=num_steps)
+
+    compiled = jax.jit(run, static_argnums=2)
+    return lambda state, num_steps: compiled(as_partial(sample), state, num_steps)
+
+
+def as_partial(sample: Sampler) -> Partial:
+    """The same sampler in a form that `jit` takes as an argument, so that its data is not compiled in."""
+    return sample if isinstance(sample, Partial) else Partial(sample)

@@ -1,0 +1,74 @@
+"""The four types that everything else is written in."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from jax import Array
+
+Params = Any
+"""Any pytree of arrays."""
+
+
+class Batch(NamedTuple):
+    """Examples of one task.
+
+    Attributes:
+        x: inputs `[N, ...]`.
+        y: one-hot labels `[N, way]`, or regression targets `[N, targets]`.
+        weight: `[N]`, how much each example counts; 0 marks padding, None means all ones.
+    """
+
+    x: Array
+    y: Array
+    weight: Array | None = None
+
+
+class Episode(NamedTuple):
+    """One task: what is learned from, and what the result is judged by.
+
+    Attributes:
+        support: `way * shot` examples.
+        query: `way * query_shot` examples.
+    """
+
+    support: Batch
+    query: Batch
+
+
+class Metrics(NamedTuple):
+    """What a loss reports beside its value.
+
+    Attributes:
+        loss: `[]`, mean query loss.
+        accuracy: `[]`, share of query examples whose largest logit is at the label; None for single targets.
+    """
+
+    loss: Array
+    accuracy: Array | None = None
+
+
+class Model(Protocol):
+    """Anything with `init(key, x) -> params` and `apply(params, x) -> y`, such as a Flax linen module.
+
+    A model may also have `condition(params, x) -> params`, called once with the support inputs after adaptation:
+    it lets a model keep what it needs of them, such as normalisation statistics.
+    """
+
+    init: Callable[..., Any]
+    apply: Callable[..., Any]
+
+
+class Learner(NamedTuple):
+    """An algorithm: four pure functions on one episode.
+
+    Attributes:
+        init: `(key, x) -> params`, with `x` the inputs of one support set.
+        adapt: `(params, support) -> adapted`.
+        predict: `(adapted, x) -> logits [N, way]`.
+        loss: `(params, episode) -> (scalar, Metrics)`; its gradient in `params` is the meta-gradient.
+    """
+
+    init: Callable[[Array, Array], Params]
+    adapt: Callable[[Params, Batch], Any]
+    predict: Callable[[Any, Array], Array]
+    loss: Callable[[Params, Episode], tuple[Array, Metrics]]
