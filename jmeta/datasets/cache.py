@@ -30,6 +30,15 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     return Path(chosen).expanduser() if chosen else cache_dir() / "data"
 
 
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Reads all arrays of an npz file; raises one of `DAMAGED` where that fails."""
+    with path.open("rb") as file:  # given a path, numpy leaves the file open where it is damaged
+        arrays = np.load(file, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise ValueError("one array and not an archive of arrays")
+        return dict(arrays)
+
+
 def cached(key: str, build: Callable[[], Dataset]) -> Dataset:
     """Reads a data set from the cache, or builds it and keeps it.
 
@@ -57,11 +66,10 @@ def cached(key: str, build: Callable[[], Dataset]) -> Dataset:
 
 def _read(path: Path) -> Dataset | None:
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            dataset = make_dataset(
-                str(kept["name"]), kept["images"], kept["class_names"].tolist(), kept["groups"].tolist(), kept["counts"]
-            )
-            return dataset if dataset.checksum == str(kept["checksum"]) else None
+        kept = read_npz(path)
+        names, groups = kept["class_names"].tolist(), kept["groups"].tolist()
+        dataset = make_dataset(str(kept["name"]), kept["images"], names, groups, kept["counts"])
+        return dataset if dataset.checksum == str(kept["checksum"]) else None
     except DAMAGED:
         return None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from jmeta.datasets.cache import DAMAGED
+from jmeta.datasets.cache import DAMAGED, read_npz
 from jmeta.datasets.types import DataError, Dataset, make_dataset
 
 _GREY_MODES = {"1", "L", "LA", "I;16"}
@@ -27,22 +27,16 @@ def load_npz(path: Path) -> Dataset:
     Raises:
         DataError: a file that cannot be read, or other contents.
     """
-    wanted = ("class_names", "groups", "counts")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("one array and not an archive of arrays")
-            images = file["images"] if "images" in file.files else _only_images(path, {k: file[k] for k in file.files})
-            extra = {k: file[k] for k in wanted if k in file.files}
-    except DataError:
-        raise
+        arrays = read_npz(path)
     except DAMAGED as error:
         raise DataError(
             f"{path} cannot be read as an npz file ({error}): make it with numpy.savez(path, images=..., "
             "class_names=...)."
         ) from error
-    names, groups = (extra[k].tolist() if k in extra else None for k in ("class_names", "groups"))
-    return make_dataset(path.stem, images, names, groups, extra.get("counts"))
+    images = arrays["images"] if "images" in arrays else _only_images(path, arrays)
+    names, groups = (arrays[k].tolist() if k in arrays else None for k in ("class_names", "groups"))
+    return make_dataset(path.stem, images, names, groups, arrays.get("counts"))
 
 
 def load_folder(path: Path) -> Dataset:

@@ -1,6 +1,8 @@
 """Any image classification set of TensorFlow Datasets as one array, read without TensorFlow."""
 
 import hashlib
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,8 @@ def _builder(name: str, root: Path) -> Any:
     try:
         if (Path(name).expanduser() / "dataset_info.json").is_file():
             return tfds.builder_from_directory(Path(name).expanduser())
-        for folder in downloads.tfds_folders(root):
-            builder = tfds.builder(name, data_dir=folder)
-            if builder.is_prepared():
-                return builder
-        return tfds.builder(name, data_dir=root)
+        builders = [_quietly(lambda f=f: tfds.builder(name, data_dir=f)) for f in downloads.tfds_folders(root)]
+        return next((builder for builder in builders if builder.is_prepared()), builders[0])
     except (ValueError, ImportError, OSError) as error:
         raise DataError(
             f"TFDS has no set {name!r} that can be opened ({_first_line(error)}): "
@@ -160,6 +159,17 @@ def _resize(image: np.ndarray) -> np.ndarray:
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     small = np.asarray(picture.resize((RESIZED, RESIZED), Image.Resampling.LANCZOS))
     return small if small.ndim == 3 else small[..., None]
+
+
+def _quietly(make: Callable[[], Any]) -> Any:
+    # TFDS logs a warning for each folder that does not hold the set, which is no news here.
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        return make()
+    finally:
+        logger.setLevel(level)
 
 
 def _first_line(error: BaseException) -> str:

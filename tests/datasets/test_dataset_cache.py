@@ -1,0 +1,123 @@
+import os
+import re
+
+import numpy as np
+import pytest
+
+from jmeta import datasets
+from jmeta.datasets import cache
+
+
+def example(value=7):
+    images = np.full((3, 2, 4, 4, 1), value, np.uint8)
+    return datasets.make_dataset("example", images, ["a/1", "a/2", "ü"], ["a", "a", ""], np.array([2, 1, 2]))
+
+
+def refuse():
+    raise AssertionError("built again")
+
+
+@pytest.fixture
+def kept():
+    """The path of a cache file that holds `example()`."""
+    cache.cached("key", example)
+    return cache.cache_dir() / "key.npz"
+
+
+def test_what_is_read_back_equals_what_was_built(kept):
+    again = cache.cached("key", refuse)
+    np.testing.assert_array_equal(again.images, example().images)
+    np.testing.assert_array_equal(again.counts, example().counts)
+    assert again.checksum == example().checksum
+    assert (again.name, again.class_names, again.groups) == ("example", ("a/1", "a/2", "ü"), ("a", "a", ""))
+    assert [path.name for path in kept.parent.iterdir()] == ["key.npz"]
+
+
+def flip(content):
+    at = content.index(bytes([7] * 32))
+    return content[:at] + b"\x08" + content[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: b"text", flip])
+def test_damaged_file_is_built_again(kept, damage):
+    kept.write_bytes(damage(kept.read_bytes()))
+    assert cache.cached("key", example).checksum == example().checksum
+    assert cache.cached("key", refuse).checksum == example().checksum
+
+
+def test_file_with_a_wrong_checksum_is_built_again(kept):
+    np.savez(kept, **{**example(8)._asdict(), "checksum": example().checksum})
+    assert cache.cached("key", example).images.max() == 7
+    assert cache.cached("key", refuse).images.max() == 7
+
+
+def test_file_without_an_array_is_built_again(kept):
+    np.savez(kept, images=example().images)
+    assert cache.cached("key", example).checksum == example().checksum
+
+
+def test_failed_write_leaves_nothing_and_warns(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(UserWarning, match="example could not be kept in .*No space left on device"):
+        assert cache.cached("key", example).checksum == example().checksum
+    assert list(cache.cache_dir().iterdir()) == []
+
+
+def test_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JMETA_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.warns(UserWarning, match="could not be kept"):
+        assert cache.cached("key", example).checksum == example().checksum
+
+
+def test_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("JMETA_DATA", str(tmp_path / "data"))
+    assert datasets.data_root() == tmp_path / "data"
+    assert datasets.data_root(tmp_path) == tmp_path
+    monkeypatch.delenv("JMETA_DATA")
+    assert datasets.data_root() == tmp_path / "cache" / "data"
+    monkeypatch.delenv("JMETA_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert datasets.cache_dir() == tmp_path / "xdg" / "jmeta"
+
+
+def test_checksum_covers_every_field():
+    images, names, groups, counts = np.zeros((2, 2, 1, 1), np.uint8), ["a", "b"], ["g", "g"], np.array([2, 2])
+    changed = images.copy()
+    changed[1, 1] = 1
+    sums = [
+        datasets.make_dataset(*arguments).checksum
+        for arguments in (
+            ("set", images, names, groups, counts),
+            ("other", images, names, groups, counts),
+            ("set", changed, names, groups, counts),
+            ("set", images, ["a", "c"], groups, counts),
+            ("set", images, names, ["g", "h"], counts),
+            ("set", images, names, groups, np.array([2, 1])),
+        )
+    ]
+    assert len(set(sums)) == 6
+    assert re.fullmatch("[0-9a-f]{64}", sums[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros((2, 2, 3, 3)),), r"must be uint8 .* got float64 of shape \[2, 2, 3, 3\]"),
+        ((np.zeros((2, 3, 3), np.uint8),), r"must be uint8 .* got uint8 of shape \[2, 3, 3\]"),
+        ((np.zeros((2, 0, 3, 3), np.uint8),), r"images are empty, got shape \[2, 0, 3, 3\]"),
+        ((np.zeros((2, 1, 3, 3), np.uint8), ["a"]), "2 classes need as many different names, got 1"),
+        ((np.zeros((2, 1, 3, 3), np.uint8), ["a", "a"]), "2 classes need as many different names, got 1"),
+        ((np.zeros((2, 1, 3, 3), np.uint8), None, ["a"]), "2 classes need as many groups and counts, got 1 and 2"),
+        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1])), "as many groups and counts, got 2 and 1"),
+        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1, 2])), "integers from 1 to 1, got 1 to 2"),
+        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1, 0])), "integers from 1 to 1, got 0 to 1"),
+        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1.0, 1.0])), "counts must be integers"),
+    ],
+)
+def test_parts_that_do_not_agree(arguments, message):
+    with pytest.raises(datasets.DataError, match=message):
+        datasets.make_dataset("set", *arguments)

@@ -1,0 +1,164 @@
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jmeta import datasets
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 150, shape, dtype=np.uint8)
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 5, 6, 3), (4, 3, 5, 6)])
+def test_npz(tmp_path, shape):
+    images = noise(*shape)
+    np.savez(tmp_path / "mine.npz", images=images, class_names=np.array(["a", "b", "c", "d"]))
+    dataset = datasets.load(str(tmp_path / "mine.npz"))
+    np.testing.assert_array_equal(dataset.images, images.reshape(4, 3, 5, 6, -1))
+    assert dataset.class_names == ("a", "b", "c", "d")
+    assert dataset.name == "mine" and dataset.groups == ("mine",) * 4
+    np.testing.assert_array_equal(dataset.counts, 3)
+
+
+def test_npz_with_the_only_array_of_rank_5(tmp_path):
+    images = noise(4, 3, 5, 6, 1)
+    np.savez(tmp_path / "mine.npz", pictures=images, other=np.zeros(3), counts=np.array([3, 1, 2, 3]))
+    dataset = datasets.load(str(tmp_path / "mine.npz"))
+    np.testing.assert_array_equal(dataset.images, images)
+    assert dataset.class_names == ("0", "1", "2", "3")
+    assert dataset.counts.tolist() == [3, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["mine.npz", "mine"])
+def test_npz_in_the_root_by_its_bare_name(tmp_path, name):
+    np.savez(tmp_path / "mine.npz", images=noise(2, 2, 3, 3, 1))
+    assert datasets.load(name, tmp_path).images.shape == (2, 2, 3, 3, 1)
+    assert ("mine", str(tmp_path / "mine.npz")) in [(a.name, a.status) for a in datasets.available(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": np.zeros((2, 2, 3, 3))}, "images must be uint8"),
+        ({"images": np.zeros((2, 3, 3), np.uint8)}, r"got uint8 of shape \[2, 3, 3\]"),
+        ({"x": np.zeros((2, 3), np.uint8)}, r"must have an array called images .* got x of shape \[2, 3\]"),
+        ({c: np.zeros((1, 1, 1, 1, 1), np.uint8) for c in "xy"}, "must have an array called images"),
+        ({"images": np.zeros((2, 1, 3, 3), np.uint8), "class_names": np.array(["a"])}, "2 classes need as many"),
+        ({"images": np.array([{}, {}], object)}, "cannot be read as an npz file .*allow_pickle=False"),
+    ],
+)
+def test_bad_npz(tmp_path, arrays, message):
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(datasets.DataError, match=message):
+        datasets.load(str(tmp_path / "mine.npz"))
+
+
+def test_truncated_npz(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, images=noise(4, 3, 5, 6, 3))
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(datasets.DataError, match=re.escape(f"{path} cannot be read as an npz file")):
+        datasets.load(str(path))
+
+
+@pytest.mark.parametrize("content", [b"", b"text"])
+def test_file_of_another_kind(tmp_path, content):
+    (tmp_path / "mine.txt").write_bytes(content)
+    with pytest.raises(datasets.DataError, match=r"mine\.txt cannot be read as an npz file"):
+        datasets.load(str(tmp_path / "mine.txt"))
+
+
+def test_npy_file(tmp_path):
+    np.save(tmp_path / "mine.npy", noise(2, 2, 3, 3, 1))
+    with pytest.raises(datasets.DataError, match="one array and not an archive of arrays"):
+        datasets.load(str(tmp_path / "mine.npy"))
+
+
+def test_folder_of_colour_images(tmp_path):
+    images = noise(3, 2, 5, 6, 3)
+    for c, name in enumerate(("cat", "dog", "eel")):
+        for i in range(2):
+            save(tmp_path / "pets" / name / f"{i}.png", images[c, i])
+    (tmp_path / "pets" / "cat" / ".DS_Store").write_bytes(b"no image")
+    (tmp_path / "pets" / "README.txt").write_text("not in a class")
+    dataset = datasets.load(str(tmp_path / "pets"))
+    np.testing.assert_array_equal(dataset.images, images)
+    assert dataset.name == "pets" and dataset.class_names == ("cat", "dog", "eel")
+    assert dataset.groups == ("pets",) * 3
+    assert datasets.load("pets", tmp_path).checksum == dataset.checksum
+
+
+def test_nested_folder_with_uneven_classes(tmp_path):
+    images = noise(3, 3, 4, 4)
+    for c, (name, count) in enumerate((("Greek/alpha", 3), ("Greek/beta", 1), ("Latin/a", 2))):
+        for i in range(count):
+            save(tmp_path / "chars" / name / f"{i}.png", images[c, i])
+    dataset = datasets.load(str(tmp_path / "chars"))
+    assert dataset.class_names == ("Greek/alpha", "Greek/beta", "Latin/a")
+    assert dataset.groups == ("Greek", "Greek", "Latin")
+    assert dataset.counts.tolist() == [3, 1, 2]
+    np.testing.assert_array_equal(dataset.images[0, :, ..., 0], images[0])
+    np.testing.assert_array_equal(dataset.images[1, 0, ..., 0], images[1, 0])
+    assert not dataset.images[1, 1:].any() and not dataset.images[2, 2:].any()
+
+
+def test_grey_and_colour_together_are_colour(tmp_path):
+    save(tmp_path / "x" / "a" / "0.png", np.full((2, 2), 9, np.uint8))
+    save(tmp_path / "x" / "b" / "0.png", np.full((2, 2, 3), (1, 2, 3), np.uint8))
+    images = datasets.load(str(tmp_path / "x")).images
+    assert images[0, 0, 0, 0].tolist() == [9, 9, 9] and images[1, 0, 0, 0].tolist() == [1, 2, 3]
+
+
+def test_16_bit_images_are_scaled(tmp_path):
+    for name, value in (("a", 1 << 8), ("b", 100 << 8)):
+        save(tmp_path / "x" / name / "0.png", np.full((2, 2), value, np.uint16))
+    assert datasets.load(str(tmp_path / "x")).images.max((1, 2, 3, 4)).tolist() == [1, 100]
+
+
+def test_ink_on_white_paper_becomes_bright_and_padding_stays_black(tmp_path):
+    pixels = np.full((6, 6), 255, np.uint8)
+    pixels[2] = 10
+    for name in ("a/0", "a/1", "b/0"):
+        save(tmp_path / "x" / f"{name}.png", pixels)
+    dataset = datasets.load(str(tmp_path / "x"))
+    np.testing.assert_array_equal(dataset.images[:, 0, 2], 245)
+    np.testing.assert_array_equal(np.delete(dataset.images[:, 0], 2, 1), 0)
+    assert not dataset.images[1, 1].any()
+
+
+def test_1_bit_drawings(tmp_path):
+    ink = np.eye(8, dtype=bool)
+    save(tmp_path / "x" / "a" / "0.png", ~ink)
+    np.testing.assert_array_equal(datasets.load(str(tmp_path / "x")).images[0, 0, ..., 0], np.eye(8) * 255)
+
+
+def test_bad_folders(tmp_path):
+    def fails(name, message):
+        with pytest.raises(datasets.DataError, match=message):
+            datasets.load(str(tmp_path / name))
+
+    (tmp_path / "none").mkdir()
+    fails("none", "none has no sub-folders")
+    (tmp_path / "empty" / "a").mkdir(parents=True)
+    save(tmp_path / "empty" / "b" / "0.png", noise(2, 2))
+    fails("empty", r"empty/a has no images: add some")
+    save(tmp_path / "text" / "a" / "0.png", noise(2, 2))
+    (tmp_path / "text" / "a" / "1.txt").write_text("text")
+    fails("text", r"text/a/1\.txt is not an image that can be read")
+    save(tmp_path / "sizes" / "a" / "0.png", noise(2, 2))
+    save(tmp_path / "sizes" / "b" / "0.png", noise(2, 3))
+    fails("sizes", r"must have one size, got 2x2 in .*a/0\.png and 3x2 in .*b/0\.png")
+    save(tmp_path / "mixed" / "a" / "0.png", noise(2, 2))
+    save(tmp_path / "mixed" / "a" / "b" / "0.png", noise(2, 2))
+    fails("mixed", "mixed/a has both images and sub-folders")
+    save(tmp_path / "cut" / "a" / "0.png", noise(40, 40))
+    path = tmp_path / "cut" / "a" / "0.png"
+    path.write_bytes(path.read_bytes()[:300])
+    fails("cut", r"a/0\.png is not an image that can be read")
