@@ -1,0 +1,235 @@
+"""Glyphs: handwritten-looking characters from random stroke programmes, with no file and no network.
+
+A class is a `Programme`: up to `STROKES` strokes, each a chain of up to `PIECES` lines, arcs and loops, and how the
+strokes are attached to one another. An example is a redraw of its programme with jittered lengths, bends and joins,
+a tremor of the hand, another slant, size, place and pen.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jmeta.datasets.strokes import PIECES, SEGMENTS, STROKES, Programme, assemble, box, ink, trace
+from jmeta.datasets.types import Dataset, make_dataset
+
+DEFAULT_CLASSES = 2000
+DEFAULT_EXAMPLES = 20
+TRIES = 4
+TREMOR = 0.06
+PEN = 0.56
+STROKE_AREA = 1.33
+
+
+def _pick(uniform: Array, weights: tuple[float, ...]) -> Array:
+    """Turns uniform numbers into integers 0..len(weights)-1 with these odds."""
+    edges = jnp.asarray(np.cumsum(weights)[:-1] / np.sum(weights), jnp.float32)
+    return jnp.sum(uniform[..., None] > edges.reshape((1,) * uniform.ndim + (-1,)), axis=-1, dtype=jnp.int32)
+
+
+def _sign(uniform: Array) -> Array:
+    return jnp.where(uniform < 0.5, -1.0, 1.0)
+
+
+def _sample_shapes(uniform: Array, normal: Array) -> tuple[Array, Array, Array, Array]:
+    """Length, bend, corner `[S, P]` and heading `[S]` of strokes by themselves, from noise `[9 and 2, S, P]`."""
+    place = jnp.arange(PIECES, dtype=jnp.int32)[None]
+    there = place < 1 + _pick(uniform[0, :, :1], (0.34, 0.26, 0.22, 0.12, 0.06))
+    line, loop = uniform[1] < 0.46, uniform[1] > 0.91
+    size = jnp.exp(0.35 * normal[0] + 0.30 * normal[1, :, :1])
+    turn = jnp.where(line, 0.2, jnp.where(loop, 4.2, 0.8)) + jnp.where(line, 0.1, 2.3) * uniform[2]
+    sharp = (uniform[4] < 0.65) & there & (place > 0)
+    square = jnp.where(uniform[5] < 0.6, 0.5 * math.pi + 0.6 * (uniform[6] - 0.5), 0.8 + 1.5 * uniform[6])
+    compass = 0.25 * math.pi * jnp.round(8.0 * uniform[8, :, 1] + 0.5 * (uniform[8, :, 0] - 0.5))
+    heading = jnp.where(
+        uniform[8, :, 2] < 0.75, compass + 0.2 * (uniform[8, :, 3] - 0.5), 2 * math.pi * uniform[8, :, 3]
+    )
+    length = jnp.where(there, size * jnp.where(loop, 1.3, 1.0), 0.0)
+    bend = jnp.where(there, _sign(uniform[3]) * turn, 0.0)
+    return length, bend, jnp.where(sharp, _sign(uniform[7]) * square, 0.0), heading
+
+
+def _sample_once(key: Array, count: Array) -> Programme:
+    """A programme of `count` strokes, legible or not."""
+    flat, bell = jax.random.split(key)
+    uniform = jax.random.uniform(flat, (12, STROKES, PIECES), jnp.float32)
+    normal = jax.random.normal(bell, (3, STROKES, PIECES), jnp.float32)
+    length, bend, corner, heading = _sample_shapes(uniform[:9], normal[:2])
+    u, v, w = uniform[9].T, uniform[10].T, uniform[11].T
+    index = jnp.arange(STROKES, dtype=jnp.int32)
+    first = jnp.where(jnp.arange(PIECES, dtype=jnp.int32) == 0, 1.0, 0.0).astype(jnp.float32)[None]
+    place = jnp.where(index > 0, _pick(u[0], (0.52, 0.18, 0.30)), 0)
+    bridge, beside = place == 1, place == 2
+    twin = beside & (u[1] < 0.3)
+    dot = beside & (u[1] > 0.82)
+    parent = jnp.where((u[2] < 0.5) | twin, 0, jnp.floor(u[3] * index.astype(jnp.float32)).astype(jnp.int32))
+    own_at = jnp.asarray((0.0, 1.0, 0.5), jnp.float32)[_pick(u[4], (0.55, 0.15, 0.30))]
+    parent_at = jnp.where(beside, 0.5, jnp.where(v[0] < 0.45, jnp.round(v[1]), v[1]))
+    reach = 0.4 + 0.6 * v[2]
+    end_at = jnp.where(parent_at + reach <= 1.0, parent_at + reach, jnp.maximum(parent_at - reach, 0.0))
+    # A bridge is one arc of at most 4 radians: its ends stay well apart, so that it can be fitted between two points.
+    length = jnp.where(bridge[:, None], first, jnp.where(dot[:, None], 0.15 * first, length))
+    bend = jnp.where(bridge[:, None], first * (8.0 * v[3] - 4.0)[:, None], bend)
+    corner = jnp.where(bridge[:, None], 0.0, corner)
+    # A twin repeats the first stroke or its mirror image.
+    mirror = jnp.where(v[4] < 0.4, -1.0, 1.0)
+    length = jnp.where(twin[:, None], length[:1], length)
+    bend = jnp.where(twin[:, None], mirror[:, None] * bend[:1], bend)
+    corner = jnp.where(twin[:, None], mirror[:, None] * corner[:1], corner)
+    heading = jnp.where(twin, jnp.where(mirror < 0, math.pi - heading[0], heading[0]), heading)
+    towards = 2 * math.pi * w[0]
+    offset = (0.4 + 0.7 * w[1])[:, None] * jnp.stack([jnp.cos(towards), jnp.sin(towards)], axis=-1)
+    return Programme(
+        length=length,
+        bend=bend,
+        corner=corner,
+        heading=heading,
+        parent=parent,
+        own_at=jnp.where(beside, 0.5, jnp.where(bridge, 0.0, own_at)),
+        parent_at=parent_at,
+        end_at=end_at,
+        offset=jnp.where(beside[:, None], offset, 0.0),
+        bridge=bridge,
+        drawn=index < count,
+        side=jnp.clip(0.61 + 0.09 * normal[2, 0, 0], 0.3, 0.85),
+        centre=0.485 + 0.018 * normal[2, 0, 1:3],
+    )
+
+
+def _redraw(key: Array, programme: Programme) -> tuple[Programme, Array]:
+    """The programme as the hand executes it this time, and a tremor `[S, SEGMENTS]` of the direction."""
+    noise = jax.random.normal(key, (5, STROKES, PIECES), jnp.float32)
+    bends, strokes = noise[1], noise[2].T
+    shaken = programme._replace(
+        length=programme.length * jnp.exp(0.12 * noise[0]),
+        bend=jnp.where(programme.length > 0, programme.bend * (1.0 + 0.04 * bends) + 0.04 * bends, 0.0),
+        heading=programme.heading + 0.06 * strokes[0],
+        own_at=jnp.clip(programme.own_at + 0.04 * strokes[1], 0.0, 1.0),
+        parent_at=jnp.clip(programme.parent_at + 0.04 * strokes[2], 0.0, 1.0),
+        end_at=jnp.clip(programme.end_at + 0.04 * strokes[3], 0.0, 1.0),
+        offset=programme.offset + 0.06 * noise[3, :, :2],
+    )
+    # Sines and cosines with independent normal factors have a uniform phase and a Rayleigh amplitude.
+    at = jnp.asarray((np.arange(SEGMENTS) + 0.5) / SEGMENTS, jnp.float32)
+    turns = 2 * math.pi * jnp.asarray((0.6, 1.5, 3.5), jnp.float32)[:, None] * at[None]
+    waves = jnp.concatenate([jnp.sin(turns), jnp.cos(turns)[:2]])
+    return shaken, noise[4] @ (TREMOR * waves)
+
+
+def _lay_out(key: Array, programme: Programme, paths: Array) -> Array:
+    """Slants, scales and places the character in the unit square."""
+    noise = jax.random.normal(key, (6,), jnp.float32)
+    tilt, slant, aspect = 0.07 * noise[0], 0.12 * noise[1], 0.10 * noise[2]
+    x, y = paths[..., 0], paths[..., 1]
+    x, y = jnp.exp(aspect) * (x + slant * y), jnp.exp(-aspect) * y
+    x, y = jnp.cos(tilt) * x - jnp.sin(tilt) * y, jnp.sin(tilt) * x + jnp.cos(tilt) * y
+    paths = jnp.stack([x, y], axis=-1)
+    low, high = box(paths, programme.drawn)
+    side = jnp.clip(programme.side * jnp.exp(0.13 * noise[3]), 0.25, 0.9)
+    scale = side / jnp.maximum(jnp.max(high - low), 1e-3)
+    centre = programme.centre + 0.05 * noise[4:]
+    # A character keeps inside the picture, as a hand does.
+    half = 0.5 * scale * (high - low)
+    centre = jnp.clip(centre, jnp.minimum(half + 0.05, 0.5), jnp.maximum(0.95 - half, 0.5))
+    return scale * (paths - 0.5 * (low + high)[None, None]) + centre[None, None]
+
+
+def _legibility(programme: Programme) -> Array:
+    """How far the strokes keep clear of one another, and whether the character fills a box or is a mere line."""
+    still = jnp.zeros((STROKES, SEGMENTS), jnp.float32)
+    paths = assemble(programme, trace(programme, still))
+    low, high = box(paths, programme.drawn)
+    extent = high - low
+    paths = 0.2 + 0.6 * (paths - low[None, None]) / jnp.maximum(jnp.max(extent), 1e-3)
+    step = jnp.sqrt(jnp.sum(jnp.square(paths[:, 1:] - paths[:, :-1]), axis=-1))
+    length = 28 * jnp.sum(jnp.where(programme.drawn, jnp.sum(step, axis=1), 0.0))
+    area = jnp.sum(ink(paths, programme.drawn, jnp.float32(PEN), 28))
+    clear = area / (STROKE_AREA * jnp.maximum(length, 1.0))
+    return jnp.minimum(clear, 0.95) + jnp.minimum(jnp.min(extent) / jnp.maximum(jnp.max(extent), 1e-3), 0.3)
+
+
+def sample_programme(key: Array) -> Programme:
+    """Draws the programme of one class; `vmap` over keys for many.
+
+    One to five strokes. A later stroke starts, crosses or ends on an earlier one (joined), closes a shape with it
+    (bridge), or stands beside it; some repeat or mirror the first stroke, some are dots. Of `TRIES` programmes the
+    most legible is kept: strokes that do not cover one another, a box that is not a mere line.
+
+    Args:
+        key: a PRNG key.
+
+    Returns:
+        A `Programme` of float32 (and int32 and bool) arrays of fixed shapes.
+    """
+    first, again = jax.random.split(key)
+    count = 1 + _pick(jax.random.uniform(first, (), jnp.float32), (0.22, 0.28, 0.25, 0.16, 0.09))
+    tries = jax.vmap(lambda k: _sample_once(k, count))(jax.random.split(again, TRIES))
+    best = jnp.argmax(jax.vmap(_legibility)(tries))
+    return jax.tree.map(lambda leaf: leaf[best], tries)
+
+
+def draw(key: Array, programme: Programme, *, size: int = 28) -> Array:
+    """Draws one example of a class; `vmap` over keys for many.
+
+    Args:
+        key: a PRNG key; another key is another redraw.
+        programme: the class, from `sample_programme`.
+        size: side of the picture in pixels.
+
+    Returns:
+        Ink, float32 `[size, size, 1]` in [0, 1], 1 being ink and 0 paper.
+
+    Raises:
+        ValueError: `size` is below 8.
+    """
+    if size < 8:
+        raise ValueError(f"A glyph needs at least 8 pixels a side to be read, got size={size}: ask for 8 or more.")
+    hand, place, pen = jax.random.split(key, 3)
+    shaken, tremor = _redraw(hand, programme)
+    paths = _lay_out(place, shaken, assemble(shaken, trace(shaken, tremor)))
+    width = size / 28 * PEN * jnp.exp(0.08 * jax.random.normal(pen, (), jnp.float32))
+    return ink(paths, shaken.drawn, width, size)[..., None]
+
+
+def _check_counts(classes: int, examples: int) -> None:
+    for name, value in (("classes", classes), ("examples", examples)):
+        if value < 1:
+            raise ValueError(f"Glyphs need at least one of each, got {name}={value}: ask for 1 or more.")
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def glyph_images(key: Array, classes: int, examples: int, size: int = 28) -> Array:
+    """Pictures of `classes` classes; class i depends on `key` and i only, whatever the number of classes.
+
+    Args:
+        key: a PRNG key for the whole set.
+        classes: number of classes.
+        examples: redraws of each.
+        size: side of a picture in pixels.
+
+    Returns:
+        uint8 `[classes, examples, size, size, 1]`, 255 being ink.
+
+    Raises:
+        ValueError: `classes` or `examples` is below 1, or `size` is below 8.
+    """
+    _check_counts(classes, examples)
+
+    def one_class(index: Array) -> Array:
+        what, how = jax.random.split(jax.random.fold_in(key, index))
+        programme = sample_programme(what)
+        keys = jax.vmap(partial(jax.random.fold_in, how))(jnp.arange(examples, dtype=jnp.int32))
+        ink = jax.vmap(lambda k: draw(k, programme, size=size))(keys)
+        return jnp.round(255.0 * ink).astype(jnp.uint8)
+
+    return jax.lax.map(one_class, jnp.arange(classes, dtype=jnp.int32))
+
+
+def load(classes: int = DEFAULT_CLASSES, *, examples: int = DEFAULT_EXAMPLES, size: int = 28, seed: int = 0) -> Dataset:
+    """Glyphs as a data set, drawn anew at each call: the same arguments give the same pictures."""
+    _check_counts(classes, examples)
+    images = np.asarray(glyph_images(jax.random.key(seed), classes, examples, size))
+    return make_dataset("glyphs", images, [f"glyph{i + 1:05d}" for i in range(classes)])
