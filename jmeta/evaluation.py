@@ -1,6 +1,6 @@
 """How good a learner is on many episodes, with 95 % intervals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -129,11 +129,21 @@ def measure(
     Returns:
         `[episodes]` for each name in `metrics`.
     """
-    if episodes < 1:
-        raise ValueError(f"the number of episodes must be 1 or more, got {episodes}")
+    run = make_measure(learner, metrics=metrics, predict=predict, chunk_size=chunk_size)
+    return run(params, sample, key, episodes)
+
+
+def make_measure(
+    learner: Learner, *, metrics: Mapping[str, Metric], predict: Predict = transductive, chunk_size: int = 1
+) -> Callable[[Params, Sampler, Array, int], dict[str, np.ndarray]]:
+    """`measure` as a function that is compiled once, for validation again and again.
+
+    Returns:
+        `run(params, sample, key, episodes)`, which returns what `measure` does and raises what it raises.
+    """
 
     @jax.jit
-    def run(params: Params, sample: Sampler, keys: Array) -> dict[str, Array]:
+    def compiled(params: Params, sample: Sampler, keys: Array) -> dict[str, Array]:
         def one(key: Array) -> dict[str, Array]:
             episode = sample(key)
             prediction = predict(learner, params, episode)
@@ -141,8 +151,13 @@ def measure(
 
         return jax.lax.map(one, keys, batch_size=chunk_size)
 
-    values = run(params, as_partial(sample), jax.random.split(key, episodes))
-    return {name: np.asarray(v) for name, v in values.items()}
+    def run(params: Params, sample: Sampler, key: Array, episodes: int) -> dict[str, np.ndarray]:
+        if episodes < 1:
+            raise ValueError(f"the number of episodes must be 1 or more, got {episodes}")
+        values = compiled(params, as_partial(sample), jax.random.split(key, episodes))
+        return {name: np.asarray(v) for name, v in values.items()}
+
+    return run
 
 
 def measure_steps(
@@ -151,10 +166,11 @@ def measure_steps(
     sample: Sampler,
     key: Array,
     *,
-    steps: int,
+    steps: int | Sequence[int],
     episodes: int,
     metric: Metric = accuracy,
     predict: Predict = transductive,
+    chunk_size: int = 1,
 ) -> np.ndarray:
     """A metric after each inner step 0..K, on the same episodes.
 
@@ -163,14 +179,16 @@ def measure_steps(
         params: meta-parameters.
         sample: `key -> Episode`.
         key: PRNG key.
-        steps: K.
+        steps: K; or the numbers of steps to measure after.
         episodes: how many.
         metric: what is measured.
         predict: `transductive` or `inductive`.
+        chunk_size: episodes that run at once.
 
     Returns:
-        `[K + 1, episodes]`.
+        `[K + 1, episodes]`, or a row for each number of steps.
     """
+    numbers = jnp.arange(steps + 1) if isinstance(steps, int) else jnp.asarray(steps, jnp.int32)
 
     @jax.jit
     def run(params: Params, sample: Sampler, keys: Array) -> Array:
@@ -180,9 +198,9 @@ def measure_steps(
             def after(k: Array) -> Array:
                 return metric(predict(learner_of(k), params, episode), episode.query)
 
-            return jax.lax.map(after, jnp.arange(steps + 1))
+            return jax.lax.map(after, numbers)
 
-        return jax.lax.map(one, keys)
+        return jax.lax.map(one, keys, batch_size=chunk_size)
 
     return np.asarray(run(params, as_partial(sample), jax.random.split(key, episodes))).T
 

@@ -2,7 +2,7 @@
 
 from jmeta.nets.adapters import PureModel, from_equinox, from_nnx
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
-from jmeta.nets.networks import MLP, Conv4, ConvEncoder, ConvNet, Head, Linear
+from jmeta.nets.networks import MLP, Conv4, ConvEncoder, ConvNet, Head, Linear, MLPEncoder
 from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Head",
     "LayerNorm",
     "Linear",
+    "MLPEncoder",
     "NoNorm",
     "PureModel",
     "SupportNorm",

@@ -120,6 +120,27 @@ class MLP(Network):
         return nn.Dense(self.out, name="head")(x)
 
 
+class MLPEncoder(Network):
+    """Layers with ReLU, whose last activations are the features for a head.
+
+    Attributes:
+        features: units of each layer; empty to pass the inputs on.
+        norm: as in `MLP`.
+    """
+
+    features: Sequence[int] = (40, 40)
+    norm: Norm | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[N, ...]` to `[N, D]`."""
+        x = x.reshape(x.shape[0], -1)
+        for features in self.features:
+            x = nn.Dense(features)(x)
+            x = nn.relu(x if self.norm is None else self.norm()(x))
+        return x
+
+
 def Conv4(way: int, features: int = 64, **options: Any) -> ConvNet:
     """MAML's Omniglot network: four blocks of 3x3 convolution with stride 2, and a head on the mean over positions.
 

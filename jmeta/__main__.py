@@ -1,0 +1,7 @@
+"""`python -m jmeta`, the same as `jmeta`."""
+
+import sys
+
+from jmeta.cli import main
+
+sys.exit(main())

@@ -1,0 +1,114 @@
+"""The command line: parse, call, print."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from jmeta.datasets import DataError
+from jmeta.runs.errors import RunError, unknown
+
+USAGE = """jmeta: learning to learn in JAX
+
+  jmeta train       meta-train a learner; without flags, MAML on glyphs
+  jmeta evaluate    measure a trained learner on new episodes
+  jmeta presets     list the published settings that --preset knows
+  jmeta data        list the data sets, or prepare one
+
+Each has its own --help. For example:
+
+  jmeta train --run-dir runs/first
+  jmeta evaluate --run-dir runs/first
+"""
+USER_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: the words after `jmeta`; None takes the process's.
+
+    Returns:
+        The exit code: 0; 2 for what the user can put right; 130 or 143 after Ctrl-C or SIGTERM.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except (RunError, DataError) as error:
+        return _complain(str(error))
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        return _complain(f"{error.strerror or error}{place}: make room or choose another folder, and run it again.")
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else USER_ERROR
+    except KeyboardInterrupt:
+        return _complain("stopped.", 130)
+
+
+def _dispatch(words: list[str]) -> int:
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "train": _train,
+        "evaluate": _evaluate,
+        "presets": _presets,
+        "data": _data,
+    }
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if words[0] not in commands:
+        raise unknown("command", words[0], commands)
+    return commands[words[0]](words[1:])
+
+
+def _complain(text: str, code: int = USER_ERROR) -> int:
+    print(f"jmeta: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+def _train(words: list[str]) -> int:
+    import tyro
+
+    from jmeta.runs import progress, train
+    from jmeta.runs.compile_cache import use_compile_cache
+    from jmeta.runs.signals import asked_to_stop
+    from jmeta.runs.start import starting_point
+
+    config = tyro.cli(type(start := starting_point(words)), default=start, args=words, prog="jmeta train")
+    use_compile_cache(config.compile_cache)
+    with asked_to_stop() as stop, progress.shown(config) as report:
+        result = train(config, report=report, stop=stop)
+    if result.stopped_by is not None:
+        again = f"--run-dir {result.run_dir} --resume"
+        return _complain(
+            f"stopped and saved at step {result.step}: jmeta train {again} goes on.", 128 + result.stopped_by
+        )
+    print(f"trained for {result.step} steps, kept in {result.run_dir}")
+    print(f"next: jmeta evaluate --run-dir {result.run_dir}")
+    return 0
+
+
+def _evaluate(words: list[str]) -> int:
+    import tyro
+
+    from jmeta.runs import EvaluateConfig, evaluate, tables
+    from jmeta.runs.compile_cache import use_compile_cache
+
+    config = tyro.cli(EvaluateConfig, args=words, prog="jmeta evaluate")
+    use_compile_cache(config.compile_cache)
+    tables.print_evaluation(evaluate(config))
+    return 0
+
+
+def _presets(words: list[str]) -> int:
+    from jmeta.runs import presets
+
+    if words:
+        raise RunError(f"jmeta presets takes no arguments, got {' '.join(words)}: leave them out.")
+    for name, preset in presets().items():
+        print(f"{name:28} {preset.source}")
+    return 0
+
+
+def _data(words: list[str]) -> int:
+    from jmeta.runs import tables
+
+    return tables.data(words)

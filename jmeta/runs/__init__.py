@@ -1,0 +1,22 @@
+"""Runs kept in folders: what the command line does, as functions."""
+
+from jmeta.runs.config import TrainConfig
+from jmeta.runs.errors import RunError
+from jmeta.runs.evaluate import EvaluateConfig, evaluate
+from jmeta.runs.presets import defaults, from_preset, presets
+from jmeta.runs.train import TrainResult, train
+from jmeta.runs.trained import Trained, load_trained
+
+__all__ = [
+    "EvaluateConfig",
+    "RunError",
+    "TrainConfig",
+    "TrainResult",
+    "Trained",
+    "defaults",
+    "evaluate",
+    "from_preset",
+    "load_trained",
+    "presets",
+    "train",
+]

@@ -1,0 +1,159 @@
+"""Checkpoints of a run with Orbax: the newest and the best, each whole or not there."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from jmeta.runs.errors import RunError
+from jmeta.training import TrainState
+
+_STATE, _RECORD = "state", "record"
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError)
+"""What Orbax and TensorStore raise on files that are missing, cut short or garbled."""
+
+
+class Checkpoints(NamedTuple):
+    """A folder of checkpoints, opened.
+
+    Attributes:
+        folder: where they are.
+        manager: Orbax's.
+    """
+
+    folder: Path
+    manager: ocp.CheckpointManager
+
+
+@contextmanager
+def opened(folder: Path, *, read_only: bool = False) -> Iterator[Checkpoints]:
+    """Open a folder of checkpoints; what a killed save left there is removed.
+
+    Args:
+        folder: made if it isn't there.
+        read_only: touch nothing.
+    """
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every step it takes
+    policy = checkpoint_managers.AnyPreservationPolicy(
+        [
+            checkpoint_managers.LatestN(1),
+            checkpoint_managers.BestN(
+                get_metric_fn=lambda metrics: metrics["score"], n=1, keep_checkpoints_without_metrics=False
+            ),
+        ]
+    )
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=None if read_only else policy,
+        enable_async_checkpointing=False,
+        cleanup_tmp_directories=not read_only,
+        create=not read_only,
+        read_only=read_only,
+        best_fn=lambda metrics: metrics["score"],
+        best_mode="max",
+    )
+    handlers = {_STATE: ocp.StandardCheckpointHandler(), _RECORD: ocp.JsonCheckpointHandler()}
+    manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handlers)
+    try:
+        yield Checkpoints(folder, manager)
+    finally:
+        manager.close()
+
+
+def save(checkpoints: Checkpoints, state: TrainState, score: float | None) -> None:
+    """Save a state; the newest stays, and the one of the largest score.
+
+    Args:
+        checkpoints: where.
+        state: what.
+        score: of validation, larger is better; None if it wasn't validated.
+
+    Raises:
+        RunError: if it can't be written.
+    """
+    tree = _storable(state)
+    step = int(state.step)
+    items = ocp.args.Composite(
+        **{_STATE: ocp.args.StandardSave(tree), _RECORD: ocp.args.JsonSave({"digest": _digest(tree)})}
+    )
+    try:
+        checkpoints.manager.save(step, args=items, metrics=None if score is None else {"score": score}, force=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RunError(
+            f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({first_line(error)}): "
+            "make room, then go on with --resume from the one before."
+        ) from error
+
+
+def steps(checkpoints: Checkpoints) -> list[int]:
+    """The steps that have a checkpoint."""
+    return sorted(checkpoints.manager.all_steps())
+
+
+def newest(checkpoints: Checkpoints) -> int | None:
+    """The last step with a checkpoint."""
+    return checkpoints.manager.latest_step()
+
+
+def best(checkpoints: Checkpoints) -> int | None:
+    """The step of the best validation, or the newest where none was validated."""
+    return checkpoints.manager.best_step() or newest(checkpoints)
+
+
+def restore(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState:
+    """Read a state back, bit for bit.
+
+    Args:
+        checkpoints: where.
+        step: which.
+        like: a state of the same structure, its arrays or their shapes.
+
+    Raises:
+        RunError: if it is damaged or of another structure.
+    """
+    target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), jax.eval_shape(_storable, like))
+    items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target), _RECORD: ocp.args.JsonRestore()})
+    try:
+        found = checkpoints.manager.restore(step, args=items)
+        tree, digest = found[_STATE], found[_RECORD]["digest"]
+    except _DAMAGED as error:
+        raise _damaged(checkpoints, step, first_line(error)) from error
+    if _digest(tree) != digest:
+        raise _damaged(checkpoints, step, "its contents are not what was saved")
+    return TrainState(tree["params"], tree["opt_state"], jax.random.wrap_key_data(tree["key"]), tree["step"])
+
+
+def _damaged(checkpoints: Checkpoints, step: int, why: str) -> RunError:
+    others = [str(s) for s in steps(checkpoints) if s != step]
+    instead = f"remove it to use that of step {others[-1]}" if others else "train again in another folder"
+    return RunError(f"the checkpoint {checkpoints.folder / str(step)} is damaged ({why}): restore it, or {instead}.")
+
+
+def _storable(state: TrainState) -> dict[str, Any]:
+    return {
+        "params": state.params,
+        "opt_state": state.opt_state,
+        "key": jax.random.key_data(state.key),
+        "step": state.step,
+    }
+
+
+def _digest(tree: Any) -> str:
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, shortened, without a full stop."""
+    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return (text if len(text) <= 160 else text[:157] + "...").rstrip(".:")

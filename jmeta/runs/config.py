@@ -1,0 +1,225 @@
+"""Settings of a training run: a frozen dataclass that is the command line, the record and the way back from it."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jmeta.runs.errors import RunError, unknown
+
+ALGORITHMS = ("maml", "fomaml", "anil", "meta-sgd", "reptile")
+NETWORKS = ("conv4", "conv4-flat", "conv4-pool", "convnet2-512", "convnet8", "mlp", "linear")
+NORMS = ("batch", "support", "group", "layer", "none")
+INNER_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adam-b0")
+OUTER_OPTIMIZERS = ("adam", "nesterov", "sgd", "sam")
+SCHEDULES = ("constant", "cosine", "linear")
+VECTOR_TASKS = ("sinusoid", "linear")
+
+_CHOICES = {
+    "algorithm": ALGORITHMS,
+    "network": NETWORKS,
+    "norm": NORMS,
+    "inner_optimizer": INNER_OPTIMIZERS,
+    "outer_optimizer": OUTER_OPTIMIZERS,
+    "outer_schedule": SCHEDULES,
+}
+_AT_LEAST_ONE = [
+    "way",
+    "shot",
+    "query_shot",
+    "meta_batch_size",
+    "outer_steps",
+    "log_every",
+    "save_every",
+    "val_episodes",
+    "chunk_size",
+    "train_shots",
+    "inner_batch_size",
+    "eval_inner_batch_size",
+]
+_AT_LEAST_ZERO = ("inner_steps", "eval_inner_steps", "seed")
+_PLACE_FIELDS = ("data_dir", "run_dir", "resume", "compile_cache", "preset")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Meta-train a learner and keep it in a run folder.
+
+    Without flags: MAML on glyphs, 5-way 1-shot. `--preset NAME` starts from a published setting, and a flag beside it
+    wins. Ctrl-C or SIGTERM saves and stops; the same command with `--resume` goes on as if nothing had happened.
+
+    Attributes:
+        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME, the path of an .npz file or of a
+            folder with a sub-folder of pictures for each class; or sinusoid (curves to regress) or linear (binary
+            tasks). `jmeta data list` shows what is there.
+        algorithm: maml, fomaml (MAML without second derivatives), anil (adapts the last layer only), meta-sgd (learns a
+            rate for every parameter), or reptile.
+        preset: a published setting to start from, such as maml-omniglot-5w1s; `jmeta presets` lists them.
+        way: classes in an episode.
+        shot: support examples of each class: what is learned from.
+        query_shot: query examples of each class: what the adapted learner is judged by.
+        inner_lr: step size of the inner loop. Losses here are means over examples; code that sums over classes, as
+            MAML's does, prints a rate that is way times smaller: its 0.4 for 5-way and its 0.1 for 20-way are 2.0 here.
+            Meta-SGD starts its rates from it.
+        inner_steps: inner steps in training.
+        outer_lr: step size of the outer loop, before its schedule.
+        outer_steps: how many outer steps to train for.
+        meta_batch_size: episodes in each outer step.
+        seed: decides the initial parameters and all episodes.
+        data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
+        run_dir: where the run is kept; otherwise runs/ALGORITHM-DATASET-WAYwSHOTs.
+        resume: go on with the run in the run folder, bit for bit as if it had never stopped.
+        split: which classes are for training, validation and test: finn, lake, small1, small2, classes or default,
+            which is finn for Omniglot.
+        rotations: turn each class of each episode by its own multiple of 90 degrees, in all parts of the split.
+        network: conv4 (four strided convolutions, mean over positions), conv4-flat (all positions), conv4-pool
+            (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, mlp, or linear.
+        features: channels of the convolutions (one number, or one for each), or units of the MLP's layers.
+        norm: whose statistics normalise: batch (of the examples at hand, queries included: transductive), support,
+            group, layer, or none.
+        inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0, Reptile's).
+        outer_optimizer: adam, nesterov, sgd, or sam (sharpness-aware Adam).
+        outer_schedule: of the outer step size: constant, cosine, or linear; the latter two end at zero.
+        train_shots: support examples of each class in training, if not shot. Reptile trains on more than it is tested
+            on.
+        inner_batch_size: examples of each inner step, for Reptile; otherwise the whole support set.
+        eval_inner_steps: inner steps in validation and evaluation; otherwise as in training.
+        eval_inner_batch_size: examples of each inner step in validation and evaluation, for Reptile.
+        chunk_size: episodes computed at once. Otherwise 1 for pictures on a CPU, where that is fastest, else all.
+        log_every: outer steps between rows of metrics.jsonl.
+        save_every: outer steps between checkpoints, each with a validation; a multiple of log_every.
+        val_episodes: episodes of each validation.
+        compile_cache: keep compiled programs for the next start, in $JMETA_CACHE or the user's cache folder.
+    """
+
+    dataset: str = "glyphs"
+    algorithm: str = "maml"
+    preset: str | None = None
+    way: int = 5
+    shot: int = 1
+    query_shot: int = 5
+    inner_lr: float = 2.0
+    inner_steps: int = 1
+    outer_lr: float = 1e-3
+    outer_steps: int = 2000
+    meta_batch_size: int = 32
+    seed: int = 0
+    data_dir: str | None = None
+    run_dir: str | None = None
+    resume: bool = False
+    split: str = "default"
+    rotations: bool = False
+    network: str = "conv4"
+    features: tuple[int, ...] = (64,)
+    norm: str = "batch"
+    inner_optimizer: str = "sgd"
+    outer_optimizer: str = "adam"
+    outer_schedule: str = "constant"
+    train_shots: int | None = None
+    inner_batch_size: int | None = None
+    eval_inner_steps: int | None = 3
+    eval_inner_batch_size: int | None = None
+    chunk_size: int | None = None
+    log_every: int = 50
+    save_every: int = 500
+    val_episodes: int = 100
+    compile_cache: bool = True
+
+
+def normalise(config: TrainConfig) -> TrainConfig:
+    """The same settings with one spelling for each algorithm, and what a data set fixes."""
+    changes: dict[str, Any] = {"algorithm": config.algorithm.lower().replace("_", "-")}
+    if config.dataset in VECTOR_TASKS:
+        changes["way"] = 1 if config.dataset == "sinusoid" else 2
+    return dataclasses.replace(config, **changes)
+
+
+def check(config: TrainConfig) -> None:
+    """Refuse settings that no data could make sense of.
+
+    Raises:
+        RunError: naming the setting and what it may be.
+    """
+    for name, choices in _CHOICES.items():
+        if getattr(config, name) not in choices:
+            raise unknown(name.replace("_", " "), getattr(config, name), choices)
+    for names, least in ((_AT_LEAST_ONE, 1), (_AT_LEAST_ZERO, 0)):
+        for name in names:
+            value = getattr(config, name)
+            if value is not None and value < least:
+                raise RunError(f"{flag(name)} must be {least} or more, got {value}: choose another.")
+    for name in ("inner_lr", "outer_lr"):
+        value = getattr(config, name)
+        if not (math.isfinite(value) and value > 0):
+            raise RunError(f"{flag(name)} must be a number above 0, got {value}: choose another.")
+    if (not config.features and config.network != "linear") or any(f < 1 for f in config.features):
+        raise RunError(f"--features must be numbers of 1 or more, got {config.features or 'none'}: give at least one.")
+    _check_together(config)
+
+
+def _check_together(config: TrainConfig) -> None:
+    if config.seed >= 2**32:
+        raise RunError(f"--seed must be below 2^32, got {config.seed}: choose another.")
+    if config.save_every % config.log_every:
+        raise RunError(
+            f"--save-every must be a multiple of --log-every, got {config.save_every} and {config.log_every}: "
+            f"try --save-every {math.ceil(config.save_every / config.log_every) * config.log_every}."
+        )
+    if config.chunk_size is not None and config.meta_batch_size % config.chunk_size:
+        raise RunError(
+            f"--chunk-size must divide --meta-batch-size, got {config.chunk_size} and {config.meta_batch_size}."
+        )
+    if config.algorithm == "meta-sgd" and config.inner_optimizer != "sgd":
+        raise RunError(
+            f"meta-sgd learns its own steps, so --inner-optimizer must be sgd, got {config.inner_optimizer}."
+        )
+    if config.algorithm != "reptile" and (config.inner_batch_size or config.eval_inner_batch_size):
+        raise RunError(
+            f"inner mini-batches are for reptile, got --algorithm {config.algorithm}: "
+            "leave --inner-batch-size and --eval-inner-batch-size out."
+        )
+    if config.dataset in VECTOR_TASKS and config.network not in ("mlp", "linear"):
+        raise RunError(f"{config.dataset} has no pictures, so --network must be mlp or linear, got {config.network}.")
+
+
+def flag(name: str) -> str:
+    """The flag of a field: `query_shot` to `--query-shot`."""
+    return "--" + name.replace("_", "-")
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """The settings as JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(values: Mapping[str, Any]) -> TrainConfig:
+    """The settings of a `config.json`; what else is in there is left out.
+
+    Raises:
+        RunError: if a setting is missing.
+    """
+    names = [f.name for f in dataclasses.fields(TrainConfig)]
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise RunError(f"config.json lacks {', '.join(missing)}: it was made by another version, or changed by hand.")
+    fields = {name: values[name] for name in names}
+    return TrainConfig(**{**fields, "features": tuple(fields["features"])})
+
+
+def differences(config: TrainConfig, other: TrainConfig) -> list[str]:
+    """`--flag a, not b` for each setting that decides results and differs."""
+    mine, others = to_dict(config), to_dict(other)
+    return [
+        f"{flag(name)} {others[name]}, not {value}"
+        for name, value in mine.items()
+        if name not in _PLACE_FIELDS and value != others[name]
+    ]
+
+
+def default_run_dir(config: TrainConfig) -> str:
+    """`runs/maml-omniglot-5w1s`, with the seed where it isn't 0."""
+    dataset = config.dataset.rstrip("/").rpartition("/")[2].removesuffix(".npz").replace(":", "-")
+    size = "" if config.dataset in VECTOR_TASKS else f"-{config.way}w{config.shot}s"
+    seed = f"-seed{config.seed}" if config.seed else ""
+    return f"runs/{config.algorithm}-{dataset}{size}{seed}"

@@ -1,0 +1,22 @@
+"""Errors that a user can put right, and close matches for a misspelt name."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RunError(ValueError):
+    """Settings, files or results that a run can't go on with; the message is one sentence that says what to do."""
+
+
+def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
+    """An error for a name that isn't there, with the closest one that is.
+
+    Args:
+        what: what kind of name, such as "algorithm".
+        got: the name that was given.
+        known: the names there are.
+    """
+    names = list(known)
+    close = difflib.get_close_matches(got.lower(), names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else "choose another."
+    return RunError(f"there is no {what} {got!r}, only {', '.join(names)}: {hint}")

@@ -1,0 +1,199 @@
+"""How good a run's learner is on new episodes: `evaluation.json`."""
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jmeta import evaluation
+from jmeta.episodes import Sampler
+from jmeta.runs import build, folder
+from jmeta.runs.config import VECTOR_TASKS, TrainConfig, flag
+from jmeta.runs.errors import RunError, unknown
+from jmeta.runs.problems import Problem, load_problem, with_dataset
+from jmeta.runs.train import measured
+from jmeta.runs.trained import Trained, at_way, load_trained
+
+PARTS = ("test", "val", "train")
+CHEAP_IMAGES = 2500
+"""Up to so many images an episode, the reading one query at a time is taken too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json.
+
+    The episodes depend on the seed, the data and their sizes alone, so every run that is evaluated meets the same ones.
+
+    Attributes:
+        run_dir: the folder of the run.
+        episodes: how many.
+        way: classes in an episode; otherwise as trained. With more, the head's added columns start at the mean of the
+            trained ones; with fewer, the first are used.
+        shot: support examples of each class; otherwise as trained.
+        query_shot: query examples of each class; otherwise as trained.
+        inner_steps: inner steps; otherwise the run's for evaluation.
+        dataset: other data than it was trained on; pictures are resized and made greyscale as it takes.
+        split: the other data's split, or another of the same: finn, lake, classes, all, ...
+        part: test, val or train.
+        checkpoint: best (by validation) or newest.
+        seed: decides the episodes.
+        data_dir: the folder of data sets; otherwise the run's.
+        transductive: whether accuracy is of queries predicted together, so that batch statistics see them all, or one
+            by one. Where the network tells them apart and it is cheap, the other reading is reported too.
+        output: the file that is written; otherwise evaluation.json in the run folder.
+        compile_cache: keep compiled programs for the next start.
+    """
+
+    run_dir: str
+    episodes: int = 600
+    way: int | None = None
+    shot: int | None = None
+    query_shot: int | None = None
+    inner_steps: int | None = None
+    dataset: str | None = None
+    split: str | None = None
+    part: str = "test"
+    checkpoint: str = "best"
+    seed: int = 0
+    data_dir: str | None = None
+    transductive: bool = True
+    output: str | None = None
+    compile_cache: bool = True
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Evaluate a run and write `evaluation.json`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        RunError: for settings that make no sense, or a run folder that can't be used.
+        DataError: for data that are missing or damaged.
+        OSError: if the file can't be written.
+    """
+    check(config)
+    trained = load_trained(config.run_dir, config.checkpoint)
+    run = with_dataset(trained.config, config.dataset, config.split, config.data_dir)
+    if (
+        run.dataset in VECTOR_TASKS or trained.config.dataset in VECTOR_TASKS
+    ) and run.dataset != trained.config.dataset:
+        raise RunError(f"a learner of {trained.config.dataset} can't be shown {run.dataset}: choose another --dataset.")
+    problem = load_problem(run, tuple(trained.stored["input_shape"]))
+    _check_same_data(trained, run, problem)
+    way, shot, query_shot = (getattr(config, n) or getattr(run, n) for n in ("way", "shot", "query_shot"))
+    if run.dataset in VECTOR_TASKS and way != run.way:
+        raise RunError(f"{run.dataset} has tasks of one way, {run.way}, got --way {way}: leave it out.")
+    steps = build.eval_steps(run) if config.inner_steps is None else config.inner_steps
+    sample = problem.sampler(config.part, way, shot, query_shot)
+    numbers = _measure(config, trained, sample, way=way, steps=steps, queries=(way * query_shot, way * shot))
+    result = {
+        **numbers, "way": way, "shot": shot, "query_shot": query_shot, "inner_steps": steps,
+        "dataset": problem.name, "part": config.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
+        "data_checksum": problem.checksum, "rotations": run.rotations, "seed": config.seed,
+        "algorithm": run.algorithm, "trained_on": trained.config.dataset, "trained_way": trained.config.way,
+        "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+    folder.write_json(Path(config.output or Path(config.run_dir) / folder.EVALUATION), result)
+    return result
+
+
+def check(config: EvaluateConfig) -> None:
+    """Refuse settings that no run could make sense of.
+
+    Raises:
+        RunError: naming the setting.
+    """
+    if config.part not in PARTS:
+        raise unknown("part", config.part, PARTS)
+    for name, least in (("episodes", 2), ("way", 1), ("shot", 1), ("query_shot", 1), ("inner_steps", 0), ("seed", 0)):
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise RunError(f"{flag(name)} must be {least} or more, got {value}: choose another.")
+    if config.output and not Path(config.output).resolve().parent.is_dir():
+        raise RunError(f"--output {config.output} is in no folder that exists: make it first.")
+
+
+def _check_same_data(trained: Trained, run: TrainConfig, problem: Problem) -> None:
+    stored = trained.stored
+    if (
+        run.dataset == trained.config.dataset
+        and problem.protocol == stored["protocol"]
+        and problem.split_hash != stored["split_hash"]
+    ):
+        raise RunError(
+            f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
+            f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
+        )
+
+
+def _measure(
+    config: EvaluateConfig, trained: Trained, sample: Sampler, *, way: int, steps: int, queries: tuple[int, int]
+) -> dict[str, Any]:
+    run = trained.config
+    params = at_way(trained.params, run.way, way)
+    name, metric = measured(run)
+    metrics = {name: metric}
+    if name == "accuracy":
+        metrics |= {"precision": evaluation.precision, "recall": evaluation.recall}
+    options: dict[str, Any] = {"episodes": config.episodes, "chunk_size": build.eval_chunk_size(run)}
+    key = jax.random.key(config.seed)
+    together = config.transductive or run.norm != "batch"
+    readings = {True: evaluation.transductive, False: evaluation.inductive}
+    learner = trained.learner_of(steps, way)
+    values = evaluation.measure(learner, params, sample, key, metrics=metrics, predict=readings[together], **options)
+    main = evaluation.summarise(values[name])
+    result: dict[str, Any] = {name: main.mean, "ci95": main.ci95, "episodes": config.episodes}
+    result |= {other: float(np.mean(values[other])) for other in metrics if other != name}
+    if name == "accuracy":
+        result["reading"] = "transductive" if together and run.norm == "batch" else "inductive"
+        if run.norm == "batch" and (not together or queries[0] * (queries[1] + 1) <= CHEAP_IMAGES):
+            other = evaluation.evaluate(learner, params, sample, key, predict=readings[not together], **options)
+            other_name = "inductive" if together else "transductive"
+            result |= {f"{other_name}_accuracy": other.mean, f"{other_name}_ci95": other.ci95}
+    numbers = step_numbers(steps)
+    curve = [*_curve(config, trained, params, sample, way, numbers[:-1], readings[together], metric), values[name]]
+    result["steps"] = [
+        {"inner_steps": k, name: (s := evaluation.summarise(v)).mean, "ci95": s.ci95}
+        for k, v in zip(numbers, curve, strict=True)
+    ]
+    return result
+
+
+def _curve(
+    config: EvaluateConfig,
+    trained: Trained,
+    params: Any,
+    sample: Sampler,
+    way: int,
+    numbers: Sequence[int],
+    predict: evaluation.Predict,
+    metric: evaluation.Metric,
+) -> list[np.ndarray]:
+    if not numbers:
+        return []
+    values = evaluation.measure_steps(
+        lambda k: trained.learner_of(k, way),
+        params,
+        sample,
+        jax.random.key(config.seed),
+        steps=numbers,
+        episodes=config.episodes,
+        metric=metric,
+        predict=predict,
+        chunk_size=build.eval_chunk_size(trained.config),
+    )
+    return list(values)
+
+
+def step_numbers(steps: int) -> list[int]:
+    """The inner steps to measure after: each up to ten; beyond, ever fewer of them, since each is taken from 0."""
+    if steps <= 10:
+        return list(range(steps + 1))
+    return [*(k for k in (0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 100, 200, 500) if k < steps), steps]

@@ -1,0 +1,90 @@
+"""The files of a run folder. Whatever is written appears whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jmeta.runs.errors import RunError
+
+CONFIG, METRICS, CHECKPOINTS, EVALUATION = "config.json", "metrics.jsonl", "checkpoints", "evaluation.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place and move it there."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """`write_text` of indented JSON."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        RunError: if it is missing or is no JSON object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path.parent} is no run folder, it has no {path.name}: train one with jmeta train.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is damaged ({error}): restore it, or train again in another folder.") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{path} is damaged, it holds no JSON object: restore it, or train again in another folder.")
+    return values
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a row to a file of JSON lines; if that fails, the file is left as it was."""
+    line = (json.dumps(row) + "\n").encode()
+    with open(path, "ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            written = file.write(line)
+            if written != len(line):
+                raise OSError(28, os.strerror(28), str(path))
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines, up to one that was cut off by a kill."""
+    return list(_rows(path))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return
+
+
+def cut_rows(path: Path, step: int) -> None:
+    """Drop the rows after a step, which a resumed run writes again."""
+    kept = [row for row in _rows(path) if row["step"] <= step]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -1,0 +1,124 @@
+"""Published settings by name, and the defaults of each algorithm and kind of data."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from jmeta.runs.config import VECTOR_TASKS, TrainConfig
+from jmeta.runs.errors import unknown
+
+_MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, section 5 and appendix A, https://arxiv.org/abs/1703.03400"
+_ANIL = "Raghu et al. 2020, Rapid Learning or Feature Reuse?, https://arxiv.org/abs/1909.09157"
+_META_SGD = "Li et al. 2017, Meta-SGD, https://arxiv.org/abs/1707.09835"
+_REPTILE = (
+    "Nichol et al. 2018, On First-Order Meta-Learning Algorithms, https://arxiv.org/abs/1803.02999, with the authors' "
+    "commands in https://github.com/openai/supervised-reptile"
+)
+
+
+class Preset(NamedTuple):
+    """A setting and where it is from."""
+
+    source: str
+    settings: dict[str, Any]
+
+
+def presets() -> dict[str, Preset]:
+    """All presets by name.
+
+    Omniglot: split `finn`, rotations, 28x28. The inner rate 2.0 is MAML's printed 0.4 (5-way) or 0.1 (20-way) on the
+    mean loss: its code sums over classes, so that a rate acts `way` times over.
+    """
+    found = {}
+    for algorithm in ("maml", "fomaml", "anil", "meta-sgd", "reptile"):
+        for way, shot in ((5, 1), (5, 5), (20, 1), (20, 5)):
+            found[f"{algorithm}-omniglot-{way}w{shot}s"] = _omniglot(algorithm, way, shot)
+        found[f"{algorithm}-sinusoid"] = _sinusoid(algorithm)
+    return found
+
+
+def from_preset(name: str) -> TrainConfig:
+    """The settings of a preset.
+
+    Raises:
+        RunError: if there is no such preset.
+    """
+    known = presets()
+    key = name.lower().replace("_", "-")
+    if key not in known:
+        raise unknown("preset", name, known)
+    settings = known[key].settings
+    start = defaults(settings["algorithm"], settings["dataset"])
+    return dataclasses.replace(start, **settings, preset=key)
+
+
+def defaults(algorithm: str = "maml", dataset: str = "glyphs") -> TrainConfig:
+    """Settings to start from, for an algorithm on a kind of data.
+
+    Args:
+        algorithm: one of `config.ALGORITHMS`.
+        dataset: any data set's name.
+    """
+    algorithm = algorithm.lower().replace("_", "-")
+    config = TrainConfig(dataset=dataset, algorithm=algorithm, rotations=dataset.startswith("omniglot"))
+    if dataset in VECTOR_TASKS:
+        way = 1 if dataset == "sinusoid" else 2
+        network = {"network": "mlp", "features": (40, 40)} if way == 1 else {"network": "linear", "features": ()}
+        config = dataclasses.replace(
+            config, **network, way=way, shot=10, query_shot=10, norm="none", inner_lr=0.01 if way == 1 else 0.5,
+            meta_batch_size=25, outer_steps=20_000, log_every=1000, save_every=5000, val_episodes=600,
+            eval_inner_steps=None,
+        )  # fmt: skip
+    if algorithm == "meta-sgd" and dataset not in VECTOR_TASKS:
+        config = dataclasses.replace(config, inner_lr=0.5, eval_inner_steps=None)
+    if algorithm == "reptile":
+        config = dataclasses.replace(config, **_reptile_defaults(dataset))
+    return config
+
+
+def _reptile_defaults(dataset: str) -> dict[str, Any]:
+    outer = {"outer_optimizer": "sgd", "outer_schedule": "linear", "outer_lr": 1.0}
+    if dataset in VECTOR_TASKS:
+        return {**outer, "inner_lr": 0.02, "inner_steps": 5, "meta_batch_size": 5}
+    return {
+        **outer, "network": "conv4-flat", "query_shot": 1, "inner_optimizer": "adam-b0", "inner_lr": 1e-3,
+        "inner_steps": 3, "inner_batch_size": 25, "train_shots": 15, "eval_inner_steps": 5, "meta_batch_size": 10,
+    }  # fmt: skip
+
+
+def _omniglot(algorithm: str, way: int, shot: int) -> Preset:
+    common = {"dataset": "omniglot", "algorithm": algorithm, "split": "finn", "rotations": True, "way": way,
+              "shot": shot, "log_every": 100, "save_every": 1000, "val_episodes": 200}  # fmt: skip
+    if algorithm == "reptile":
+        return Preset(_REPTILE, {**common, **_reptile_omniglot(way, shot)})
+    steps = 1 if way == 5 else 5
+    common |= {"query_shot": shot, "inner_lr": 2.0, "inner_steps": steps, "eval_inner_steps": 3 if way == 5 else 5,
+               "outer_lr": 1e-3, "meta_batch_size": 32 if way == 5 else 16, "outer_steps": 60_000}  # fmt: skip
+    if algorithm == "meta-sgd":
+        return Preset(_META_SGD, {**common, "inner_lr": 0.5, "inner_steps": 1, "eval_inner_steps": 1})
+    return Preset(_ANIL if algorithm == "anil" else _MAML, common)
+
+
+def _reptile_omniglot(way: int, shot: int) -> dict[str, Any]:
+    """The command of 5-way 1-shot is the transductive one; the others are the only ones there are."""
+    published = {
+        (5, 1): (15, 25, 3, 10, 1e-3, 1.0, 25, 5, 100_000),
+        (5, 5): (10, 10, 5, 5, 1.5e-3, 0.7, 6, 100, 100_000),
+        (20, 1): (9, 15, 12, 3, 4.6e-4, 1.0, 10, 97, 200_000),
+        (20, 5): (12, 20, 12, 3, 4.6e-4, 1.0, 10, 97, 200_000),
+    }[way, shot]
+    names = (
+        "train_shots inner_batch_size inner_steps meta_batch_size inner_lr outer_lr "
+        "eval_inner_batch_size eval_inner_steps outer_steps"
+    )
+    return {**dict(zip(names.split(), published, strict=True)), "query_shot": 1}
+
+
+def _sinusoid(algorithm: str) -> Preset:
+    settings = {"dataset": "sinusoid", "algorithm": algorithm, "shot": 10, "query_shot": 10, "outer_steps": 70_000}
+    if algorithm == "reptile":
+        return Preset(_REPTILE, settings)
+    source = {"anil": f"{_ANIL}, at MAML's setting", "meta-sgd": f"{_META_SGD}, at MAML's setting"}
+    return Preset(
+        source.get(algorithm, _MAML),
+        {**settings, "inner_lr": 0.01, "inner_steps": 1, "meta_batch_size": 25, "outer_lr": 1e-3},
+    )

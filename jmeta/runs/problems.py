@@ -1,0 +1,143 @@
+"""What a run learns from: a data set with its split, or a sampler of curves or planes, in one form."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jax.tree_util import Partial
+from PIL import Image
+
+from jmeta import datasets, episodes
+from jmeta.datasets import Dataset, Split
+from jmeta.runs.config import TrainConfig
+from jmeta.runs.errors import RunError
+
+LINEAR_FEATURES = 10
+
+
+class Problem(NamedTuple):
+    """A source of episodes.
+
+    Attributes:
+        name: of the data set.
+        input_shape: of one example.
+        regression: whether targets are numbers and not classes.
+        protocol: of the split.
+        split_hash: of the classes in each part of the split.
+        checksum: of the data.
+        sampler: `(part, way, shot, query_shot) -> sample`, for the part train, val or test.
+        dataset: the images, where there are some.
+        split: their split.
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    regression: bool
+    protocol: str
+    split_hash: str
+    checksum: str
+    sampler: Callable[[str, int, int, int], Partial]
+    dataset: Dataset | None = None
+    split: Split | None = None
+
+
+def load_problem(config: TrainConfig, input_shape: tuple[int, ...] | None = None) -> Problem:
+    """Load what `config` names.
+
+    Args:
+        config: a training run's settings; `dataset`, `data_dir`, `split` and `rotations` count.
+        input_shape: the (H, W, C) that images are brought to; None leaves them as they are.
+
+    Raises:
+        DataError: for data that are missing or damaged.
+        RunError: for episodes that the data can't give.
+    """
+    if config.dataset == "sinusoid":
+        return _made_up("sinusoid", (1,), lambda shot, query: episodes.sinusoid_sampler(shot=shot, query_shot=query))
+    if config.dataset == "linear":
+        return _made_up(
+            "linear",
+            (LINEAR_FEATURES,),
+            lambda shot, query: episodes.linear_sampler(features=LINEAR_FEATURES, shot=shot, query_shot=query),
+        )
+    dataset = datasets.load(config.dataset, config.data_dir)
+    split = dataset.split(config.split)
+    images = dataset.images if input_shape is None else resize(dataset.images, input_shape)
+    shown = dataset._replace(images=images)
+    return Problem(
+        dataset.name,
+        images.shape[2:],
+        False,
+        split.protocol,
+        split.hash,
+        dataset.checksum,
+        lambda part, way, shot, query: _few_shot(shown, split, config.rotations, part, way, shot, query),
+        shown,
+        split,
+    )
+
+
+def _made_up(name: str, shape: tuple[int, ...], draw: Callable[[int, int], Partial]) -> Problem:
+    # Train, validation and test draw from one distribution; a run's key never meets those of the other two.
+    return Problem(name, shape, name == "sinusoid", "distribution", name, name, lambda _, way, s, q: draw(s, q))
+
+
+def _few_shot(
+    dataset: Dataset, split: Split, rotations: bool, part: str, way: int, shot: int, query_shot: int
+) -> Partial:
+    classes = getattr(split, part)
+    images, counts = dataset.images[classes], dataset.counts[classes]
+    if way > len(classes):
+        raise RunError(
+            f"{way}-way episodes need {way} classes, and the {part} part of {dataset.name} ({split.protocol}) has "
+            f"{len(classes)}: ask for a smaller --way, or another --split."
+        )
+    fewest = int(counts.min())
+    if shot + query_shot > fewest:
+        raise RunError(
+            f"{shot} support and {query_shot} query examples of each class are {shot + query_shot}, and a class of "
+            f"{dataset.name} has {fewest}: ask for a smaller --shot or --query-shot."
+        )
+    if rotations and images.shape[2] != images.shape[3]:
+        raise RunError(
+            f"rotations need square pictures, got {images.shape[2]} x {images.shape[3]}: use --no-rotations."
+        )
+    return episodes.few_shot_sampler(
+        images, way=way, shot=shot, query_shot=query_shot, rotations=rotations, counts=counts
+    )
+
+
+def resize(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Images `[..., H, W, C]` uint8 as `[..., *shape]`: resized, and greyscale or colour as needed."""
+    if images.shape[-3:] == tuple(shape):
+        return images
+    flat = images.reshape(-1, *images.shape[-3:])
+    return np.stack([fit(image, shape) for image in flat]).reshape(*images.shape[:-3], *shape)
+
+
+def fit(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """One image `[H, W, C]` uint8 as `shape`, see `resize`.
+
+    Raises:
+        RunError: for a number of channels that is neither 1 nor 3.
+    """
+    height, width, channels = shape
+    modes = {1: "L", 3: "RGB"}
+    if channels not in modes or image.shape[-1] not in modes:
+        if image.shape == tuple(shape):
+            return image
+        raise RunError(f"pictures of {image.shape[-1]} channels can't be shown to a network that takes {channels}.")
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert(modes[channels])
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.BOX if picture.width > width else None)
+    return np.asarray(picture).reshape(shape)
+
+
+def with_dataset(config: TrainConfig, dataset: str | None, split: str | None, data_dir: str | None) -> TrainConfig:
+    """The settings on other data: another data set comes with its default split and without rotations."""
+    if dataset is not None and dataset != config.dataset:
+        config = dataclasses.replace(config, dataset=dataset, split="default", rotations=dataset.startswith("omniglot"))
+    if split is not None:
+        config = dataclasses.replace(config, split=split)
+    return config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)

@@ -1,0 +1,86 @@
+"""Whose run folder it is: `config.json`, and what may go on in it."""
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jmeta.runs import folder
+from jmeta.runs.config import TrainConfig, differences, from_dict, to_dict
+from jmeta.runs.errors import RunError
+from jmeta.runs.problems import Problem
+
+
+def settle(config: TrainConfig, chunk_size: Callable[[TrainConfig], int]) -> TrainConfig:
+    """Fill in what depends on the machine; a run that goes on keeps what it began with."""
+    if config.chunk_size is None and config.resume and config.run_dir:
+        path = Path(config.run_dir) / folder.CONFIG
+        if path.exists() and folder.read_json(path).get("meta_batch_size") == config.meta_batch_size:
+            return dataclasses.replace(config, chunk_size=folder.read_json(path).get("chunk_size"))
+    return dataclasses.replace(config, chunk_size=chunk_size(config))
+
+
+def open_folder(run_dir: Path, config: TrainConfig, problem: Problem, parameters: int) -> None:
+    """Make a run folder with its `config.json`, or make sure that it belongs to this run.
+
+    Raises:
+        RunError: if there is a run and `config.resume` isn't set, or one of other settings or data.
+    """
+    path = run_dir / folder.CONFIG
+    if not path.exists():
+        if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+            raise RunError(f"{run_dir} is there and is no run folder: choose another --run-dir.")
+        run_dir.mkdir(parents=True, exist_ok=True)
+        folder.write_json(path, _record(config, problem, parameters))
+        return
+    if not config.resume:
+        raise RunError(f"{run_dir} already holds a run: go on with it by --resume, or choose another --run-dir.")
+    stored = folder.read_json(path)
+    different = differences(config, from_dict(stored))
+    if different:
+        raise RunError(
+            f"{run_dir} belongs to another configuration ({'; '.join(different)}): "
+            "resume it with its own settings, or choose another --run-dir."
+        )
+    for name, value in (("split_hash", problem.split_hash), ("data_checksum", problem.checksum)):
+        if stored.get(name) != value:
+            raise RunError(
+                f"{run_dir} was trained on other data, its {name} is {stored.get(name)} and that of "
+                f"{problem.name} is {value}: restore the data, or choose another --run-dir."
+            )
+
+
+def load(run_dir: Path) -> tuple[TrainConfig, dict[str, Any]]:
+    """The settings of a run folder, and all that `config.json` holds.
+
+    Raises:
+        RunError: if it isn't a run folder or is damaged.
+    """
+    stored = folder.read_json(run_dir / folder.CONFIG)
+    return from_dict(stored), stored
+
+
+def _record(config: TrainConfig, problem: Problem, parameters: int) -> dict[str, Any]:
+    return {
+        **to_dict(config),
+        "resume": False,
+        "protocol": problem.protocol,
+        "split_hash": problem.split_hash,
+        "data_checksum": problem.checksum,
+        "input_shape": list(problem.input_shape),
+        "parameters": parameters,
+        "device": jax.devices()[0].device_kind,
+        "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
+        "jmeta_version": jmeta_version(),
+    }
+
+
+def jmeta_version() -> str:
+    """Of the installed package, or of a checkout."""
+    try:
+        return importlib.metadata.version("jmeta")
+    except importlib.metadata.PackageNotFoundError:
+        return "checkout"

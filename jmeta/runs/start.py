@@ -1,0 +1,41 @@
+"""The settings that flags are added to, found by a first look at the words of the command line."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from jmeta.runs import folder, record
+from jmeta.runs.config import ALGORITHMS, TrainConfig
+from jmeta.runs.errors import unknown
+from jmeta.runs.presets import defaults, from_preset
+
+
+def starting_point(words: Sequence[str]) -> TrainConfig:
+    """A preset's settings, those of a run to go on with, or the defaults of an algorithm on a kind of data.
+
+    Args:
+        words: the words after `jmeta train`.
+
+    Raises:
+        RunError: for a preset or an algorithm that isn't there.
+    """
+    preset, run_dir = value_of(words, "preset"), value_of(words, "run-dir")
+    if preset is not None:
+        return from_preset(preset)
+    if "--resume" in words and run_dir is not None and (Path(run_dir) / folder.CONFIG).exists():
+        return dataclasses.replace(record.load(Path(run_dir))[0], run_dir=run_dir, resume=True)
+    algorithm = (value_of(words, "algorithm") or "maml").lower().replace("_", "-")
+    if algorithm not in ALGORITHMS:
+        raise unknown("algorithm", algorithm, ALGORITHMS)
+    return defaults(algorithm, value_of(words, "dataset") or "glyphs")
+
+
+def value_of(words: Sequence[str], name: str) -> str | None:
+    """The last value given to a flag, as `--name value` or `--name=value`."""
+    spellings = {f"--{name}", f"--{name.replace('-', '_')}"}
+    found = None
+    for i, word in enumerate(words):
+        head, equals, value = word.partition("=")
+        if head in spellings:
+            found = value if equals else (words[i + 1] if i + 1 < len(words) else None)
+    return found

@@ -1,0 +1,217 @@
+"""The training loop of a run folder: pieces of compiled outer steps, rows, validations, checkpoints."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from jmeta import evaluation, training
+from jmeta.runs import build, checkpoints, folder, record
+from jmeta.runs.checkpoints import Checkpoints
+from jmeta.runs.config import TrainConfig, check, default_run_dir, normalise
+from jmeta.runs.errors import RunError
+from jmeta.runs.problems import Problem, load_problem
+from jmeta.runs.progress import Report, silent
+from jmeta.runs.signals import Stop
+from jmeta.training import TrainState
+
+VALIDATION_SEED = 0x5EED
+
+
+class TrainResult(NamedTuple):
+    """What a training run ended with.
+
+    Attributes:
+        config: the settings, with everything filled in.
+        run_dir: the run folder.
+        params: the parameters at the last step.
+        step: the last step.
+        stopped_by: the signal that stopped it, or None if it is finished.
+        rows: the rows of `metrics.jsonl`.
+    """
+
+    config: TrainConfig
+    run_dir: Path
+    params: Any
+    step: int
+    stopped_by: int | None
+    rows: list[dict[str, Any]]
+
+
+class _Run(NamedTuple):
+    """The compiled parts and the files of a run."""
+
+    config: TrainConfig
+    advance: Callable[[TrainState, int], tuple[TrainState, Any]]
+    validate: Callable[[Any], dict[str, float]]
+    metrics: Path
+    checkpoints: Checkpoints
+    report: Report
+    stop: Stop
+
+
+def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: None) -> TrainResult:
+    """Train, or go on training, in a run folder.
+
+    Args:
+        config: the settings.
+        report: told of every piece and every row.
+        stop: asked after each piece; a signal's number makes it save and return.
+
+    Returns:
+        The parameters at the end, and how it ended.
+
+    Raises:
+        RunError: for settings that make no sense, a run folder that belongs to another run, a damaged checkpoint, or
+            training that has diverged.
+        DataError: for data that are missing or damaged.
+        OSError: if the run folder can't be written to.
+    """
+    config = normalise(config)
+    check(config)
+    problem = load_problem(config)
+    sample, validation = _samplers(config, problem)
+    config = record.settle(config, build.chunk_size)
+    run_dir = Path(config.run_dir or default_run_dir(config))
+    learner = build.learner_of(config, config.inner_steps, training=True)
+    optimizer = build.outer_optimizer(config)
+    sample_x = build.sample_input(config, problem.input_shape)
+
+    def start() -> TrainState:
+        return training.init_state(learner, optimizer, jax.random.key(config.seed), sample_x)
+
+    size = build.parameter_count(jax.eval_shape(start).params)
+    record.open_folder(run_dir, config, problem, size)
+    with checkpoints.opened(run_dir / folder.CHECKPOINTS) as kept:
+        advance = training.make_run(
+            learner, optimizer, sample, meta_batch_size=config.meta_batch_size, chunk_size=config.chunk_size
+        )
+        validate = _validator(config, validation)
+        run = _Run(config, advance, validate, run_dir / folder.METRICS, kept, report, stop)
+        state = _first_state(run, start)
+        state, stopped_by = _loop(run, state)
+    return TrainResult(config, run_dir, state.params, int(state.step), stopped_by, folder.read_rows(run.metrics))
+
+
+def _samplers(config: TrainConfig, problem: Problem) -> tuple[Any, Any]:
+    shot = config.train_shots or config.shot
+    return (
+        problem.sampler("train", config.way, shot, config.query_shot),
+        problem.sampler("val", config.way, config.shot, config.query_shot),
+    )
+
+
+def _first_state(run: _Run, start: Callable[[], TrainState]) -> TrainState:
+    step = checkpoints.newest(run.checkpoints)
+    folder.cut_rows(run.metrics, step or 0)
+    if step is None:
+        return jax.jit(start)()
+    state = checkpoints.restore(run.checkpoints, step, jax.eval_shape(start))
+    run.report.note(
+        f"step {step} of {run.config.outer_steps}: "
+        + ("nothing is left to do." if step >= run.config.outer_steps else "going on from its checkpoint.")
+    )
+    return state
+
+
+def _validator(config: TrainConfig, sample: Any) -> Callable[[Any], dict[str, float]]:
+    name, metric = measured(config)
+    run = evaluation.make_measure(
+        build.learner_of(config, build.eval_steps(config)),
+        metrics={name: metric},
+        chunk_size=build.eval_chunk_size(config),
+    )
+
+    def validate(params: Any) -> dict[str, float]:
+        # One key for all runs, so that all of them are judged by the same episodes.
+        values = run(params, sample, jax.random.key(VALIDATION_SEED), config.val_episodes)
+        result = evaluation.summarise(values[name])
+        return {f"val_{name}": result.mean, "val_ci95": result.ci95}
+
+    return validate
+
+
+def measured(config: TrainConfig) -> tuple[str, evaluation.Metric]:
+    """What a learner is judged by: its error where targets are numbers, else its accuracy."""
+    if config.dataset == "sinusoid":
+        return "error", evaluation.mean_squared_error
+    return "accuracy", evaluation.accuracy
+
+
+def _loop(run: _Run, state: TrainState) -> tuple[TrainState, int | None]:
+    """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
+    step = int(state.step)
+    while step < run.config.outer_steps:
+        began = time.perf_counter()
+        after, metrics = _round(run, state, step)
+        if after is None:
+            if step and step != checkpoints.newest(run.checkpoints):
+                checkpoints.save(run.checkpoints, state, None)
+            return state, run.stop()
+        state, step = after, int(after.step)
+        row = _row(run.config, step, metrics, time.perf_counter() - began)
+        score = None
+        saves = step % run.config.save_every == 0 or step == run.config.outer_steps
+        if saves:
+            _refuse_nan(run, step, optax.tree.norm(state.params))
+            row |= run.validate(state.params)
+            score = row["val_accuracy"] if "val_accuracy" in row else -row["val_error"]
+        folder.append_row(run.metrics, row)
+        if saves:
+            checkpoints.save(run.checkpoints, state, score)
+        run.report.row(row)
+    return state, None
+
+
+def _round(run: _Run, state: TrainState, step: int) -> tuple[TrainState | None, Any]:
+    """Steps up to the next row, in pieces; None for the state if it was asked to stop."""
+    piece = build.piece_length(run.config)
+    end = min(step + run.config.log_every, run.config.outer_steps)
+    done: list[Any] = []
+    while step < end:
+        if run.stop() is not None:
+            return None, None
+        length = min(piece, end - step)
+        state, metrics = run.advance(state, length)
+        # The piece before is waited for while this one is computed, which keeps a device busy and the bar honest.
+        if done:
+            _check_piece(run, step, done[-1])
+        done.append(metrics)
+        step += length
+    _check_piece(run, step, done[-1])
+    return state, jax.tree.map(lambda *parts: np.concatenate([np.asarray(p) for p in parts]), *done)
+
+
+def _check_piece(run: _Run, end: int, metrics: Any) -> None:
+    loss = np.asarray(metrics.loss)
+    bad = np.flatnonzero(~np.isfinite(loss))
+    if len(bad):
+        _diverged(run, end - len(loss) + int(bad[0]) + 1)
+    run.report.piece(end, float(loss[-1]))
+
+
+def _refuse_nan(run: _Run, step: int, norm: Any) -> None:
+    if not math.isfinite(float(norm)):
+        _diverged(run, step)
+
+
+def _diverged(run: _Run, step: int) -> None:
+    last = checkpoints.newest(run.checkpoints)
+    kept = "there is no checkpoint yet" if last is None else f"the checkpoint of step {last} is kept"
+    raise RunError(
+        f"training has diverged: the loss or the parameters are no longer finite at step {step}; {kept}: "
+        "try a smaller --inner-lr or --outer-lr in another --run-dir."
+    )
+
+
+def _row(config: TrainConfig, step: int, metrics: Any, seconds: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"step": step, "loss": float(np.mean(metrics.loss, dtype=np.float64))}
+    if metrics.accuracy is not None:
+        row["accuracy"] = float(np.mean(metrics.accuracy, dtype=np.float64))
+    tasks = len(metrics.loss) * config.meta_batch_size
+    return {**row, "seconds": round(seconds, 3), "tasks_per_second": round(tasks / seconds, 1)}
