@@ -138,7 +138,7 @@ def _file_hash(path: Path) -> str:
 
 
 def _members(archive: zipfile.ZipFile) -> list[re.Match[str]]:
-    # fullmatch with one folder above the alphabet leaves out the __MACOSX copies that some zip programs add.
+    # The copies named ._x.png that some zip programs add do not match.
     return [m for m in map(_MEMBER.fullmatch, archive.namelist()) if m]
 
 

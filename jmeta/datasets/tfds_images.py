@@ -58,7 +58,7 @@ def _builder(name: str, root: Path) -> Any:
 
 def _prepare(builder: Any, root: Path) -> None:
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import download_manager, util
+    from tensorflow_datasets.core.download import download_manager, extractor, util
 
     if builder.is_prepared():
         return
@@ -70,7 +70,7 @@ def _prepare(builder: Any, root: Path) -> None:
             f"{', '.join(missing)}: prepare it where there is one, with file_format='array_record'."
         )
     settings = tfds.download.DownloadConfig(manual_dir=root / "downloads" / "manual")
-    refusals = (util.DownloadError, download_manager.NonMatchingChecksumError, AssertionError, AttributeError)
+    refusals = (util.DownloadError, download_manager.NonMatchingChecksumError, extractor.ExtractError, AssertionError)
     try:
         builder.download_and_prepare(file_format="array_record", download_config=settings)
     except (OSError, ValueError, ImportError, NotImplementedError, *refusals) as error:

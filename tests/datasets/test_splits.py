@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jmeta import datasets
@@ -14,6 +14,7 @@ def unnamed(names, groups=None):
 NAMES = st.lists(st.text(min_size=1, max_size=5), min_size=4, max_size=120, unique=True)
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_parts_are_disjoint_and_complete(names):
     dataset = unnamed(names)
@@ -28,6 +29,7 @@ def test_parts_are_disjoint_and_complete(names):
     assert min(sizes) >= 1 and sizes[0] >= max(sizes[1:])
 
 
+@settings(deadline=None)
 @given(NAMES, st.randoms())
 def test_a_class_keeps_its_part_whatever_the_order(names, random):
     mixed = names.copy()

@@ -1,5 +1,7 @@
 import functools
+import gzip
 import http.server
+import importlib.util
 import json
 import threading
 import warnings
@@ -170,6 +172,19 @@ def test_prepared_set_is_listed(tmp_path):
 def test_set_without_network_fails_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "reachable", lambda *_: False)
     with pytest.raises(datasets.DataError, match=r"tfds:mnist is not prepared in .*train-images-idx3-ubyte\.gz"):
+        datasets.load("tfds:mnist", tmp_path)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is installed")
+def test_set_that_needs_tensorflow_to_be_prepared(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "reachable", lambda *_: pytest.fail("asked the network for files that are there"))
+    for url, info in tfds.builder_cls("mnist").url_infos.items():
+        path = tmp_path / "downloads" / "mnist" / resource.get_dl_fname(url, info.checksum)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(b"text"))
+        original = {"original_fname": url.rpartition("/")[2], "url_info": {}}
+        resource.get_info_path(path).write_text(json.dumps(original))
+    with pytest.raises(datasets.DataError, match=r"tfds:mnist could not be prepared in .* many sets need TensorFlow"):
         datasets.load("tfds:mnist", tmp_path)
 
 
