@@ -1,15 +1,15 @@
 """The command line: parse, call, print."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
-
-from jmeta.datasets import DataError
-from jmeta.runs.errors import RunError, unknown
 
 USAGE = """jmeta: learning to learn in JAX
 
   jmeta train       meta-train a learner; without flags, MAML on glyphs
   jmeta evaluate    measure a trained learner on new episodes
+  jmeta predict     name pictures after a few examples of each new class
+  jmeta plot        draw the training curve, some episodes, and accuracy against inner steps
   jmeta presets     list the published settings that --preset knows
   jmeta data        list the data sets, or prepare one
 
@@ -31,10 +31,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 for what the user can put right; 130 or 143 after Ctrl-C or SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    from jmeta.datasets import DataError
+    from jmeta.runs.errors import RunError
+
     try:
         return _dispatch(words)
     except (RunError, DataError) as error:
         return _complain(str(error))
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USER_ERROR
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         return _complain(f"{error.strerror or error}{place}: make room or choose another folder, and run it again.")
@@ -45,15 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
+    from jmeta.runs.errors import unknown
+
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
         "evaluate": _evaluate,
+        "predict": _predict,
+        "plot": _plot,
         "presets": _presets,
         "data": _data,
     }
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return 0
     if words[0] not in commands:
         raise unknown("command", words[0], commands)
     return commands[words[0]](words[1:])
@@ -98,8 +108,37 @@ def _evaluate(words: list[str]) -> int:
     return 0
 
 
+def _predict(words: list[str]) -> int:
+    import tyro
+
+    from jmeta.runs import PredictConfig, predict, tables
+    from jmeta.runs.compile_cache import use_compile_cache
+
+    config = tyro.cli(PredictConfig, args=words, prog="jmeta predict")
+    use_compile_cache(config.compile_cache)
+    found = predict(config)
+    if config.csv is None:
+        tables.print_predictions(found)
+    else:
+        print(f"{len(found)} pictures named in {config.csv}")
+    return 0
+
+
+def _plot(words: list[str]) -> int:
+    import tyro
+
+    from jmeta.runs import PlotConfig, plot
+    from jmeta.runs.compile_cache import use_compile_cache
+
+    config = tyro.cli(PlotConfig, args=words, prog="jmeta plot")
+    use_compile_cache(config.compile_cache)
+    for path in plot(config):
+        print(path)
+    return 0
+
+
 def _presets(words: list[str]) -> int:
-    from jmeta.runs import presets
+    from jmeta.runs import RunError, presets
 
     if words:
         raise RunError(f"jmeta presets takes no arguments, got {' '.join(words)}: leave them out.")

@@ -3,12 +3,17 @@
 from jmeta.runs.config import TrainConfig
 from jmeta.runs.errors import RunError
 from jmeta.runs.evaluate import EvaluateConfig, evaluate
+from jmeta.runs.plot import PlotConfig, plot
+from jmeta.runs.predict import PredictConfig, Prediction, predict
 from jmeta.runs.presets import defaults, from_preset, presets
 from jmeta.runs.train import TrainResult, train
 from jmeta.runs.trained import Trained, load_trained
 
 __all__ = [
     "EvaluateConfig",
+    "PlotConfig",
+    "PredictConfig",
+    "Prediction",
     "RunError",
     "TrainConfig",
     "TrainResult",
@@ -17,6 +22,8 @@ __all__ = [
     "evaluate",
     "from_preset",
     "load_trained",
+    "plot",
+    "predict",
     "presets",
     "train",
 ]

@@ -130,7 +130,7 @@ def fit(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         raise RunError(f"pictures of {image.shape[-1]} channels can't be shown to a network that takes {channels}.")
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert(modes[channels])
     if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.BOX if picture.width > width else None)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(picture).reshape(shape)
 
 

@@ -1,5 +1,6 @@
 """Tables for a terminal."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from rich.table import Table
 
 from jmeta import datasets
 from jmeta.runs.errors import RunError, unknown
+from jmeta.runs.predict import Prediction
 
 
 def print_evaluation(result: Mapping[str, Any]) -> None:
@@ -16,7 +18,7 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     table = Table("after inner steps", name, "95 % interval", title=_title(result), title_justify="left")
     for row in result["steps"]:
         table.add_row(str(row["inner_steps"]), _number(name, row[name]), f"+- {_number(name, row['ci95'])}")
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
     if result["way"] != result["trained_way"]:
         print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if "precision" in result:
@@ -30,6 +32,13 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     print(
         f"{name} {_plain(name, result[name])}{unit} +- {_plain(name, result['ci95'])} ({result['episodes']} episodes)"
     )
+
+
+def print_predictions(found: Sequence[Prediction]) -> None:
+    """Print path, class and probability of each picture."""
+    paths, names = (max(len(str(p[i])) for p in found) for i in (0, 1))
+    for path, name, probability in found:
+        print(f"{path!s:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
 
 
 def _title(result: Mapping[str, Any]) -> str:
@@ -72,7 +81,7 @@ def data(words: Sequence[str]) -> int:
     table = Table("name", "what", "where")
     for row in datasets.available(root):
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
     return 0
 
 
