@@ -39,7 +39,7 @@ def few_shot_sampler(
         ValueError: if a size is below 1, there are too few classes or examples, or the array is of another form.
     """
     check_few_shot(images.shape, way, shot, query_shot, rotations, counts)
-    counts = jnp.full(images.shape[0], images.shape[1]) if counts is None else jnp.asarray(counts)
+    counts = jnp.full(images.shape[0], images.shape[1], jnp.int32) if counts is None else jnp.asarray(counts, jnp.int32)
     draw = functools.partial(_draw_few_shot, way, shot, query_shot, rotations)
     return Partial(draw, jnp.asarray(images), counts)
 
@@ -60,6 +60,8 @@ def check_few_shot(
     classes, examples, height, width, _ = shape
     if way > classes:
         raise ValueError(f"{way}-way episodes need {way} classes, got {classes}: ask for a smaller way")
+    if counts is not None and len(counts) != classes:
+        raise ValueError(f"counts must have a number for each of the {classes} classes, got {len(counts)}")
     fewest = examples if counts is None else int(min(counts))
     if shot + query_shot > fewest:
         raise ValueError(
@@ -76,7 +78,7 @@ def _draw_few_shot(
     class_key, example_key, turn_key = jax.random.split(key, 3)
     classes = jax.random.choice(class_key, images.shape[0], (way,), replace=False)
     noise = jax.random.uniform(example_key, (way, images.shape[1]))
-    noise = jnp.where(jnp.arange(images.shape[1]) < counts[classes, None], noise, 2.0)
+    noise = jnp.where(jnp.arange(images.shape[1])[None] < counts[classes, None], noise, 2.0)
     _, examples = jax.lax.top_k(-noise, shot + query_shot)
     x = images[classes[:, None], examples]
     if x.dtype == jnp.uint8:

@@ -56,7 +56,7 @@ def check_steps(num_steps: int | Array) -> None:
     Raises:
         ValueError: if it is negative.
     """
-    if isinstance(num_steps, int) and num_steps < 0:
+    if not isinstance(num_steps, jax.core.Tracer) and num_steps < 0:
         raise ValueError(f"the number of inner steps must be 0 or more, got {num_steps}")
 
 

@@ -43,10 +43,11 @@ def squared_error(prediction: Array, y: Array) -> Array:
 
 
 def weighted_mean(values: Array, weight: Array | None) -> Array:
-    """`sum(weight * values) / sum(weight)`, for values `[N]`; None weighs all alike."""
+    """`sum(weight * values) / sum(weight)`, for values `[N]`; None weighs all alike, no weight at all gives 0."""
     if weight is None:
         return jnp.mean(values)
-    return jnp.sum(weight * values) / jnp.sum(weight)
+    total = jnp.sum(weight)
+    return jnp.sum(weight * values) / jnp.where(total > 0, total, 1)
 
 
 def mean_loss(prediction: Array, batch: Batch, loss_fn: LossFn) -> Array:

@@ -1,5 +1,6 @@
 """The outer loop: mean of the learner's loss over episodes, its gradient, any Optax rule, and a scan of many steps."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -111,15 +112,17 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation, *, chun
         `step(state, episodes) -> (state, metrics)`, compiled.
     """
     optimizer = optax.with_extra_args_support(optimizer)
+    accepted = inspect.signature(optimizer.update).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
 
     def step(state: TrainState, episodes: Episode) -> tuple[TrainState, Metrics]:
         def grad_fn(params: Params, _: Any = None) -> Params:
             return meta_gradient(learner, params, episodes, chunk_size=chunk_size)[0]
 
         grads, metrics = meta_gradient(learner, state.params, episodes, chunk_size=chunk_size)
-        updates, opt_state = optimizer.update(
-            grads, state.opt_state, state.params, value=metrics.loss, grad=grads, grad_fn=grad_fn
-        )
+        offered = {"value": metrics.loss, "grad": grads, "grad_fn": grad_fn}
+        extra = {name: v for name, v in offered.items() if takes_all or name in accepted}
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params, **extra)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, opt_state, state.key, state.step + 1), metrics
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jax import Array
+from jax import Array, lax
 
 from jmeta import inner
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
@@ -66,7 +66,7 @@ def reptile(
         return inner.condition(model, move(params, support), support.x)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
-        moved = move(params, episode.support)
+        moved = move(lax.stop_gradient(params), episode.support)
         adapted = inner.condition(model, moved, episode.support.x)
         value, metrics = query_loss(model.apply(adapted, episode.query.x), episode.query, loss_fn)
         return inner.attach_gradient(value, params, jax.tree.map(jnp.subtract, params, moved)), metrics
