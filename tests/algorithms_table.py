@@ -1,0 +1,146 @@
+"""Every algorithm, once: the contract and the learning tests run on each row of `ALGORITHMS`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+
+import jmeta
+from jmeta import losses, nets
+
+
+class Net(NamedTuple):
+    """A network, whole for the algorithms that take it so, and in two parts for those that tell them apart."""
+
+    model: Any
+    encoder: Any
+    head: Any
+
+
+class Algorithm(NamedTuple):
+    """What the tests need to know of an algorithm.
+
+    Attributes:
+        make: `(net, loss_fn, lr, steps) -> Learner`, with the inner rate and steps where it has any.
+        refuses: hyper-parameters that raise ValueError, each a call of the factory on `net`.
+        ordered: the order of the support examples matters.
+    """
+
+    make: Callable[[Net, losses.LossFn, float, int], jmeta.Learner]
+    refuses: Sequence[Callable[[Net], Any]]
+    ordered: bool = False
+
+
+def relaxed(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An Optax rule that mixes integers and floats, under strict promotion for all but itself."""
+
+    def update(*args: Any, **kwargs: Any) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return optimizer.update(*args, **kwargs)
+
+    return optax.GradientTransformation(optimizer.init, update)
+
+
+sgd, adam = optax.sgd, lambda lr: relaxed(optax.adam(lr, eps_root=1e-8))
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "maml": Algorithm(
+        lambda n, f, lr, k: jmeta.maml(n.model, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f),
+        [lambda n: jmeta.maml(n.model, inner_optimizer=sgd(0.1), inner_steps=-1)],
+    ),
+    "fomaml": Algorithm(
+        lambda n, f, lr, k: jmeta.maml(n.model, inner_optimizer=sgd(lr), inner_steps=k, first_order=True, loss_fn=f),
+        [lambda n: jmeta.maml(n.model, inner_optimizer=sgd(0.1), inner_steps=-2, first_order=True)],
+    ),
+    "anil": Algorithm(
+        lambda n, f, lr, k: jmeta.anil(n.encoder, n.head, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f),
+        [lambda n: jmeta.anil(n.encoder, n.head, inner_optimizer=sgd(0.1), inner_steps=-1)],
+    ),
+    "meta_sgd": Algorithm(
+        lambda n, f, lr, k: jmeta.meta_sgd(n.model, inner_lr=lr, inner_steps=k, loss_fn=f),
+        [
+            lambda n: jmeta.meta_sgd(n.model, inner_lr=0.1, inner_steps=-1),
+            lambda n: jmeta.meta_sgd(n.model, inner_lr=0.0, inner_steps=1),
+            lambda n: jmeta.meta_sgd(n.model, inner_lr=float("nan"), inner_steps=1),
+        ],
+    ),
+    "reptile": Algorithm(
+        lambda n, f, lr, k: jmeta.reptile(n.model, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f),
+        [
+            lambda n: jmeta.reptile(n.model, inner_optimizer=sgd(0.1), inner_steps=-1),
+            lambda n: jmeta.reptile(n.model, inner_optimizer=sgd(0.1), inner_steps=1, batch_size=0),
+        ],
+    ),
+    "reptile_batches": Algorithm(
+        lambda n, f, lr, k: jmeta.reptile(
+            n.model, inner_optimizer=adam(lr / 10), inner_steps=k, batch_size=4, loss_fn=f
+        ),
+        [],
+        ordered=True,
+    ),
+}
+
+
+def conv_net(way: int, norm: Any = nets.NoNorm, features: Sequence[int] = (8, 8)) -> Net:
+    """A small convolution network for small images."""
+    return Net(
+        nets.ConvNet(way, features=features, norm=norm, flatten=True, kernel_init=nn.initializers.lecun_normal()),
+        nets.ConvEncoder(features, norm=norm, flatten=True),
+        nets.Head(way, kernel_init=nn.initializers.lecun_normal()),
+    )
+
+
+def mlp_net(out: int, features: Sequence[int] = (40, 40)) -> Net:
+    """A small network for vectors."""
+    return Net(
+        nets.MLP(features=features, out=out),
+        nets.MLPEncoder(features=features),
+        nets.Head(out, nn.initializers.lecun_normal()),
+    )
+
+
+def random_episode(seed: int, *, way: int = 3, shot: int = 2, query_shot: int = 2, size: int = 4) -> jmeta.Episode:
+    """Images of noise, with labels."""
+    rng = np.random.default_rng(seed)
+
+    def batch(n: int) -> jmeta.Batch:
+        x = rng.normal(size=(n * way, size, size, 1)).astype(np.float32)
+        return jmeta.Batch(jnp.asarray(x), jnp.tile(jnp.eye(way), (n, 1)), jnp.ones(n * way))
+
+    return jmeta.Episode(batch(shot), batch(query_shot))
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """One tree with a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def random_like(key: jax.Array, tree: Any, scale: float = 1.0) -> Any:
+    """Normal numbers of the same structure, shapes and dtypes."""
+    leaves, treedef = jax.tree.flatten(tree)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [scale * jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(treedef, drawn)
+
+
+def assert_close(tree: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-6) -> None:
+    """Same structure, shapes, dtypes; and numbers that agree."""
+    assert jax.tree.structure(tree) == jax.tree.structure(other)
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(tree), jax.tree.leaves(other), strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert (a.shape, a.dtype) == (b.shape, b.dtype), jax.tree_util.keystr(path)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=jax.tree_util.keystr(path))
+
+
+def largest(tree: Any) -> float:
+    """The largest absolute value of a tree."""
+    return max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(tree))
+
+
+def difference(tree: Any, other: Any) -> float:
+    """The largest absolute difference of two trees."""
+    return largest(jax.tree.map(jnp.subtract, tree, other))

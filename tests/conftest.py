@@ -1,0 +1,46 @@
+"""Strict promotion rules for every test, four emulated devices, and the folder of real data.
+
+Some of Optax's rules multiply integers and floats, Adam and the schedules among them. Tests wrap such a rule in
+`algorithms_table.relaxed`, or carry the mark `standard_promotion` where they can't.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+flags = os.environ.get("XLA_FLAGS", "")
+if "xla_force_host_platform_device_count" not in flags:
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=4".strip()
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+# Compiling makes the first example slow; the same examples every time make a failure reproducible.
+hypothesis.settings.register_profile("jmeta", deadline=None, derandomize=True, database=None, max_examples=60)
+hypothesis.settings.load_profile("jmeta")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark."""
+    config.addinivalue_line("markers", "standard_promotion: integers and floats may mix in this test")
+
+
+@pytest.fixture(autouse=True)
+def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Numbers of different dtypes or ranks don't mix by accident."""
+    mode = "standard" if request.node.get_closest_marker("standard_promotion") else "strict"
+    with jax.numpy_dtype_promotion(mode), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with real data that `JMETA_DATA` names."""
+    root = os.environ.get("JMETA_DATA")
+    if not root:
+        pytest.skip("needs real data: set JMETA_DATA to the folder that has it")
+    if not Path(root).is_dir():
+        pytest.skip(f"needs real data: JMETA_DATA is {root}, which is not a folder")
+    return Path(root)
