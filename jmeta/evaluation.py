@@ -105,7 +105,7 @@ def evaluate(
         Mean, interval and the value of each episode.
 
     Raises:
-        ValueError: if `episodes` is below 1.
+        ValueError: if `episodes` or `chunk_size` is below 1.
     """
     values = measure(
         learner, params, sample, key, episodes=episodes, metrics={"it": metric}, predict=predict, chunk_size=chunk_size
@@ -141,6 +141,7 @@ def make_measure(
     Returns:
         `run(params, sample, key, episodes)`, which returns what `measure` does and raises what it raises.
     """
+    _check_at_least_one("chunk_size", chunk_size)
 
     @jax.jit
     def compiled(params: Params, sample: Sampler, keys: Array) -> dict[str, Array]:
@@ -152,8 +153,7 @@ def make_measure(
         return jax.lax.map(one, keys, batch_size=chunk_size)
 
     def run(params: Params, sample: Sampler, key: Array, episodes: int) -> dict[str, np.ndarray]:
-        if episodes < 1:
-            raise ValueError(f"the number of episodes must be 1 or more, got {episodes}")
+        _check_at_least_one("the number of episodes", episodes)
         values = compiled(params, as_partial(sample), jax.random.split(key, episodes))
         return {name: np.asarray(v) for name, v in values.items()}
 
@@ -187,8 +187,16 @@ def measure_steps(
 
     Returns:
         `[K + 1, episodes]`, or a row for each number of steps.
+
+    Raises:
+        ValueError: if `episodes` or `chunk_size` is below 1, or a number of steps below 0.
     """
-    numbers = jnp.arange(steps + 1) if isinstance(steps, int) else jnp.asarray(steps, jnp.int32)
+    _check_at_least_one("chunk_size", chunk_size)
+    _check_at_least_one("the number of episodes", episodes)
+    chosen = range(steps + 1) if isinstance(steps, int) else steps
+    if len(chosen) == 0 or min(chosen) < 0:
+        raise ValueError(f"steps must be 0 or more, or some numbers that are, got {steps}")
+    numbers = jnp.asarray(chosen, jnp.int32)
 
     @jax.jit
     def run(params: Params, sample: Sampler, keys: Array) -> Array:
@@ -203,6 +211,11 @@ def measure_steps(
         return jax.lax.map(one, keys, batch_size=chunk_size)
 
     return np.asarray(run(params, as_partial(sample), jax.random.split(key, episodes))).T
+
+
+def _check_at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, got {value}")
 
 
 def summarise(values: np.ndarray) -> Evaluation:
