@@ -2,6 +2,9 @@
 
 import hashlib
 import logging
+import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +43,6 @@ def opened(folder: Path, *, read_only: bool = False) -> Iterator[Checkpoints]:
         folder: made if it isn't there.
         read_only: touch nothing.
     """
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every step it takes
     policy = checkpoint_managers.AnyPreservationPolicy(
         [
             checkpoint_managers.LatestN(1),
@@ -49,21 +51,34 @@ def opened(folder: Path, *, read_only: bool = False) -> Iterator[Checkpoints]:
             ),
         ]
     )
-    options = ocp.CheckpointManagerOptions(
-        preservation_policy=None if read_only else policy,
-        enable_async_checkpointing=False,
-        cleanup_tmp_directories=not read_only,
-        create=not read_only,
-        read_only=read_only,
-        best_fn=lambda metrics: metrics["score"],
-        best_mode="max",
-    )
-    handlers = {_STATE: ocp.StandardCheckpointHandler(), _RECORD: ocp.JsonCheckpointHandler()}
-    manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handlers)
+    with _quiet():
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=None if read_only else policy,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=not read_only,
+            create=not read_only,
+            read_only=read_only,
+            best_fn=lambda metrics: metrics["score"],
+            best_mode="max",
+        )
+        handlers = {_STATE: ocp.StandardCheckpointHandler(), _RECORD: ocp.JsonCheckpointHandler()}
+        manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handlers)
+        try:
+            yield Checkpoints(folder, manager)
+        finally:
+            manager.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax logs every step it takes, and each failure with its traceback, beside raising it."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
-        yield Checkpoints(folder, manager)
+        yield
     finally:
-        manager.close()
+        logger.setLevel(before)
 
 
 def save(checkpoints: Checkpoints, state: TrainState, score: float | None) -> None:
@@ -85,6 +100,8 @@ def save(checkpoints: Checkpoints, state: TrainState, score: float | None) -> No
     try:
         checkpoints.manager.save(step, args=items, metrics=None if score is None else {"score": score}, force=True)
     except (OSError, ValueError, RuntimeError) as error:
+        for half in checkpoints.folder.glob(f"{step}.*tmp*"):
+            shutil.rmtree(half, ignore_errors=True)
         raise RunError(
             f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({first_line(error)}): "
             "make room, then go on with --resume from the one before."
@@ -154,6 +171,11 @@ def _digest(tree: Any) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, shortened, without a full stop."""
+    """Why, in a few words: the system's if it was the system, else the first line of the message, shortened."""
+    system = re.search(r"os_error_code='(\d+)'", str(error))
+    if system:
+        return os.strerror(int(system[1]))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return (text if len(text) <= 160 else text[:157] + "...").rstrip(".:")

@@ -1,6 +1,7 @@
 """Compiled programs kept for the next start."""
 
 import os
+import warnings
 
 import jax
 
@@ -22,6 +23,8 @@ def use_compile_cache(wanted: bool = True) -> None:
         return
     if not os.access(folder, os.W_OK):
         return
+    # A damaged entry, or no room for another, costs time alone.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -17,6 +17,13 @@ def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
         known: the names there are.
     """
     names = list(known)
-    close = difflib.get_close_matches(got.lower(), names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else "choose another."
-    return RunError(f"there is no {what} {got!r}, only {', '.join(names)}: {hint}")
+    close = closest(got, names)
+    if close is not None:
+        return RunError(f"there is no {what} {got!r}: did you mean {close!r}?")
+    return RunError(f"there is no {what} {got!r}: choose one of {', '.join(names)}.")
+
+
+def closest(got: str, known: Iterable[str]) -> str | None:
+    """The name that is most like a misspelt one, if any is."""
+    close = difflib.get_close_matches(got.lower(), list(known), n=1, cutoff=0.6)
+    return close[0] if close else None

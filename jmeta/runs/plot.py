@@ -120,6 +120,8 @@ def training_curve(make_figure: Callable[..., Any], trained: Trained, rows: list
     axes = figure.subplots(1, 2 if name == "accuracy" else 1, squeeze=False)[0]
     axes[0].plot(steps, [row["loss"] for row in rows], color=INK, label="training")
     axes[0].set(xlabel="outer step", ylabel="query loss", yscale="log")
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[0].yaxis.set_minor_formatter("{x:g}")
     if name == "accuracy":
         axes[1].plot(steps, [100 * row["accuracy"] for row in rows], color=FAINT, label="training")
         axes[1].set(xlabel="outer step", ylabel="query accuracy, %")
@@ -175,7 +177,8 @@ def _episodes_page(make_figure: Callable[..., Any], trained: Trained, config: Pl
         return None
     run = run if config.data_dir is None else dataclasses.replace(run, data_dir=config.data_dir)
     problem = load_problem(run, tuple(trained.stored["input_shape"]))
-    query_shot = 200 if problem.regression else min(run.query_shot, 3)
+    spare = 3 if problem.dataset is None else int(problem.dataset.counts.min()) - run.shot
+    query_shot = 200 if problem.regression else min(3, spare)
     sample = problem.sampler("test", run.way, run.shot, query_shot)
     episodes = [sample(jax.random.fold_in(jax.random.key(config.seed), i)) for i in range(4)]
     if problem.regression:
@@ -197,7 +200,8 @@ def _curves_page(make_figure: Callable[..., Any], trained: Trained, episodes: li
             ax.plot(x[order], np.asarray(y)[order, 0], color=INK, linestyle=style, label=label)
         ax.plot(episode.support.x[:, 0], episode.support.y[:, 0], "o", color=BAD, markersize=5, label="support")
         _plain(ax)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(_title(trained), fontsize=11)
     return figure
 

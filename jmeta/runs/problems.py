@@ -10,10 +10,11 @@ from PIL import Image
 
 from jmeta import datasets, episodes
 from jmeta.datasets import Dataset, Split
-from jmeta.runs.config import TrainConfig
-from jmeta.runs.errors import RunError
+from jmeta.runs.config import VECTOR_TASKS, TrainConfig
+from jmeta.runs.errors import RunError, closest
 
 LINEAR_FEATURES = 10
+NAMES = ("omniglot", "omniglot-small1", "omniglot-small2", "glyphs", "digits", *VECTOR_TASKS)
 
 
 class Problem(NamedTuple):
@@ -61,7 +62,7 @@ def load_problem(config: TrainConfig, input_shape: tuple[int, ...] | None = None
             (LINEAR_FEATURES,),
             lambda shot, query: episodes.linear_sampler(features=LINEAR_FEATURES, shot=shot, query_shot=query),
         )
-    dataset = datasets.load(config.dataset, config.data_dir)
+    dataset = _load(config.dataset, config.data_dir)
     split = dataset.split(config.split)
     images = dataset.images if input_shape is None else resize(dataset.images, input_shape)
     shown = dataset._replace(images=images)
@@ -76,6 +77,16 @@ def load_problem(config: TrainConfig, input_shape: tuple[int, ...] | None = None
         shown,
         split,
     )
+
+
+def _load(name: str, data_dir: str | None) -> Dataset:
+    try:
+        return datasets.load(name, data_dir)
+    except datasets.DataError as error:
+        close = closest(name, NAMES)
+        if close is None or name in NAMES or not str(error).startswith("there is no data set"):
+            raise
+        raise RunError(f"there is no data set {name!r}: did you mean {close!r}? jmeta data list shows all.") from error
 
 
 def _made_up(name: str, shape: tuple[int, ...], draw: Callable[[int, int], Partial]) -> Problem:

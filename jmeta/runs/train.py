@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,14 +178,27 @@ def _round(run: _Run, state: TrainState, step: int) -> tuple[TrainState | None, 
         if run.stop() is not None:
             return None, None
         length = min(piece, end - step)
-        state, metrics = run.advance(state, length)
-        # The piece before is waited for while this one is computed, which keeps a device busy and the bar honest.
-        if done:
-            _check_piece(run, step, done[-1])
+        with _memory_of(run.config):
+            state, metrics = run.advance(state, length)
+            # The piece before is waited for while this one is computed, which keeps a device busy and the bar honest.
+            if done:
+                _check_piece(run, step, done[-1])
         done.append(metrics)
         step += length
     _check_piece(run, step, done[-1])
     return state, jax.tree.map(lambda *parts: np.concatenate([np.asarray(p) for p in parts]), *done)
+
+
+@contextmanager
+def _memory_of(config: TrainConfig) -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise RunError(
+            f"{config.chunk_size} episodes at once don't fit into the device's memory: give a smaller --chunk-size."
+        ) from error
 
 
 def _check_piece(run: _Run, end: int, metrics: Any) -> None:
