@@ -11,6 +11,7 @@ from jax import Array
 STROKES = 5
 PIECES = 5
 SEGMENTS = 40
+DOTS = 128
 
 
 class Programme(NamedTuple):
@@ -90,20 +91,27 @@ def box(paths: Array, drawn: Array) -> tuple[Array, Array]:
     return low, jnp.max(jnp.where(there, paths, -jnp.inf), axis=(0, 1))
 
 
+def dots(paths: Array, drawn: Array) -> tuple[Array, Array]:
+    """`DOTS` points `[DOTS, 2]`, evenly spaced along all the drawn strokes together, and the length one stands for."""
+    step = jnp.sqrt(jnp.sum(jnp.square(paths[:, 1:] - paths[:, :-1]), axis=-1))
+    length = jnp.where(drawn, jnp.sum(step, axis=1), 0.0)
+    end = jnp.cumsum(length)
+    along = end[-1] * jnp.asarray((np.arange(DOTS) + 0.5) / DOTS, jnp.float32)
+    stroke = jnp.minimum(jnp.sum(along[:, None] > end[None], axis=1, dtype=jnp.int32), STROKES - 1)
+    fraction = (along - (end - length)[stroke]) / jnp.maximum(length[stroke], 1e-3)
+    return jax.vmap(lambda k, f: _point(paths[k], f))(stroke, fraction), end[-1] / DOTS
+
+
 def ink(paths: Array, drawn: Array, width: Array, size: int) -> Array:
     """Ink `[size, size]` of a round pen with a Gaussian profile, drawn along the strokes.
 
-        density(p) = sum over segments of |segment| exp(-|p - middle|^2 / 2 width^2) / (sqrt(2 pi) width)
+        density(p) = sum over dots of spacing * exp(-|p - dot|^2 / 2 width^2) / (sqrt(2 pi) width)
         ink        = 1 - exp(-3 density^2)
 
     The Gaussian is a product of one in x and one in y, so the sum is a single matrix product.
     """
-    step = (paths[:, 1:] - paths[:, :-1]) * size
-    middle = (0.5 * size * (paths[:, 1:] + paths[:, :-1])).reshape(-1, 2)
-    weight = (
-        jnp.sqrt(jnp.sum(step * step, axis=-1)) * drawn.astype(step.dtype)[:, None] / (math.sqrt(2 * math.pi) * width)
-    )
+    dot, spacing = dots(size * paths, drawn)
     pixel = jnp.arange(size, dtype=jnp.float32) + 0.5
-    reach = jnp.exp(-jnp.square(pixel[:, None, None] - middle[None]) / (2 * width * width))
-    density = (reach[..., 1] * weight.reshape(1, -1)) @ reach[..., 0].T
+    reach = jnp.exp(-jnp.square(pixel[:, None, None] - dot[None]) / (2 * width * width))
+    density = spacing / (math.sqrt(2 * math.pi) * width) * (reach[..., 1] @ reach[..., 0].T)
     return 1.0 - jnp.exp(-3.0 * density * density)
