@@ -13,15 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jmeta.datasets.strokes import PIECES, SEGMENTS, STROKES, Programme, assemble, box, ink, trace
+from jmeta.datasets.strokes import PEN, PIECES, SEGMENTS, STROKES, Programme, assemble, box, ink, legibility, trace
 from jmeta.datasets.types import Dataset, make_dataset
 
 DEFAULT_CLASSES = 2000
 DEFAULT_EXAMPLES = 20
 TRIES = 6
 TREMOR = 0.06
-PEN = 0.56
-STROKE_AREA = 1.33
 
 
 def _pick(uniform: Array, weights: tuple[float, ...]) -> Array:
@@ -138,20 +136,6 @@ def _lay_out(noise: Array, programme: Programme, paths: Array) -> Array:
     return scale * (paths - 0.5 * (low + high)[None, None]) + centre[None, None]
 
 
-def _legibility(programme: Programme) -> Array:
-    """How far the strokes keep clear of one another, and whether the character fills a box or is a mere line."""
-    still = jnp.zeros((STROKES, SEGMENTS), jnp.float32)
-    paths = assemble(programme, trace(programme, still))
-    low, high = box(paths, programme.drawn)
-    extent = high - low
-    paths = 0.2 + 0.6 * (paths - low[None, None]) / jnp.maximum(jnp.max(extent), 1e-3)
-    step = jnp.sqrt(jnp.sum(jnp.square(paths[:, 1:] - paths[:, :-1]), axis=-1))
-    length = 28 * jnp.sum(jnp.where(programme.drawn, jnp.sum(step, axis=1), 0.0))
-    area = jnp.sum(ink(paths, programme.drawn, jnp.float32(PEN), 28))
-    clear = area / (STROKE_AREA * jnp.maximum(length, 1.0))
-    return 2.0 * jnp.minimum(clear, 0.95) + jnp.minimum(jnp.min(extent) / jnp.maximum(jnp.max(extent), 1e-3), 0.3)
-
-
 def sample_programme(key: Array) -> Programme:
     """Draws the programme of one class; `vmap` over keys for many.
 
@@ -169,7 +153,7 @@ def sample_programme(key: Array) -> Programme:
     uniform = jax.random.uniform(key, (TRIES, 15, STROKES, PIECES), jnp.float32)
     count = 1 + _pick(uniform[0, 11, 0, 4], (0.18, 0.28, 0.27, 0.17, 0.10))
     tries = jax.vmap(lambda u: _sample_once(u, count))(uniform)
-    best = jnp.argmax(jax.vmap(_legibility)(tries))
+    best = jnp.argmax(jax.vmap(legibility)(tries))
     return jax.tree.map(lambda leaf: leaf[best], tries)
 
 

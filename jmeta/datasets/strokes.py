@@ -7,11 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 STROKES = 5
 PIECES = 5
 SEGMENTS = 40
 DOTS = 128
+PEN = 0.56  # standard deviation of the pen's profile, in pixels of a 28-pixel picture
+STROKE_AREA = 1.33  # ink for a pixel's length of such a pen
 
 
 class Programme(NamedTuple):
@@ -102,7 +105,7 @@ def dots(paths: Array, drawn: Array) -> tuple[Array, Array]:
     return jax.vmap(lambda k, f: _point(paths[k], f))(stroke, fraction), end[-1] / DOTS
 
 
-def ink(paths: Array, drawn: Array, width: Array, size: int) -> Array:
+def ink(paths: Array, drawn: Array, width: ArrayLike, size: int) -> Array:
     """Ink `[size, size]` of a round pen with a Gaussian profile, drawn along the strokes.
 
         density(p) = sum over dots of spacing * exp(-|p - dot|^2 / 2 width^2) / (sqrt(2 pi) width)
@@ -115,3 +118,17 @@ def ink(paths: Array, drawn: Array, width: Array, size: int) -> Array:
     reach = jnp.exp(-jnp.square(pixel[:, None, None] - dot[None]) / (2 * width * width))
     density = spacing / (math.sqrt(2 * math.pi) * width) * (reach[..., 1] @ reach[..., 0].T)
     return 1.0 - jnp.exp(-3.0 * density * density)
+
+
+def legibility(programme: Programme) -> Array:
+    """How far the strokes keep clear of one another, and whether the character fills a box or is a mere line."""
+    still = jnp.zeros((STROKES, SEGMENTS), jnp.float32)
+    paths = assemble(programme, trace(programme, still))
+    low, high = box(paths, programme.drawn)
+    extent = high - low
+    paths = 0.2 + 0.6 * (paths - low[None, None]) / jnp.maximum(jnp.max(extent), 1e-3)
+    step = jnp.sqrt(jnp.sum(jnp.square(paths[:, 1:] - paths[:, :-1]), axis=-1))
+    length = 28 * jnp.sum(jnp.where(programme.drawn, jnp.sum(step, axis=1), 0.0))
+    area = jnp.sum(ink(paths, programme.drawn, PEN, 28))
+    clear = area / (STROKE_AREA * jnp.maximum(length, 1.0))
+    return 2.0 * jnp.minimum(clear, 0.95) + jnp.minimum(jnp.min(extent) / jnp.maximum(jnp.max(extent), 1e-3), 0.3)
