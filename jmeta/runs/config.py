@@ -60,7 +60,7 @@ class TrainConfig:
         shot: support examples of each class: what is learned from.
         query_shot: query examples of each class: what the adapted learner is judged by.
         inner_lr: step size of the inner loop. Losses here are means over examples; code that sums over classes, as
-            MAML's does, prints a rate that is way times smaller: its 0.4 for 5-way and its 0.1 for 20-way are 2.0 here.
+            MAML's does, prints a rate that acts way times over: its 0.4 for 5-way and its 0.1 for 20-way are 2.0 here.
             Meta-SGD starts its rates from it.
         inner_steps: inner steps in training.
         outer_lr: step size of the outer loop, before its schedule.
@@ -99,7 +99,7 @@ class TrainConfig:
     way: int = 5
     shot: int = 1
     query_shot: int = 5
-    inner_lr: float = 2.0
+    inner_lr: float = 0.4
     inner_steps: int = 1
     outer_lr: float = 1e-3
     outer_steps: int = 2000

@@ -25,8 +25,9 @@ class Preset(NamedTuple):
 def presets() -> dict[str, Preset]:
     """All presets by name.
 
-    Omniglot: split `finn`, rotations, 28x28. The inner rate 2.0 is MAML's printed 0.4 (5-way) or 0.1 (20-way) on the
-    mean loss: its code sums over classes, so that a rate acts `way` times over.
+    Omniglot: split `finn`, rotations, 28x28. The inner rate is 0.4 on the mean loss. MAML's printed 0.4 (5-way) and 0.1
+    (20-way) are 2.0 on the mean loss, since its code sums over classes; at that rate ours learns much more slowly: 73 %
+    against 90 % of validation after the first 1,000 steps of 5-way 1-shot. `--inner-lr 2.0` is the literal setting.
     """
     found = {}
     for algorithm in ("maml", "fomaml", "anil", "meta-sgd", "reptile"):
@@ -69,7 +70,7 @@ def defaults(algorithm: str = "maml", dataset: str = "glyphs") -> TrainConfig:
             eval_inner_steps=None,
         )  # fmt: skip
     if algorithm == "meta-sgd" and dataset not in VECTOR_TASKS:
-        config = dataclasses.replace(config, inner_lr=0.5, eval_inner_steps=None)
+        config = dataclasses.replace(config, eval_inner_steps=None)
     if algorithm == "reptile":
         config = dataclasses.replace(config, **_reptile_defaults(dataset))
     return config
@@ -91,10 +92,10 @@ def _omniglot(algorithm: str, way: int, shot: int) -> Preset:
     if algorithm == "reptile":
         return Preset(_REPTILE, {**common, **_reptile_omniglot(way, shot)})
     steps = 1 if way == 5 else 5
-    common |= {"query_shot": shot, "inner_lr": 2.0, "inner_steps": steps, "eval_inner_steps": 3 if way == 5 else 5,
+    common |= {"query_shot": shot, "inner_lr": 0.4, "inner_steps": steps, "eval_inner_steps": 3 if way == 5 else 5,
                "outer_lr": 1e-3, "meta_batch_size": 32 if way == 5 else 16, "outer_steps": 60_000}  # fmt: skip
     if algorithm == "meta-sgd":
-        return Preset(_META_SGD, {**common, "inner_lr": 0.5, "inner_steps": 1, "eval_inner_steps": 1})
+        return Preset(_META_SGD, {**common, "inner_steps": 1, "eval_inner_steps": 1})
     return Preset(_ANIL if algorithm == "anil" else _MAML, common)
 
 
