@@ -6,7 +6,7 @@ source scripts/environment.sh dev
 
 echo "Lint";   ruff check .
 echo "Format"; ruff format --check .
-echo "Types";  pyright
+echo "Types";  pyright --pythonpath "$(command -v python)"
 echo "Tests"
 if [ -z "${JMETA_DATA:-}" ]; then
     echo "JMETA_DATA is not set: the tests on real data will be skipped (the README says how to get it)."
