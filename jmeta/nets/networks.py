@@ -113,11 +113,7 @@ class MLP(Network):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[N, ...]` to `[N, out]`."""
-        x = x.reshape(x.shape[0], -1)
-        for features in self.features:
-            x = nn.Dense(features)(x)
-            x = nn.relu(x if self.norm is None else self.norm()(x))
-        return nn.Dense(self.out, name="head")(x)
+        return nn.Dense(self.out, name="head")(_hidden_layers(x, self.features, self.norm))
 
 
 class MLPEncoder(Network):
@@ -134,11 +130,16 @@ class MLPEncoder(Network):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[N, ...]` to `[N, D]`."""
-        x = x.reshape(x.shape[0], -1)
-        for features in self.features:
-            x = nn.Dense(features)(x)
-            x = nn.relu(x if self.norm is None else self.norm()(x))
-        return x
+        return _hidden_layers(x, self.features, self.norm)
+
+
+def _hidden_layers(x: Array, features: Sequence[int], norm: Norm | None) -> Array:
+    """Layers that belong to the module whose `__call__` this is called in."""
+    x = x.reshape(x.shape[0], -1)
+    for units in features:
+        x = nn.Dense(units)(x)
+        x = nn.relu(x if norm is None else norm()(x))
+    return x
 
 
 def Conv4(way: int, features: int = 64, **options: Any) -> ConvNet:
