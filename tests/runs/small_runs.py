@@ -1,0 +1,34 @@
+"""Flags of a run of two seconds, and what two runs are compared by."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jmeta.runs import load_trained
+from jmeta.runs.folder import read_rows
+
+TINY = tuple(
+    "--way 2 --query-shot 2 --network mlp --features 16 --norm none --inner-lr 0.5 --outer-lr 0.01 "  # noqa: SIM905
+    "--meta-batch-size 4 --outer-steps 20 --log-every 5 --save-every 10 --val-episodes 10".split()
+)
+
+
+def rows_of(run_dir: Path) -> list[dict]:
+    """`metrics.jsonl` without what a clock decides."""
+    rows = read_rows(Path(run_dir) / "metrics.jsonl")
+    return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
+
+
+def arrays_of(run_dir: Path, checkpoint: str = "newest") -> list[np.ndarray]:
+    """All arrays of a checkpoint's parameters."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_trained(run_dir, checkpoint).params)]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Rows and parameters agree bit for bit."""
+    assert rows_of(one) == rows_of(other)
+    for checkpoint in ("newest", "best"):
+        for a, b in zip(arrays_of(one, checkpoint), arrays_of(other, checkpoint), strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)

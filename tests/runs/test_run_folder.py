@@ -1,0 +1,194 @@
+import dataclasses
+import importlib
+import io
+import json
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_runs import TINY, assert_same_run, rows_of
+
+from jmeta.runs import TrainConfig, checkpoints, folder, train
+from jmeta.runs.config import from_dict
+
+pytestmark = pytest.mark.standard_promotion
+train_file = importlib.import_module("jmeta.runs.train")
+
+
+def names_in(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_a_run_folder_records_the_experiment(finished, shapes):
+    stored = json.loads((finished / "config.json").read_text())
+    assert stored["dataset"] == shapes and stored["algorithm"] == "maml" and stored["way"] == 2
+    assert stored["protocol"] == "classes" and len(stored["split_hash"]) == 16 and len(stored["data_checksum"]) == 64
+    assert stored["parameters"] == 64 * 16 + 16 + 16 * 2 + 2
+    assert stored["versions"]["jax"] and from_dict(stored).outer_steps == 20
+    rows = rows_of(finished)
+    assert [row["step"] for row in rows] == [5, 10, 15, 20]
+    assert all(np.isfinite(row["loss"]) and 0 <= row["accuracy"] <= 1 for row in rows)
+    assert ["val_accuracy" in row for row in rows] == [False, True, False, True]
+    kept = {int(path.name) for path in (finished / "checkpoints").iterdir()}
+    assert 20 in kept and kept <= {10, 20}
+
+
+def test_training_learns(finished):
+    rows = rows_of(finished)
+    assert rows[-1]["val_accuracy"] > 0.6
+
+
+def test_a_run_folder_is_not_trained_in_twice(refused, finished, shapes):
+    before = {name: (finished / name).read_bytes() for name in names_in(finished)}
+    assert "already holds a run" in refused("train", "--dataset", shapes, *TINY, "--run-dir", finished)
+    assert {name: (finished / name).read_bytes() for name in names_in(finished)} == before
+
+
+def test_resuming_names_what_differs(refused, finished, shapes):
+    words = ("train", "--dataset", shapes, *TINY, "--run-dir", finished, "--resume")
+    message = refused(*words, "--shot", 2, "--outer-steps", 40)
+    assert "--shot 1, not 2" in message and "--outer-steps 20, not 40" in message and "--way" not in message
+    assert "--algorithm maml, not fomaml" in refused(
+        "train", "--run-dir", finished, "--resume", "--algorithm", "fomaml"
+    )
+
+
+def test_a_finished_run_says_so(cli, finished, shapes):
+    for words in (["--dataset", shapes, *TINY], []):
+        result = cli("train", *words, "--run-dir", finished, "--resume")
+        assert result.code == 0 and "nothing is left to do" in result.out, result
+
+
+def test_a_folder_of_other_things_is_left_alone(refused, shapes, tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    assert "is no run folder" in refused("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path)
+    assert names_in(tmp_path) == ["thesis.tex"]
+
+
+def test_other_data_under_the_same_name_are_refused(cli, refused, shapes, tmp_path):
+    copy = tmp_path / "copy.npz"
+    copy.write_bytes(Path(shapes).read_bytes())
+    words = ("train", "--dataset", copy, *TINY, "--run-dir", tmp_path / "run")
+    assert cli(*words).code == 0
+    with np.load(copy) as file:
+        np.savez(copy, images=255 - file["images"])
+    assert "other data" in refused(*words, "--resume")
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_a_resumed_run_is_the_same(cli, finished, shapes, tmp_path, monkeypatch, asked):
+    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run")
+    rounds = train_file._round
+
+    def interrupted(run, state, step):
+        if step == 15:
+            os.kill(os.getpid(), asked)
+        return rounds(run, state, step)
+
+    monkeypatch.setattr(train_file, "_round", interrupted)
+    result = cli(*words)
+    assert result.code == 128 + asked
+    assert "step 15" in result.err and "--resume" in result.err
+    assert [row["step"] for row in rows_of(tmp_path / "run")] == [5, 10, 15]
+    monkeypatch.undo()
+    assert cli("train", "--run-dir", tmp_path / "run", "--resume").code == 0
+    assert_same_run(finished, tmp_path / "run")
+
+
+def test_rows_after_the_last_checkpoint_are_written_again(cli, finished, shapes, tmp_path, monkeypatch):
+    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run", "--resume")
+    saves = checkpoints.save
+
+    def killed(kept, state, score):
+        if int(state.step) == 20:
+            raise KeyboardInterrupt
+        saves(kept, state, score)
+
+    monkeypatch.setattr(checkpoints, "save", killed)
+    assert cli(*words).code == 130
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    assert rows_of(tmp_path / "run")[-1]["step"] == 20
+    metrics.write_text(metrics.read_text() + '{"step": 25, "lo')
+    (tmp_path / "run" / "checkpoints" / "20.orbax-checkpoint-tmp").mkdir()
+    monkeypatch.undo()
+    assert cli(*words).code == 0
+    assert_same_run(finished, tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("*tmp*"))
+
+
+def poisoned(make_run, at):
+    def make(*args, **kwargs):
+        run = make_run(*args, **kwargs)
+
+        def advance(state, length):
+            after, metrics = run(state, length)
+            steps = int(state.step) + 1 + np.arange(length)
+            return after, metrics._replace(loss=np.where(steps >= at, np.nan, metrics.loss))
+
+        return advance
+
+    return make
+
+
+def test_nan_stops_and_names_the_step_and_keeps_the_last_checkpoint(refused, shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_file.training, "make_run", poisoned(train_file.training.make_run, 13))
+    message = refused("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run")
+    assert "at step 13" in message and "checkpoint of step 10 is kept" in message
+    assert rows_of(tmp_path / "run")[-1]["step"] == 10
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["10"]
+
+
+def test_training_that_diverges_stops(refused, shapes, tmp_path):
+    message = refused("train", "--dataset", shapes, *TINY, "--inner-lr", 1e38, "--run-dir", tmp_path / "run")
+    assert "diverged" in message and "no checkpoint yet" in message
+    assert not rows_of(tmp_path / "run")
+
+
+def test_a_full_disk_leaves_the_rows_whole(refused, shapes, tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            if self.tell() > 250:
+                super().write(bytes(data)[:7])
+                raise OSError(28, os.strerror(28), self.name)
+            return super().write(data)
+
+    monkeypatch.setattr(folder, "open", lambda path, mode, buffering: Full(path, mode.replace("b", "")), raising=False)
+    message = refused("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run")
+    assert "No space left on device" in message
+    text = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert text.endswith("}\n") and len(rows_of(tmp_path / "run")) == len(text.splitlines()) >= 1
+
+
+def test_a_full_disk_while_saving_leaves_the_checkpoint_before(refused, cli, finished, shapes, tmp_path, monkeypatch):
+    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run", "--resume")
+    saves = checkpoints.save
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def no_room(kept, state, score):
+        if int(state.step) == 20:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+        try:
+            saves(kept, state, score)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(checkpoints, "save", no_room)
+    message = refused(*words)
+    assert "checkpoint of step 20 could not be written" in message and "File too large" in message
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["10"]
+    monkeypatch.undo()
+    assert cli(*words).code == 0
+    assert_same_run(finished, tmp_path / "run")
+
+
+def test_train_is_a_function(shapes, tmp_path):
+    config = TrainConfig(
+        dataset=shapes, way=2, query_shot=2, network="mlp", features=(16,), norm="none", inner_lr=0.5,
+        meta_batch_size=4, outer_steps=5, log_every=5, save_every=5, val_episodes=5, run_dir=str(tmp_path / "run"),
+    )  # fmt: skip
+    result = train(config)
+    assert result.step == 5 and result.stopped_by is None and len(result.rows) == 1
+    assert dataclasses.replace(result.config, chunk_size=None) == config

@@ -1,0 +1,148 @@
+import dataclasses
+import json
+
+import jax
+import pytest
+
+from jmeta import training
+from jmeta.episodes import sinusoid_sampler
+from jmeta.runs import RunError, build, defaults, from_preset, presets
+from jmeta.runs.config import (
+    ALGORITHMS,
+    INNER_OPTIMIZERS,
+    NETWORKS,
+    NORMS,
+    OUTER_OPTIMIZERS,
+    SCHEDULES,
+    TrainConfig,
+    check,
+    default_run_dir,
+    differences,
+    from_dict,
+    normalise,
+    to_dict,
+)
+from jmeta.runs.start import starting_point, value_of
+from jmeta.types import Batch, Episode
+
+pytestmark = pytest.mark.standard_promotion
+
+
+def episode_of(config, shot, input_shape):
+    def batch(n):
+        return Batch(
+            jax.ShapeDtypeStruct((n, *input_shape), "float32"), jax.ShapeDtypeStruct((n, config.way), "float32")
+        )
+
+    return Episode(batch(config.way * shot), batch(config.way * config.query_shot))
+
+
+def traced(config, input_shape):
+    """Shapes of the gradient and of a prediction, without computing anything."""
+    learner = build.learner_of(config, config.inner_steps, training=True)
+    sample_x = build.sample_input(config, input_shape)
+    optimizer = build.outer_optimizer(config)
+    state = jax.eval_shape(lambda: training.init_state(learner, optimizer, jax.random.key(0), sample_x))
+    episode = episode_of(config, config.train_shots or config.shot, input_shape)
+    grads, _ = jax.eval_shape(jax.grad(learner.loss, has_aux=True), state.params, episode)
+    assert jax.tree.structure(grads) == jax.tree.structure(state.params)
+    tested = build.learner_of(config, build.eval_steps(config))
+    episode = episode_of(config, config.shot, input_shape)
+    logits = jax.eval_shape(
+        lambda params, episode: tested.predict(tested.adapt(params, episode.support), episode.query.x),
+        state.params,
+        episode,
+    )
+    assert logits.shape == episode.query.y.shape
+    return build.parameter_count(state.params)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_builds(name):
+    config = from_preset(name)
+    check(config)
+    assert config.preset == name and normalise(config) == config
+    assert presets()[name].source.count("https://")
+    traced(config, (1,) if config.dataset == "sinusoid" else (28, 28, 1))
+
+
+def test_maml_has_the_published_size():
+    size = traced(from_preset("maml-omniglot-5w1s"), (28, 28, 1))
+    # Four convolutions of 3x3x64 with bias, scale and shift; a head of 64 x 5.
+    assert size == (9 * 64 + 3 * 64) + 3 * (9 * 64 * 64 + 3 * 64) + 64 * 5 + 5
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_builds(algorithm, network):
+    config = dataclasses.replace(defaults(algorithm), network=network, features=(8,), way=3, shot=2)
+    check(config)
+    traced(config, (14, 14, 1))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_every_norm_builds(norm):
+    traced(TrainConfig(norm=norm, features=(8,)), (14, 14, 3))
+
+
+@pytest.mark.parametrize("name", INNER_OPTIMIZERS)
+def test_every_inner_optimizer_builds(name):
+    traced(TrainConfig(inner_optimizer=name, features=(8,)), (14, 14, 1))
+
+
+@pytest.mark.parametrize("name", OUTER_OPTIMIZERS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_outer_rule_lowers_the_loss(name, schedule):
+    config = dataclasses.replace(
+        defaults("maml", "sinusoid"), outer_optimizer=name, outer_schedule=schedule, outer_lr=0.01, outer_steps=100
+    )
+    learner, optimizer = build.learner_of(config, 1), build.outer_optimizer(config)
+    sample = sinusoid_sampler(shot=10, query_shot=10)
+    run = training.make_run(learner, optimizer, sample, meta_batch_size=25)
+    state = training.init_state(learner, optimizer, jax.random.key(0), build.sample_input(config, (1,)))
+    _, metrics = run(state, 100)
+    assert float(metrics.loss[-10:].mean()) < float(metrics.loss[:10].mean())
+
+
+def test_schedules_end_at_zero():
+    for schedule, last in (("linear", 0.0), ("cosine", 0.0), ("constant", 1.0)):
+        config = TrainConfig(outer_optimizer="sgd", outer_schedule=schedule, outer_lr=1.0, outer_steps=4)
+        optimizer = build.outer_optimizer(config)
+        state = optimizer.init(1.0)
+        for _ in range(5):
+            update, state = optimizer.update(1.0, state, 1.0)
+        assert float(update) == pytest.approx(-last, abs=1e-6)
+
+
+@pytest.mark.parametrize("config", [TrainConfig(), from_preset("reptile-omniglot-5w5s"), defaults("anil", "linear")])
+def test_settings_survive_json(config):
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+    assert not differences(config, dataclasses.replace(config, run_dir="elsewhere", resume=True))
+    with pytest.raises(RunError, match="lacks shot"):
+        from_dict({k: v for k, v in to_dict(config).items() if k != "shot"})
+
+
+def test_a_flag_wins_over_a_preset():
+    words = ["--preset", "reptile_omniglot_5w1s", "--shot", "3"]
+    start = starting_point(words)
+    assert (start.algorithm, start.inner_batch_size, start.shot) == ("reptile", 25, 1)
+    assert value_of(["--run-dir=a", "--run_dir", "b"], "run-dir") == "b" and value_of(["--way"], "way") is None
+
+
+def test_defaults_follow_algorithm_and_data():
+    assert starting_point(["--algorithm", "meta_sgd", "--dataset", "sinusoid"]).network == "mlp"
+    assert starting_point(["--algorithm=reptile"]).outer_optimizer == "sgd"
+    assert starting_point(["--dataset", "omniglot"]).rotations and not starting_point([]).rotations
+    assert starting_point([]) == TrainConfig()
+
+
+def test_run_folders_are_named_after_what_is_in_them():
+    assert default_run_dir(from_preset("maml-omniglot-20w5s")) == "runs/maml-omniglot-20w5s"
+    assert default_run_dir(dataclasses.replace(from_preset("anil-sinusoid"), seed=3)) == "runs/anil-sinusoid-seed3"
+    assert default_run_dir(TrainConfig(dataset="some/where/shapes.npz")) == "runs/maml-shapes-5w1s"
+
+
+def test_pieces_divide_a_round():
+    for log_every, piece in ((50, 5), (7, 1), (4, 4), (3, 3)):
+        assert build.piece_length(TrainConfig(log_every=log_every)) == piece
+    assert build.piece_length(TrainConfig(dataset="sinusoid", log_every=2500)) == 625
