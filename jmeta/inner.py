@@ -1,7 +1,7 @@
 """The verbs that inner loops are composed of."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +10,11 @@ from jax import Array, lax
 
 from jmeta.types import Model, Params
 
-P = TypeVar("P")
-GradFn = Callable[[P], P]
+GradFn = Callable[[Params], Params]
+"""`params -> gradient`, of the same structure."""
 
 
-def descend(grad_fn: GradFn, params: P, optimizer: optax.GradientTransformation, num_steps: int) -> P:
+def descend(grad_fn: GradFn, params: Params, optimizer: optax.GradientTransformation, num_steps: int) -> Params:
     """Take steps of any Optax rule; differentiable through every step.
 
         params_{k+1} = params_k + update(grad_fn(params_k))
@@ -37,12 +37,12 @@ def descend(grad_fn: GradFn, params: P, optimizer: optax.GradientTransformation,
 
 
 def descend_along(
-    grad_fn: Callable[[P, Array], P], params: P, optimizer: optax.GradientTransformation, num_steps: int
-) -> P:
+    grad_fn: Callable[[Params, Array], Params], params: Params, optimizer: optax.GradientTransformation, num_steps: int
+) -> Params:
     """`descend` with a gradient that knows the step: `(params, step) -> gradient`, for mini-batches."""
     check_steps(num_steps)
 
-    def body(step: Array, carry: tuple[P, optax.OptState]) -> tuple[P, optax.OptState]:
+    def body(step: Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
         params, state = carry
         updates, state = optimizer.update(grad_fn(params, step), state, params)
         return optax.apply_updates(params, updates), state
@@ -56,7 +56,7 @@ def check_steps(num_steps: int | Array) -> None:
     Raises:
         ValueError: if it is negative.
     """
-    if not isinstance(num_steps, jax.core.Tracer) and num_steps < 0:
+    if isinstance(num_steps, int) and num_steps < 0:
         raise ValueError(f"the number of inner steps must be 0 or more, got {num_steps}")
 
 
@@ -74,7 +74,7 @@ def first_order(grad_fn: GradFn) -> GradFn:
     return lambda params: lax.stop_gradient(grad_fn(lax.stop_gradient(params)))
 
 
-def attach_gradient(value: Array, params: P, grad: P) -> Array:
+def attach_gradient(value: Array, params: Params, grad: Params) -> Array:
     """Return `value` with a chosen gradient in `params`, in place of its own.
 
         d/dparams attach_gradient(value, params, grad) = grad
@@ -89,13 +89,13 @@ def attach_gradient(value: Array, params: P, grad: P) -> Array:
     """
 
     @jax.custom_vjp
-    def attached(params: P, value: Array, grad: P) -> Array:
+    def attached(params: Params, value: Array, grad: Params) -> Array:
         return value
 
-    def forward(params: P, value: Array, grad: P) -> tuple[Array, P]:
+    def forward(params: Params, value: Array, grad: Params) -> tuple[Array, Params]:
         return value, grad
 
-    def backward(grad: P, cotangent: Array) -> tuple[P, Array, P]:
+    def backward(grad: Params, cotangent: Array) -> tuple[Params, Array, Params]:
         along = jax.tree.map(lambda g: cotangent * g, grad)
         return along, jnp.zeros_like(cotangent), jax.tree.map(jnp.zeros_like, grad)
 

@@ -159,7 +159,7 @@ def make_run(
         raise ValueError(f"chunk_size must divide the {meta_batch_size} tasks of a meta-batch, got {chunk_size}")
     step = make_step(learner, optimizer, chunk_size=chunk_size)
 
-    def body(sample: Sampler, state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+    def body(sample: Sampler, state: TrainState, _: Any) -> tuple[TrainState, Metrics]:
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), meta_batch_size)
         return step(state, jax.vmap(sample)(keys))
 

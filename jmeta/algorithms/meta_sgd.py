@@ -43,7 +43,7 @@ def meta_sgd(model: Model, *, inner_lr: float, inner_steps: int, loss_fn: LossFn
     Source: Li et al. 2017, Meta-SGD, algorithm 1. https://arxiv.org/abs/1707.09835
     """
     inner.check_steps(inner_steps)
-    if not isinstance(inner_lr, jax.core.Tracer) and not inner_lr > 0:
+    if isinstance(inner_lr, int | float) and not inner_lr > 0:
         raise ValueError(f"inner_lr must be above 0 for Meta-SGD to learn from, got {inner_lr}")
 
     def init(key: Array, x: Array) -> MetaSGDParams:
