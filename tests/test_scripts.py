@@ -50,3 +50,31 @@ def test_sinusoid_summary_counts_divergence():
 def test_shell_scripts_parse(script):
     checked = subprocess.run(["bash", "-n", SCRIPTS / script], capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_omniglot_settings_are_the_preset_shortened_or_whole():
+    omniglot = load("omniglot")
+    short = omniglot.settings(omniglot.Config(), "fomaml", 1, 3)
+    whole = omniglot.settings(omniglot.Config(published=True), "fomaml", 1, 3)
+    assert (short.outer_steps, short.outer_schedule, short.seed) == (6000, "cosine", 3)
+    assert (whole.outer_steps, whole.outer_schedule, whole.outer_lr) == (60_000, "constant", 1e-3)
+    assert short.run_dir != whole.run_dir
+    assert set(omniglot.SHORT) == {(a, s) for a in omniglot.ALGORITHMS for s in (1, 5)}
+
+
+def test_omniglot_table_shows_intervals_of_episodes_or_of_seeds():
+    omniglot = load("omniglot")
+    one = {"accuracy": 0.975, "ci95": 0.004, "inductive_accuracy": None}
+    assert omniglot.cell([one], "accuracy", "ci95") == "97.5 +- 0.4"
+    assert omniglot.cell([one], "inductive_accuracy", "inductive_ci95") == "-"
+    two = [{"accuracy": 0.97, "ci95": 0.1}, {"accuracy": 0.99, "ci95": 0.1}]
+    # 1.96 * sqrt(2) / sqrt(2)
+    assert omniglot.cell(two, "accuracy", "ci95") == "98.0 +- 2.0 (2 seeds)"
+    table = omniglot.markdown([omniglot.Row("maml", 1, [one], [90.0, 150.0], 14_000)])
+    assert "| maml | 5-way 1-shot | 97.5 +- 0.4 | - | 98.7 +- 0.4 | 14000 | 2 |" in table
+
+
+def test_omniglot_refuses_rows_that_it_does_not_have():
+    omniglot = load("omniglot")
+    with pytest.raises(omniglot.RunError, match="choose from maml"):
+        omniglot.main(omniglot.Config(shots=(3,)))
