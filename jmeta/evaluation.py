@@ -48,7 +48,7 @@ def precision(prediction: Array, query: Batch) -> Array:
 def recall(prediction: Array, query: Batch) -> Array:
     """Macro recall: mean over classes of hits over examples of that class."""
     true, _, actual = _class_counts(prediction, query)
-    return jnp.sum(jnp.where(actual > 0, true / jnp.maximum(actual, 1e-9), 0.0)) / jnp.sum(actual > 0)
+    return weighted_mean(true / jnp.maximum(actual, 1e-9), (actual > 0).astype(true.dtype))
 
 
 def mean_squared_error(prediction: Array, query: Batch) -> Array:
