@@ -1,5 +1,6 @@
 """Checkpoints of a run with Orbax: the newest and the best, each whole or not there."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -16,9 +17,12 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jmeta.runs.errors import RunError
+from jmeta.runs.folder import read_json, remove_leftovers, write_json
 from jmeta.training import TrainState
 
-_STATE, _RECORD = "state", "record"
+_STATE, _RECORD, _FILES = "state", "record", "files.json"
+MARGIN = 2**16
+"""Bytes that a checkpoint takes beside its arrays."""
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError)
 """What Orbax and TensorStore raise on files that are missing, cut short or garbled."""
 
@@ -63,6 +67,8 @@ def opened(folder: Path, *, read_only: bool = False) -> Iterator[Checkpoints]:
         )
         handlers = {_STATE: ocp.StandardCheckpointHandler(), _RECORD: ocp.JsonCheckpointHandler()}
         manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handlers)
+        if not read_only:
+            remove_leftovers(folder)
         try:
             yield Checkpoints(folder, manager)
         finally:
@@ -94,6 +100,9 @@ def save(checkpoints: Checkpoints, state: TrainState, score: float | None) -> No
     """
     tree = _storable(state)
     step = int(state.step)
+    # Asked first, since Orbax's threads go on complaining after a write that failed.
+    if shutil.disk_usage(checkpoints.folder).free < 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN:
+        raise _no_room(checkpoints, step, os.strerror(errno.ENOSPC))
     items = ocp.args.Composite(
         **{_STATE: ocp.args.StandardSave(tree), _RECORD: ocp.args.JsonSave({"digest": _digest(tree)})}
     )
@@ -102,10 +111,17 @@ def save(checkpoints: Checkpoints, state: TrainState, score: float | None) -> No
     except (OSError, ValueError, RuntimeError) as error:
         for half in checkpoints.folder.glob(f"{step}.*tmp*"):
             shutil.rmtree(half, ignore_errors=True)
-        raise RunError(
-            f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({first_line(error)}): "
-            "make room, then go on with --resume from the one before."
-        ) from error
+        raise _no_room(checkpoints, step, first_line(error)) from error
+    # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
+    place = checkpoints.folder / str(step)
+    write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in _files(place)})
+
+
+def _no_room(checkpoints: Checkpoints, step: int, why: str) -> RunError:
+    return RunError(
+        f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({why}): "
+        "make room, then go on with --resume from the one before."
+    )
 
 
 def steps(checkpoints: Checkpoints) -> list[int]:
@@ -134,6 +150,7 @@ def restore(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState
     Raises:
         RunError: if it is damaged or of another structure.
     """
+    _check_files(checkpoints, step)
     target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), jax.eval_shape(_storable, like))
     items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target), _RECORD: ocp.args.JsonRestore()})
     try:
@@ -144,6 +161,26 @@ def restore(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState
     if _digest(tree) != digest:
         raise _damaged(checkpoints, step, "its contents are not what was saved")
     return TrainState(tree["params"], tree["opt_state"], jax.random.wrap_key_data(tree["key"]), tree["step"])
+
+
+def _check_files(checkpoints: Checkpoints, step: int) -> None:
+    """Compare files with their digests, before Orbax meets what it has no clear words for."""
+    place = checkpoints.folder / str(step)
+    if not (place / _FILES).exists():
+        return
+    for name, digest in read_json(place / _FILES).items():
+        if not (place / name).is_file():
+            raise _damaged(checkpoints, step, f"{name} is missing")
+        if _file_digest(place / name) != digest:
+            raise _damaged(checkpoints, step, f"{name} is not what was saved")
+
+
+def _files(place: Path) -> list[Path]:
+    return sorted(path for path in place.rglob("*") if path.is_file())
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _damaged(checkpoints: Checkpoints, step: int, why: str) -> RunError:

@@ -96,7 +96,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         **numbers, "way": way, "shot": shot, "query_shot": query_shot, "inner_steps": steps,
         "dataset": problem.name, "part": config.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
         "data_checksum": problem.checksum, "rotations": run.rotations, "seed": config.seed,
-        "algorithm": run.algorithm, "trained_on": trained.config.dataset, "trained_way": trained.config.way,
+        "seen_classes": _seen(config, trained, run, problem), "algorithm": run.algorithm, "trained_on": trained.config.dataset, "trained_way": trained.config.way,
         "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
@@ -131,6 +131,14 @@ def _check_same_data(trained: Trained, run: TrainConfig, problem: Problem) -> No
             f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
             f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
         )
+
+
+def _seen(config: EvaluateConfig, trained: Trained, run: TrainConfig, problem: Problem) -> int:
+    """How many of the classes that are evaluated on were trained on, as another split of the same data may have it."""
+    if problem.dataset is None or problem.split is None or run.dataset != trained.config.dataset:
+        return 0
+    train = problem.dataset.split(trained.stored["protocol"]).train
+    return int(np.isin(getattr(problem.split, config.part), train).sum())
 
 
 def _measure(

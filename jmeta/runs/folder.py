@@ -27,6 +27,12 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def remove_leftovers(place: Path) -> None:
+    """Remove what a kill in the middle of `write_text` leaves, here and one folder deeper."""
+    for path in (*place.glob(".*.tmp"), *place.glob("*/.*.tmp")):
+        path.unlink(missing_ok=True)
+
+
 def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)

@@ -1,7 +1,6 @@
 """Pictures of a run: its training curve, some episodes, and what each inner step brings."""
 
 import dataclasses
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +10,14 @@ import jax
 import numpy as np
 
 from jmeta.runs import build, folder
-from jmeta.runs.errors import RunError
 from jmeta.runs.evaluate import EvaluateConfig, evaluate
+from jmeta.runs.figures import figure_maker, save
 from jmeta.runs.problems import load_problem
 from jmeta.runs.trained import Trained, load_trained
 from jmeta.types import Episode
 
 GOOD, BAD, INK, FAINT = "#2a7f4f", "#c0392b", "#1f4e79", "#9db4c8"
 MAX_CLASSES, MAX_ROWS = 10, 5
-_RASTER = {"dpi": 130}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,33 +64,6 @@ def plot(config: PlotConfig) -> list[Path]:
         written.append(save(page, run_dir / "episodes.png"))
     written.append(save(inner_steps_curve(make_figure, _evaluation(config)), run_dir / "inner_steps.png"))
     return written
-
-
-def figure_maker() -> Callable[..., Any]:
-    """`(width, height) -> Figure`, in inches, without a window.
-
-    Raises:
-        RunError: if matplotlib isn't there.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise RunError("drawing needs matplotlib, which is not installed: pip install 'jmeta[plots]'.") from error
-    return lambda width, height: Figure(figsize=(width, height), layout="constrained")
-
-
-def save(figure: Any, path: Path) -> Path:
-    """Write a PNG beside its place and move it there."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
-    os.close(handle)
-    try:
-        figure.savefig(temporary, format="png", **_RASTER)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return path
 
 
 def _evaluation(config: PlotConfig) -> dict[str, Any]:

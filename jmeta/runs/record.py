@@ -31,6 +31,8 @@ def open_folder(run_dir: Path, config: TrainConfig, problem: Problem, parameters
     """
     path = run_dir / folder.CONFIG
     if not path.exists():
+        if run_dir.is_dir():
+            folder.remove_leftovers(run_dir)
         if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
             raise RunError(f"{run_dir} is there and is no run folder: choose another --run-dir.")
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -38,6 +40,7 @@ def open_folder(run_dir: Path, config: TrainConfig, problem: Problem, parameters
         return
     if not config.resume:
         raise RunError(f"{run_dir} already holds a run: go on with it by --resume, or choose another --run-dir.")
+    folder.remove_leftovers(run_dir)
     stored = folder.read_json(path)
     different = differences(config, from_dict(stored))
     if different:

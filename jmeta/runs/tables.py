@@ -21,6 +21,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
     if result["way"] != result["trained_way"]:
         print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
+    if result["seen_classes"]:
+        print(f"{result['seen_classes']} of these classes were trained on: this is no measure of new ones")
     if "precision" in result:
         print(f"precision {_number(name, result['precision'])}, recall {_number(name, result['recall'])} (macro)")
     for reading in ("inductive", "transductive"):

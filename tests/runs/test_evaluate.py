@@ -29,7 +29,7 @@ def test_evaluation_reports_mean_interval_and_steps(evaluated, finished):
     found, out = evaluated()
     stored = json.loads((finished / "config.json").read_text())
     assert found["split_hash"] == stored["split_hash"] and found["episodes"] == 20
-    assert found["accuracy"] > 0.6 and 0 < found["ci95"] < 0.3
+    assert found["accuracy"] > 0.6 and 0 <= found["ci95"] < 0.3
     assert found["recall"] == pytest.approx(found["accuracy"], abs=1e-5) and 0 < found["precision"] <= 1
     assert [row["inner_steps"] for row in found["steps"]] == [0, 1, 2, 3]
     assert found["steps"][-1]["accuracy"] == found["accuracy"]
@@ -54,11 +54,13 @@ def test_another_way_shot_and_number_of_steps(evaluated, way):
 
 
 def test_another_part_and_other_data(evaluated, tmp_path):
-    assert evaluated("--part", "train")[0]["part"] == "train"
+    found, out = evaluated("--part", "train")
+    assert (found["part"], found["seen_classes"]) == ("train", 8) and "were trained on" in out
+    assert evaluated()[0]["seen_classes"] == 0 and evaluated("--split", "all")[0]["seen_classes"] == 8
     images = np.random.default_rng(1).integers(0, 255, (12, 4, 11, 13, 3), np.uint8)
     np.savez(tmp_path / "other.npz", images=images)
     found, _ = evaluated("--dataset", tmp_path / "other.npz", "--split", "all")
-    assert (found["dataset"], found["protocol"]) == ("other", "all")
+    assert (found["dataset"], found["protocol"], found["seen_classes"]) == ("other", "all", 0)
 
 
 def test_one_by_one_and_together_differ_with_batch_statistics(cli, shapes, tmp_path):
@@ -80,7 +82,7 @@ def test_curves_are_judged_by_their_error(cli, tmp_path):
     result = cli("evaluate", "--run-dir", tmp_path / "run", "--shot", 5, "--inner-steps", 2, "--episodes", 50)
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert result.code == 0 and "accuracy" not in found and len(found["steps"]) == 3
-    assert found["steps"][0]["error"] > found["error"] > 0
+    assert found["steps"][-1]["error"] == found["error"] > 0 and found["ci95"] > 0
     assert result.out.splitlines()[-1].startswith(f"error {found['error']:.4f} +- ")
 
 
