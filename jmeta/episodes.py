@@ -35,6 +35,12 @@ def few_shot_sampler(
     Returns:
         `sample(key) -> Episode`, with x `[way * shot, H, W, C]` float32 in 0 to 1 and y one-hot.
 
+    Example:
+        >>> images = jnp.zeros((30, 20, 28, 28, 1), jnp.uint8)
+        >>> episode = few_shot_sampler(images, way=5, shot=1, query_shot=3)(jax.random.key(0))
+        >>> episode.support.x.shape, episode.query.y.shape
+        ((5, 28, 28, 1), (15, 5))
+
     Raises:
         ValueError: if a size is below 1, there are too few classes or examples, or the array is of another form.
     """
@@ -122,6 +128,11 @@ def sinusoid_sampler(
 
     Returns:
         `sample(key) -> Episode`, with x and y `[N, 1]`.
+
+    Example:
+        >>> episode = sinusoid_sampler(shot=10, query_shot=5)(jax.random.key(0))
+        >>> episode.support.x.shape, episode.query.y.shape
+        ((10, 1), (5, 1))
 
     Raises:
         ValueError: if a number of points is below 1.

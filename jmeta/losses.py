@@ -23,6 +23,10 @@ def cross_entropy(logits: Array, y: Array) -> Array:
 
     Returns:
         `[N]`.
+
+    Example:
+        >>> round(cross_entropy(jnp.array([[0.0, 0.0]]), jnp.array([[1.0, 0.0]]))[0].item(), 4)  # log 2
+        0.6931
     """
     return optax.softmax_cross_entropy(logits, y)
 
@@ -38,6 +42,10 @@ def squared_error(prediction: Array, y: Array) -> Array:
 
     Returns:
         `[N]`.
+
+    Example:
+        >>> squared_error(jnp.array([[3.0], [1.0]]), jnp.array([[1.0], [1.0]])).tolist()
+        [4.0, 0.0]
     """
     return jnp.mean(jnp.square(prediction - y), axis=-1)
 

@@ -39,6 +39,15 @@ def maml(
     Differs from the paper: L is the mean over examples. The authors' code sums over classes and averages over shots, so
     that its printed rate acts as `way` times that rate on the mean: 0.4 in 5-way Omniglot is 2.0 here.
 
+    Example:
+        >>> from jmeta import nets
+        >>> learner = maml(nets.Conv4(5, features=4), inner_optimizer=optax.sgd(0.4), inner_steps=1)
+        >>> x = jax.numpy.zeros((5, 28, 28, 1))
+        >>> params = learner.init(jax.random.key(0), x)
+        >>> adapted = learner.adapt(params, Batch(x, jax.numpy.eye(5)))
+        >>> learner.predict(adapted, x).shape
+        (5, 5)
+
     Source: Finn et al. 2017, Model-Agnostic Meta-Learning, algorithm 2. https://arxiv.org/abs/1703.03400
     """
     inner.check_steps(inner_steps)

@@ -19,6 +19,10 @@ def conv3x3(x: Array, kernel: Array, *, stride: int = 1) -> Array:
 
     Returns:
         `[N, ceil(H / stride), ceil(W / stride), features]`.
+
+    Example:
+        >>> conv3x3(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()[:2]
+        [[4.0, 6.0, 6.0, 4.0], [6.0, 9.0, 9.0, 6.0]]
     """
     height, width = x.shape[1:3]
     (top, rows), (left, columns) = _padding(height, stride), _padding(width, stride)
@@ -60,6 +64,9 @@ class Conv(nn.Module):
 
 def max_pool2x2(x: Array) -> Array:
     """Maximum over 2x2 blocks `[N, H, W, C] -> [N, H // 2, W // 2, C]`; an odd last row or column is left out.
+
+    >>> max_pool2x2(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
 
     As a reshape, since `lax.reduce_window` has a slow derivative under `vmap` and `scan` on a CPU.
     """
