@@ -27,11 +27,17 @@ class Algorithm(NamedTuple):
     Attributes:
         make: `(net, loss_fn, lr, steps) -> Learner`, with the inner rate and steps where it has any.
         refuses: hyper-parameters that raise ValueError, each a call of the factory on `net`.
+        sinusoid: inner rate, inner steps, and the error that 2,000 outer steps on sine curves must get below.
+        images: inner rate, inner steps, and the accuracy that 500 outer steps on images must get above; None for none.
+        outer: the rule that trains it.
         ordered: the order of the support examples matters.
     """
 
     make: Callable[[Net, losses.LossFn, float, int], jmeta.Learner]
     refuses: Sequence[Callable[[Net], Any]]
+    sinusoid: tuple[float, int, float]
+    images: tuple[float, int, float] | None
+    outer: optax.GradientTransformation
     ordered: bool = False
 
 
@@ -51,14 +57,23 @@ ALGORITHMS: dict[str, Algorithm] = {
     "maml": Algorithm(
         lambda n, f, lr, k: jmeta.maml(n.model, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f),
         [lambda n: jmeta.maml(n.model, inner_optimizer=sgd(0.1), inner_steps=-1)],
+        sinusoid=(0.01, 3, 0.8),
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
     ),
     "fomaml": Algorithm(
         lambda n, f, lr, k: jmeta.maml(n.model, inner_optimizer=sgd(lr), inner_steps=k, first_order=True, loss_fn=f),
         [lambda n: jmeta.maml(n.model, inner_optimizer=sgd(0.1), inner_steps=-2, first_order=True)],
+        sinusoid=(0.01, 3, 1.0),
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
     ),
     "anil": Algorithm(
         lambda n, f, lr, k: jmeta.anil(n.encoder, n.head, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f),
         [lambda n: jmeta.anil(n.encoder, n.head, inner_optimizer=sgd(0.1), inner_steps=-1)],
+        sinusoid=(0.01, 3, 1.3),
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
     ),
     "meta_sgd": Algorithm(
         lambda n, f, lr, k: jmeta.meta_sgd(n.model, inner_lr=lr, inner_steps=k, loss_fn=f),
@@ -67,6 +82,9 @@ ALGORITHMS: dict[str, Algorithm] = {
             lambda n: jmeta.meta_sgd(n.model, inner_lr=0.0, inner_steps=1),
             lambda n: jmeta.meta_sgd(n.model, inner_lr=float("nan"), inner_steps=1),
         ],
+        sinusoid=(0.01, 3, 0.6),
+        images=(0.3, 3, 0.85),
+        outer=adam(2e-3),
     ),
     "reptile": Algorithm(
         lambda n, f, lr, k: jmeta.reptile(n.model, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f),
@@ -74,12 +92,18 @@ ALGORITHMS: dict[str, Algorithm] = {
             lambda n: jmeta.reptile(n.model, inner_optimizer=sgd(0.1), inner_steps=-1),
             lambda n: jmeta.reptile(n.model, inner_optimizer=sgd(0.1), inner_steps=1, batch_size=0),
         ],
+        sinusoid=(0.01, 8, 1.2),
+        images=None,  # with the same examples in every step, it learns from the curvature alone, and slowly
+        outer=optax.sgd(0.5),
     ),
     "reptile_batches": Algorithm(
         lambda n, f, lr, k: jmeta.reptile(
             n.model, inner_optimizer=adam(lr / 10), inner_steps=k, batch_size=4, loss_fn=f
         ),
         [],
+        sinusoid=(0.1, 16, 1.5),
+        images=(0.3, 8, 0.85),
+        outer=optax.sgd(0.5),
         ordered=True,
     ),
 }

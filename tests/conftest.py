@@ -1,7 +1,8 @@
 """Strict promotion rules for every test, four emulated devices, and the folder of real data.
 
 Some of Optax's rules multiply integers and floats, Adam and the schedules among them. Tests wrap such a rule in
-`algorithms_table.relaxed`, or carry the mark `standard_promotion` where they can't.
+`algorithms_table.relaxed`, or carry the mark `standard_promotion` where they can't; tests of whole programs, in
+`runs/` and `test_cli*.py`, are as if they had it.
 """
 
 import os
@@ -30,7 +31,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
     """Numbers of different dtypes or ranks don't mix by accident."""
-    mode = "standard" if request.node.get_closest_marker("standard_promotion") else "strict"
+    parts = request.path.relative_to(Path(__file__).parent).parts
+    whole_programs = parts[0] == "runs" or parts[-1].startswith("test_cli")
+    standard = whole_programs or request.node.get_closest_marker("standard_promotion")
+    mode = "standard" if standard else "strict"
     with jax.numpy_dtype_promotion(mode), jax.numpy_rank_promotion("raise"):
         yield
 

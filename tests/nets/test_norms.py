@@ -1,0 +1,103 @@
+"""Normalisation, against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jmeta.nets import MLP, BatchNorm, ConvEncoder, GroupNorm, LayerNorm, NoNorm, SupportNorm
+
+RNG = np.random.default_rng(0)
+X = (3 + 2 * RNG.normal(size=(4, 5, 5, 16))).astype(np.float32)
+SCALE, BIAS = (RNG.normal(size=16).astype(np.float32) for _ in range(2))
+
+
+def standardise(x, axes, epsilon):
+    x = np.asarray(x, np.float64)
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
+
+
+def groups(x, number):
+    split = x.reshape(*x.shape[:-1], number, -1)
+    return standardise(split, (1, 2, 4), 1e-6).reshape(x.shape)
+
+
+EXPECTED = {
+    BatchNorm: lambda x: standardise(x, (0, 1, 2), 1e-5),
+    SupportNorm: lambda x: standardise(x, (0, 1, 2), 1e-5),
+    GroupNorm: lambda x: groups(x, 8),
+    LayerNorm: lambda x: groups(x, 1),
+}
+
+
+@pytest.mark.parametrize("norm", EXPECTED)
+def test_statistics_scale_and_shift(norm):
+    layer = norm()
+    params = layer.init(jax.random.key(0), X)
+    np.testing.assert_allclose(layer.apply(params, X), EXPECTED[norm](X), rtol=1e-4, atol=1e-4)
+    assert jax.tree.map(jnp.shape, params) == {"params": {"scale": (16,), "bias": (16,)}}
+    moved = layer.apply({"params": {"scale": SCALE, "bias": BIAS}}, X)
+    np.testing.assert_allclose(moved, EXPECTED[norm](X) * SCALE + BIAS, rtol=1e-4, atol=1e-4)
+
+
+def test_epsilon_keeps_a_constant_channel_finite():
+    constant = jnp.full((3, 2, 2, 4), 7.0)
+    layer = BatchNorm(epsilon=1e-3)
+    params = layer.init(jax.random.key(0), constant)
+    value, grad = jax.value_and_grad(lambda x: jnp.sum(layer.apply(params, x) ** 2))(constant)
+    assert float(value) == 0.0
+    assert bool(jnp.isfinite(grad).all())
+
+
+def test_no_norm_returns_its_input():
+    assert NoNorm().init(jax.random.key(0), X) == {}
+    np.testing.assert_array_equal(NoNorm().apply({}, X), X)
+
+
+@pytest.mark.parametrize("norm", [GroupNorm, LayerNorm, NoNorm])
+def test_each_example_alone(norm):
+    layer = norm()
+    params = layer.init(jax.random.key(0), X)
+    np.testing.assert_allclose(layer.apply(params, X)[:1], layer.apply(params, X[:1]), rtol=1e-5, atol=1e-5)
+
+
+def test_batch_norm_mixes_examples_and_vectors_have_no_positions():
+    layer, x = BatchNorm(), X[:, 0, 0]
+    params = layer.init(jax.random.key(0), x)
+    np.testing.assert_allclose(layer.apply(params, x), standardise(x, (0,), 1e-5), rtol=1e-4, atol=1e-4)
+    assert float(jnp.max(jnp.abs(layer.apply(params, x)[:2] - layer.apply(params, x[:2])))) > 0.1
+
+
+def test_support_norm_normalises_queries_with_what_it_kept():
+    layer, query = SupportNorm(), jnp.asarray(5 * X[:2] + 1)
+    params = layer.init(jax.random.key(0), X)
+    assert set(params) == {"params"}
+    _, kept = layer.apply(params, X, mutable=["statistics"])
+    support = np.asarray(X, np.float64)
+    mean, variance = support.mean((0, 1, 2)), support.var((0, 1, 2))
+    np.testing.assert_allclose(np.ravel(kept["statistics"]["moments"][0]), mean, rtol=1e-5)
+    np.testing.assert_allclose(np.ravel(kept["statistics"]["moments"][1]), variance, rtol=1e-4)
+    got = layer.apply({**params, **kept}, query)
+    expected = (np.asarray(query, np.float64) - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_support_statistics_are_those_under_the_parameters_they_are_asked_for():
+    """After adaptation the second layer meets other activations than before it."""
+    net = MLP((8, 8), 3, norm=SupportNorm)
+    x = X[:, 0, 0]
+    first, second = (net.init(jax.random.key(seed), x) for seed in (0, 1))
+    for params in (first, second):
+        kept = net.condition(params, x)
+        # On the support set itself, the kept statistics are those of the batch at hand.
+        np.testing.assert_allclose(net.apply(kept, x), net.apply(params, x), rtol=1e-5, atol=1e-6)
+        # And on a part of it, the same for each example.
+        np.testing.assert_allclose(net.apply(kept, x[:1]), net.apply(params, x)[:1], rtol=1e-4, atol=1e-5)
+    mean = lambda params: net.condition(params, x)["statistics"]["SupportNorm_1"]["moments"][0]
+    assert float(jnp.max(jnp.abs(mean(first) - mean(second)))) > 1e-2
+
+
+def test_conditioning_other_networks_keeps_nothing():
+    net = ConvEncoder((4,), norm=BatchNorm)
+    params = net.init(jax.random.key(0), X)
+    assert jax.tree.structure(net.condition(params, X)) == jax.tree.structure(params)

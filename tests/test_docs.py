@@ -1,0 +1,64 @@
+"""Examples in docstrings and in the README run."""
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jmeta
+
+ROOT = Path(jmeta.__file__).parent.parent
+README = ROOT / "README.md"
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(jmeta.__path__, "jmeta.") if not module.name.endswith("__main__")
+)
+
+
+def examples(text):
+    """Fenced blocks of Python, with the line each starts at."""
+    return [
+        (text[: match.start()].count("\n") + 1, match.group(1))
+        for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def run(code, folder):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JMETA_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.standard_promotion
+@pytest.mark.parametrize("name", ["jmeta", *MODULES])
+def test_docstrings(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    assert doctest.testmod(module).failed == 0
+
+
+IN_README = examples(README.read_text()) if README.exists() else []
+
+
+@pytest.mark.skipif(not IN_README, reason="README.md has no Python examples")
+@pytest.mark.parametrize("code", [pytest.param(code, id=f"line-{line}") for line, code in IN_README])
+def test_readme(code, tmp_path):
+    done = run(code, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_examples_are_found_and_failures_noticed(tmp_path):
+    text = "x\n```python\nassert 1 == 1\n```\n\n```bash\nfalse\n```\n```python\nassert 1 == 2\n```\n"
+    found = examples(text)
+    assert found == [(2, "assert 1 == 1\n"), (9, "assert 1 == 2\n")]
+    assert [run(code, tmp_path).returncode for _, code in found] == [0, 1]

@@ -1,0 +1,217 @@
+"""Samplers: what is drawn, and how evenly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from algorithms_table import assert_close
+
+import jmeta
+from jmeta import episodes
+
+CLASSES, EXAMPLES = 7, 6
+
+
+def coded(classes=CLASSES, examples=EXAMPLES):
+    """Images whose corner says the class and the example: pixel [0, 0] and [0, 1]."""
+    images = np.zeros((classes, examples, 3, 3, 1), np.uint8)
+    images[:, :, 0, 0, 0] = np.arange(classes)[:, None]
+    images[:, :, 0, 1, 0] = np.arange(examples)[None]
+    images[:, :, 2, 1, 0] = 255
+    return images
+
+
+def codes(x):
+    """Class and example of images `[..., 3, 3, 1]`."""
+    raw = np.rint(np.asarray(x)[..., 0] * 255).astype(int)
+    return raw[..., 0, 0], raw[..., 0, 1]
+
+
+def draw(sample, n=200, seed=0):
+    return jax.jit(jax.vmap(sample))(jax.random.split(jax.random.key(seed), n))
+
+
+def test_shapes_scale_and_dtypes():
+    episode = jmeta.few_shot_sampler(coded(), way=4, shot=2, query_shot=3)(jax.random.key(0))
+    assert episode.support.x.shape == (8, 3, 3, 1)
+    assert episode.query.x.shape == (12, 3, 3, 1)
+    assert (episode.support.y.shape, episode.query.y.shape) == ((8, 4), (12, 4))
+    assert {leaf.dtype for leaf in jax.tree.leaves(episode)} == {jnp.dtype("float32")}
+    assert float(episode.support.x.max()) == 1.0
+    assert episode.support.weight is None
+
+
+def test_support_and_query_share_no_example_and_classes_differ():
+    drawn = draw(jmeta.few_shot_sampler(coded(), way=4, shot=2, query_shot=3))
+    classes, examples = (
+        np.concatenate(two, 1) for two in zip(codes(drawn.support.x), codes(drawn.query.x), strict=True)
+    )
+    for row, example in zip(classes, examples, strict=True):
+        assert len(set(zip(row.tolist(), example.tolist(), strict=True))) == 4 * 5
+        assert len(set(row.tolist())) == 4
+
+
+def test_labels_follow_the_classes_and_rows_go_by_example_first():
+    drawn = draw(jmeta.few_shot_sampler(coded(), way=4, shot=2, query_shot=3))
+    support, query = codes(drawn.support.x)[0], codes(drawn.query.x)[0]
+    np.testing.assert_array_equal(support, np.tile(support[:, :4], (1, 2)))
+    np.testing.assert_array_equal(query, np.tile(support[:, :4], (1, 3)))
+    np.testing.assert_array_equal(drawn.support.y[0], np.tile(np.eye(4), (2, 1)))
+    np.testing.assert_array_equal(drawn.query.y[5], np.tile(np.eye(4), (3, 1)))
+
+
+def test_every_class_and_every_example_is_as_likely():
+    drawn = draw(jmeta.few_shot_sampler(coded(), way=2, shot=1, query_shot=1), n=3000)
+    classes, examples = codes(drawn.support.x)
+    for values, kinds in ((classes, CLASSES), (examples, EXAMPLES), (codes(drawn.query.x)[1], EXAMPLES)):
+        counts = np.bincount(values.ravel(), minlength=kinds)
+        expected = values.size / kinds
+        assert np.sum((counts - expected) ** 2 / expected) < 25  # 99.9 % of a chi-square of 6 is 22.5
+    pairs = np.bincount(classes[:, 0] * CLASSES + classes[:, 1], minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    off = pairs[~np.eye(CLASSES, dtype=bool)]
+    assert np.trace(pairs) == 0
+    assert np.sum((off - off.mean()) ** 2 / off.mean()) < 80  # 99.99 % of a chi-square of 41 is 83
+
+
+def test_the_same_key_gives_the_same_episode_and_another_key_another():
+    sample = jmeta.few_shot_sampler(coded(), way=4, shot=1, query_shot=1)
+    assert_close(sample(jax.random.key(1)), sample(jax.random.key(1)), rtol=0, atol=0)
+    assert_close(jax.jit(sample)(jax.random.key(1)), sample(jax.random.key(1)), rtol=0, atol=1e-7)
+    assert not np.array_equal(sample(jax.random.key(1)).support.x, sample(jax.random.key(2)).support.x)
+
+
+def test_examples_that_are_not_real_are_never_drawn():
+    counts = np.array([2, 6, 3, 2, 4, 5, 2], np.uint8)
+    drawn = draw(jmeta.few_shot_sampler(coded(), way=3, shot=1, query_shot=1, counts=counts), n=1500)
+    seen = np.zeros((CLASSES, EXAMPLES), int)
+    for batch in drawn:
+        np.add.at(seen, codes(batch.x), 1)
+    real = np.arange(EXAMPLES) < counts[:, None]
+    assert seen[~real].sum() == 0
+    assert (seen[real] > 0).all()
+    # Within a class, evenly.
+    assert seen[0, 0] / seen[0, :2].sum() == pytest.approx(0.5, abs=0.06)
+
+
+def test_floats_are_left_as_they_are():
+    images = np.random.default_rng(0).normal(size=(5, 4, 2, 2, 1)).astype(np.float32)
+    episode = jmeta.few_shot_sampler(images, way=5, shot=2, query_shot=2)(jax.random.key(0))
+    got = np.concatenate([np.ravel(episode.support.x), np.ravel(episode.query.x)])
+    np.testing.assert_array_equal(np.sort(got), np.sort(images.ravel()))
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_rotate_is_numpys(turns):
+    images = np.random.default_rng(0).normal(size=(3, 5, 5, 2)).astype(np.float32)
+    got = jax.jit(episodes.rotate)(images, turns)
+    np.testing.assert_array_equal(got, np.rot90(images, turns, axes=(1, 2)))
+
+
+def test_each_class_turns_by_its_own_angle_and_all_its_examples_alike():
+    images = coded()
+    plain = jmeta.few_shot_sampler(images, way=3, shot=2, query_shot=2)
+    turned = jmeta.few_shot_sampler(images, way=3, shot=2, query_shot=2, rotations=True)
+    straight, crooked = (
+        np.concatenate([batch.x for batch in drawn], 1).reshape(200, 4, 3, 3, 3, 1)
+        for drawn in (draw(plain), draw(turned))
+    )
+    angles = np.full((200, 3), -1)
+    for turns in range(4):
+        hit = (np.rot90(straight, turns, axes=(3, 4)) == crooked).all((1, 3, 4, 5))
+        assert not (hit & (angles >= 0)).any()
+        angles[hit] = turns
+    assert (angles >= 0).all()
+    counts = np.bincount(angles.ravel(), minlength=4)
+    assert np.sum((counts - 150) ** 2 / 150) < 17  # 99.9 % of a chi-square of 3 is 16.3
+    alike = np.mean((angles[:, 0] == angles[:, 1]) & (angles[:, 1] == angles[:, 2]))
+    assert 0.01 < alike < 0.15  # 1 / 16 where the angles are independent, 1 where they are one
+
+
+def shape(*sizes):
+    return np.zeros(sizes, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "change", "message"),
+    [
+        (coded(), dict(way=0), "way must be 1 or more, got 0"),
+        (coded(), dict(shot=0), "shot must be 1 or more, got 0"),
+        (coded(), dict(query_shot=-1), "query_shot must be 1 or more, got -1"),
+        (coded(), dict(way=8), "8-way episodes need 8 classes, got 7"),
+        (coded(), dict(shot=4, query_shot=3), "4-shot episodes with 3 queries a class need 7 .* got 6"),
+        (coded(), dict(counts=[6, 6, 6, 1, 6, 6, 6]), "need 2 examples of each class, got 1"),
+        (coded(), dict(counts=[6, 6]), "counts must have a number for each of the 7 classes, got 2"),
+        (shape(7, 6, 3, 3), {}, r"must be \[classes, examples, H, W, C\], got an array of shape \(7, 6, 3, 3\)"),
+        (shape(7, 6, 3, 4, 1), dict(rotations=True), "need square images, got 3 x 4"),
+    ],
+)
+def test_episodes_that_cannot_be_drawn_are_refused(images, change, message):
+    with pytest.raises(ValueError, match=message):
+        jmeta.few_shot_sampler(images, **{"way": 2, "shot": 1, "query_shot": 1, **change})
+
+
+def fit_sine(x, y):
+    """Amplitude and phase of `a sin(x - b)` through points, by least squares on sine and cosine."""
+    (cosine, sine), *_ = np.linalg.lstsq(np.stack([np.cos(x), np.sin(x)], -1), y, rcond=None)
+    return np.hypot(cosine, sine), np.arctan2(-cosine, sine)
+
+
+def test_sinusoid():
+    drawn = draw(jmeta.sinusoid_sampler(shot=3, query_shot=7), n=1000)
+    x = np.concatenate([drawn.support.x, drawn.query.x], 1)[..., 0].astype(float)
+    y = np.concatenate([drawn.support.y, drawn.query.y], 1)[..., 0].astype(float)
+    assert (drawn.support.x.shape, drawn.query.y.shape) == ((1000, 3, 1), (1000, 7, 1))
+    fits = np.array([fit_sine(*row) for row in zip(x, y, strict=True)])
+    amplitude, phase = fits[:, :1], fits[:, 1:]
+    np.testing.assert_allclose(amplitude * np.sin(x - phase), y, atol=1e-4)
+    for values, low, high in ((amplitude, 0.1, 5.0), (phase, 0.0, np.pi), (x, -5.0, 5.0)):
+        assert low - 1e-3 < values.min() < low + 0.03 * (high - low)
+        assert high - 0.03 * (high - low) < values.max() < high + 1e-3
+        assert values.mean() == pytest.approx((low + high) / 2, abs=0.04 * (high - low))
+
+
+def test_sinusoid_of_other_ranges():
+    sample = jmeta.sinusoid_sampler(shot=4, query_shot=4, amplitude=(2.0, 2.0), phase=(0.5, 0.5), interval=(1.0, 2.0))
+    episode = sample(jax.random.key(0))
+    for batch in episode:
+        np.testing.assert_allclose(batch.y, 2 * np.sin(np.asarray(batch.x) - 0.5), rtol=1e-5)
+        assert 1 <= float(batch.x.min()) <= float(batch.x.max()) <= 2
+
+
+def test_linear_tasks_are_split_by_one_plane_for_support_and_query():
+    drawn = draw(jmeta.linear_sampler(features=3, shot=20, query_shot=30), n=50)
+    for task in range(50):
+        x = np.concatenate([drawn.support.x[task], drawn.query.x[task]])
+        side = np.concatenate([drawn.support.y[task], drawn.query.y[task]]).argmax(-1) * 2 - 1
+        w = np.zeros(3)
+        for _ in range(2000):  # the perceptron's theorem: it ends on separable points
+            wrong = np.flatnonzero(side * (x @ w) <= 0)
+            if not len(wrong):
+                break
+            w += side[wrong[0]] * x[wrong[0]]
+        assert (side * (x @ w) > 0).all()
+
+
+def test_linear_tasks_are_balanced_normal_and_alike():
+    drawn = draw(jmeta.linear_sampler(features=4, shot=2, query_shot=3), n=4000)
+    np.testing.assert_array_equal(drawn.support.y[0], np.tile(np.eye(2), (2, 1)))
+    assert (drawn.support.x.shape, drawn.query.x.shape) == ((4000, 4, 4), (4000, 6, 4))
+    x, label = np.asarray(drawn.query.x).reshape(-1, 4), np.asarray(drawn.query.y).reshape(-1, 2).argmax(-1)
+    np.testing.assert_allclose(x.mean(0), 0, atol=0.03)
+    np.testing.assert_allclose(np.cov(x.T), np.eye(4), atol=0.03)
+    # The plane that all tasks share gets three quarters right: w0 and w0 + v are 45 degrees apart in the mean.
+    assert np.mean((x.sum(-1) > 0) == (label == 1)) == pytest.approx(0.75, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options", "message"),
+    [
+        (jmeta.sinusoid_sampler, dict(shot=0, query_shot=1), "shot must be 1 or more, got 0"),
+        (jmeta.sinusoid_sampler, dict(shot=1, query_shot=0), "query_shot must be 1 or more, got 0"),
+        (jmeta.linear_sampler, dict(features=2, shot=-1, query_shot=1), "shot must be 1 or more, got -1"),
+        (jmeta.linear_sampler, dict(features=0, shot=1, query_shot=1), "features must be 1 or more, got 0"),
+    ],
+)
+def test_synthetic_tasks_that_cannot_be_drawn_are_refused(sampler, options, message):
+    with pytest.raises(ValueError, match=message):
+        sampler(**options)

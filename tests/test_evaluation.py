@@ -1,0 +1,236 @@
+"""Means, intervals and other readings of many episodes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from algorithms_table import ALGORITHMS, conv_net, difference, mlp_net, random_episode
+from sklearn.metrics import precision_score, recall_score
+
+import jmeta
+from jmeta import evaluation, losses, nets
+
+IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(8, 6, 4, 4, 1)), jnp.float32)
+SAMPLE = jmeta.few_shot_sampler(IMAGES, way=3, shot=1, query_shot=3)
+KEY = jax.random.key(5)
+
+
+@functools.cache
+def trained(name="maml", norm=None, steps=1):
+    net = mlp_net(3, (8,)) if norm is None else conv_net(3, norm, (8,))
+    learner = ALGORITHMS[name].make(net, losses.cross_entropy, 0.3, steps)
+    return learner, jax.jit(learner.init)(jax.random.key(0), SAMPLE(KEY).support.x)
+
+
+def test_mean_interval_and_values():
+    values = np.array([0.2, 0.4, 0.9, 0.5])
+    got = evaluation.summarise(values)
+    np.testing.assert_allclose(got.mean, 0.5)
+    np.testing.assert_allclose(got.ci95, 1.96 * np.sqrt((0.09 + 0.01 + 0.16) / 3) / 2)
+    np.testing.assert_array_equal(got.accuracy, values)
+    assert np.isnan(evaluation.summarise(np.array([0.3])).ci95)
+
+
+def test_the_interval_holds_the_truth_in_95_of_100_cases():
+    rng = np.random.default_rng(0)
+    inside = [
+        abs(got.mean - 0.7) < got.ci95
+        for got in (evaluation.summarise(rng.binomial(75, 0.7, size=100) / 75) for _ in range(1000))
+    ]
+    assert 0.92 < np.mean(inside) < 0.97
+
+
+def test_evaluate_is_adapt_predict_and_count():
+    learner, params = trained()
+    got = jmeta.evaluate(learner, params, SAMPLE, KEY, episodes=7)
+    expected = []
+    for key in jax.random.split(KEY, 7):
+        episode = SAMPLE(key)
+        logits = learner.predict(learner.adapt(params, episode.support), episode.query.x)
+        expected.append(np.mean(np.argmax(logits, -1) == np.argmax(episode.query.y, -1)))
+    np.testing.assert_allclose(got.accuracy, expected, rtol=1e-6)
+    np.testing.assert_allclose(got.mean, np.mean(expected), rtol=1e-6)
+    np.testing.assert_allclose(got.ci95, 1.96 * np.std(expected, ddof=1) / np.sqrt(7), rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunk_size", [2, 3, 7])
+def test_chunks_change_nothing(chunk_size):
+    learner, params = trained()
+    plain = jmeta.evaluate(learner, params, SAMPLE, KEY, episodes=7)
+    chunks = jmeta.evaluate(learner, params, SAMPLE, KEY, episodes=7, chunk_size=chunk_size)
+    np.testing.assert_allclose(chunks.accuracy, plain.accuracy, rtol=1e-6)
+
+
+def fingerprint(prediction, query):
+    """A number that tells the episodes apart."""
+    return jnp.sum(query.x**3)
+
+
+def test_the_same_key_gives_every_learner_the_same_episodes():
+    prints = [
+        jmeta.evaluate(*trained(name), SAMPLE, KEY, episodes=5, metric=fingerprint).accuracy
+        for name in ("maml", "anil", "meta_sgd")
+    ]
+    np.testing.assert_allclose(prints[0], prints[1], rtol=1e-5)
+    np.testing.assert_allclose(prints[0], prints[2], rtol=1e-5)
+    assert len(set(prints[0].tolist())) == 5
+    other = jmeta.evaluate(*trained(), SAMPLE, jax.random.key(6), episodes=5, metric=fingerprint).accuracy
+    assert np.abs(other - prints[0]).max() > 1e-2
+
+
+@pytest.mark.parametrize("episodes", [0, -5])
+def test_no_episodes_are_refused(episodes):
+    with pytest.raises(ValueError, match=f"episodes must be 1 or more, got {episodes}"):
+        jmeta.evaluate(*trained(), SAMPLE, KEY, episodes=episodes)
+    with pytest.raises(ValueError, match=f"episodes must be 1 or more, got {episodes}"):
+        evaluation.measure_steps(lambda k: trained()[0], trained()[1], SAMPLE, KEY, steps=1, episodes=episodes)
+
+
+@pytest.mark.parametrize("chunk_size", [0, -1])
+def test_chunks_of_nothing_are_refused(chunk_size):
+    with pytest.raises(ValueError, match=f"chunk_size must be 1 or more, got {chunk_size}"):
+        jmeta.evaluate(*trained(), SAMPLE, KEY, episodes=2, chunk_size=chunk_size)
+
+
+@pytest.mark.parametrize("steps", [-1, [0, -2], []])
+def test_step_numbers_out_of_range_are_refused(steps):
+    with pytest.raises(ValueError, match="0 or more"):
+        evaluation.measure_steps(lambda k: trained()[0], trained()[1], SAMPLE, KEY, steps=steps, episodes=2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_precision_and_recall_are_those_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    labels, guesses = rng.integers(0, 4, 30), rng.integers(0, 4, 30)
+    weight = rng.integers(0, 3, 30).astype(np.float32)
+    y, logits = jax.nn.one_hot(labels, 4), jax.nn.one_hot(guesses, 4)
+    for sample_weight in (None, weight):
+        query = jmeta.Batch(None, y, None if sample_weight is None else jnp.asarray(sample_weight))
+        options = dict(average="macro", sample_weight=sample_weight)
+        np.testing.assert_allclose(
+            evaluation.precision(logits, query), precision_score(labels, guesses, **options), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            evaluation.recall(logits, query), recall_score(labels, guesses, **options), rtol=1e-5
+        )
+        expected = np.average(labels == guesses, weights=sample_weight)
+        np.testing.assert_allclose(evaluation.accuracy(logits, query), expected, rtol=1e-5)
+
+
+def test_a_class_that_is_never_predicted_has_precision_zero():
+    labels, guesses = np.array([0, 1, 2, 2]), np.array([0, 1, 1, 1])
+    query = jmeta.Batch(None, jax.nn.one_hot(labels, 3))
+    got = evaluation.precision(jax.nn.one_hot(guesses, 3), query)
+    np.testing.assert_allclose(got, precision_score(labels, guesses, average="macro", zero_division=0), rtol=1e-6)
+
+
+def test_several_metrics_in_one_pass():
+    learner, params = trained()
+    metrics = {"accuracy": evaluation.accuracy, "recall": evaluation.recall, "precision": evaluation.precision}
+    got = evaluation.measure(learner, params, SAMPLE, KEY, episodes=6, metrics=metrics)
+    assert set(got) == set(metrics)
+    for name, metric in metrics.items():
+        alone = jmeta.evaluate(learner, params, SAMPLE, KEY, episodes=6, metric=metric).accuracy
+        np.testing.assert_allclose(got[name], alone, rtol=1e-6)
+    # Queries are as many in every class.
+    np.testing.assert_allclose(got["recall"], got["accuracy"], rtol=1e-5)
+    assert np.abs(got["precision"] - got["accuracy"]).max() > 1e-3
+
+
+def test_a_made_measure_is_compiled_once():
+    learner, params = trained()
+    traces = []
+
+    def counted(prediction, query):
+        traces.append(1)
+        return evaluation.accuracy(prediction, query)
+
+    run = evaluation.make_measure(learner, metrics={"it": counted})
+    first = run(params, SAMPLE, KEY, 4)["it"]
+    second = run(params, SAMPLE, jax.random.key(1), 4)["it"]
+    assert len(traces) == 1
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(run(params, SAMPLE, KEY, 4)["it"], first)
+
+
+def test_mean_squared_error():
+    sample = jmeta.sinusoid_sampler(shot=5, query_shot=4)
+    learner = ALGORITHMS["maml"].make(mlp_net(1, (8,)), losses.squared_error, 0.01, 1)
+    params = learner.init(jax.random.key(0), jnp.zeros((5, 1)))
+    got = jmeta.evaluate(learner, params, sample, KEY, episodes=3, metric=evaluation.mean_squared_error)
+    expected = [learner.loss(params, sample(key))[0] for key in jax.random.split(KEY, 3)]
+    np.testing.assert_allclose(got.accuracy, expected, rtol=1e-5)
+
+
+def readings(norm):
+    learner, params = trained("maml", norm)
+    episode = SAMPLE(KEY)
+    return [
+        jax.jit(lambda p, f=f: f(learner, p, episode))(params) for f in (evaluation.transductive, evaluation.inductive)
+    ]
+
+
+def test_inductive_and_transductive_differ_with_batch_statistics():
+    together, alone = readings(nets.BatchNorm)
+    assert together.shape == alone.shape == (9, 3)
+    assert difference(together, alone) > 1e-2
+
+
+@pytest.mark.parametrize("norm", [nets.SupportNorm, nets.GroupNorm, nets.NoNorm])
+def test_inductive_and_transductive_agree_where_queries_do_not_see_each_other(norm):
+    together, alone = readings(norm)
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_inductive_predicts_each_query_with_the_support_set_alone():
+    learner, params = trained("maml", nets.BatchNorm)
+    episode = SAMPLE(KEY)
+    adapted = learner.adapt(params, episode.support)
+    expected = jnp.concatenate(
+        [learner.predict(adapted, jnp.concatenate([episode.support.x, x[None]]))[-1:] for x in episode.query.x]
+    )
+    np.testing.assert_allclose(evaluation.inductive(learner, params, episode), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_queries_do_not_influence_each_other_with_support_statistics():
+    episode = SAMPLE(KEY)
+    changed = episode.query.x.at[1:].set(random_episode(3).query.x[:1] * 7)
+    differences = {}
+    for norm in (nets.SupportNorm, nets.BatchNorm):
+        learner, params = trained("maml", norm)
+        adapted = learner.adapt(params, episode.support)
+        differences[norm] = difference(
+            learner.predict(adapted, episode.query.x)[0], learner.predict(adapted, changed)[0]
+        )
+    assert differences[nets.SupportNorm] < 1e-6
+    assert differences[nets.BatchNorm] > 1e-2
+
+
+@pytest.mark.parametrize("name", ["maml", "anil", "meta_sgd", "reptile"])
+def test_accuracy_after_each_step_is_that_of_separate_evaluations(name):
+    """One program for any number of steps gives what a program for each gives."""
+    _, params = trained(name)
+
+    def learner_of(k):
+        return ALGORITHMS[name].make(mlp_net(3, (8,)), losses.cross_entropy, 0.3, k)
+
+    loss = lambda logits, query: losses.mean_loss(logits, query, losses.cross_entropy)
+    got = evaluation.measure_steps(learner_of, params, SAMPLE, KEY, steps=2, episodes=4, metric=loss)
+    assert got.shape == (3, 4)
+    for k in range(3):
+        alone = jmeta.evaluate(learner_of(k), params, SAMPLE, KEY, episodes=4, metric=loss).accuracy
+        np.testing.assert_allclose(got[k], alone, rtol=1e-4)
+    assert np.abs(got[0] - got[2]).max() > 1e-2
+
+
+def test_chosen_numbers_of_steps():
+    params = trained()[1]
+    learner_of = lambda k: jmeta.maml(mlp_net(3, (8,)).model, inner_optimizer=optax.sgd(0.3), inner_steps=k)
+    loss = lambda logits, query: losses.mean_loss(logits, query, losses.cross_entropy)
+    measure = lambda steps, **o: evaluation.measure_steps(
+        learner_of, params, SAMPLE, KEY, steps=steps, episodes=4, metric=loss, **o
+    )
+    np.testing.assert_allclose(measure((4, 1), chunk_size=2), measure(4)[jnp.array([4, 1])], rtol=1e-5)

@@ -1,0 +1,96 @@
+"""The verbs of inner loops."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from algorithms_table import assert_close, random_episode
+
+from jmeta import inner, nets
+from jmeta.nets import PureModel
+
+START = {"a": jnp.array([1.0, -2.0]), "b": jnp.array(3.0)}
+double = lambda p: jax.tree.map(lambda v: 2 * v, p)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4])
+def test_descend_takes_the_steps_it_is_told(steps):
+    got = inner.descend(double, START, optax.sgd(0.1), steps)
+    assert_close(got, jax.tree.map(lambda v: v * 0.8**steps, START))
+
+
+def test_descend_takes_a_traced_number_of_steps():
+    run = jax.jit(lambda n: inner.descend(double, START, optax.sgd(0.1), n))
+    for steps in (0, 3, 7):
+        assert_close(run(steps), inner.descend(double, START, optax.sgd(0.1), steps))
+
+
+def test_descend_carries_the_state_of_the_rule():
+    got = inner.descend(lambda p: jnp.ones_like(p), jnp.array(0.0), optax.sgd(1.0, momentum=0.5), 3)
+    np.testing.assert_allclose(got, -(1 + 1.5 + 1.75))
+
+
+def test_descend_is_differentiable_through_every_step():
+    grad = jax.grad(lambda v: inner.descend(lambda p: p**2, v, optax.sgd(0.1), 2))(1.0)
+    once = 1 - 0.1
+    np.testing.assert_allclose(grad, (1 - 0.2 * once) * (1 - 0.2), rtol=1e-6)
+
+
+def test_descend_along_tells_the_step():
+    got = inner.descend_along(lambda p, step: step.astype(jnp.float32), jnp.array(0.0), optax.sgd(1.0), 4)
+    assert float(got) == -6.0
+
+
+def test_negative_steps_are_refused():
+    with pytest.raises(ValueError, match="inner steps must be 0 or more, got -1"):
+        inner.descend(double, START, optax.sgd(0.1), -1)
+
+
+def test_first_order_keeps_the_gradient_and_drops_its_derivative():
+    cube = lambda p: p**3
+    assert float(inner.first_order(cube)(2.0)) == 8.0
+    assert float(jax.grad(inner.first_order(cube))(2.0)) == 0.0
+    through = jax.grad(lambda v: inner.descend(inner.first_order(cube), v, optax.sgd(0.1), 3))(0.5)
+    assert float(through) == 1.0
+
+
+def test_first_order_drops_the_derivative_in_what_the_gradient_closes_over():
+    scaled = lambda s: inner.first_order(lambda p: s * p)(2.0)
+    assert float(scaled(3.0)) == 6.0
+    assert float(jax.grad(scaled)(3.0)) == 0.0
+
+
+def test_attach_gradient_gives_value_and_gradient_apart():
+    chosen = {"a": jnp.array([5.0, 6.0]), "b": jnp.array(7.0)}
+    loss = lambda p: inner.attach_gradient(jnp.sum(p["a"]) + p["b"], p, chosen)
+    value, grads = jax.value_and_grad(loss)(START)
+    assert float(value) == 2.0
+    assert_close(grads, chosen)
+    assert_close(jax.grad(lambda p: 3 * loss(p))(START), jax.tree.map(lambda g: 3 * g, chosen))
+
+
+def test_attach_gradient_under_jit_and_vmap():
+    loss = lambda p, t: inner.attach_gradient(p * t, p, p - t)
+    tasks = jnp.array([1.0, 2.0, 5.0])
+    run = jax.jit(jax.vmap(jax.value_and_grad(loss), in_axes=(None, 0)))
+    assert_close(run(jnp.array(2.0), tasks), (2 * tasks, 2 - tasks))
+    mean = jax.grad(lambda p: jnp.mean(jax.vmap(loss, in_axes=(None, 0))(p, tasks)))
+    np.testing.assert_allclose(mean(2.0), np.mean(2 - tasks), rtol=1e-6)
+
+
+def test_attach_gradient_passes_nothing_to_value_or_gradient():
+    grads = jax.grad(lambda v, g: inner.attach_gradient(v, 1.0, g), argnums=(0, 1))(2.0, 3.0)
+    assert [float(g) for g in grads] == [0.0, 0.0]
+
+
+def test_condition_asks_the_models_that_want_it():
+    plain = PureModel(None, None)
+    assert inner.condition(plain, START, jnp.ones(3)) is START
+    x = random_episode(0).support.x
+    net = nets.MLP((4,), 3, norm=nets.SupportNorm)
+    params = net.init(jax.random.key(0), x)
+    kept = inner.condition(net, params, x)
+    assert set(params) == {"params"}
+    assert set(kept) == {"params", "statistics"}
+    assert_close(kept["params"], params["params"], rtol=0, atol=0)

@@ -1,0 +1,116 @@
+"""Dependencies point one way: what each module may import."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import jmeta
+
+ROOT = Path(jmeta.__file__).parent
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+
+ANYTHING = ("jmeta/__init__.py", "jmeta/__main__.py", "jmeta/cli.py", "jmeta/runs/")
+CORE = {"jmeta.types", "jmeta.losses", "jmeta.inner"}
+
+# The longest prefix counts. Where a package is named, all its modules are.
+ALLOWED = {
+    "types.py": {"jax"},
+    "losses.py": {"jax", "optax", "jmeta.types"},
+    "inner.py": {"jax", "optax", "jmeta.types"},
+    "nets/": {"jax", "flax", "equinox", "jmeta.types", "jmeta.nets"},
+    "episodes.py": {"jax", "jmeta.types"},
+    "training.py": {"jax", "optax", "jmeta.types", "jmeta.losses", "jmeta.episodes"},
+    "evaluation.py": {"jax", "numpy", "jmeta.types", "jmeta.losses", "jmeta.episodes", "jmeta.training"},
+    "algorithms/": {"jax", "optax", "chex", *CORE},
+    "algorithms/__init__.py": {"jmeta.algorithms"},
+    "datasets/": {
+        "jax",
+        "numpy",
+        "PIL",
+        "tensorflow_datasets",
+        "sklearn",
+        "rich",
+        "jmeta.types",
+        "jmeta.datasets",
+    },
+}
+
+
+def imports(tree: ast.AST, package: str) -> set[str]:
+    """Names of all modules that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            # `from jmeta import inner` and `from jmeta.datasets import cache` name modules; other names do no harm.
+            inside = base.split(".")[0] == "jmeta" and is_package(base)
+            found |= {f"{base}.{alias.name}" for alias in node.names} if inside else {base}
+    return found
+
+
+def is_package(name: str) -> bool:
+    return (ROOT.parent / name.replace(".", "/") / "__init__.py").is_file()
+
+
+def forbidden(path: str, source: str) -> set[str]:
+    """Imports of a module, named by its path below jmeta, that its place in the layout does not allow."""
+    if f"jmeta/{path}".startswith(ANYTHING):
+        return set()
+    rule = max((prefix for prefix in ALLOWED if path.startswith(prefix)), key=len, default=None)
+    allowed = ALLOWED[rule] if rule else set()
+    package = ".".join(["jmeta", *Path(path).parent.parts])
+    return {
+        name
+        for name in imports(ast.parse(source), package)
+        if name.split(".")[0] not in sys.stdlib_module_names
+        and not any(name == a or name.startswith(f"{a}.") for a in allowed)
+    }
+
+
+def test_there_are_modules():
+    assert {"types.py", "algorithms/maml.py", "nets/conv.py", "datasets/load.py"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_imports_point_one_way(path):
+    assert forbidden(path, (ROOT / path).read_text()) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "found"),
+    [
+        ("algorithms/new.py", "from jmeta import nets", {"jmeta.nets"}),
+        ("algorithms/new.py", "from jmeta.algorithms.maml import maml", {"jmeta.algorithms.maml"}),
+        ("algorithms/new.py", "from .maml import maml", {"jmeta.algorithms.maml"}),
+        ("algorithms/new.py", "def f():\n    import jmeta.training", {"jmeta.training"}),
+        ("algorithms/new.py", "from jmeta.losses import cross_entropy\nimport jax.numpy", set()),
+        ("types.py", "import numpy", {"numpy"}),
+        ("datasets/new.py", "from jmeta.training import make_run", {"jmeta.training"}),
+        ("datasets/new.py", "from jmeta.datasets import cache\nfrom ..episodes import rotate", {"jmeta.episodes"}),
+        ("nets/new.py", "from jmeta import losses", {"jmeta.losses"}),
+        ("unplaced.py", "import jax", {"jax"}),
+        ("runs/new.py", "from jmeta import nets, datasets", set()),
+    ],
+)
+def test_wrong_imports_are_found(path, source, found):
+    assert forbidden(path, source) == found
+
+
+def test_the_base_package_imports_without_its_extras():
+    """Equinox, scikit-learn, matplotlib and TensorFlow Datasets are imported inside functions alone."""
+    late = {"equinox", "sklearn", "matplotlib", "tensorflow_datasets", "tensorflow"}
+    for path in MODULES:
+        tree = ast.parse((ROOT / path).read_text())
+        at_top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+        assert not {name.split(".")[0] for name in imports(at_top, "jmeta")} & late, path
+
+
+def test_every_name_that_is_exported_exists():
+    for module in (jmeta, jmeta.nets, jmeta.algorithms):
+        assert sorted(module.__all__) == sorted(set(module.__all__))
+        assert all(hasattr(module, name) for name in module.__all__)

@@ -1,0 +1,81 @@
+"""Losses, against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmeta
+from jmeta import losses
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(5, 3)).astype(np.float32)
+LABELS = np.eye(3, dtype=np.float32)[[0, 2, 1, 1, 0]]
+WEIGHT = np.array([1, 0, 2, 0.5, 0], np.float32)
+
+
+def test_cross_entropy():
+    p = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+    np.testing.assert_allclose(losses.cross_entropy(LOGITS, LABELS), -np.log((p * LABELS).sum(-1)), rtol=1e-5)
+
+
+def test_cross_entropy_of_soft_labels():
+    soft = np.full((5, 3), 1 / 3, np.float32)
+    p = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+    np.testing.assert_allclose(losses.cross_entropy(LOGITS, soft), -np.log(p).mean(-1), rtol=1e-5)
+
+
+def test_cross_entropy_of_huge_logits_is_finite():
+    huge = jnp.array([[1e4, -1e4]])
+    loss = lambda logits: jnp.sum(losses.cross_entropy(logits, jnp.array([[0.0, 1.0]])))
+    value, grad = jax.value_and_grad(loss)(huge)
+    np.testing.assert_allclose(value, 2e4)
+    np.testing.assert_allclose(grad, [[1.0, -1.0]])
+
+
+def test_squared_error_has_no_half_and_averages_over_targets():
+    got = losses.squared_error(jnp.array([[1.0, 2.0], [0.0, 0.0]]), jnp.array([[3.0, 2.0], [1.0, -3.0]]))
+    np.testing.assert_allclose(got, [2.0, 5.0])
+
+
+def test_weighted_mean():
+    values = np.arange(5, dtype=np.float32)
+    np.testing.assert_allclose(losses.weighted_mean(values, None), 2.0)
+    np.testing.assert_allclose(losses.weighted_mean(values, WEIGHT), np.average(values, weights=WEIGHT), rtol=1e-6)
+
+
+def test_weighted_mean_of_padding_alone_is_zero_with_a_zero_gradient():
+    mean = lambda values: losses.weighted_mean(values, jnp.zeros(3))
+    value, grad = jax.value_and_grad(mean)(jnp.ones(3))
+    assert float(value) == 0.0
+    np.testing.assert_array_equal(grad, np.zeros(3))
+
+
+def test_mean_loss_refuses_other_shapes():
+    batch = jmeta.Batch(jnp.zeros((5, 2)), LABELS)
+    with pytest.raises(ValueError, match=r"predicts \(5, 4\) where the labels are \(5, 3\)"):
+        losses.mean_loss(jnp.zeros((5, 4)), batch, losses.cross_entropy)
+    with pytest.raises(ValueError, match=r"predicts \(5,\) where the labels are \(5, 1\)"):
+        losses.mean_loss(jnp.zeros(5), jmeta.Batch(jnp.zeros((5, 2)), jnp.zeros((5, 1))), losses.squared_error)
+
+
+def test_hits():
+    expected = LOGITS.argmax(-1) == LABELS.argmax(-1)
+    assert 0 < expected.sum() < 5
+    np.testing.assert_array_equal(losses.hits(LOGITS, LABELS), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_query_loss(weight):
+    value, metrics = losses.query_loss(jnp.asarray(LOGITS), jmeta.Batch(None, LABELS, weight), losses.cross_entropy)
+    each = np.asarray(losses.cross_entropy(LOGITS, LABELS))
+    np.testing.assert_allclose([value, metrics.loss], np.average(each, weights=weight), rtol=1e-6)
+    hit = LOGITS.argmax(-1) == LABELS.argmax(-1)
+    np.testing.assert_allclose(metrics.accuracy, np.average(hit, weights=weight), rtol=1e-6)
+
+
+def test_query_loss_of_a_single_target_has_no_accuracy():
+    query = jmeta.Batch(None, jnp.array([[1.0], [2.0]]))
+    value, metrics = losses.query_loss(jnp.zeros((2, 1)), query, losses.squared_error)
+    assert float(value) == float(metrics.loss) == 2.5
+    assert metrics.accuracy is None
