@@ -96,7 +96,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         **numbers, "way": way, "shot": shot, "query_shot": query_shot, "inner_steps": steps,
         "dataset": problem.name, "part": config.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
         "data_checksum": problem.checksum, "rotations": run.rotations, "seed": config.seed,
-        "seen_classes": _seen(config, trained, run, problem), "algorithm": run.algorithm, "trained_on": trained.config.dataset, "trained_way": trained.config.way,
+        "seen_classes": _seen(config, trained, run, problem),
+        "algorithm": run.algorithm, "trained_on": trained.config.dataset, "trained_way": trained.config.way,
         "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
