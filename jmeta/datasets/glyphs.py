@@ -18,7 +18,7 @@ from jmeta.datasets.types import Dataset, make_dataset
 
 DEFAULT_CLASSES = 2000
 DEFAULT_EXAMPLES = 20
-TRIES = 6
+TRIES = 4
 TREMOR = 0.06
 
 
@@ -40,7 +40,7 @@ def _sign(uniform: Array) -> Array:
 def _sample_shapes(uniform: Array, normal: Array) -> tuple[Array, Array, Array, Array]:
     """Length, bend, corner `[S, P]` and heading `[S]` of strokes by themselves, from noise `[9 and 2, S, P]`."""
     place = jnp.arange(PIECES, dtype=jnp.int32)[None]
-    there = place < 1 + _pick(uniform[0, :, :1], (0.29, 0.28, 0.23, 0.13, 0.07))
+    there = place < 1 + _pick(uniform[0, :, :1], (0.34, 0.26, 0.22, 0.12, 0.06))
     line, loop = uniform[1] < 0.46, uniform[1] > 0.91
     size = jnp.exp(0.35 * normal[0] + 0.30 * normal[1, :, :1])
     turn = jnp.where(line, 0.2, jnp.where(loop, 4.2, 0.8)) + jnp.where(line, 0.1, 2.3) * uniform[2]
@@ -151,7 +151,7 @@ def sample_programme(key: Array) -> Programme:
     """
     # One call: every call to the generator adds half a second to the compilation.
     uniform = jax.random.uniform(key, (TRIES, 15, STROKES, PIECES), jnp.float32)
-    count = 1 + _pick(uniform[0, 11, 0, 4], (0.18, 0.28, 0.27, 0.17, 0.10))
+    count = 1 + _pick(uniform[0, 11, 0, 4], (0.22, 0.28, 0.25, 0.16, 0.09))
     tries = jax.vmap(lambda u: _sample_once(u, count))(uniform)
     best = jnp.argmax(jax.vmap(legibility)(tries))
     return jax.tree.map(lambda leaf: leaf[best], tries)

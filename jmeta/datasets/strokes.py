@@ -131,4 +131,4 @@ def legibility(programme: Programme) -> Array:
     length = 28 * jnp.sum(jnp.where(programme.drawn, jnp.sum(step, axis=1), 0.0))
     area = jnp.sum(ink(paths, programme.drawn, PEN, 28))
     clear = area / (STROKE_AREA * jnp.maximum(length, 1.0))
-    return 2.0 * jnp.minimum(clear, 0.95) + jnp.minimum(jnp.min(extent) / jnp.maximum(jnp.max(extent), 1e-3), 0.3)
+    return jnp.minimum(clear, 0.95) + jnp.minimum(jnp.min(extent) / jnp.maximum(jnp.max(extent), 1e-3), 0.3)
