@@ -82,7 +82,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             lambda n: jmeta.meta_sgd(n.model, inner_lr=0.0, inner_steps=1),
             lambda n: jmeta.meta_sgd(n.model, inner_lr=float("nan"), inner_steps=1),
         ],
-        sinusoid=(0.01, 3, 0.6),
+        sinusoid=(0.01, 1, 0.6),
         images=(0.3, 3, 0.85),
         outer=adam(2e-3),
     ),
