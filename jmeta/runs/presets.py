@@ -103,7 +103,9 @@ def _omniglot(algorithm: str, way: int, shot: int) -> Preset:
                "outer_lr": 1e-3, "meta_batch_size": 32 if way == 5 else 16, "outer_steps": 60_000}  # fmt: skip
     if algorithm == "meta-sgd":
         return Preset(_META_SGD, {**common, "inner_steps": 1, "eval_inner_steps": 1})
-    return Preset(_ANIL if algorithm == "anil" else _MAML, common)
+    if algorithm == "anil":  # five steps, as in its paper's 20-way tasks: there are no 5-way settings
+        return Preset(_ANIL, {**common, "inner_steps": 5, "eval_inner_steps": 5})
+    return Preset(_MAML, common)
 
 
 def _reptile_omniglot(way: int, shot: int) -> dict[str, Any]:
