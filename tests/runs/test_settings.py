@@ -2,13 +2,13 @@ import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from jmeta import training
 from jmeta.episodes import sinusoid_sampler
 from jmeta.runs import RunError, build, defaults, from_preset, presets
 from jmeta.runs.config import (
-    ALGORITHMS,
     INNER_OPTIMIZERS,
     NETWORKS,
     NORMS,
@@ -72,7 +72,7 @@ def test_maml_has_the_published_size():
     assert size == (9 * 64 + 3 * 64) + 3 * (9 * 64 * 64 + 3 * 64) + 64 * 5 + 5
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ["maml", "anil"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_builds(algorithm, network):
     config = dataclasses.replace(defaults(algorithm), network=network, features=(8,), way=3, shot=2)
@@ -108,9 +108,10 @@ def test_schedules_end_at_zero():
     for schedule, last in (("linear", 0.0), ("cosine", 0.0), ("constant", 1.0)):
         config = TrainConfig(outer_optimizer="sgd", outer_schedule=schedule, outer_lr=1.0, outer_steps=4)
         optimizer = build.outer_optimizer(config)
-        state = optimizer.init(1.0)
+        one = jnp.ones(())
+        state = optimizer.init(one)
         for _ in range(5):
-            update, state = optimizer.update(1.0, state, 1.0)
+            update, state = optimizer.update(one, state, one)
         assert float(update) == pytest.approx(-last, abs=1e-6)
 
 
