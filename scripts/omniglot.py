@@ -27,15 +27,15 @@ ALGORITHMS = ("maml", "fomaml", "anil", "meta-sgd", "reptile")
 SMALLER = {"outer_schedule": "cosine", "outer_lr": 2e-3, "meta_batch_size": 16, "save_every": 500}
 SHORT: dict[tuple[str, int], dict[str, Any]] = {
     ("maml", 1): {"outer_steps": 14_000, "outer_schedule": "cosine"},
-    ("maml", 5): {"outer_steps": 1000, **SMALLER},
+    ("maml", 5): {"outer_steps": 800, **SMALLER},
     ("fomaml", 1): {"outer_steps": 6000, **SMALLER},
     ("fomaml", 5): {"outer_steps": 2000, **SMALLER},
-    ("anil", 1): {"outer_steps": 6000, **SMALLER},
-    ("anil", 5): {"outer_steps": 2000, **SMALLER},
-    ("meta-sgd", 1): {"outer_steps": 4000, **SMALLER},
-    ("meta-sgd", 5): {"outer_steps": 1000, **SMALLER},
+    ("anil", 1): {"outer_steps": 4000, **SMALLER},
+    ("anil", 5): {"outer_steps": 1000, **SMALLER},
+    ("meta-sgd", 1): {"outer_steps": 3000, **SMALLER},
+    ("meta-sgd", 5): {"outer_steps": 600, **SMALLER},
     ("reptile", 1): {"outer_steps": 2000},
-    ("reptile", 5): {"outer_steps": 3000},
+    ("reptile", 5): {"outer_steps": 2000},
 }
 """What differs from the presets where an hour has to do."""
 
