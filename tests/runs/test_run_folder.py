@@ -93,6 +93,7 @@ def test_a_signal_saves_and_a_resumed_run_is_the_same(cli, finished, shapes, tmp
     assert result.code == 128 + asked
     assert "step 15" in result.err and "--resume" in result.err
     assert [row["step"] for row in rows_of(tmp_path / "run")] == [5, 10, 15]
+    assert (tmp_path / "run" / "checkpoints" / "15").is_dir()
     monkeypatch.undo()
     assert cli("train", "--run-dir", tmp_path / "run", "--resume").code == 0
     assert_same_run(finished, tmp_path / "run")
