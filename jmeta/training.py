@@ -1,4 +1,4 @@
-"""The outer loop: mean of the learner's loss over episodes, its gradient, any Optax rule, and a scan of many steps."""
+"""The outer loop: mean of the learner's loss over episodes, its gradient, any Optax rule, and a run of many steps."""
 
 import inspect
 from collections.abc import Callable
@@ -29,6 +29,8 @@ class TrainState(NamedTuple):
     key: Array
     step: Array
 
+
+PIECE = 1024  # steps of one call of the compiled run, and so the length of its buffer of metrics
 
 Step = Callable[[TrainState, Episode], tuple[TrainState, Metrics]]
 
@@ -148,7 +150,8 @@ def make_run(
 
     Returns:
         `run(state, num_steps) -> (state, metrics)`, with metrics `[num_steps]`. The episodes of a step depend on the
-        run's key and the step's number alone, so a run may be cut into pieces anywhere.
+        run's key and the step's number alone, and one program runs any number of steps, so a run that is cut into pieces
+        anywhere gives the same bits.
 
     Raises:
         ValueError: if `meta_batch_size` is below 1 or not a multiple of `chunk_size`.
@@ -159,15 +162,32 @@ def make_run(
         raise ValueError(f"chunk_size must divide the {meta_batch_size} tasks of a meta-batch, got {chunk_size}")
     step = make_step(learner, optimizer, chunk_size=chunk_size)
 
-    def body(sample: Sampler, state: TrainState, _: Any) -> tuple[TrainState, Metrics]:
+    def sampled_step(sample: Sampler, state: TrainState) -> tuple[TrainState, Metrics]:
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), meta_batch_size)
         return step(state, jax.vmap(sample)(keys))
 
-    def run(sample: Sampler, state: TrainState, num_steps: int) -> tuple[TrainState, Metrics]:
-        return lax.scan(lambda state, x: body(sample, state, x), state, None, length=num_steps)
+    # XLA compiles scans of different lengths to programs that differ in the last bit. The count is a traced number
+    # here, and the metrics' buffer has one size, so that one program runs every piece.
+    @jax.jit
+    def piece(sample: Sampler, state: TrainState, num_steps: Array) -> tuple[TrainState, Metrics]:
+        one = jax.eval_shape(sampled_step, sample, state)[1]
+        empty = jax.tree.map(lambda a: jnp.zeros((PIECE, *a.shape), a.dtype), one)
 
-    compiled = jax.jit(run, static_argnums=2)
-    return lambda state, num_steps: compiled(as_partial(sample), state, num_steps)
+        def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+            state, metrics = sampled_step(sample, carry[0])
+            return state, jax.tree.map(lambda kept, new: kept.at[i].set(new), carry[1], metrics)
+
+        return lax.fori_loop(0, num_steps, body, (state, empty))
+
+    def run(state: TrainState, num_steps: int) -> tuple[TrainState, Metrics]:
+        parts = []
+        for done in range(0, max(num_steps, 1), PIECE):
+            count = min(PIECE, num_steps - done)
+            state, metrics = piece(as_partial(sample), state, count)
+            parts.append(jax.tree.map(lambda a, n=count: a[:n], metrics))
+        return state, jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
+
+    return run
 
 
 def as_partial(sample: Sampler) -> Partial:

@@ -128,8 +128,10 @@ def test_a_run_is_its_steps():
 
 
 @pytest.mark.parametrize("pieces", [(2, 3), (1, 1, 3), (4, 0, 1)])
-def test_a_run_cut_into_pieces_is_the_whole_run_bit_for_bit(pieces):
+@pytest.mark.parametrize("longest", [2, 1024])
+def test_a_run_cut_into_pieces_is_the_whole_run_bit_for_bit(pieces, longest, monkeypatch):
     whole, metrics = run()(start(), 5)
+    monkeypatch.setattr(training, "PIECE", longest)
     state, parts = start(), []
     for n in pieces:
         state, part = run()(state, n)
