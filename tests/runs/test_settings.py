@@ -37,8 +37,8 @@ def episode_of(config, shot, input_shape):
     return Episode(batch(config.way * shot), batch(config.way * config.query_shot))
 
 
-def traced(config, input_shape):
-    """Shapes of the gradient and of a prediction, without computing anything."""
+def checked_size(config, input_shape):
+    """The number of parameters, once the shapes of the gradient and of a prediction are right; computes nothing."""
     learner = build.learner_of(config, config.inner_steps, training=True)
     sample_x = build.sample_input(config, input_shape)
     optimizer = build.outer_optimizer(config)
@@ -63,11 +63,11 @@ def test_every_preset_builds(name):
     check(config)
     assert config.preset == name and normalise(config) == config
     assert presets()[name].source.count("https://")
-    traced(config, (1,) if config.dataset == "sinusoid" else (28, 28, 1))
+    checked_size(config, (1,) if config.dataset == "sinusoid" else (28, 28, 1))
 
 
 def test_maml_has_the_published_size():
-    size = traced(from_preset("maml-omniglot-5w1s"), (28, 28, 1))
+    size = checked_size(from_preset("maml-omniglot-5w1s"), (28, 28, 1))
     # Four convolutions of 3x3x64 with bias, scale and shift; a head of 64 x 5.
     assert size == (9 * 64 + 3 * 64) + 3 * (9 * 64 * 64 + 3 * 64) + 64 * 5 + 5
 
@@ -77,17 +77,17 @@ def test_maml_has_the_published_size():
 def test_every_network_builds(algorithm, network):
     config = dataclasses.replace(defaults(algorithm), network=network, features=(8,), way=3, shot=2)
     check(config)
-    traced(config, (14, 14, 1))
+    checked_size(config, (14, 14, 1))
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_norm_builds(norm):
-    traced(TrainConfig(norm=norm, features=(8,)), (14, 14, 3))
+    checked_size(TrainConfig(norm=norm, features=(8,)), (14, 14, 3))
 
 
 @pytest.mark.parametrize("name", INNER_OPTIMIZERS)
 def test_every_inner_optimizer_builds(name):
-    traced(TrainConfig(inner_optimizer=name, features=(8,)), (14, 14, 1))
+    checked_size(TrainConfig(inner_optimizer=name, features=(8,)), (14, 14, 1))
 
 
 @pytest.mark.parametrize("name", OUTER_OPTIMIZERS)
