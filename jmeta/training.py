@@ -150,8 +150,8 @@ def make_run(
 
     Returns:
         `run(state, num_steps) -> (state, metrics)`, with metrics `[num_steps]`. The episodes of a step depend on the
-        run's key and the step's number alone, and one program runs any number of steps, so a run that is cut into pieces
-        anywhere gives the same bits.
+        run's key and the step's number alone, and one program runs any number of steps, so a run that is cut into
+        pieces anywhere gives the same bits.
 
     Raises:
         ValueError: if `meta_batch_size` is below 1 or not a multiple of `chunk_size`.

@@ -30,7 +30,7 @@ class Algorithm(NamedTuple):
         sinusoid: inner rate, inner steps, and the error that 2,000 outer steps on sine curves must get below.
         images: inner rate, inner steps, and the accuracy that 500 outer steps on images must get above; None for none.
         outer: the rule that trains it.
-        ordered: mini-batches go through the support set by rows, so that the order matters, and padding cannot be hidden.
+        ordered: mini-batches go through the support set by rows, so that their order matters and padding shows.
     """
 
     make: Callable[[Net, losses.LossFn, float, int], jmeta.Learner]
