@@ -1,11 +1,13 @@
 """Learning to learn in JAX: pure functions, one form for every algorithm, the whole loop as one program."""
 
-from jmeta import algorithms, datasets, episodes, evaluation, inner, losses, nets, training, types
+from jmeta import algorithms, datasets, episodes, evaluation, gradients, inner, losses, nets, sharding, training, types
 from jmeta.algorithms import ANILParams, MetaSGDParams, anil, maml, meta_sgd, reptile
 from jmeta.episodes import few_shot_sampler, linear_sampler, sinusoid_sampler
 from jmeta.evaluation import Evaluation, evaluate
+from jmeta.gradients import mixed_grad, remat_grad
 from jmeta.inner import attach_gradient, descend, first_order
 from jmeta.losses import query_loss
+from jmeta.sharding import task_mesh
 from jmeta.training import TrainState, init_state, make_run, make_step, meta_gradient, meta_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model
 
@@ -29,6 +31,7 @@ __all__ = [
     "evaluation",
     "few_shot_sampler",
     "first_order",
+    "gradients",
     "init_state",
     "inner",
     "linear_sampler",
@@ -39,10 +42,14 @@ __all__ = [
     "meta_gradient",
     "meta_loss",
     "meta_sgd",
+    "mixed_grad",
     "nets",
     "query_loss",
+    "remat_grad",
     "reptile",
+    "sharding",
     "sinusoid_sampler",
+    "task_mesh",
     "training",
     "types",
 ]

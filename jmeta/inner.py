@@ -14,7 +14,14 @@ GradFn = Callable[[Params], Params]
 """`params -> gradient`, of the same structure."""
 
 
-def descend(grad_fn: GradFn, params: Params, optimizer: optax.GradientTransformation, num_steps: int) -> Params:
+def descend(
+    grad_fn: GradFn,
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    num_steps: int,
+    *,
+    truncation: int | None = None,
+) -> Params:
     """Take steps of any Optax rule; differentiable through every step.
 
         params_{k+1} = params_k + update(grad_fn(params_k))
@@ -26,12 +33,14 @@ def descend(grad_fn: GradFn, params: Params, optimizer: optax.GradientTransforma
             the square root has no finite derivative at zero.
         num_steps: a Python integer, or a traced one where no reverse-mode derivative is taken, which lets one compiled
             program serve any number of steps.
+        truncation: how many steps, counted from the last, are differentiated through `grad_fn`; in those before, the
+            gradient is a constant. None for all; 0 is first order.
 
     Returns:
         The parameters after the last step.
 
     Raises:
-        ValueError: if `num_steps` is negative.
+        ValueError: if `num_steps` or `truncation` is negative.
 
     Example:
         Three steps on (p - 2)^2 / 2 leave half of the way at each, and so does the derivative in the start.
@@ -40,32 +49,52 @@ def descend(grad_fn: GradFn, params: Params, optimizer: optax.GradientTransforma
         3.0
         >>> jax.grad(lambda start: descend(lambda p: p - 2.0, start, optax.sgd(0.5), 3))(10.0).item()
         0.125
+
+    Source: Shaban et al. 2019, Truncated Back-propagation for Bilevel Optimization, for truncation.
+    https://arxiv.org/abs/1810.10667
     """
-    return descend_along(lambda params, _: grad_fn(params), params, optimizer, num_steps)
+    return descend_along(lambda params, _: grad_fn(params), params, optimizer, num_steps, truncation=truncation)
 
 
 def descend_along(
-    grad_fn: Callable[[Params, Array], Params], params: Params, optimizer: optax.GradientTransformation, num_steps: int
+    grad_fn: Callable[[Params, Array], Params],
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    num_steps: int,
+    *,
+    truncation: int | None = None,
 ) -> Params:
     """`descend` with a gradient that knows the step: `(params, step) -> gradient`, for mini-batches."""
-    check_steps(num_steps)
+    check_steps(num_steps, truncation)
 
-    def body(step: Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
-        params, state = carry
-        updates, state = optimizer.update(grad_fn(params, step), state, params)
-        return optax.apply_updates(params, updates), state
+    def loop(grad_fn: Callable[[Params, Array], Params], carry: Any, first: int, last: int) -> Any:
+        def body(step: Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
+            params, state = carry
+            updates, state = optimizer.update(grad_fn(params, step), state, params)
+            return optax.apply_updates(params, updates), state
 
-    return lax.fori_loop(0, num_steps, body, (params, optimizer.init(params)))[0]
+        return lax.fori_loop(first, last, body, carry)
+
+    def constant(params: Params, step: Array) -> Params:
+        return first_order(lambda params: grad_fn(params, step))(params)
+
+    carry = params, optimizer.init(params)
+    if truncation is None or not isinstance(num_steps, int) or truncation >= num_steps:
+        return loop(grad_fn, carry, 0, num_steps)[0]
+    carry = loop(constant, carry, 0, num_steps - truncation)
+    return loop(grad_fn, carry, num_steps - truncation, num_steps)[0] if truncation else carry[0]
 
 
-def check_steps(num_steps: int | Array) -> None:
-    """Refuse a negative number of inner steps, where it is known.
+def check_steps(num_steps: int | Array, truncation: int | None = None) -> None:
+    """Refuse a negative number of inner steps, where it is known, or of steps to differentiate.
 
     Raises:
-        ValueError: if it is negative.
+        ValueError: if one is negative.
     """
     if isinstance(num_steps, int) and num_steps < 0:
         raise ValueError(f"the number of inner steps must be 0 or more, got {num_steps}")
+    if truncation is not None and truncation < 0:
+        raise ValueError(f"truncation must be 0 steps or more, or None for all, got {truncation}")
 
 
 def first_order(grad_fn: GradFn) -> GradFn:

@@ -7,6 +7,7 @@ import optax
 from jax import Array
 
 from jmeta import inner
+from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -25,6 +26,8 @@ def anil(
     inner_optimizer: optax.GradientTransformation,
     inner_steps: int,
     first_order: bool = False,
+    inner_grad: Grad = jax.grad,
+    truncation: int | None = None,
     loss_fn: LossFn = cross_entropy,
 ) -> Learner:
     """ANIL: MAML whose inner loop moves the head only, on features that are computed once.
@@ -38,20 +41,24 @@ def anil(
         head: model mapping features to logits `[N, way]`.
         inner_optimizer: an Optax rule.
         inner_steps: K, 0 or more.
-        first_order: leave the second derivative out.
+        first_order: leave the second derivative out; `truncation=0`.
+        inner_grad: how the inner gradient is taken: `jax.grad`, or with less memory `jmeta.remat_grad` or
+            `jmeta.mixed_grad`, which give the same meta-gradient.
+        truncation: differentiate through the inner gradient of the last so many steps; None for all.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 
     Returns:
         A `Learner` with `ANILParams`; `adapt` returns `ANILParams` whose head has moved.
 
     Raises:
-        ValueError: if `inner_steps` is negative.
+        ValueError: if `inner_steps` or `truncation` is negative.
 
     Differs from the paper: L is the mean over examples.
 
     Source: Raghu et al. 2020, Rapid Learning or Feature Reuse?, section 4. https://arxiv.org/abs/1909.09157
     """
-    inner.check_steps(inner_steps)
+    truncation = 0 if first_order else truncation
+    inner.check_steps(inner_steps, truncation)
 
     def init(key: Array, x: Array) -> ANILParams:
         encoder_key, head_key = jax.random.split(key)
@@ -60,9 +67,8 @@ def anil(
 
     def adapt(params: ANILParams, support: Batch) -> ANILParams:
         z = encoder.apply(params.encoder, support.x)
-        grad_fn = jax.grad(lambda head_params: mean_loss(head.apply(head_params, z), support, loss_fn))
-        grad_fn = inner.first_order(grad_fn) if first_order else grad_fn
-        adapted = inner.descend(grad_fn, params.head, inner_optimizer, inner_steps)
+        grad_fn = inner_grad(lambda head_params: mean_loss(head.apply(head_params, z), support, loss_fn))
+        adapted = inner.descend(grad_fn, params.head, inner_optimizer, inner_steps, truncation=truncation)
         return ANILParams(inner.condition(encoder, params.encoder, support.x), adapted)
 
     def predict(adapted: ANILParams, x: Array) -> Array:

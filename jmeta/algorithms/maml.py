@@ -5,6 +5,7 @@ import optax
 from jax import Array
 
 from jmeta import inner
+from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -15,6 +16,8 @@ def maml(
     inner_optimizer: optax.GradientTransformation,
     inner_steps: int,
     first_order: bool = False,
+    inner_grad: Grad = jax.grad,
+    truncation: int | None = None,
     loss_fn: LossFn = cross_entropy,
 ) -> Learner:
     """MAML: learn parameters from which a few gradient steps lead to a good model.
@@ -27,14 +30,17 @@ def maml(
         model: any `Model`; `x [N, ...]` to logits `[N, way]`.
         inner_optimizer: an Optax rule; `optax.sgd(inner_lr)` is the paper's.
         inner_steps: K, 0 or more.
-        first_order: leave the second derivative out (FOMAML).
+        first_order: leave the second derivative out (FOMAML); `truncation=0`.
+        inner_grad: how the inner gradient is taken: `jax.grad`, or with less memory `jmeta.remat_grad` or
+            `jmeta.mixed_grad`, which give the same meta-gradient.
+        truncation: differentiate through the inner gradient of the last so many steps; None for all.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 
     Returns:
         A `Learner`. `adapt` returns parameters of the model.
 
     Raises:
-        ValueError: if `inner_steps` is negative.
+        ValueError: if `inner_steps` or `truncation` is negative.
 
     Differs from the paper: L is the mean over examples. The authors' code sums over classes and averages over shots, so
     that its printed rate acts as `way` times that rate on the mean: 0.4 in 5-way Omniglot is 2.0 here.
@@ -50,12 +56,12 @@ def maml(
 
     Source: Finn et al. 2017, Model-Agnostic Meta-Learning, algorithm 2. https://arxiv.org/abs/1703.03400
     """
-    inner.check_steps(inner_steps)
+    truncation = 0 if first_order else truncation
+    inner.check_steps(inner_steps, truncation)
 
     def adapt(params: Params, support: Batch) -> Params:
-        grad_fn = jax.grad(lambda params: mean_loss(model.apply(params, support.x), support, loss_fn))
-        grad_fn = inner.first_order(grad_fn) if first_order else grad_fn
-        adapted = inner.descend(grad_fn, params, inner_optimizer, inner_steps)
+        grad_fn = inner_grad(lambda params: mean_loss(model.apply(params, support.x), support, loss_fn))
+        adapted = inner.descend(grad_fn, params, inner_optimizer, inner_steps, truncation=truncation)
         return inner.condition(model, adapted, support.x)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:

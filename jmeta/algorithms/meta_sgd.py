@@ -8,6 +8,7 @@ import optax
 from jax import Array
 
 from jmeta import inner
+from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -19,7 +20,15 @@ class MetaSGDParams(NamedTuple):
     lr: Params
 
 
-def meta_sgd(model: Model, *, inner_lr: float, inner_steps: int, loss_fn: LossFn = cross_entropy) -> Learner:
+def meta_sgd(
+    model: Model,
+    *,
+    inner_lr: float,
+    inner_steps: int,
+    inner_grad: Grad = jax.grad,
+    truncation: int | None = None,
+    loss_fn: LossFn = cross_entropy,
+) -> Learner:
     """Meta-SGD: MAML with a learned rate for every parameter.
 
         params_{k+1} = params_k - lr * grad L_support(params_k)     (elementwise)
@@ -29,20 +38,22 @@ def meta_sgd(model: Model, *, inner_lr: float, inner_steps: int, loss_fn: LossFn
         model: any `Model`; `x [N, ...]` to logits `[N, way]`.
         inner_lr: where every rate starts, above 0.
         inner_steps: K, 0 or more.
+        inner_grad: how the inner gradient is taken: `jax.grad`, `jmeta.remat_grad` or `jmeta.mixed_grad`.
+        truncation: differentiate through the inner gradient of the last so many steps; None for all.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 
     Returns:
         A `Learner` with `MetaSGDParams`; `adapt` returns parameters of the model.
 
     Raises:
-        ValueError: if `inner_steps` is negative or `inner_lr` is not above 0.
+        ValueError: if `inner_steps` or `truncation` is negative, or `inner_lr` is not above 0.
 
     Differs from the paper: every rate starts at `inner_lr`, where the paper draws them from an interval, and more than
     one step is allowed, with the same rates in each. Rates may become negative, as there.
 
     Source: Li et al. 2017, Meta-SGD, algorithm 1. https://arxiv.org/abs/1707.09835
     """
-    inner.check_steps(inner_steps)
+    inner.check_steps(inner_steps, truncation)
     if isinstance(inner_lr, int | float) and not inner_lr > 0:
         raise ValueError(f"inner_lr must be above 0 for Meta-SGD to learn from, got {inner_lr}")
 
@@ -51,9 +62,9 @@ def meta_sgd(model: Model, *, inner_lr: float, inner_steps: int, loss_fn: LossFn
         return MetaSGDParams(params, jax.tree.map(lambda p: jnp.full_like(p, inner_lr), params))
 
     def adapt(params: MetaSGDParams, support: Batch) -> Params:
-        grad_fn = jax.grad(lambda params: mean_loss(model.apply(params, support.x), support, loss_fn))
+        grad_fn = inner_grad(lambda params: mean_loss(model.apply(params, support.x), support, loss_fn))
         scale = optax.stateless(lambda grads, _: jax.tree.map(lambda lr, g: -lr * g, params.lr, grads))
-        adapted = inner.descend(grad_fn, params.model, scale, inner_steps)
+        adapted = inner.descend(grad_fn, params.model, scale, inner_steps, truncation=truncation)
         return inner.condition(model, adapted, support.x)
 
     def loss(params: MetaSGDParams, episode: Episode) -> tuple[Array, Metrics]:
