@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
+from jax.sharding import Mesh
 from jax.tree_util import Partial
 
+from jmeta import sharding
 from jmeta.episodes import Sampler
 from jmeta.types import Episode, Learner, Metrics, Params
 
@@ -67,7 +69,12 @@ def meta_loss(learner: Learner, params: Params, episodes: Episode) -> tuple[Arra
 
 
 def meta_gradient(
-    learner: Learner, params: Params, episodes: Episode, *, chunk_size: int | None = None
+    learner: Learner,
+    params: Params,
+    episodes: Episode,
+    *,
+    chunk_size: int | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[Params, Metrics]:
     """Gradient of `meta_loss`, accumulated over chunks of tasks.
 
@@ -75,20 +82,47 @@ def meta_gradient(
         learner: the algorithm.
         params: meta-parameters.
         episodes: with a leading axis T.
-        chunk_size: tasks that run at once; memory grows with it. None runs all T together.
+        chunk_size: tasks that run at once, on each device; memory grows with it. None runs all together.
+        mesh: devices that share the tasks, see `make_step`.
 
     Returns:
         The gradient, of the structure of `params`, and the mean `Metrics`.
 
     Raises:
-        ValueError: if `chunk_size` does not divide T.
+        ValueError: if the devices do not divide T, or `chunk_size` the tasks of each.
     """
+    check_sizes(len(episodes.support.x), chunk_size, mesh)
+    if mesh is None:
+        return _accumulated(learner, params, episodes, chunk_size)
+    # Each device sums up its own tasks, whatever the chunks, so that the devices meet once a step, in this mean.
+    each = jax.vmap(
+        lambda params, episodes: _accumulated(learner, params, episodes, chunk_size),
+        in_axes=(None, 0),
+        spmd_axis_name=mesh.axis_names[0],
+    )(params, sharding.by_device(episodes, mesh))
+    return sharding.replicate(jax.tree.map(lambda a: jnp.mean(a, axis=0), each), mesh)
+
+
+def check_sizes(tasks: int, chunk_size: int | None, mesh: Mesh | None = None) -> None:
+    """Refuse a meta-batch that the devices, or the chunks on each, do not divide.
+
+    Raises:
+        ValueError: naming the sizes.
+    """
+    if mesh is not None:
+        sharding.check_mesh(mesh)
+    each = sharding.tasks_of_each(tasks, mesh)
+    if chunk_size is not None and (chunk_size < 1 or each % chunk_size):
+        whose = "a meta-batch" if mesh is None else "each device"
+        raise ValueError(f"chunk_size must divide the {each} tasks of {whose}, got {chunk_size}")
+
+
+def _accumulated(learner: Learner, params: Params, episodes: Episode, chunk_size: int | None) -> tuple[Params, Metrics]:
+    """`meta_gradient` on one device."""
     grad_fn = jax.grad(lambda params, episodes: meta_loss(learner, params, episodes), has_aux=True)
     tasks = len(episodes.support.x)
     if chunk_size is None or chunk_size == tasks:
         return grad_fn(params, episodes)
-    if chunk_size < 1 or tasks % chunk_size:
-        raise ValueError(f"chunk_size must divide the {tasks} tasks of a meta-batch, got {chunk_size}")
     num_chunks = tasks // chunk_size
     chunks = jax.tree.map(lambda a: a.reshape(num_chunks, chunk_size, *a.shape[1:]), episodes)
 
@@ -100,7 +134,13 @@ def meta_gradient(
     return jax.tree.map(lambda g: g / num_chunks, total), jax.tree.map(jnp.mean, metrics)
 
 
-def make_step(learner: Learner, optimizer: optax.GradientTransformation, *, chunk_size: int | None = None) -> Step:
+def make_step(
+    learner: Learner,
+    optimizer: optax.GradientTransformation,
+    *,
+    chunk_size: int | None = None,
+    mesh: Mesh | None = None,
+) -> Step:
     """One outer step: meta-gradient, then the optimizer's update.
 
     Args:
@@ -108,27 +148,44 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation, *, chun
         optimizer: any Optax rule. One that wants more than the gradient is offered `value`, `grad`, and
             `grad_fn(params, step)`, the meta-gradient of the same tasks at other parameters, which
             `optax.contrib.sam(..., opaque_mode=True)` calls.
-        chunk_size: tasks that run at once, see `meta_gradient`.
+        chunk_size: tasks that run at once, on each device, see `meta_gradient`.
+        mesh: devices that share the tasks, one axis as `jmeta.task_mesh` makes it: each of D devices has T/D of the
+            T tasks, parameters and optimizer state are on all, and their gradients are averaged. None computes where
+            the arrays are.
 
     Returns:
-        `step(state, episodes) -> (state, metrics)`, compiled.
+        `step(state, episodes) -> (state, metrics)`, compiled. It raises ValueError if the devices do not divide the
+        tasks, or `chunk_size` the tasks of each.
+
+    Raises:
+        ValueError: for a mesh of another form.
     """
+    if mesh is not None:
+        sharding.check_mesh(mesh)
     optimizer = optax.with_extra_args_support(optimizer)
     accepted = inspect.signature(optimizer.update).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
 
     def step(state: TrainState, episodes: Episode) -> tuple[TrainState, Metrics]:
         def grad_fn(params: Params, _: Any = None) -> Params:
-            return meta_gradient(learner, params, episodes, chunk_size=chunk_size)[0]
+            return meta_gradient(learner, params, episodes, chunk_size=chunk_size, mesh=mesh)[0]
 
-        grads, metrics = meta_gradient(learner, state.params, episodes, chunk_size=chunk_size)
+        grads, metrics = meta_gradient(learner, state.params, episodes, chunk_size=chunk_size, mesh=mesh)
         offered = {"value": metrics.loss, "grad": grads, "grad_fn": grad_fn}
         extra = {name: v for name, v in offered.items() if takes_all or name in accepted}
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, **extra)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, opt_state, state.key, state.step + 1), metrics
 
-    return jax.jit(step)
+    compiled = jax.jit(step)
+    if mesh is None:
+        return compiled
+
+    def placed_step(state: TrainState, episodes: Episode) -> tuple[TrainState, Metrics]:
+        check_sizes(len(episodes.support.x), chunk_size, mesh)
+        return compiled(sharding.replicate(state, mesh), sharding.spread(episodes, mesh))
+
+    return placed_step
 
 
 def make_run(
@@ -138,6 +195,7 @@ def make_run(
     *,
     meta_batch_size: int,
     chunk_size: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Callable[[TrainState, int], tuple[TrainState, Metrics]]:
     """Many outer steps as one compiled program that draws its own episodes.
 
@@ -146,25 +204,26 @@ def make_run(
         optimizer: the outer Optax rule.
         sample: `key -> Episode`.
         meta_batch_size: T, tasks of each outer step.
-        chunk_size: tasks that run at once, see `meta_gradient`.
+        chunk_size: tasks that run at once, on each device, see `meta_gradient`.
+        mesh: devices that share the tasks, see `make_step`; each draws its own episodes, the same as one device would.
 
     Returns:
         `run(state, num_steps) -> (state, metrics)`, with metrics `[num_steps]`. The episodes of a step depend on the
         run's key and the step's number alone, and one program runs any number of steps, so a run that is cut into
-        pieces anywhere gives the same bits.
+        pieces anywhere gives the same bits. Another number of devices gives the same numbers to rounding.
 
     Raises:
-        ValueError: if `meta_batch_size` is below 1 or not a multiple of `chunk_size`.
+        ValueError: if `meta_batch_size` is below 1, the devices do not divide it, or `chunk_size` the tasks of each.
     """
     if meta_batch_size < 1:
         raise ValueError(f"meta_batch_size must be 1 or more, got {meta_batch_size}")
-    if chunk_size is not None and (chunk_size < 1 or meta_batch_size % chunk_size):
-        raise ValueError(f"chunk_size must divide the {meta_batch_size} tasks of a meta-batch, got {chunk_size}")
-    step = make_step(learner, optimizer, chunk_size=chunk_size)
+    check_sizes(meta_batch_size, chunk_size, mesh)
+    step = make_step(learner, optimizer, chunk_size=chunk_size, mesh=mesh)
+    sample = as_partial(sample) if mesh is None else sharding.replicate(as_partial(sample), mesh)
 
     def sampled_step(sample: Sampler, state: TrainState) -> tuple[TrainState, Metrics]:
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), meta_batch_size)
-        return step(state, jax.vmap(sample)(keys))
+        return step(state, jax.vmap(sample)(keys) if mesh is None else sharding.draw(sample, keys, mesh))
 
     # XLA compiles scans of different lengths to programs that differ in the last bit. The count is a traced number
     # here, and the metrics' buffer has one size, so that one program runs every piece.
@@ -181,9 +240,11 @@ def make_run(
 
     def run(state: TrainState, num_steps: int) -> tuple[TrainState, Metrics]:
         parts = []
+        if mesh is not None:
+            state = sharding.replicate(state, mesh)
         for done in range(0, max(num_steps, 1), PIECE):
             count = min(PIECE, num_steps - done)
-            state, metrics = piece(as_partial(sample), state, count)
+            state, metrics = piece(sample, state, count)
             parts.append(jax.tree.map(lambda a, n=count: a[:n], metrics))
         return state, jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
 
