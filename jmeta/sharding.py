@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
-def task_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def task_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of one axis, over which the tasks of a meta-batch are spread.
 
     Args:
@@ -105,11 +107,11 @@ def _place(tree: Any, sharding: NamedSharding) -> Any:
 
 def _place_global(array: Any, sharding: NamedSharding) -> Array:
     """`device_put` would compare the values of all processes each time."""
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         return lax.with_sharding_constraint(array, sharding)
     if isinstance(array, Array) and array.sharding.is_equivalent_to(sharding, array.ndim):
         return array
-    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         data = _place_global(jax.random.key_data(array), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
     values = np.asarray(array)
