@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 USAGE = """jmeta: learning to learn in JAX
 
@@ -77,23 +78,26 @@ def _complain(text: str, code: int = USER_ERROR) -> int:
 def _train(words: list[str]) -> int:
     import tyro
 
-    from jmeta.runs import progress, train
+    from jmeta.runs import processes, progress, train
     from jmeta.runs.compile_cache import use_compile_cache
     from jmeta.runs.signals import asked_to_stop
     from jmeta.runs.start import starting_point
 
-    config = tyro.cli(type(start := starting_point(words)), default=start, args=words, prog="jmeta train")
-    use_compile_cache(config.compile_cache)
-    with asked_to_stop() as stop, progress.shown(config) as report:
-        result = train(config, report=report, stop=stop)
-    if result.stopped_by is not None:
-        again = f"--run-dir {result.run_dir} --resume"
-        return _complain(
-            f"stopped and saved at step {result.step}: jmeta train {again} goes on.", 128 + result.stopped_by
-        )
-    print(f"trained for {result.step} steps, kept in {result.run_dir}")
-    print(f"next: jmeta evaluate --run-dir {result.run_dir}")
-    return 0
+    with processes.joined(words):
+        start = processes.together(starting_point, words)
+        config = tyro.cli(type(start), default=start, args=words, prog="jmeta train")
+        use_compile_cache(config.compile_cache)
+        shown = progress.shown(config) if processes.is_first() else nullcontext(progress.silent)
+        with asked_to_stop() as stop, shown as report:
+            result = train(config, report=report, stop=stop)
+        if result.stopped_by is not None:
+            code = 128 + result.stopped_by
+            again = f"jmeta train --run-dir {result.run_dir} --resume"
+            text = f"stopped and saved at step {result.step}: {again} goes on."
+            return _complain(text, code) if processes.is_first() else code
+        print(f"trained for {result.step} steps, kept in {result.run_dir}")
+        print(f"next: jmeta evaluate --run-dir {result.run_dir}")
+        return 0
 
 
 def _evaluate(words: list[str]) -> int:

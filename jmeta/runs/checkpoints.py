@@ -4,7 +4,6 @@ import errno
 import hashlib
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from jmeta.runs.errors import RunError
+from jmeta.runs.errors import RunError, first_line
 from jmeta.runs.folder import read_json, remove_leftovers, write_json
 from jmeta.training import TrainState
 
@@ -55,17 +55,25 @@ def opened(folder: Path, *, read_only: bool = False) -> Iterator[Checkpoints]:
             ),
         ]
     )
+    # In several processes it is the first alone that opens them, and waits for no other.
+    alone = ocp.options.MultiprocessingOptions(active_processes={0} if jax.process_count() > 1 else None)
+    if not read_only:
+        folder.mkdir(parents=True, exist_ok=True)
     with _quiet():
         options = ocp.CheckpointManagerOptions(
             preservation_policy=None if read_only else policy,
             enable_async_checkpointing=False,
             cleanup_tmp_directories=not read_only,
-            create=not read_only,
+            create=False,
+            multiprocessing_options=alone,
             read_only=read_only,
             best_fn=lambda metrics: metrics["score"],
             best_mode="max",
         )
-        handlers = {_STATE: ocp.StandardCheckpointHandler(), _RECORD: ocp.JsonCheckpointHandler()}
+        handlers = {
+            _STATE: ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+            _RECORD: ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+        }
         manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handlers)
         if not read_only:
             remove_leftovers(folder)
@@ -151,7 +159,7 @@ def restore(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState
         RunError: if it is damaged or of another structure.
     """
     _check_files(checkpoints, step)
-    target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), jax.eval_shape(_storable, like))
+    target = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(_parts, like))
     items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target), _RECORD: ocp.args.JsonRestore()})
     try:
         found = checkpoints.manager.restore(step, args=items)
@@ -160,6 +168,7 @@ def restore(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState
         raise _damaged(checkpoints, step, first_line(error)) from error
     if _digest(tree) != digest:
         raise _damaged(checkpoints, step, "its contents are not what was saved")
+    tree = jax.tree.map(jnp.asarray, tree)
     return TrainState(tree["params"], tree["opt_state"], jax.random.wrap_key_data(tree["key"]), tree["step"])
 
 
@@ -190,6 +199,11 @@ def _damaged(checkpoints: Checkpoints, step: int, why: str) -> RunError:
 
 
 def _storable(state: TrainState) -> dict[str, Any]:
+    """As NumPy arrays, which Orbax takes from one process among several."""
+    return jax.tree.map(np.asarray, _parts(state))
+
+
+def _parts(state: TrainState) -> dict[str, Any]:
     return {
         "params": state.params,
         "opt_state": state.opt_state,
@@ -205,14 +219,3 @@ def _digest(tree: Any) -> str:
         digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def first_line(error: BaseException) -> str:
-    """Why, in a few words: the system's if it was the system, else the first line of the message, shortened."""
-    system = re.search(r"os_error_code='(\d+)'", str(error))
-    if system:
-        return os.strerror(int(system[1]))
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return (text if len(text) <= 160 else text[:157] + "...").rstrip(".:")

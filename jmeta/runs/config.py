@@ -34,12 +34,15 @@ _AT_LEAST_ONE = [
     "save_every",
     "val_episodes",
     "chunk_size",
+    "devices",
     "train_shots",
     "inner_batch_size",
     "eval_inner_batch_size",
 ]
 _AT_LEAST_ZERO = ("inner_steps", "eval_inner_steps", "seed")
-_PLACE_FIELDS = ("data_dir", "run_dir", "resume", "compile_cache", "preset")
+OWN_FIELDS = ("data_dir", "compile_cache", "coordinator", "num_processes", "process_id")
+"""What each process of a run may have its own of."""
+_PLACE_FIELDS = (*OWN_FIELDS, "run_dir", "resume", "preset", "devices")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,11 +89,19 @@ class TrainConfig:
         inner_batch_size: examples of each inner step, for Reptile; otherwise the whole support set.
         eval_inner_steps: inner steps in validation and evaluation; otherwise as in training.
         eval_inner_batch_size: examples of each inner step in validation and evaluation, for Reptile.
-        chunk_size: episodes computed at once. Otherwise 1 for pictures on a CPU, where that is fastest, else all.
+        chunk_size: episodes computed at once, on each device. Otherwise 1 for pictures on a CPU, where that is
+            fastest, else all.
         log_every: outer steps between rows of metrics.jsonl.
         save_every: outer steps between checkpoints, each with a validation; a multiple of log_every.
         val_episodes: episodes of each validation.
         compile_cache: keep compiled programs for the next start, in $JMETA_CACHE or the user's cache folder.
+        devices: how many share the episodes of each outer step, of all processes together. Otherwise all GPUs or TPU
+            cores, one on a CPU, and in several processes all. A run may go on with another number, but it is the same
+            bit for bit with the same number alone, which --resume takes if it is there.
+        coordinator: HOST:PORT of the first process, where several meet: start the same command once for each, with
+            this flag and the next two. On a TPU pod, under SLURM and under Open MPI none of them is needed.
+        num_processes: how many processes; 1 alone keeps a process of a cluster by itself.
+        process_id: which of them this is, from 0. The first keeps the run folder and talks; the others are silent.
     """
 
     dataset: str = "glyphs"
@@ -125,6 +136,10 @@ class TrainConfig:
     save_every: int = 500
     val_episodes: int = 100
     compile_cache: bool = True
+    devices: int | None = None
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
 
 
 def normalise(config: TrainConfig) -> TrainConfig:
@@ -200,10 +215,10 @@ def from_dict(values: Mapping[str, Any]) -> TrainConfig:
         RunError: if a setting is missing.
     """
     names = [f.name for f in dataclasses.fields(TrainConfig)]
-    missing = [name for name in names if name not in values]
+    missing = [name for name in names if name not in values and name not in _PLACE_FIELDS]
     if missing:
         raise RunError(f"config.json lacks {', '.join(missing)}: it was made by another version, or changed by hand.")
-    fields = {name: values[name] for name in names}
+    fields = {name: values[name] for name in names if name in values}
     return TrainConfig(**{**fields, "features": tuple(fields["features"])})
 
 

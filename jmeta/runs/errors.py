@@ -1,6 +1,8 @@
 """Errors that a user can put right, and close matches for a misspelt name."""
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 
@@ -27,3 +29,14 @@ def closest(got: str, known: Iterable[str]) -> str | None:
     """The name that is most like a misspelt one, if any is."""
     close = difflib.get_close_matches(got.lower(), list(known), n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+def first_line(error: BaseException) -> str:
+    """Why, in a few words: the system's if it was the system, else the first line of the message, shortened."""
+    system = re.search(r"os_error_code='(\d+)'", str(error))
+    if system:
+        return os.strerror(int(system[1]))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return (text if len(text) <= 160 else text[:157] + "...").rstrip(".:")

@@ -8,19 +8,28 @@ from typing import Any
 
 import jax
 
-from jmeta.runs import folder
+from jmeta.runs import devices, folder
 from jmeta.runs.config import TrainConfig, differences, from_dict, to_dict
 from jmeta.runs.errors import RunError
 from jmeta.runs.problems import Problem
 
 
 def settle(config: TrainConfig, chunk_size: Callable[[TrainConfig], int]) -> TrainConfig:
-    """Fill in what depends on the machine; a run that goes on keeps what it began with."""
-    if config.chunk_size is None and config.resume and config.run_dir:
-        path = Path(config.run_dir) / folder.CONFIG
-        if path.exists() and folder.read_json(path).get("meta_batch_size") == config.meta_batch_size:
-            return dataclasses.replace(config, chunk_size=folder.read_json(path).get("chunk_size"))
-    return dataclasses.replace(config, chunk_size=chunk_size(config))
+    """Fill in what depends on the machine; a run that goes on keeps what it began with.
+
+    Raises:
+        RunError: as `devices.number_of` and `devices.tasks_at_once`.
+    """
+    kept: dict[str, Any] = {}
+    if config.resume and config.run_dir and (Path(config.run_dir) / folder.CONFIG).exists():
+        kept = folder.read_json(Path(config.run_dir) / folder.CONFIG)
+    size = config.chunk_size
+    if size is None and kept.get("meta_batch_size") == config.meta_batch_size:
+        size = kept.get("chunk_size")
+    number = devices.number_of(config, kept.get("devices"))
+    settled = dataclasses.replace(config, chunk_size=size or chunk_size(config), devices=number)
+    devices.tasks_at_once(settled)
+    return settled
 
 
 def open_folder(run_dir: Path, config: TrainConfig, problem: Problem, parameters: int) -> None:
@@ -70,6 +79,8 @@ def _record(config: TrainConfig, problem: Problem, parameters: int) -> dict[str,
     return {
         **to_dict(config),
         "resume": False,
+        **dict.fromkeys(("coordinator", "num_processes", "process_id")),
+        "processes": jax.process_count(),
         "protocol": problem.protocol,
         "split_hash": problem.split_hash,
         "data_checksum": problem.checksum,

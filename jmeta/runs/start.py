@@ -23,7 +23,7 @@ def starting_point(words: Sequence[str]) -> TrainConfig:
     if preset is not None:
         return from_preset(preset)
     if "--resume" in words and run_dir is not None and (Path(run_dir) / folder.CONFIG).exists():
-        return dataclasses.replace(record.load(Path(run_dir))[0], run_dir=run_dir, resume=True)
+        return dataclasses.replace(record.load(Path(run_dir))[0], run_dir=run_dir, resume=True, devices=None)
     algorithm = (value_of(words, "algorithm") or "maml").lower().replace("_", "-")
     if algorithm not in ALGORITHMS:
         raise unknown("algorithm", algorithm, ALGORITHMS)

@@ -3,18 +3,19 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
-from jmeta import evaluation, training
-from jmeta.runs import build, checkpoints, folder, record
+from jmeta import evaluation, sharding, training
+from jmeta.runs import build, checkpoints, devices, folder, processes, record
 from jmeta.runs.checkpoints import Checkpoints
-from jmeta.runs.config import TrainConfig, check, default_run_dir, normalise
+from jmeta.runs.config import TrainConfig, check, default_run_dir, from_dict, normalise, to_dict
 from jmeta.runs.errors import RunError
 from jmeta.runs.problems import Problem, load_problem
 from jmeta.runs.progress import Report, silent
@@ -33,7 +34,7 @@ class TrainResult(NamedTuple):
         params: the parameters at the last step.
         step: the last step.
         stopped_by: the signal that stopped it, or None if it is finished.
-        rows: the rows of `metrics.jsonl`.
+        rows: the rows of `metrics.jsonl`; none in processes other than the first.
     """
 
     config: TrainConfig
@@ -45,19 +46,23 @@ class TrainResult(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """The compiled parts and the files of a run."""
+    """The compiled parts and the files of a run; the latter are there in the first process alone."""
 
     config: TrainConfig
+    mesh: Mesh | None
     advance: Callable[[TrainState, int], tuple[TrainState, Any]]
     validate: Callable[[Any], dict[str, float]]
     metrics: Path
-    checkpoints: Checkpoints
+    checkpoints: Checkpoints | None
     report: Report
     stop: Stop
 
 
 def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: None) -> TrainResult:
     """Train, or go on training, in a run folder.
+
+    In several processes, started with the same settings, the first keeps the folder and reports. What fails in one of
+    them fails in all, and a signal to one stops all.
 
     Args:
         config: the settings.
@@ -68,16 +73,18 @@ def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: 
         The parameters at the end, and how it ended.
 
     Raises:
-        RunError: for settings that make no sense, a run folder that belongs to another run, a damaged checkpoint, or
-            training that has diverged.
+        RunError: for settings that make no sense, devices or processes that can't be had, a run folder that belongs to
+            another run, a damaged checkpoint, or training that has diverged.
         DataError: for data that are missing or damaged.
         OSError: if the run folder can't be written to.
     """
-    config = normalise(config)
+    processes.join(processes.check_place(config.coordinator, config.num_processes, config.process_id))
+    config = processes.same_settings(normalise(config))
     check(config)
-    problem = load_problem(config)
-    sample, validation = _samplers(config, problem)
-    config = record.settle(config, build.chunk_size)
+    settled = processes.on_first(lambda: to_dict(record.settle(config, build.chunk_size)))
+    config = processes.own_places(from_dict(processes.said_by_first(settled)), config)
+    problem = processes.together(load_problem, config)
+    sample, validation = processes.together(_samplers, config, problem)
     run_dir = Path(config.run_dir or default_run_dir(config))
     learner = build.learner_of(config, config.inner_steps, training=True)
     optimizer = build.outer_optimizer(config)
@@ -87,16 +94,35 @@ def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: 
         return training.init_state(learner, optimizer, jax.random.key(config.seed), sample_x)
 
     size = build.parameter_count(jax.eval_shape(start).params)
-    record.open_folder(run_dir, config, problem, size)
-    with checkpoints.opened(run_dir / folder.CHECKPOINTS) as kept:
+    with ExitStack() as stack:
+        kept = processes.on_first(_opened, stack, run_dir, config, problem, size)
+        mesh = devices.mesh_of(config)
+        processes.meet(mesh)
         advance = training.make_run(
-            learner, optimizer, sample, meta_batch_size=config.meta_batch_size, chunk_size=config.chunk_size
+            learner,
+            optimizer,
+            sample,
+            meta_batch_size=config.meta_batch_size,
+            chunk_size=devices.tasks_at_once(config),
+            mesh=mesh,
         )
         validate = _validator(config, validation)
-        run = _Run(config, advance, validate, run_dir / folder.METRICS, kept, report, stop)
-        state = _first_state(run, start)
-        state, stopped_by = _loop(run, state)
-    return TrainResult(config, run_dir, state.params, int(state.step), stopped_by, folder.read_rows(run.metrics))
+        report = report if processes.is_first() else silent
+        run = _Run(config, mesh, advance, validate, run_dir / folder.METRICS, kept, report, processes.agreed(stop))
+        state, stopped_by = _loop(run, _first_state(run, start))
+    state = _own(run, state)
+    rows = folder.read_rows(run.metrics) if processes.is_first() else []
+    return TrainResult(config, run_dir, state.params, int(state.step), stopped_by, rows)
+
+
+def _opened(stack: ExitStack, run_dir: Path, config: TrainConfig, problem: Problem, parameters: int) -> Checkpoints:
+    record.open_folder(run_dir, config, problem, parameters)
+    return stack.enter_context(checkpoints.opened(run_dir / folder.CHECKPOINTS))
+
+
+def _own(run: _Run, state: TrainState) -> TrainState:
+    """The state on one device of this process, for all that isn't training."""
+    return state if run.mesh is None else sharding.local(state)
 
 
 def _samplers(config: TrainConfig, problem: Problem) -> tuple[Any, Any]:
@@ -108,16 +134,32 @@ def _samplers(config: TrainConfig, problem: Problem) -> tuple[Any, Any]:
 
 
 def _first_state(run: _Run, start: Callable[[], TrainState]) -> TrainState:
-    step = checkpoints.newest(run.checkpoints)
+    like = jax.eval_shape(start)
+    found = processes.on_first(_restored, run, like)
+    # Sent, as the folder need not be on a file system that all processes see.
+    fresh = processes.said_by_first(found is None)
+    state = jax.jit(start)() if fresh else processes.from_first(found, like)
+    return state if run.mesh is None else sharding.replicate(state, run.mesh)
+
+
+def _restored(run: _Run, like: TrainState) -> TrainState | None:
+    """The state of the newest checkpoint, if there is one."""
+    kept = _files_of(run)
+    step = checkpoints.newest(kept)
     folder.cut_rows(run.metrics, step or 0)
     if step is None:
-        return jax.jit(start)()
-    state = checkpoints.restore(run.checkpoints, step, jax.eval_shape(start))
+        return None
+    state = checkpoints.restore(kept, step, like)
     run.report.note(
         f"step {step} of {run.config.outer_steps}: "
         + ("nothing is left to do." if step >= run.config.outer_steps else "going on from its checkpoint.")
     )
     return state
+
+
+def _files_of(run: _Run) -> Checkpoints:
+    assert run.checkpoints is not None, "only the first process has checkpoints"
+    return run.checkpoints
 
 
 def _validator(config: TrainConfig, sample: Any) -> Callable[[Any], dict[str, float]]:
@@ -146,37 +188,50 @@ def measured(config: TrainConfig) -> tuple[str, evaluation.Metric]:
 
 def _loop(run: _Run, state: TrainState) -> tuple[TrainState, int | None]:
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
-    step = int(state.step)
+    step = int(_own(run, state).step)
     while step < run.config.outer_steps:
         began = time.perf_counter()
-        after, metrics = _round(run, state, step)
+        after, result = _round(run, state, step)
         if after is None:
-            if step and step != checkpoints.newest(run.checkpoints):
-                checkpoints.save(run.checkpoints, state, None)
-            return state, run.stop()
-        state, step = after, int(after.step)
-        row = _row(run.config, step, metrics, time.perf_counter() - began)
-        score = None
-        saves = step % run.config.save_every == 0 or step == run.config.outer_steps
-        if saves:
-            _refuse_nan(run, step, optax.tree.norm(state.params))
-            row |= run.validate(state.params)
-            score = row["val_accuracy"] if "val_accuracy" in row else -row["val_error"]
-        folder.append_row(run.metrics, row)
-        if saves:
-            checkpoints.save(run.checkpoints, state, score)
-        run.report.row(row)
+            processes.on_first(_keep_unfinished, run, state)
+            return state, result
+        state, step = after, int(_own(run, after).step)
+        processes.on_first(_keep, run, state, result, time.perf_counter() - began)
     return state, None
 
 
+def _keep_unfinished(run: _Run, state: TrainState) -> None:
+    own, kept = _own(run, state), _files_of(run)
+    if int(own.step) and int(own.step) != checkpoints.newest(kept):
+        checkpoints.save(kept, own, None)
+
+
+def _keep(run: _Run, state: TrainState, metrics: Any, seconds: float) -> None:
+    """Write the row of a round and, where one is due, validate and save a checkpoint."""
+    own = _own(run, state)
+    step = int(own.step)
+    row = _row(run.config, step, metrics, seconds)
+    score = None
+    saves = step % run.config.save_every == 0 or step == run.config.outer_steps
+    if saves:
+        _refuse_nan(run, step, optax.tree.norm(own.params))
+        row |= run.validate(own.params)
+        score = row["val_accuracy"] if "val_accuracy" in row else -row["val_error"]
+    folder.append_row(run.metrics, row)
+    if saves:
+        checkpoints.save(_files_of(run), own, score)
+    run.report.row(row)
+
+
 def _round(run: _Run, state: TrainState, step: int) -> tuple[TrainState | None, Any]:
-    """Steps up to the next row, in pieces; None for the state if it was asked to stop."""
+    """Steps up to the next row, in pieces, and their metrics; or None and the signal that asked to stop."""
     piece = build.piece_length(run.config)
     end = min(step + run.config.log_every, run.config.outer_steps)
     done: list[Any] = []
     while step < end:
-        if run.stop() is not None:
-            return None, None
+        asked = run.stop()
+        if asked is not None:
+            return None, asked
         length = min(piece, end - step)
         with _memory_of(run.config):
             state, metrics = run.advance(state, length)
@@ -215,7 +270,7 @@ def _refuse_nan(run: _Run, step: int, norm: Any) -> None:
 
 
 def _diverged(run: _Run, step: int) -> None:
-    last = checkpoints.newest(run.checkpoints)
+    last = None if run.checkpoints is None else checkpoints.newest(run.checkpoints)
     kept = "there is no checkpoint yet" if last is None else f"the checkpoint of step {last} is kept"
     raise RunError(
         f"training has diverged: the loss or the parameters are no longer finite at step {step}; {kept}: "

@@ -189,4 +189,4 @@ def test_train_is_a_function(shapes, tmp_path):
     )  # fmt: skip
     result = train(config)
     assert result.step == 5 and result.stopped_by is None and len(result.rows) == 1
-    assert dataclasses.replace(result.config, chunk_size=None) == config
+    assert dataclasses.replace(result.config, chunk_size=None, devices=None) == config

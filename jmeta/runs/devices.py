@@ -1,0 +1,81 @@
+"""Which devices a run computes on."""
+
+import jax
+from jax.sharding import Mesh
+
+from jmeta.runs.config import TrainConfig
+from jmeta.runs.errors import RunError
+from jmeta.sharding import task_mesh
+
+
+def number_of(config: TrainConfig, kept: int | None = None) -> int:
+    """How many devices share the episodes of a step.
+
+    Args:
+        config: the settings.
+        kept: how many a run that goes on had before; they are taken again where they can be.
+
+    Raises:
+        RunError: if there are not so many, or they don't divide the meta-batch.
+    """
+    processes, there = jax.process_count(), jax.device_count()
+    number, tasks = config.devices, config.meta_batch_size
+    if number is None and isinstance(kept, int) and 1 <= kept <= there and not kept % processes:
+        number = kept
+    if number is None:
+        number = 1 if processes == 1 and jax.default_backend() == "cpu" else there
+    if number > there:
+        emulate = (
+            f", or set XLA_FLAGS=--xla_force_host_platform_device_count={number} to emulate them"
+            if processes == 1 and jax.default_backend() == "cpu"
+            else ""
+        )
+        raise RunError(
+            f"--devices must be at most {there}, which is all there are, got {number}: ask for fewer{emulate}."
+        )
+    if number % processes:
+        raise RunError(f"--devices must be a multiple of the {processes} processes, got {number}: choose another.")
+    if tasks % number:
+        raise RunError(
+            f"--meta-batch-size must be a multiple of the {number} devices, got {tasks}: "
+            f"choose {_choices(tasks, number, processes)}."
+        )
+    return number
+
+
+def _choices(tasks: int, number: int, processes: int) -> str:
+    sizes = [str(size) for size in (tasks // number * number, (tasks // number + 1) * number) if size]
+    fewer = [n for n in range(number, 0, -1) if tasks % n == 0 and n % processes == 0]
+    return " or ".join(sizes) + (f", or --devices {fewer[0]}" if fewer else "")
+
+
+def mesh_of(config: TrainConfig) -> Mesh | None:
+    """The mesh of a run whose number of devices is settled, as many of each process; None for one device."""
+    processes = jax.process_count()
+    if config.devices is None or (config.devices == 1 and processes == 1):
+        return None
+    each = (
+        [jax.devices()]
+        if processes == 1
+        else [[device for device in jax.devices() if device.process_index == index] for index in range(processes)]
+    )
+    return task_mesh([device for devices in each for device in devices[: config.devices // processes]])
+
+
+def tasks_at_once(config: TrainConfig) -> int | None:
+    """Episodes that each device computes at once: `chunk_size`, or all it has if they are fewer.
+
+    Raises:
+        RunError: if `chunk_size` does not divide a device's episodes.
+    """
+    if config.chunk_size is None:
+        return None
+    number = config.devices or 1
+    each = config.meta_batch_size // number
+    size = min(config.chunk_size, each)
+    if each % size:
+        raise RunError(
+            f"--chunk-size must divide the {each} episodes of each of the {number} devices, got {size}: "
+            f"choose {max(n for n in range(1, size) if each % n == 0)}, or another --devices."
+        )
+    return size

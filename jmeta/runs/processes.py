@@ -1,0 +1,343 @@
+"""Several processes as one run: how they find each other, and what all of them must agree on.
+
+The first process keeps the run folder and talks to the user. An error or a signal that one of them meets is told to the
+others at the next of these calls, so that none waits for a process that has gone.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jmeta.datasets import DataError
+from jmeta.runs.config import OWN_FIELDS, TrainConfig, differences, flag, from_dict, to_dict
+from jmeta.runs.errors import RunError, first_line
+from jmeta.runs.progress import complain
+from jmeta.runs.signals import Stop
+from jmeta.runs.start import value_of
+
+T = TypeVar("T")
+_SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+
+
+class Place(NamedTuple):
+    """Which process this is, of how many, and where they meet.
+
+    Attributes:
+        coordinator: HOST:PORT of the first process; None where JAX finds it.
+        num_processes: how many; None where JAX finds it.
+        process_id: from 0; None where JAX finds it.
+    """
+
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+
+
+def place_in(words: Sequence[str], environment: Mapping[str, str]) -> Place | None:
+    """The place that flags name, or an empty one where JAX finds it by itself, or None for a process on its own.
+
+    Args:
+        words: of the command line.
+        environment: `os.environ`.
+
+    Raises:
+        RunError: for flags that make no sense, or processes that neither flags nor JAX can put together.
+    """
+    coordinator = value_of(words, "coordinator")
+    number, index = _number(words, "num-processes"), _number(words, "process-id")
+    place = check_place(coordinator, number, index)
+    if place is not None or number == 1:
+        return place
+    return Place() if _cluster(environment) else None
+
+
+def _number(words: Sequence[str], name: str) -> int | None:
+    text = value_of(words, name)
+    if text is None:
+        return None
+    if not re.fullmatch("[0-9]+", text):
+        raise RunError(f"--{name} must be a whole number of 0 or more, got {text}: choose another.")
+    return int(text)
+
+
+def check_place(coordinator: str | None, num_processes: int | None, process_id: int | None) -> Place | None:
+    """A place that is whole; None if nothing was given, or one process.
+
+    Raises:
+        RunError: if a part is missing or makes no sense.
+    """
+    given = Place(coordinator, num_processes, process_id)
+    missing = [flag(name) for name, value in zip(given._fields, given, strict=True) if value is None]
+    if len(missing) == 3 or (num_processes == 1 and len(missing) == 2):
+        return None
+    if coordinator is None or num_processes is None or process_id is None:
+        raise RunError(
+            "several processes need --coordinator HOST:PORT, --num-processes N and --process-id I together, "
+            f"got no {' and no '.join(missing)}: give all three, or none."
+        )
+    port = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]/]+):(\d{1,5})", coordinator)
+    if port is None or not 0 < int(port[1]) < 2**16:
+        raise RunError(
+            f"--coordinator must be HOST:PORT of the first process, such as 10.0.0.1:1234, got {coordinator}."
+        )
+    if num_processes < 1:
+        raise RunError(f"--num-processes must be 1 or more, got {num_processes}: choose another.")
+    if not 0 <= process_id < num_processes:
+        raise RunError(
+            f"--process-id must be 0 to {num_processes - 1} for --num-processes {num_processes}, got {process_id}: "
+            "give each process its own."
+        )
+    return given
+
+
+def _cluster(environment: Mapping[str, str]) -> bool:
+    """Whether this is one of several processes that JAX can find; decided without asking any other machine."""
+    if all(name in environment for name in _SLURM):
+        # In an interactive shell of a job, the job has several tasks and this step one: nobody else would come.
+        return int(environment.get("SLURM_STEP_NUM_TASKS", environment["SLURM_NTASKS"])) > 1
+    if int(environment.get("OMPI_COMM_WORLD_SIZE", 1)) > 1:
+        if "OMPI_MCA_orte_hnp_uri" in environment:
+            return True
+        raise RunError(
+            "this Open MPI does not tell its processes where they meet: give --coordinator HOST:PORT "
+            "--num-processes $OMPI_COMM_WORLD_SIZE --process-id $OMPI_COMM_WORLD_RANK, or --num-processes 1 for runs "
+            "apart."
+        )
+    hosts = environment.get("TPU_PROCESS_ADDRESSES", environment.get("TPU_WORKER_HOSTNAMES"))
+    if hosts is not None:
+        return "," in hosts
+    # JAX sets the first on a machine with TPUs, where the second tells it that there is no server to ask about others.
+    tpu = environment.get("TPU_ML_PLATFORM") == "JAX" and "TPU_SKIP_MDS_QUERY" not in environment
+    return tpu and environment.get("JAX_PLATFORMS", "tpu").startswith("tpu")
+
+
+def join(place: Place | None) -> bool:
+    """Meet the other processes; must come before any computation.
+
+    Args:
+        place: of this process; None, or a second call, does nothing.
+
+    Returns:
+        Whether they have met in this call.
+
+    Raises:
+        RunError: if they can't.
+    """
+    if place is None or jax.distributed.is_initialized():
+        return False
+    if jax.config.jax_cpu_collectives_implementation is None:  # pyright: ignore[reportAttributeAccessIssue]
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(*place)
+        number = jax.process_count()
+        meet(Mesh(np.asarray(jax.devices()).reshape(number, -1), ("process", "device")))
+    except (RuntimeError, ValueError, OSError) as error:
+        where = f" at {place.coordinator}" if place.coordinator else ""
+        raise RunError(
+            f"the processes could not meet{where} ({first_line(error)}): start all of them within five minutes, with "
+            "the same --coordinator and --num-processes, or give --num-processes 1 for a run by itself."
+        ) from error
+    return True
+
+
+def meet(mesh: Mesh | None) -> None:
+    """Let devices of several processes find each other along the first axis; Gloo, on a CPU, prints lines about it."""
+    if mesh is None or jax.process_count() == 1:
+        return
+    one_each = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+    ones = jax.make_array_from_callback((mesh.devices.shape[0],), one_each, lambda index: np.ones(1, np.float32))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    with _no_output():
+        jax.jit(jnp.sum, out_shardings=everywhere)(ones).block_until_ready()
+
+
+@contextmanager
+def joined(words: Sequence[str]) -> Iterator[None]:
+    """Be one of several processes while inside, if flags or the cluster say so. All but the first fall silent.
+
+    Args:
+        words: of the command line.
+
+    Raises:
+        RunError: as `place_in` and `join`.
+    """
+    if {"-h", "--help"} & set(words) or not join(place_in(words, os.environ)):
+        yield
+        return
+    if not is_first():
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, sys.stdout.fileno())
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain("stopped.")
+        _leave_at_once(130)
+    except (RunError, DataError, OSError, SystemExit):
+        raise
+    except jax.errors.JaxRuntimeError as error:
+        complain(f"another process has gone ({first_line(error)}): start all of them again, with --resume.")
+        _leave_at_once(2)
+    except BaseException:
+        traceback.print_exc()
+        _leave_at_once(1)
+    finally:
+        sys.stdout.flush()
+        with suppress(RuntimeError):
+            jax.distributed.shutdown()
+
+
+def _leave_at_once(code: int) -> None:
+    """Without the goodbye that would wait for the others, who wait for this process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@contextmanager
+def _no_output() -> Iterator[None]:
+    """Nothing to standard output, by anybody in this process."""
+    sys.stdout.flush()
+    kept, silence = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(silence)
+
+
+def is_first() -> bool:
+    """Whether this process keeps the run folder."""
+    return jax.process_index() == 0
+
+
+def together(work: Callable[..., T], *args: Any) -> T:
+    """Do `work(*args)` in every process, or fail in all.
+
+    Returns:
+        What `work` returns in this process.
+
+    Raises:
+        RunError: if it failed in another process, with the reason there.
+        Exception: what `work` raises here.
+    """
+    if jax.process_count() == 1:
+        return work(*args)
+    found: list[T] = []
+    error = None
+    try:
+        found.append(work(*args))
+    except Exception as raised:
+        error = raised
+    texts = _all_texts("" if error is None else str(error) or type(error).__name__)
+    if error is not None:
+        raise error
+    for index, text in enumerate(texts):
+        if text:
+            raise RunError(f"process {index} could not go on: {text}")
+    return found[0]
+
+
+def on_first(work: Callable[..., T], *args: Any) -> T | None:
+    """Do `work(*args)` in the first process while the others wait, or fail in all; see `together`.
+
+    Returns:
+        What `work` returns in the first process, None in the others.
+    """
+    return together(lambda: work(*args) if is_first() else None)
+
+
+def said_by_first(value: Any) -> Any:
+    """A JSON value of the first process, in every process."""
+    return value if jax.process_count() == 1 else json.loads(_all_texts(json.dumps(value))[0])
+
+
+def same_settings(config: TrainConfig) -> TrainConfig:
+    """The first process's settings, with this process's own places.
+
+    Raises:
+        RunError: in all processes, if they were started with different settings. With `--resume`, only the first one
+            needs to have the run folder and the settings in it.
+    """
+    if jax.process_count() == 1:
+        return config
+    each = [from_dict(json.loads(text)) for text in _all_texts(json.dumps(to_dict(config)))]
+    for index, other in enumerate(each):
+        different = differences(other, each[0])
+        if different and not each[0].resume:
+            raise RunError(
+                f"process {index} was started with other settings than process 0 ({'; '.join(different)}): "
+                "start all with the same, or each with --num-processes 1 for runs apart."
+            )
+    return own_places(each[0], config)
+
+
+def own_places(config: TrainConfig, own: TrainConfig) -> TrainConfig:
+    """The settings of one process with the places of another."""
+    return dataclasses.replace(config, **{name: getattr(own, name) for name in OWN_FIELDS})
+
+
+def agreed(stop: Stop) -> Stop:
+    """The question that all processes get one answer to: the signal that any of them was asked to stop by."""
+    if jax.process_count() == 1:
+        return stop
+    return lambda: int(np.max(multihost_utils.process_allgather(np.int32(stop() or 0)))) or None
+
+
+def from_first(tree: Any, like: Any) -> Any:
+    """Arrays of the first process in every process, bit for bit.
+
+    Args:
+        tree: in the first process; what it is in others does not count.
+        like: the shapes of its arrays, PRNG keys among them.
+
+    Returns:
+        NumPy arrays and keys of this process.
+    """
+    if jax.process_count() == 1:
+        return tree
+    shapes = [jax.eval_shape(_plain, leaf) for leaf in jax.tree.leaves(like)]
+    sizes = [shape.size * shape.dtype.itemsize for shape in shapes]
+    sent = np.zeros(sum(sizes), np.uint8)
+    if is_first():
+        sent = np.concatenate([np.asarray(_plain(leaf)).reshape(-1).view(np.uint8) for leaf in jax.tree.leaves(tree)])
+    # As bytes, since they are sent as a sum with zeros, which makes 0.0 of -0.0.
+    parts = np.split(np.asarray(multihost_utils.broadcast_one_to_all(sent)), np.cumsum(sizes)[:-1])
+    plain = [part.view(shape.dtype).reshape(shape.shape) for part, shape in zip(parts, shapes, strict=True)]
+    leaves = [
+        jax.random.wrap_key_data(jnp.asarray(a)) if _is_key(leaf) else a
+        for a, leaf in zip(plain, jax.tree.leaves(like), strict=True)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _all_texts(text: str) -> list[str]:
+    """A text of each process, in every process."""
+    mine = np.frombuffer(text.encode(), np.uint8)
+    lengths = np.asarray(multihost_utils.process_allgather(np.int32(len(mine))))
+    if not lengths.any():
+        return [""] * len(lengths)
+    padded = np.pad(mine, (0, int(lengths.max()) - len(mine)))
+    gathered = np.asarray(multihost_utils.process_allgather(padded))
+    return [row[:length].tobytes().decode() for row, length in zip(gathered, lengths, strict=True)]

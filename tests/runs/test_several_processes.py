@@ -1,0 +1,280 @@
+"""Training on many devices and in several processes: the results of one, kept by the first, ended by any."""
+
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_runs import TINY, arrays_of, assert_same_run, rows_of
+
+from jmeta.runs import RunError, TrainConfig, devices, processes, train
+from jmeta.runs.config import to_dict
+
+pytestmark = pytest.mark.standard_promotion
+train_file = importlib.import_module("jmeta.runs.train")
+
+PAIR = ("--coordinator", "127.0.0.1:1234", "--num-processes", "2")
+
+
+def assert_close_run(one, other):
+    """Rows and parameters agree to rounding."""
+    for row, expected in zip(rows_of(one), rows_of(other), strict=True):
+        assert row.keys() == expected.keys()
+        for name, value in row.items():
+            assert value == pytest.approx(expected[name], rel=1e-6, abs=1e-6), (name, row["step"])
+    for a, b in zip(arrays_of(one), arrays_of(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def changed(path, name, value):
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, name: value}))
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_many_devices_train_what_one_does(cli, finished, shapes, tmp_path, number):
+    run_dir = tmp_path / "run"
+    assert cli("train", "--dataset", shapes, *TINY, "--devices", number, "--run-dir", run_dir).code == 0
+    assert_close_run(run_dir, finished)
+    assert json.loads((run_dir / "config.json").read_text())["devices"] == number
+    assert json.loads((finished / "config.json").read_text())["devices"] == 1
+
+
+def test_a_run_goes_on_with_the_devices_it_had(cli, refused, shapes, tmp_path, monkeypatch):
+    meshes = []
+    made = devices.mesh_of
+    monkeypatch.setattr(devices, "mesh_of", lambda config: meshes.append(config.devices) or made(config))
+    words = ("train", "--dataset", shapes, *TINY, "--outer-steps", 5, "--run-dir", tmp_path / "run")
+    resume = ("train", "--run-dir", tmp_path / "run", "--resume")
+    assert cli(*words, "--devices", 2).code == 0
+    assert cli(*resume).code == 0 and cli(*resume, "--devices", 4).code == 0
+    changed(tmp_path / "run" / "config.json", "devices", 64)
+    assert cli(*resume).code == 0
+    assert meshes == [2, 2, 4, 1]
+    assert "--devices must be at most 4" in refused(*resume, "--devices", 64)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--devices", "0"], "--devices must be 1 or more, got 0"),
+        (["--devices", "5"], "at most 4, which is all there are, got 5: ask for fewer, or set XLA_FLAGS="),
+        (
+            ["--devices", "4", "--meta-batch-size", "25"],
+            "--meta-batch-size must be a multiple of the 4 devices, got 25: choose 24 or 28, or --devices 1.",
+        ),
+        (["--devices", "4", "--meta-batch-size", "6"], "got 6: choose 4 or 8, or --devices 3."),
+        (["--devices", "4", "--meta-batch-size", "2"], "got 2: choose 4, or --devices 2."),
+        (
+            ["--devices", "2", "--meta-batch-size", "12", "--chunk-size", "4"],
+            "--chunk-size must divide the 6 episodes of each of the 2 devices, got 4: choose 3, or another --devices.",
+        ),
+        (["--coordinator", "a:1"], "got no --num-processes and no --process-id: give all three, or none"),
+        (["--num-processes", "2"], "got no --coordinator and no --process-id"),
+        (["--process-id", "0", "--num-processes", "1"], "got no --coordinator"),
+        (["--process-id", "x"], "--process-id must be a whole number of 0 or more, got x"),
+        ([*PAIR, "--process-id", "2"], "--process-id must be 0 to 1 for --num-processes 2, got 2"),
+        (["--coordinator", "a:1", "--num-processes", "0", "--process-id", "0"], "--num-processes must be 1 or more"),
+        *(
+            (["--coordinator", text, "--num-processes", "2", "--process-id", "0"], "HOST:PORT of the first process, s")
+            for text in ("host", "host:", ":80", "host:99999", "http://host:80", "::1:80")
+        ),
+    ],
+)
+def test_devices_and_processes_that_make_no_sense(refused, tmp_path, monkeypatch, words, part):
+    """Before any data is loaded or anything is asked of another machine."""
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *_: pytest.fail("waited for others"))
+    monkeypatch.setattr(train_file, "load_problem", lambda *_: pytest.fail("loaded data"))
+    assert part in refused("train", *words, "--run-dir", tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_chunks_are_of_each_device():
+    def config(**changes):
+        return TrainConfig(meta_batch_size=24, **changes)
+
+    assert devices.tasks_at_once(config(chunk_size=24, devices=4)) == 6
+    assert devices.tasks_at_once(config(chunk_size=3, devices=4)) == 3
+    assert devices.tasks_at_once(config(chunk_size=12)) == 12
+    assert devices.tasks_at_once(config(devices=4)) is None
+    assert devices.mesh_of(config(devices=1)) is None
+
+
+SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
+MPI = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "several"),
+    [
+        ({}, False),
+        ({**SLURM, "SLURM_NTASKS": "2"}, True),
+        ({**SLURM, "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}, True),
+        ({**SLURM, "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "1"}, False),  # a shell in a job of two
+        ({**SLURM, "SLURM_NTASKS": "1"}, False),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, False),  # a batch script before its srun
+        ({**MPI, "OMPI_MCA_orte_hnp_uri": "1.0;tcp://10.0.0.1:1"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "1", "OMPI_MCA_orte_hnp_uri": "1.0;tcp://10.0.0.1:1"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "a,b", "TPU_ML_PLATFORM": "JAX"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ML_PLATFORM": "JAX"}, False),
+        ({"TPU_ML_PLATFORM": "JAX"}, True),
+        ({"TPU_ML_PLATFORM": "JAX", "JAX_PLATFORMS": "cpu"}, False),
+        ({"TPU_ML_PLATFORM": "JAX", "TPU_SKIP_MDS_QUERY": "1"}, False),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, False),
+    ],
+)
+def test_processes_that_jax_finds_by_itself(environment, several):
+    assert processes.place_in([], environment) == (processes.Place() if several else None)
+    assert processes.place_in(["--num-processes", "1"], environment) is None
+    given = processes.place_in([*PAIR, "--process-id=1"], environment)
+    assert given == ("127.0.0.1:1234", 2, 1)
+
+
+def test_an_open_mpi_that_jax_cannot_read_is_named():
+    with pytest.raises(RunError, match=r"give --coordinator HOST:PORT --num-processes \$OMPI_COMM_WORLD_SIZE"):
+        processes.place_in([], MPI)
+    assert processes.place_in([], {**MPI, "OMPI_COMM_WORLD_SIZE": "1"}) is None
+
+
+def test_processes_that_cannot_meet_say_so(refused, tmp_path, monkeypatch):
+    def alone(*place):
+        raise RuntimeError("DEADLINE_EXCEEDED: nobody is there\nmore")
+
+    monkeypatch.setattr(jax.distributed, "initialize", alone)
+    message = refused("train", *PAIR, "--process-id", 1, "--run-dir", tmp_path / "run")
+    assert "could not meet at 127.0.0.1:1234 (DEADLINE_EXCEEDED: nobody is there): start all of them" in message
+    with pytest.raises(RunError, match="could not meet"):
+        train(TrainConfig(coordinator="127.0.0.1:1234", num_processes=2, process_id=1))
+
+
+@pytest.fixture
+def as_second(monkeypatch):
+    """As if this were the second of two processes; what the first says is given."""
+    said = []
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(processes, "_all_texts", lambda text: [said.pop(0), text])
+    return said
+
+
+def test_what_fails_in_one_process_fails_in_all(as_second):
+    as_second[:] = ["no room", "", "bad", "", '{"a": 1}']
+    with pytest.raises(RunError, match="process 0 could not go on: no room"):
+        processes.together(lambda: 3)
+    assert processes.together(lambda: 3) == 3
+    with pytest.raises(KeyError, match="mine"):
+        processes.together({}.__getitem__, "mine")
+    assert processes.on_first(lambda: pytest.fail("the second does not")) is None
+    assert processes.said_by_first(None) == {"a": 1}
+
+
+def test_all_processes_have_the_settings_of_the_first(as_second):
+    first, mine = TrainConfig(seed=1, run_dir="there", resume=True), TrainConfig(data_dir="here", process_id=1)
+    as_second[:] = [json.dumps(to_dict(first)), json.dumps(to_dict(TrainConfig(seed=1)))]
+    settings = processes.same_settings(mine)
+    assert (settings.seed, settings.run_dir, settings.data_dir, settings.process_id) == (1, "there", "here", 1)
+    with pytest.raises(RunError, match=r"process 1 was started with other settings than process 0 \(--seed 1, not 0"):
+        processes.same_settings(mine)
+
+
+def test_arrays_are_sent_bit_for_bit(as_second, monkeypatch):
+    tree = {"a": jnp.array([-0.0, jnp.nan, 1e-45]), "b": jnp.int32(7), "key": jax.random.key(3), "none": None}
+    sent = []
+    monkeypatch.setattr(processes.multihost_utils, "broadcast_one_to_all", lambda a: sent.append(a) or sent[0])
+    monkeypatch.setattr(jax, "process_index", lambda: 0)
+    processes.from_first(tree, jax.eval_shape(lambda: tree))
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    got = processes.from_first(None, jax.eval_shape(lambda: tree))
+    assert not sent[1].any() and jax.tree.structure(got) == jax.tree.structure(tree)
+    assert np.asarray(got["a"]).tobytes() == np.asarray(tree["a"]).tobytes() and int(got["b"]) == 7
+    np.testing.assert_array_equal(jax.random.key_data(got["key"]), jax.random.key_data(tree["key"]))
+
+
+STOPPING = """
+import importlib, os, signal, sys
+module = importlib.import_module("jmeta.runs.train")
+rounds = module._round
+
+def interrupted(run, state, step):
+    if step == 10:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return rounds(run, state, step)
+
+module._round = interrupted
+"""
+MAIN = "import sys; from jmeta.cli import main; sys.exit(main())"
+
+
+def pair(folder, *words, second="", number=2):
+    """Run two processes, each with a folder of its own to work in, and return (code, output, errors) of each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = f"--xla_force_host_platform_device_count={number // 2}"
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": flags,
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    started = []
+    for index in range(2):
+        place = folder / str(index)
+        place.mkdir(parents=True, exist_ok=True)
+        rank = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id", str(index)]
+        command = [sys.executable, "-c", (second if index else "") + MAIN, "train", *map(str, words), *rank]
+        started.append(
+            subprocess.Popen(
+                command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        )
+    try:
+        results = [process.communicate(timeout=120) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [(process.returncode, *result) for process, result in zip(started, results, strict=True)]
+
+
+def test_two_processes_train_what_one_does(finished, shapes, tmp_path):
+    """Uninterrupted; and stopped by a signal to the second, then resumed where only the first has the folder."""
+    words = ["--dataset", shapes, *TINY, "--run-dir", "run"]
+    whole = pair(tmp_path / "whole", *words, number=4)
+    assert [code for code, _, _ in whole] == [0, 0], whole
+    assert_close_run(tmp_path / "whole" / "0" / "run", finished)
+    stored = json.loads((tmp_path / "whole" / "0" / "run" / "config.json").read_text())
+    assert (stored["devices"], stored["processes"], stored["coordinator"]) == (4, 2, None)
+
+    stopped = pair(tmp_path / "cut", *words, second=STOPPING, number=4)
+    assert [code for code, _, _ in stopped] == [128 + signal.SIGTERM] * 2, stopped
+    assert "stopped and saved at step 10: jmeta train --run-dir run --resume goes on" in stopped[0][2]
+    assert [row["step"] for row in rows_of(tmp_path / "cut" / "0" / "run")] == [5, 10]
+    resumed = pair(tmp_path / "cut", "--run-dir", "run", "--resume", number=4)
+    assert [code for code, _, _ in resumed] == [0, 0], resumed
+    assert "step 10 of 20: going on from its checkpoint" in resumed[0][1]
+    assert_same_run(tmp_path / "cut" / "0" / "run", tmp_path / "whole" / "0" / "run")
+
+    for (_, first, _), (_, out, err) in (whole, stopped, resumed):
+        assert "loss" in first and "Gloo" not in first
+        assert (out, err) == ("", "")
+    for name in ("whole", "cut"):
+        assert [path.name for path in (tmp_path / name / "0").iterdir()] == ["run"]
+        assert not list((tmp_path / name / "1").iterdir())
+
+
+def test_a_folder_that_the_first_process_may_not_use_stops_both(tmp_path):
+    (tmp_path / "0" / "run").mkdir(parents=True)
+    (tmp_path / "0" / "run" / "thesis.tex").write_text("x")
+    results = pair(tmp_path, "--dataset", "sinusoid", "--meta-batch-size", 4, "--run-dir", "run")
+    assert [code for code, _, _ in results] == [2, 2], results
+    (_, out, err), (_, other_out, other_err) = results
+    assert err == "jmeta: run is there and is no run folder: choose another --run-dir.\n" and not out
+    assert other_err == err.replace("jmeta: ", "jmeta: process 0 could not go on: ") and not other_out
