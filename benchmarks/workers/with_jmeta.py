@@ -1,0 +1,61 @@
+"""jmeta: `make_step` on given meta-batches, and `make_run`, which draws its own inside the program."""
+
+import functools
+from typing import Any
+
+import jax
+import optax
+
+import jmeta
+from benchmarks.learners import (
+    about_jax,
+    chunk_of,
+    device_peak,
+    learner_of,
+    read_meta_batches,
+    sample_input,
+    set_up,
+    source_of,
+    with_values,
+)
+from benchmarks.operations import matrix_operations
+from benchmarks.protocol import Program, Reply, serve_program
+from benchmarks.workloads import OUTER_LR, from_request
+
+
+def prepare(request: Reply) -> Program:
+    """The program of one of jmeta's two implementations."""
+    set_up(request["tf32"], request["dtype"])
+    workload = from_request(request["workload"])
+    learner, optimizer = learner_of(workload), optax.adam(OUTER_LR)
+    state = jax.jit(functools.partial(jmeta.init_state, learner, optimizer))(
+        jax.random.key(0), sample_x=sample_input(workload)
+    )
+    chunk = chunk_of(workload, request["chunk_size"])
+    if request["implementation"] == "jmeta-run":
+        sample = source_of(workload, request["data_dir"]).sample
+        run = jmeta.make_run(learner, optimizer, sample, meta_batch_size=request["tasks"], chunk_size=chunk)
+
+        def draw_and_advance(state: Any, first: int, steps: int) -> tuple[Any, float]:
+            state, metrics = jax.block_until_ready(run(state, steps))
+            return state, float(metrics.loss[-1])
+
+        return Program(state, draw_and_advance, about_jax(), device_peak)
+    values, meta_batches = read_meta_batches(request["path"], request["dtype"])
+    params = with_values(state.params, values)
+    state = state._replace(params=params, opt_state=optimizer.init(params))
+    step = jmeta.make_step(learner, optimizer, chunk_size=chunk)
+
+    def advance(state: Any, first: int, steps: int) -> tuple[Any, float]:
+        metrics = None
+        for i in range(first, first + steps):
+            state, metrics = step(state, meta_batches[i % len(meta_batches)])
+        assert metrics is not None
+        jax.block_until_ready(state)
+        return state, float(metrics.loss)
+
+    return Program(state, advance, about_jax(), device_peak, lambda: matrix_operations(step, state, meta_batches[0]))
+
+
+if __name__ == "__main__":
+    serve_program(prepare)
