@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import jax
@@ -40,10 +41,19 @@ def changed(path, name, value):
 
 
 @pytest.mark.parametrize("number", [2, 4])
-def test_many_devices_train_what_one_does(cli, finished, shapes, tmp_path, number):
+def test_many_devices_train_what_one_does(cli, finished, shapes, tmp_path, monkeypatch, number):
     run_dir = tmp_path / "run"
+    seen = []
+    make_run = train_file.training.make_run
+
+    def watched(*args, **options):
+        run = make_run(*args, **options)
+        return lambda state, steps: seen.append(run(state, steps)) or seen[-1]
+
+    monkeypatch.setattr(train_file.training, "make_run", watched)
     assert cli("train", "--dataset", shapes, *TINY, "--devices", number, "--run-dir", run_dir).code == 0
     assert_close_run(run_dir, finished)
+    assert all(len(a.sharding.device_set) == number for a in jax.tree.leaves(seen[-1][0].params))
     assert json.loads((run_dir / "config.json").read_text())["devices"] == number
     assert json.loads((finished / "config.json").read_text())["devices"] == 1
 
@@ -225,22 +235,18 @@ def pair(folder, *words, second="", number=2):
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    started = []
-    for index in range(2):
-        place = folder / str(index)
-        place.mkdir(parents=True, exist_ok=True)
-        rank = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id", str(index)]
-        command = [sys.executable, "-c", (second if index else "") + MAIN, "train", *map(str, words), *rank]
-        started.append(
-            subprocess.Popen(
-                command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-        )
-    try:
+    with ExitStack() as stack:
+        started = []
+        for index in range(2):
+            place = folder / str(index)
+            place.mkdir(parents=True, exist_ok=True)
+            rank = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id", str(index)]
+            command = [sys.executable, "-c", (second if index else "") + MAIN, "train", *map(str, words), *rank]
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            process = subprocess.Popen(command, cwd=place, env=environment, text=True, **pipes)
+            started.append(stack.enter_context(process))
+            stack.callback(process.kill)
         results = [process.communicate(timeout=120) for process in started]
-    finally:
-        for process in started:
-            process.kill()
     return [(process.returncode, *result) for process, result in zip(started, results, strict=True)]
 
 
