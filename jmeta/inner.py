@@ -73,6 +73,9 @@ def descend_along(
             updates, state = optimizer.update(grad_fn(params, step), state, params)
             return optax.apply_updates(params, updates), state
 
+        # A single step needs no loop, whose carry would copy parameters that all tasks share for each of them.
+        if isinstance(last, int) and last - first == 1:
+            return body(jnp.int32(first), carry)
         return lax.fori_loop(first, last, body, carry)
 
     def constant(params: Params, step: Array) -> Params:

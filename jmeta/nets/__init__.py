@@ -1,6 +1,6 @@
 """Networks, normalisation policies, and adapters for other model libraries."""
 
-from jmeta.nets.adapters import PureModel, from_equinox, from_nnx
+from jmeta.nets.adapters import ConditionedModel, PureModel, from_equinox, from_nnx, in_precision
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
 from jmeta.nets.networks import MLP, Conv4, ConvEncoder, ConvNet, Head, Linear, MLPEncoder
 from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
@@ -8,6 +8,7 @@ from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNor
 __all__ = [
     "MLP",
     "BatchNorm",
+    "ConditionedModel",
     "Conv",
     "Conv4",
     "ConvEncoder",
@@ -23,5 +24,6 @@ __all__ = [
     "conv3x3",
     "from_equinox",
     "from_nnx",
+    "in_precision",
     "max_pool2x2",
 ]

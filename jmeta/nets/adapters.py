@@ -1,13 +1,14 @@
-"""Models of Flax NNX and Equinox as `init`/`apply` pairs."""
+"""Models of Flax NNX and Equinox as `init`/`apply` pairs, and any model in lower precision."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jmeta.types import Params
+from jmeta.types import Model, Params
 
 
 class PureModel(NamedTuple):
@@ -15,6 +16,54 @@ class PureModel(NamedTuple):
 
     init: Callable[[Array, Array], Params]
     apply: Callable[[Params, Array], Array]
+
+
+class ConditionedModel(NamedTuple):
+    """A `PureModel` that keeps something of the support inputs, as `jmeta.types.Model` says."""
+
+    init: Callable[[Array, Array], Params]
+    apply: Callable[[Params, Array], Array]
+    condition: Callable[[Params, Array], Params]
+
+
+def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
+    """A model that computes in another floating dtype, from parameters and to outputs that keep theirs.
+
+        apply(params, x) = float32(model.apply(bfloat16(params), bfloat16(x)))
+
+    So the inner and outer updates, the losses, and sums of gradients over tasks stay in float32; the normalisation
+    policies of `jmeta.nets` take their statistics in float32 as well.
+
+    Args:
+        model: any `Model`.
+        dtype: what it computes in.
+
+    Returns:
+        A model with the same parameters.
+
+    Example:
+        >>> from jmeta import nets
+        >>> model = in_precision(nets.Linear(2))
+        >>> params = model.init(jax.random.key(0), jnp.ones((1, 3)))
+        >>> model.apply(params, jnp.ones((1, 3))).dtype.name, jax.tree.leaves(params)[0].dtype.name
+        ('float32', 'float32')
+    """
+
+    def cast(tree: Any, dtype: Any) -> Any:
+        return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+
+    def apply(params: Params, x: Array) -> Array:
+        return cast(model.apply(cast(params, dtype), cast(x, dtype)), jax.tree.leaves(params)[0].dtype)
+
+    condition = getattr(model, "condition", None)
+    if condition is None:
+        return PureModel(model.init, apply)
+
+    def conditioned(params: Params, x: Array) -> Params:
+        # What it adds keeps its own dtype, and what was there is not rounded.
+        return {**condition(cast(params, dtype), cast(x, dtype)), **params}
+
+    return ConditionedModel(model.init, apply, conditioned)
 
 
 def from_nnx(build: Callable[[nnx.Rngs], Any]) -> PureModel:

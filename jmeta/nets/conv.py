@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array
+from jax import Array, lax
 
 
 def conv3x3(x: Array, kernel: Array, *, stride: int = 1) -> Array:
@@ -32,7 +32,12 @@ def conv3x3(x: Array, kernel: Array, *, stride: int = 1) -> Array:
         for i in range(3)
         for j in range(3)
     ]
-    return jnp.concatenate(views, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+    patches = jnp.concatenate(views, axis=-1).reshape(-1, 9 * x.shape[-1])
+    # The weights' gradient is a product whose natural form is [features, 9 C]. Without the barrier XLA merges it with
+    # the transposition that follows, and the product takes 1.6 times as long on a CPU.
+    weights = lax.optimization_barrier(kernel.reshape(-1, kernel.shape[-1]).T)
+    product = lax.dot_general(patches, weights, (((1,), (1,)), ((), ())))
+    return product.reshape(len(x), rows, columns, -1)
 
 
 def _padding(size: int, stride: int) -> tuple[tuple[int, int], int]:

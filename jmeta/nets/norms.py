@@ -4,6 +4,7 @@ None of them keeps running averages, which would leak from task to task.
 """
 
 import functools
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -24,8 +25,7 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[N, ..., C]` to the same shape."""
-        mean, variance = _moments(x)
-        return _scale_and_shift(self, (x - mean) * lax.rsqrt(variance + self.epsilon))
+        return _normalise(self, x, *_moments(x))
 
 
 class SupportNorm(nn.Module):
@@ -48,8 +48,7 @@ class SupportNorm(nn.Module):
             moments = self.get_variable("statistics", "moments")
         elif self.is_mutable_collection("statistics") and not self.is_initializing():
             self.put_variable("statistics", "moments", moments)
-        mean, variance = moments
-        return _scale_and_shift(self, (x - mean) * lax.rsqrt(variance + self.epsilon))
+        return _normalise(self, x, *moments)
 
 
 class NoNorm(nn.Module):
@@ -69,13 +68,24 @@ LayerNorm = functools.partial(nn.GroupNorm, num_groups=1)
 
 
 def _moments(x: Array) -> tuple[Array, Array]:
+    """Mean and variance of each channel, from one pass over the batch, in float32 or better."""
+    x = _wide(x)
     axes = tuple(range(x.ndim - 1))
     mean = jnp.mean(x, axis=axes, keepdims=True)
-    return mean, jnp.mean(jnp.square(x - mean), axis=axes, keepdims=True)
+    variance = jnp.mean(jnp.square(x), axis=axes, keepdims=True) - jnp.square(mean)
+    return mean, jnp.maximum(variance, 0)
 
 
-def _scale_and_shift(module: nn.Module, x: Array) -> Array:
+def _normalise(module: Any, x: Array, mean: Array, variance: Array) -> Array:
+    """`(x - mean) / sqrt(variance + epsilon) * scale + bias`, as one product and one sum for each value."""
     shape = (1,) * (x.ndim - 1) + x.shape[-1:]
     scale = module.param("scale", nn.initializers.ones, x.shape[-1:], x.dtype)
     bias = module.param("bias", nn.initializers.zeros, x.shape[-1:], x.dtype)
-    return x * scale.reshape(shape) + bias.reshape(shape)
+    mean, variance, scale, bias = map(_wide, (mean, variance, scale.reshape(shape), bias.reshape(shape)))
+    factor = lax.rsqrt(variance + module.epsilon) * scale
+    return (_wide(x) * factor + (bias - mean * factor)).astype(x.dtype)
+
+
+def _wide(x: Array) -> Array:
+    """In float32, if it is in less."""
+    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x

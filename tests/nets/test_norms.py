@@ -101,3 +101,15 @@ def test_conditioning_other_networks_keeps_nothing():
     net = ConvEncoder((4,), norm=BatchNorm)
     params = net.init(jax.random.key(0), X)
     assert jax.tree.structure(net.condition(params, X)) == jax.tree.structure(params)
+
+
+@pytest.mark.parametrize("norm", [BatchNorm, SupportNorm])
+def test_statistics_are_wide_in_low_precision(norm):
+    """Sixteen bits hold 3.0 + noise / 100 to two digits of the noise; their variance in sixteen bits would be lost."""
+    x = (3.0 + X / 100).astype(jnp.bfloat16)
+    layer = norm()
+    params = layer.init(jax.random.key(0), x)
+    got = layer.apply(params, x)
+    assert got.dtype == jnp.bfloat16
+    wide = x.astype(jnp.float32)
+    np.testing.assert_allclose(got.astype(jnp.float32), standardise(wide, (0, 1, 2), 1e-5), rtol=0.02, atol=0.02)
