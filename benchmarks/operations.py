@@ -25,7 +25,8 @@ def matrix_operations(fun: Callable[..., Any], *args: Any) -> int:
         *args: its arguments, or their shapes as `jax.ShapeDtypeStruct`.
 
     Raises:
-        ValueError: for products inside a loop whose length is not known before it runs.
+        ValueError: for products inside a loop whose length is not known before it runs, or inside something else that
+            there is no rule for.
 
     Example:
         >>> matrix_operations(lambda a, b: (a @ b).sum(), jax.numpy.ones((2, 3)), jax.numpy.ones((3, 5)))
@@ -57,7 +58,12 @@ def _count_equation(eqn: Any, needed: Needed) -> tuple[int, Needed]:
     inner = _inner_jaxprs(eqn)
     if len(inner) == 1 and _fits(inner[0], eqn):  # jit, remat, functions with a derivative of their own
         return _count(inner[0], needed)
-    return sum(_count_whole(j) for j in inner), everything
+    if any(_count_whole(j) for j in inner):
+        raise ValueError(
+            f"there are matrix products inside {eqn.primitive.name}, got no rule for how often they run: "
+            "add one to benchmarks/operations.py"
+        )
+    return 0, everything
 
 
 def _count_whole(jaxpr: Any) -> int:

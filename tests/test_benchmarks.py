@@ -86,6 +86,14 @@ def test_while_loops_of_an_unknown_length_are_refused():
     assert matrix_operations(lambda x, n: lax.fori_loop(0, n, lambda i, c: c + c, x), SQUARE, 3) == 0
 
 
+def test_products_without_a_rule_are_refused():
+    def solve(b):
+        return lax.custom_linear_solve(lambda x: SQUARE @ x, b, lambda _, b: SQUARE @ b)
+
+    with pytest.raises(ValueError, match="inside custom_linear_solve"):
+        matrix_operations(solve, jnp.ones(4))
+
+
 def test_branches_count_as_the_dearest():
     chosen = lambda i, x: lax.switch(i, [lambda x: x, lambda x: x @ x, lambda x: x @ x @ x], x)
     assert matrix_operations(chosen, 1, SQUARE) == 2 * PRODUCT
