@@ -40,13 +40,6 @@ def learner_of(workload: Workload, *, inner_steps: int | None = None) -> jmeta.L
     return jmeta.maml(net, inner_optimizer=rule, inner_steps=steps, first_order=first_order)
 
 
-def chunk_of(workload: Workload, chosen: int | None) -> int | None:
-    """Tasks at once: what was chosen, or what is best for the backend."""
-    if chosen is not None:
-        return chosen
-    return 1 if workload.way and jax.default_backend() == "cpu" else None
-
-
 def sample_input(workload: Workload) -> jax.Array:
     """Zeros of the shape of a support set's inputs."""
     return jnp.zeros((workload.support, *((SIZE, SIZE, 1) if workload.way else (1,))))

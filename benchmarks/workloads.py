@@ -47,8 +47,8 @@ WORKLOADS = {
     for w in (
         Workload("sinusoid", "Sine curves, MLP 40-40, K = 10, 1 step", "maml", 0, 10, 10, 1, 0.01, (4, 25, 256)),
         Workload("omniglot", "MAML's Omniglot: 5-way 1-shot, 5 queries, 1 step", "maml", 5, 1, 5, 1, 0.4),
-        Workload("conv4", "Conv4-64, 5-way 1-shot, 15 queries, 5 steps", "maml", 5, 1, 15, 5, 0.4),
-        Workload("conv4-first", "The same, first order", "fomaml", 5, 1, 15, 5, 0.4),
+        Workload("conv4", "Conv4-64, 5-way 1-shot, 15 queries, 5 steps, second order", "maml", 5, 1, 15, 5, 0.4),
+        Workload("conv4-first", "Conv4-64, 5-way 1-shot, 15 queries, 5 steps, first order", "fomaml", 5, 1, 15, 5, 0.4),
         Workload("20-way", "Conv4-64, 20-way 5-shot, 5 queries, 1 step", "maml", 20, 5, 5, 1, 0.4, (4, 32)),
         Workload("anil", "ANIL: Conv4-64, 5-way 1-shot, 15 queries, 5 steps", "anil", 5, 1, 15, 5, 0.4),
     )

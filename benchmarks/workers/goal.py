@@ -7,7 +7,7 @@ import jax
 import optax
 
 import jmeta
-from benchmarks.learners import about_jax, chunk_of, learner_of, sample_input, source_of
+from benchmarks.learners import about_jax, learner_of, sample_input, source_of
 from benchmarks.protocol import Reply, serve
 from benchmarks.workloads import OUTER_LR, from_request
 from jmeta import evaluation
@@ -23,7 +23,7 @@ def main() -> None:
         learner = learner_of(workload)
         start = time.perf_counter()
         state = jmeta.init_state(learner, optimizer, jax.random.key(0), sample_input(workload))
-        tasks, chunk = request["tasks"], chunk_of(workload, request["chunk_size"])
+        tasks, chunk = request["tasks"], request["chunk_size"]
         run = jmeta.make_run(learner, optimizer, source.sample, meta_batch_size=tasks, chunk_size=chunk)
         jax.block_until_ready(run(state, 0))
         compiled = time.perf_counter() - start

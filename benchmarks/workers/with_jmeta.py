@@ -9,7 +9,6 @@ import optax
 import jmeta
 from benchmarks.learners import (
     about_jax,
-    chunk_of,
     device_peak,
     learner_of,
     read_meta_batches,
@@ -31,7 +30,7 @@ def prepare(request: Reply) -> Program:
     state = jax.jit(functools.partial(jmeta.init_state, learner, optimizer))(
         jax.random.key(0), sample_x=sample_input(workload)
     )
-    chunk = chunk_of(workload, request["chunk_size"])
+    chunk = request["chunk_size"]
     if request["implementation"] == "jmeta-run":
         sample = source_of(workload, request["data_dir"]).sample
         run = jmeta.make_run(learner, optimizer, sample, meta_batch_size=request["tasks"], chunk_size=chunk)
