@@ -83,6 +83,20 @@ def test_chunks_that_do_not_divide_the_tasks_are_refused(chunk_size):
         jmeta.make_run(learner(), optimizer(), SAMPLE, meta_batch_size=8, chunk_size=chunk_size)
 
 
+def test_images_run_one_task_at_a_time_on_a_cpu_and_vectors_together():
+    """The default is the program of that chunk size, to the letter."""
+    classifier = ALGORITHMS["fomaml"].make(mlp_net(3, (8,)), losses.cross_entropy, 0.3, 1)
+    images = stack([random_episode(seed) for seed in range(4)])
+    vectors = jax.tree.map(lambda a: a[:4], EPISODES)
+    for made, episodes, expected in ((classifier, images, 1), (learner(), vectors, 4)):
+        params = made.init(jax.random.key(0), episodes.support.x[0])
+        program = lambda size, made=made, params=params, episodes=episodes: str(
+            jax.make_jaxpr(lambda p: jmeta.meta_gradient(made, p, episodes, chunk_size=size)[0])(params)
+        )
+        assert training.good_chunk_size(episodes) == expected
+        assert program(None) == program(expected) != program(2)
+
+
 @pytest.mark.parametrize("size", [0, -4])
 def test_meta_batches_without_tasks_are_refused(size):
     with pytest.raises(ValueError, match=f"meta_batch_size must be 1 or more, got {size}"):

@@ -96,7 +96,8 @@ class TrainConfig:
         val_episodes: episodes of each validation.
         compile_cache: keep compiled programs for the next start, in $JMETA_CACHE or the user's cache folder.
         devices: how many share the episodes of each outer step, of all processes together. Otherwise all GPUs or TPU
-            cores, one on a CPU, and in several processes all. A run may go on with another number, but it is the same
+            cores; on a CPU one for each core, as far as they divide the meta-batch, and one for tasks without pictures;
+            and in several processes all. A run may go on with another number, but it is the same
             bit for bit with the same number alone, which --resume takes if it is there.
         coordinator: HOST:PORT of the first process, where several meet: start the same command once for each, with
             this flag and the next two. On a TPU pod, under SLURM and under Open MPI none of them is needed.

@@ -1,11 +1,30 @@
 """Which devices a run computes on."""
 
+import os
+from contextlib import suppress
+
 import jax
 from jax.sharding import Mesh
 
-from jmeta.runs.config import TrainConfig
+from jmeta.runs.config import VECTOR_TASKS, TrainConfig
 from jmeta.runs.errors import RunError
 from jmeta.sharding import task_mesh
+
+
+def use_cores() -> None:
+    """Let each core of a CPU be a device of its own, before JAX starts; unless the environment says how many there are.
+
+    Two devices that each compute half of the tasks are 1.2 to 1.4 times as fast as one that shares each operation out
+    to two cores, since most operations of a small network are too short to share.
+    """
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with suppress(RuntimeError):  # JAX has started already, with the devices that it has
+            jax.config.update("jax_num_cpu_devices", _cores())
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def number_of(config: TrainConfig, kept: int | None = None) -> int:
@@ -23,7 +42,7 @@ def number_of(config: TrainConfig, kept: int | None = None) -> int:
     if number is None and isinstance(kept, int) and 1 <= kept <= there and not kept % processes:
         number = kept
     if number is None:
-        number = 1 if processes == 1 and jax.default_backend() == "cpu" else there
+        number = _of_cpu(config, there) if processes == 1 and jax.default_backend() == "cpu" else there
     if number > there:
         emulate = (
             f", or set XLA_FLAGS=--xla_force_host_platform_device_count={number} to emulate them"
@@ -41,6 +60,12 @@ def number_of(config: TrainConfig, kept: int | None = None) -> int:
             f"choose {_choices(tasks, number, processes)}."
         )
     return number
+
+
+def _of_cpu(config: TrainConfig, there: int) -> int:
+    """For pictures, as many as there are cores and as share the episodes evenly; other tasks are too small to share."""
+    most = 1 if config.dataset in VECTOR_TASKS else min(there, _cores())
+    return max(n for n in range(1, most + 1) if config.meta_batch_size % n == 0)
 
 
 def _choices(tasks: int, number: int, processes: int) -> str:

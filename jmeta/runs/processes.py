@@ -22,6 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmeta.datasets import DataError
 from jmeta.runs.config import OWN_FIELDS, TrainConfig, differences, flag, from_dict, to_dict
+from jmeta.runs.devices import use_cores
 from jmeta.runs.errors import RunError, first_line
 from jmeta.runs.progress import complain
 from jmeta.runs.signals import Stop
@@ -167,6 +168,8 @@ def meet(mesh: Mesh | None) -> None:
 def joined(words: Sequence[str]) -> Iterator[None]:
     """Be one of several processes while inside, if flags or the cluster say so. All but the first fall silent.
 
+    A process that is alone gets a device for each core of its CPU.
+
     Args:
         words: of the command line.
 
@@ -174,6 +177,7 @@ def joined(words: Sequence[str]) -> Iterator[None]:
         RunError: as `place_in` and `join`.
     """
     if {"-h", "--help"} & set(words) or not join(place_in(words, os.environ)):
+        use_cores()
         yield
         return
     if not is_first():

@@ -61,6 +61,7 @@ def test_many_devices_train_what_one_does(cli, finished, shapes, tmp_path, monke
 def test_a_run_goes_on_with_the_devices_it_had(cli, refused, shapes, tmp_path, monkeypatch):
     meshes = []
     made = devices.mesh_of
+    monkeypatch.setattr(devices, "_cores", lambda: 1)
     monkeypatch.setattr(devices, "mesh_of", lambda config: meshes.append(config.devices) or made(config))
     words = ("train", "--dataset", shapes, *TINY, "--outer-steps", 5, "--run-dir", tmp_path / "run")
     resume = ("train", "--run-dir", tmp_path / "run", "--resume")
@@ -105,6 +106,27 @@ def test_devices_and_processes_that_make_no_sense(refused, tmp_path, monkeypatch
     monkeypatch.setattr(train_file, "load_problem", lambda *_: pytest.fail("loaded data"))
     assert part in refused("train", *words, "--run-dir", tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "cores", "tasks", "expected"),
+    [("glyphs", 2, 32, 2), ("glyphs", 3, 32, 2), ("glyphs", 3, 33, 3), ("glyphs", 64, 32, 4), ("sinusoid", 2, 32, 1)],
+)
+def test_each_core_is_a_device_for_pictures(monkeypatch, dataset, cores, tasks, expected):
+    """As many of the four that tests have as there are cores, and as divide the meta-batch."""
+    monkeypatch.setattr(devices, "_cores", lambda: cores)
+    assert devices.number_of(TrainConfig(dataset=dataset, meta_batch_size=tasks)) == expected
+
+
+def test_the_command_line_makes_the_cores_devices():
+    """In a process of its own, unless the environment says how many devices there are."""
+    program = "from jmeta.runs import devices, processes; import jax; devices._cores = lambda: 3\n"
+    program += "with processes.joined(['train']): print(jax.device_count())"
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])}
+    for flags, expected in (({}, "3\n"), ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, "2\n")):
+        command = [sys.executable, "-c", program]
+        assert subprocess.run(command, env=environment | flags, capture_output=True, text=True).stdout == expected
 
 
 def test_chunks_are_of_each_device():
@@ -252,7 +274,7 @@ def pair(folder, *words, second="", number=2):
 
 def test_two_processes_train_what_one_does(finished, shapes, tmp_path):
     """Uninterrupted; and stopped by a signal to the second, then resumed where only the first has the folder."""
-    words = ["--dataset", shapes, *TINY, "--run-dir", "run"]
+    words = ["--dataset", shapes, *TINY, "--devices", 4, "--run-dir", "run"]
     whole = pair(tmp_path / "whole", *words, number=4)
     assert [code for code, _, _ in whole] == [0, 0], whole
     assert_close_run(tmp_path / "whole" / "0" / "run", finished)
