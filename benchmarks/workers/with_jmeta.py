@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import optax
+from jax.sharding import Mesh
 
 import jmeta
 from benchmarks.learners import (
@@ -19,13 +20,25 @@ from benchmarks.learners import (
 )
 from benchmarks.operations import matrix_operations
 from benchmarks.protocol import Program, Reply, serve_program
-from benchmarks.workloads import OUTER_LR, from_request
+from benchmarks.workloads import OUTER_LR, Workload, from_request
+from jmeta.runs.devices import use_cores
+from jmeta.sharding import replicate, spread
+
+
+def mesh_of(workload: Workload, tasks: int) -> Mesh | None:
+    """What `jmeta train` computes on: of a CPU's cores as many as divide the tasks, and one for sine curves."""
+    devices = jax.devices()
+    most = 1 if devices[0].platform == "cpu" and not workload.way else len(devices)
+    number = max(n for n in range(1, most + 1) if tasks % n == 0)
+    return None if number == 1 else jmeta.task_mesh(devices[:number])
 
 
 def prepare(request: Reply) -> Program:
     """The program of one of jmeta's two implementations."""
+    use_cores()
     set_up(request["tf32"], request["dtype"])
     workload = from_request(request["workload"])
+    mesh = mesh_of(workload, request["tasks"])
     learner, optimizer = learner_of(workload), optax.adam(OUTER_LR)
     state = jax.jit(functools.partial(jmeta.init_state, learner, optimizer))(
         jax.random.key(0), sample_x=sample_input(workload)
@@ -33,7 +46,7 @@ def prepare(request: Reply) -> Program:
     chunk = request["chunk_size"]
     if request["implementation"] == "jmeta-run":
         sample = source_of(workload, request["data_dir"]).sample
-        run = jmeta.make_run(learner, optimizer, sample, meta_batch_size=request["tasks"], chunk_size=chunk)
+        run = jmeta.make_run(learner, optimizer, sample, meta_batch_size=request["tasks"], chunk_size=chunk, mesh=mesh)
 
         def draw_and_advance(state: Any, first: int, steps: int) -> tuple[Any, float]:
             state, metrics = jax.block_until_ready(run(state, steps))
@@ -43,7 +56,9 @@ def prepare(request: Reply) -> Program:
     values, meta_batches = read_meta_batches(request["path"], request["dtype"])
     params = with_values(state.params, values)
     state = state._replace(params=params, opt_state=optimizer.init(params))
-    step = jmeta.make_step(learner, optimizer, chunk_size=chunk)
+    step = jmeta.make_step(learner, optimizer, chunk_size=chunk, mesh=mesh)
+    if mesh is not None:
+        state, meta_batches = replicate(state, mesh), [spread(batch, mesh) for batch in meta_batches]
 
     def advance(state: Any, first: int, steps: int) -> tuple[Any, float]:
         metrics = None
