@@ -8,7 +8,7 @@ from jmeta.gradients import mixed_grad, remat_grad
 from jmeta.inner import attach_gradient, descend, first_order
 from jmeta.losses import query_loss
 from jmeta.sharding import task_mesh
-from jmeta.training import TrainState, init_state, make_run, make_step, meta_gradient, meta_loss
+from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_gradient, meta_loss, one_by_one
 from jmeta.types import Batch, Episode, Learner, Metrics, Model
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "linear_sampler",
     "losses",
     "make_run",
+    "make_runs",
     "make_step",
     "maml",
     "meta_gradient",
@@ -44,6 +45,7 @@ __all__ = [
     "meta_sgd",
     "mixed_grad",
     "nets",
+    "one_by_one",
     "query_loss",
     "remat_grad",
     "reptile",

@@ -18,6 +18,7 @@ Each has its own --help. For example:
 
   jmeta train --run-dir runs/first
   jmeta evaluate --run-dir runs/first
+  jmeta train --seeds 3 --sweep inner_lr=0.1,0.4 --run-dir runs/rates
 """
 USER_ERROR = 2
 
@@ -78,8 +79,9 @@ def _complain(text: str, code: int = USER_ERROR) -> int:
 def _train(words: list[str]) -> int:
     import tyro
 
-    from jmeta.runs import processes, progress, train
+    from jmeta.runs import GroupResult, processes, progress, tables, train, train_group
     from jmeta.runs.compile_cache import use_compile_cache
+    from jmeta.runs.config import is_group
     from jmeta.runs.signals import asked_to_stop
     from jmeta.runs.start import starting_point
 
@@ -89,26 +91,35 @@ def _train(words: list[str]) -> int:
         use_compile_cache(config.compile_cache)
         shown = progress.shown(config) if processes.is_first() else nullcontext(progress.silent)
         with asked_to_stop() as stop, shown as report:
-            result = train(config, report=report, stop=stop)
+            result = (train_group if is_group(config) else train)(config, report=report, stop=stop)
         if result.stopped_by is not None:
             code = 128 + result.stopped_by
             again = f"jmeta train --run-dir {result.run_dir} --resume"
             text = f"stopped and saved at step {result.step}: {again} goes on."
             return _complain(text, code) if processes.is_first() else code
+        if isinstance(result, GroupResult):
+            tables.print_group(result.summary, f"validation at step {result.summary['step']}")
         print(f"trained for {result.step} steps, kept in {result.run_dir}")
         print(f"next: jmeta evaluate --run-dir {result.run_dir}")
         return 0
 
 
 def _evaluate(words: list[str]) -> int:
+    from pathlib import Path
+
     import tyro
 
-    from jmeta.runs import EvaluateConfig, evaluate, tables
+    from jmeta.runs import EvaluateConfig, evaluate, evaluate_group, folder, tables
     from jmeta.runs.compile_cache import use_compile_cache
 
     config = tyro.cli(EvaluateConfig, args=words, prog="jmeta evaluate")
     use_compile_cache(config.compile_cache)
-    tables.print_evaluation(evaluate(config))
+    if (Path(config.run_dir) / folder.GROUP).exists():
+        summary = evaluate_group(config)
+        size = f"{summary['episodes']} episodes of {summary['dataset']} ({summary['part']})"
+        tables.print_group(summary, f"{config.run_dir}: {size}")
+    else:
+        tables.print_evaluation(evaluate(config))
     return 0
 
 

@@ -2,7 +2,8 @@
 
 from jmeta.runs.config import TrainConfig
 from jmeta.runs.errors import RunError
-from jmeta.runs.evaluate import EvaluateConfig, evaluate
+from jmeta.runs.evaluate import EvaluateConfig, evaluate, evaluate_group
+from jmeta.runs.group import GroupResult, train_group
 from jmeta.runs.plot import PlotConfig, plot
 from jmeta.runs.predict import PredictConfig, Prediction, predict
 from jmeta.runs.presets import defaults, from_preset, presets
@@ -11,6 +12,7 @@ from jmeta.runs.trained import Trained, load_trained
 
 __all__ = [
     "EvaluateConfig",
+    "GroupResult",
     "PlotConfig",
     "PredictConfig",
     "Prediction",
@@ -20,10 +22,12 @@ __all__ = [
     "Trained",
     "defaults",
     "evaluate",
+    "evaluate_group",
     "from_preset",
     "load_trained",
     "plot",
     "predict",
     "presets",
     "train",
+    "train_group",
 ]

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jmeta import algorithms, losses, nets
+from jmeta import algorithms, gradients, losses, nets
 from jmeta.runs.config import VECTOR_TASKS, TrainConfig
+from jmeta.training import Over, one_by_one
 from jmeta.types import Learner, Model, Params
 
 MOMENTUM = 0.9
@@ -25,6 +26,8 @@ _POLICIES = {
     "none": nets.NoNorm,
 }
 
+_INNER_GRADS = {"reverse": jax.grad, "remat": gradients.remat_grad, "mixed": gradients.mixed_grad}
+
 
 def learner_of(config: TrainConfig, inner_steps: Any, *, way: int | None = None, training: bool = False) -> Learner:
     """The learner that the settings describe.
@@ -36,10 +39,17 @@ def learner_of(config: TrainConfig, inner_steps: Any, *, way: int | None = None,
         training: whether `inner_batch_size` counts, or `eval_inner_batch_size`.
     """
     outputs = config.way if way is None else way
+    inner_grad = _INNER_GRADS[config.inner_grad]
     loss_fn = losses.squared_error if config.dataset == "sinusoid" else losses.cross_entropy
     if config.algorithm == "meta-sgd":
-        model = network(config, outputs)
-        return algorithms.meta_sgd(model, inner_lr=config.inner_lr, inner_steps=inner_steps, loss_fn=loss_fn)
+        return algorithms.meta_sgd(
+            network(config, outputs),
+            inner_lr=config.inner_lr,
+            inner_steps=inner_steps,
+            inner_grad=inner_grad,
+            truncation=config.truncation,
+            loss_fn=loss_fn,
+        )
     optimizer = inner_optimizer(config)
     if config.algorithm == "reptile":
         size = config.inner_batch_size if training else config.eval_inner_batch_size or config.inner_batch_size
@@ -51,15 +61,22 @@ def learner_of(config: TrainConfig, inner_steps: Any, *, way: int | None = None,
             loss_fn=loss_fn,
         )
     if config.algorithm == "anil":
-        head = nets.Head(outputs, kernel_init=_head_init(config))
         return algorithms.anil(
-            encoder(config), head, inner_optimizer=optimizer, inner_steps=inner_steps, loss_fn=loss_fn
+            encoder(config),
+            _in_precision(config, nets.Head(outputs, kernel_init=_head_init(config))),
+            inner_optimizer=optimizer,
+            inner_steps=inner_steps,
+            inner_grad=inner_grad,
+            truncation=config.truncation,
+            loss_fn=loss_fn,
         )
     return algorithms.maml(
         network(config, outputs),
         inner_optimizer=optimizer,
         inner_steps=inner_steps,
         first_order=config.algorithm == "fomaml",
+        inner_grad=inner_grad,
+        truncation=config.truncation,
         loss_fn=loss_fn,
     )
 
@@ -67,17 +84,23 @@ def learner_of(config: TrainConfig, inner_steps: Any, *, way: int | None = None,
 def network(config: TrainConfig, outputs: int) -> Model:
     """The network with its head."""
     if config.network == "linear":
-        return nets.Linear(outputs)
+        return _in_precision(config, nets.Linear(outputs))
     if config.network == "mlp":
-        return nets.MLP(config.features, outputs, _norm(config))
-    return nets.ConvNet(outputs, **_conv_options(config), kernel_init=_head_init(config))
+        return _in_precision(config, nets.MLP(config.features, outputs, _norm(config)))
+    return _in_precision(config, nets.ConvNet(outputs, **_conv_options(config), kernel_init=_head_init(config)))
 
 
 def encoder(config: TrainConfig) -> Model:
     """The network without its head, for ANIL."""
-    if config.network in ("mlp", "linear"):
-        return nets.MLPEncoder(config.features if config.network == "mlp" else (), _norm(config))
-    return nets.ConvEncoder(**_conv_options(config))
+    if config.network == "linear":
+        return nets.MLPEncoder((), _norm(config))
+    if config.network == "mlp":
+        return _in_precision(config, nets.MLPEncoder(config.features, _norm(config)))
+    return _in_precision(config, nets.ConvEncoder(**_conv_options(config)))
+
+
+def _in_precision(config: TrainConfig, model: Model) -> Model:
+    return model if config.precision == "float32" else nets.in_precision(model, jnp.dtype(config.precision))
 
 
 def _conv_options(config: TrainConfig) -> dict[str, Any]:
@@ -152,6 +175,11 @@ def eval_chunk_size(config: TrainConfig) -> int:
     if config.dataset not in VECTOR_TASKS:
         return 1 if jax.default_backend() == "cpu" else 16
     return 100
+
+
+def over_runs() -> Over:
+    """How one program goes over many runs: on a CPU in turn, where each then gives the bits of its single run."""
+    return one_by_one if jax.default_backend() == "cpu" else jax.vmap
 
 
 def piece_length(config: TrainConfig) -> int:

@@ -40,16 +40,17 @@ class Checkpoints(NamedTuple):
 
 
 @contextmanager
-def opened(folder: Path, *, read_only: bool = False) -> Iterator[Checkpoints]:
+def opened(folder: Path, *, read_only: bool = False, newest_kept: int = 1) -> Iterator[Checkpoints]:
     """Open a folder of checkpoints; what a killed save left there is removed.
 
     Args:
         folder: made if it isn't there.
         read_only: touch nothing.
+        newest_kept: how many of the newest stay, beside the best, until `prune`.
     """
     policy = checkpoint_managers.AnyPreservationPolicy(
         [
-            checkpoint_managers.LatestN(1),
+            checkpoint_managers.LatestN(newest_kept),
             checkpoint_managers.BestN(
                 get_metric_fn=lambda metrics: metrics["score"], n=1, keep_checkpoints_without_metrics=False
             ),
@@ -145,6 +146,19 @@ def newest(checkpoints: Checkpoints) -> int | None:
 def best(checkpoints: Checkpoints) -> int | None:
     """The step of the best validation, or the newest where none was validated."""
     return checkpoints.manager.best_step() or newest(checkpoints)
+
+
+def prune(checkpoints: Checkpoints) -> None:
+    """Remove all but the newest and the best."""
+    for step in set(steps(checkpoints)) - {newest(checkpoints), checkpoints.manager.best_step()}:
+        checkpoints.manager.delete(step)
+
+
+def remove_after(checkpoints: Checkpoints, step: int) -> None:
+    """Remove those of later steps."""
+    for later in steps(checkpoints):
+        if later > step:
+            checkpoints.manager.delete(later)
 
 
 def restore(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState:

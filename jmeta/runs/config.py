@@ -1,6 +1,7 @@
 """Settings of a training run: a frozen dataclass that is the command line, the record and the way back from it."""
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -14,6 +15,9 @@ NORMS = ("batch", "support", "group", "layer", "none")
 INNER_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adam-b0")
 OUTER_OPTIMIZERS = ("adam", "nesterov", "sgd", "sam")
 SCHEDULES = ("constant", "cosine", "linear")
+INNER_GRADS = ("reverse", "remat", "mixed")
+PRECISIONS = ("float32", "bfloat16")
+SWEPT = ("inner_lr", "outer_lr")
 VECTOR_TASKS = ("sinusoid", "linear")
 
 _CHOICES = {
@@ -23,6 +27,8 @@ _CHOICES = {
     "inner_optimizer": INNER_OPTIMIZERS,
     "outer_optimizer": OUTER_OPTIMIZERS,
     "outer_schedule": SCHEDULES,
+    "inner_grad": INNER_GRADS,
+    "precision": PRECISIONS,
 }
 _AT_LEAST_ONE = [
     "way",
@@ -38,11 +44,14 @@ _AT_LEAST_ONE = [
     "train_shots",
     "inner_batch_size",
     "eval_inner_batch_size",
+    "seeds",
 ]
-_AT_LEAST_ZERO = ("inner_steps", "eval_inner_steps", "seed")
+_AT_LEAST_ZERO = ("inner_steps", "eval_inner_steps", "truncation", "seed")
 OWN_FIELDS = ("data_dir", "compile_cache", "coordinator", "num_processes", "process_id")
 """What each process of a run may have its own of."""
 _PLACE_FIELDS = (*OWN_FIELDS, "run_dir", "resume", "preset", "devices")
+_LATER_FIELDS = ("inner_grad", "truncation", "precision", "seeds", "sweep")
+"""What run folders of earlier versions lack, and had the default of."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +79,10 @@ class TrainConfig:
         outer_steps: how many outer steps to train for.
         meta_batch_size: episodes in each outer step.
         seed: decides the initial parameters and all episodes.
+        seeds: train so many seeds, from --seed on, side by side in one program; each has a run folder of its own in the
+            run folder, and is what its single run would be.
+        sweep: train with each of several rates in the same way, as in --sweep inner_lr=0.1,0.4 outer_lr=1e-3,3e-3;
+            every combination is trained, with every seed. inner_lr and outer_lr can be swept.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         run_dir: where the run is kept; otherwise runs/ALGORITHM-DATASET-WAYwSHOTs.
         resume: go on with the run in the run folder, bit for bit as if it had never stopped.
@@ -82,6 +95,10 @@ class TrainConfig:
         norm: whose statistics normalise: batch (of the examples at hand, queries included: transductive), support,
             group, layer, or none.
         inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0, Reptile's).
+        inner_grad: how the inner loop is differentiated: reverse (jax.grad), remat (its steps computed again), or mixed
+            (forward over reverse); the latter two give the same gradient with less memory for many inner steps.
+        truncation: differentiate through the last so many inner steps alone; otherwise through all.
+        precision: what the network computes in: float32, or bfloat16; parameters, losses and updates stay in float32.
         outer_optimizer: adam, nesterov, sgd, or sam (sharpness-aware Adam).
         outer_schedule: of the outer step size: constant, cosine, or linear; the latter two end at zero.
         train_shots: support examples of each class in training, if not shot. Reptile trains on more than it is tested
@@ -117,6 +134,8 @@ class TrainConfig:
     outer_steps: int = 2000
     meta_batch_size: int = 32
     seed: int = 0
+    seeds: int | None = None
+    sweep: tuple[str, ...] = ()
     data_dir: str | None = None
     run_dir: str | None = None
     resume: bool = False
@@ -126,6 +145,9 @@ class TrainConfig:
     features: tuple[int, ...] = (64,)
     norm: str = "batch"
     inner_optimizer: str = "sgd"
+    inner_grad: str = "reverse"
+    truncation: int | None = None
+    precision: str = "float32"
     outer_optimizer: str = "adam"
     outer_schedule: str = "constant"
     train_shots: int | None = None
@@ -175,8 +197,11 @@ def check(config: TrainConfig) -> None:
 
 
 def _check_together(config: TrainConfig) -> None:
-    if config.seed >= 2**32:
-        raise RunError(f"--seed must be below 2^32, got {config.seed}: choose another.")
+    if config.seed + (config.seeds or 1) > 2**32:
+        raise RunError(f"--seed must be below 2^32, got {config.seed + (config.seeds or 1) - 1}: choose another.")
+    if is_group(config) and (config.coordinator is not None or (config.num_processes or 1) > 1):
+        raise RunError("--seeds and --sweep are for a single process: leave --coordinator and --num-processes out.")
+    swept(config)
     if config.save_every % config.log_every:
         raise RunError(
             f"--save-every must be a multiple of --log-every, got {config.save_every} and {config.log_every}: "
@@ -190,6 +215,10 @@ def _check_together(config: TrainConfig) -> None:
         raise RunError(
             f"meta-sgd learns its own steps, so --inner-optimizer must be sgd, got {config.inner_optimizer}."
         )
+    if config.algorithm == "reptile" and (config.inner_grad != "reverse" or config.truncation is not None):
+        raise RunError("reptile does not differentiate its inner loop: leave --inner-grad and --truncation out.")
+    if config.algorithm == "fomaml" and config.truncation is not None:
+        raise RunError("fomaml is maml with --truncation 0: leave --truncation out, or choose --algorithm maml.")
     if config.algorithm != "reptile" and (config.inner_batch_size or config.eval_inner_batch_size):
         raise RunError(
             f"inner mini-batches are for reptile, got --algorithm {config.algorithm}: "
@@ -197,6 +226,54 @@ def _check_together(config: TrainConfig) -> None:
         )
     if config.dataset in VECTOR_TASKS and config.network not in ("mlp", "linear"):
         raise RunError(f"{config.dataset} has no pictures, so --network must be mlp or linear, got {config.network}.")
+
+
+def swept(config: TrainConfig) -> dict[str, tuple[float, ...]]:
+    """The rates of each setting in `sweep`: `("inner_lr=0.1,0.4",)` to `{"inner_lr": (0.1, 0.4)}`.
+
+    Raises:
+        RunError: for a setting that can't be swept or is there twice, or values that aren't different numbers above 0.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for words in config.sweep:
+        given, _, values = words.partition("=")
+        name = given.replace("-", "_")
+        if name not in SWEPT:
+            raise RunError(f"--sweep takes {' and '.join(SWEPT)}, as in inner_lr=0.1,0.4, got {words!r}: name one.")
+        rates = [_rate(text) for text in values.split(",")]
+        if any(rate is None for rate in rates):
+            raise RunError(f"--sweep {name} must be numbers above 0 with commas between, got {values!r}: correct it.")
+        if name in found or len(set(rates)) < len(rates):
+            raise RunError(f"--sweep has {name if name in found else values!r} more than once: leave one out.")
+        found[name] = tuple(rate for rate in rates if rate is not None)
+    return found
+
+
+def _rate(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None
+
+
+def is_group(config: TrainConfig) -> bool:
+    """Whether the settings are of several runs."""
+    return config.seeds is not None or bool(config.sweep)
+
+
+def members(config: TrainConfig) -> dict[str, TrainConfig]:
+    """The settings of each run of a group, by what it differs in, such as `seed3-inner_lr0.4`."""
+    rates = swept(config)
+    seeds = range(config.seed, config.seed + (config.seeds or 1))
+    found = {}
+    for values in itertools.product(*rates.values()):
+        chosen = dict(zip(rates, values, strict=True))
+        for seed in seeds:
+            parts = [f"seed{seed}"] if config.seeds is not None else []
+            name = "-".join(parts + [f"{key}{value!r}" for key, value in chosen.items()])
+            found[name] = dataclasses.replace(config, **chosen, seed=seed, seeds=None, sweep=())
+    return found
 
 
 def flag(name: str) -> str:
@@ -216,11 +293,11 @@ def from_dict(values: Mapping[str, Any]) -> TrainConfig:
         RunError: if a setting is missing.
     """
     names = [f.name for f in dataclasses.fields(TrainConfig)]
-    missing = [name for name in names if name not in values and name not in _PLACE_FIELDS]
+    missing = [name for name in names if name not in values and name not in (*_PLACE_FIELDS, *_LATER_FIELDS)]
     if missing:
         raise RunError(f"config.json lacks {', '.join(missing)}: it was made by another version, or changed by hand.")
     fields = {name: values[name] for name in names if name in values}
-    return TrainConfig(**{**fields, "features": tuple(fields["features"])})
+    return TrainConfig(**{**fields, **{n: tuple(fields[n]) for n in ("features", "sweep") if n in fields}})
 
 
 def differences(config: TrainConfig, other: TrainConfig) -> list[str]:
@@ -238,4 +315,5 @@ def default_run_dir(config: TrainConfig) -> str:
     dataset = config.dataset.rstrip("/").rpartition("/")[2].removesuffix(".npz").replace(":", "-")
     size = "" if config.dataset in VECTOR_TASKS else f"-{config.way}w{config.shot}s"
     seed = f"-seed{config.seed}" if config.seed else ""
-    return f"runs/{config.algorithm}-{dataset}{size}{seed}"
+    many = f"-{config.seeds}seeds" if config.seeds is not None else ""
+    return f"runs/{config.algorithm}-{dataset}{size}{seed}{many}" + "".join(f"-{name}" for name in swept(config))

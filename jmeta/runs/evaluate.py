@@ -11,11 +11,11 @@ import numpy as np
 
 from jmeta import evaluation
 from jmeta.episodes import Sampler
-from jmeta.runs import build, folder
-from jmeta.runs.config import VECTOR_TASKS, TrainConfig, flag
+from jmeta.runs import build, folder, record, seeds
+from jmeta.runs.config import VECTOR_TASKS, TrainConfig, flag, members
 from jmeta.runs.errors import RunError, unknown
 from jmeta.runs.problems import Problem, load_problem, with_dataset
-from jmeta.runs.train import measured
+from jmeta.runs.rounds import measured
 from jmeta.runs.trained import Trained, at_way, load_trained
 
 PARTS = ("test", "val", "train")
@@ -30,7 +30,7 @@ class EvaluateConfig:
     The episodes depend on the seed, the data and their sizes alone, so every run that is evaluated meets the same ones.
 
     Attributes:
-        run_dir: the folder of the run.
+        run_dir: the folder of the run, or of a group of runs, of which each is evaluated.
         episodes: how many.
         way: classes in an episode; otherwise as trained. With more, the head's added columns start at the mean of the
             trained ones; with fewer, the first are used.
@@ -103,6 +103,45 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     }  # fmt: skip
     folder.write_json(Path(config.output or Path(config.run_dir) / folder.EVALUATION), result)
     return result
+
+
+def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
+    """Evaluate each run of a group, and write `evaluation.json` in each and one of all in their folder.
+
+    Args:
+        config: with the group's folder as `run_dir`.
+
+    Returns:
+        What was written in the folder: the members' numbers, and mean and interval over the seeds of each setting.
+        Those that diverged in training are left out.
+
+    Raises:
+        RunError: as `evaluate`, or if no member has finished well.
+        DataError: for data that are missing or damaged.
+        OSError: if a file can't be written.
+    """
+    check(config)
+    run_dir = Path(config.run_dir)
+    group = record.load_group(run_dir)
+    trained = folder.read_json(run_dir / folder.SUMMARY)["members"] if (run_dir / folder.SUMMARY).exists() else {}
+    diverged = {member: {"diverged_at": own["diverged_at"]} for member, own in trained.items() if "diverged_at" in own}
+    results = {
+        member: evaluate(dataclasses.replace(config, run_dir=str(run_dir / member), output=None))
+        for member in members(group)
+        if member not in diverged
+    }
+    if not results:
+        raise RunError(f"all runs of {run_dir} have diverged: train them again with smaller rates.")
+    name = measured(group)[0]
+    numbers = {member: {key: own[key] for key in (name, "ci95", "checkpoint_step")} for member, own in results.items()}
+    shared = {
+        key: value
+        for key, value in next(iter(results.values())).items()
+        if not isinstance(value, float | list) and all(own.get(key) == value for own in results.values())
+    }
+    summary = {**shared, **seeds.summary(group, name, {**numbers, **diverged})}
+    folder.write_json(Path(config.output or run_dir / folder.EVALUATION), summary)
+    return summary
 
 
 def check(config: EvaluateConfig) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from jmeta.runs.errors import RunError
 
 CONFIG, METRICS, CHECKPOINTS, EVALUATION = "config.json", "metrics.jsonl", "checkpoints", "evaluation.json"
+GROUP, SUMMARY = "group.json", "summary.json"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,8 +22,12 @@ def starting_point(words: Sequence[str]) -> TrainConfig:
     preset, run_dir = value_of(words, "preset"), value_of(words, "run-dir")
     if preset is not None:
         return from_preset(preset)
-    if "--resume" in words and run_dir is not None and (Path(run_dir) / folder.CONFIG).exists():
-        return dataclasses.replace(record.load(Path(run_dir))[0], run_dir=run_dir, resume=True, devices=None)
+    if "--resume" in words and run_dir is not None:
+        path = Path(run_dir)
+        if (path / folder.GROUP).exists():
+            return dataclasses.replace(record.load_group(path), run_dir=run_dir, resume=True, devices=None)
+        if (path / folder.CONFIG).exists():
+            return dataclasses.replace(record.load(path)[0], run_dir=run_dir, resume=True, devices=None)
     algorithm = (value_of(words, "algorithm") or "maml").lower().replace("_", "-")
     if algorithm not in ALGORITHMS:
         raise unknown("algorithm", algorithm, ALGORITHMS)

@@ -11,6 +11,8 @@ from jmeta import datasets
 from jmeta.runs.errors import RunError, unknown
 from jmeta.runs.predict import Prediction
 
+_OF_SETTING = ("seeds", "mean", "ci95")
+
 
 def print_evaluation(result: Mapping[str, Any]) -> None:
     """Print what `evaluate` returned: a table, then one line with the mean and its interval."""
@@ -34,6 +36,33 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     print(
         f"{name} {_plain(name, result[name])}{unit} +- {_plain(name, result['ci95'])} ({result['episodes']} episodes)"
     )
+
+
+def print_group(summary: Mapping[str, Any], title: str) -> None:
+    """Print each run of a group, then mean and 95 % interval over the seeds of each setting.
+
+    Args:
+        summary: as `seeds.summary` makes it.
+        title: printed first.
+    """
+    name = summary["measured"]
+    kind = name.removeprefix("val_")
+    print(title)
+    table = Table("run", kind)
+    for member, own in summary["members"].items():
+        value = f"diverged at step {own['diverged_at']}" if "diverged_at" in own else "-"
+        table.add_row(member, _number(kind, own[name]) if name in own else value)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    for row in summary["settings"]:
+        rates = " ".join(f"{key} {value:g}" for key, value in row.items() if key not in _OF_SETTING)
+        print(f"{rates}: " if rates else "", end="")
+        print(_over_seeds(kind, row) if row["seeds"] else "no run is left")
+
+
+def _over_seeds(kind: str, row: Mapping[str, Any]) -> str:
+    unit = " %" if kind == "accuracy" else ""
+    interval = "" if row["ci95"] is None else f" +- {_plain(kind, row['ci95'])}"
+    return f"{kind} {_plain(kind, row['mean'])}{unit}{interval} ({row['seeds']} seed{'s' * (row['seeds'] > 1)})"
 
 
 def print_predictions(found: Sequence[Prediction]) -> None:

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,17 +12,15 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jmeta import evaluation, sharding, training
-from jmeta.runs import build, checkpoints, devices, folder, processes, record
+from jmeta import sharding, training
+from jmeta.runs import build, checkpoints, devices, folder, processes, record, rounds
 from jmeta.runs.checkpoints import Checkpoints
-from jmeta.runs.config import TrainConfig, check, default_run_dir, from_dict, normalise, to_dict
+from jmeta.runs.config import TrainConfig, check, default_run_dir, from_dict, is_group, normalise, to_dict
 from jmeta.runs.errors import RunError
 from jmeta.runs.problems import Problem, load_problem
 from jmeta.runs.progress import Report, silent
 from jmeta.runs.signals import Stop
 from jmeta.training import TrainState
-
-VALIDATION_SEED = 0x5EED
 
 
 class TrainResult(NamedTuple):
@@ -81,10 +79,12 @@ def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: 
     processes.join(processes.check_place(config.coordinator, config.num_processes, config.process_id))
     config = processes.same_settings(normalise(config))
     check(config)
+    if is_group(config):
+        raise RunError("seeds and sweep are settings of several runs: train them by jmeta.runs.train_group.")
     settled = processes.on_first(lambda: to_dict(record.settle(config, build.chunk_size)))
     config = processes.own_places(from_dict(processes.said_by_first(settled)), config)
     problem = processes.together(load_problem, config)
-    sample, validation = processes.together(_samplers, config, problem)
+    sample, validation = processes.together(rounds.samplers, config, problem)
     run_dir = Path(config.run_dir or default_run_dir(config))
     learner = build.learner_of(config, config.inner_steps, training=True)
     optimizer = build.outer_optimizer(config)
@@ -106,7 +106,7 @@ def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: 
             chunk_size=devices.tasks_at_once(config),
             mesh=mesh,
         )
-        validate = _validator(config, validation)
+        validate = rounds.validator(config, validation)
         report = report if processes.is_first() else silent
         run = _Run(config, mesh, advance, validate, run_dir / folder.METRICS, kept, report, processes.agreed(stop))
         state, stopped_by = _loop(run, _first_state(run, start))
@@ -123,14 +123,6 @@ def _opened(stack: ExitStack, run_dir: Path, config: TrainConfig, problem: Probl
 def _own(run: _Run, state: TrainState) -> TrainState:
     """The state on one device of this process, for all that isn't training."""
     return state if run.mesh is None else sharding.local(state)
-
-
-def _samplers(config: TrainConfig, problem: Problem) -> tuple[Any, Any]:
-    shot = config.train_shots or config.shot
-    return (
-        problem.sampler("train", config.way, shot, config.query_shot),
-        problem.sampler("val", config.way, config.shot, config.query_shot),
-    )
 
 
 def _first_state(run: _Run, start: Callable[[], TrainState]) -> TrainState:
@@ -162,30 +154,6 @@ def _files_of(run: _Run) -> Checkpoints:
     return run.checkpoints
 
 
-def _validator(config: TrainConfig, sample: Any) -> Callable[[Any], dict[str, float]]:
-    name, metric = measured(config)
-    run = evaluation.make_measure(
-        build.learner_of(config, build.eval_steps(config)),
-        metrics={name: metric},
-        chunk_size=build.eval_chunk_size(config),
-    )
-
-    def validate(params: Any) -> dict[str, float]:
-        # One key for all runs, so that all of them are judged by the same episodes.
-        values = run(params, sample, jax.random.key(VALIDATION_SEED), config.val_episodes)
-        result = evaluation.summarise(values[name])
-        return {f"val_{name}": result.mean, "val_ci95": result.ci95}
-
-    return validate
-
-
-def measured(config: TrainConfig) -> tuple[str, evaluation.Metric]:
-    """What a learner is judged by: its error where targets are numbers, else its accuracy."""
-    if config.dataset == "sinusoid":
-        return "error", evaluation.mean_squared_error
-    return "accuracy", evaluation.accuracy
-
-
 def _loop(run: _Run, state: TrainState) -> tuple[TrainState, int | None]:
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
     step = int(_own(run, state).step)
@@ -210,50 +178,22 @@ def _keep(run: _Run, state: TrainState, metrics: Any, seconds: float) -> None:
     """Write the row of a round and, where one is due, validate and save a checkpoint."""
     own = _own(run, state)
     step = int(own.step)
-    row = _row(run.config, step, metrics, seconds)
-    score = None
-    saves = step % run.config.save_every == 0 or step == run.config.outer_steps
+    row = rounds.row(run.config, step, metrics, seconds)
+    saves = rounds.saves(run.config, step)
     if saves:
         _refuse_nan(run, step, optax.tree.norm(own.params))
         row |= run.validate(own.params)
-        score = row["val_accuracy"] if "val_accuracy" in row else -row["val_error"]
     folder.append_row(run.metrics, row)
     if saves:
-        checkpoints.save(_files_of(run), own, score)
+        checkpoints.save(_files_of(run), own, rounds.score(row))
     run.report.row(row)
 
 
 def _round(run: _Run, state: TrainState, step: int) -> tuple[TrainState | None, Any]:
-    """Steps up to the next row, in pieces, and their metrics; or None and the signal that asked to stop."""
-    piece = build.piece_length(run.config)
-    end = min(step + run.config.log_every, run.config.outer_steps)
-    done: list[Any] = []
-    while step < end:
-        asked = run.stop()
-        if asked is not None:
-            return None, asked
-        length = min(piece, end - step)
-        with _memory_of(run.config):
-            state, metrics = run.advance(state, length)
-            # The piece before is waited for while this one is computed, which keeps a device busy and the bar honest.
-            if done:
-                _check_piece(run, step, done[-1])
-        done.append(metrics)
-        step += length
-    _check_piece(run, step, done[-1])
-    return state, jax.tree.map(lambda *parts: np.concatenate([np.asarray(p) for p in parts]), *done)
-
-
-@contextmanager
-def _memory_of(config: TrainConfig) -> Iterator[None]:
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise RunError(
-            f"{config.chunk_size} episodes at once don't fit into the device's memory: give a smaller --chunk-size."
-        ) from error
+    """`rounds.take`, which stops at once where the loss is no longer finite."""
+    return rounds.take(
+        run.config, run.advance, run.stop, lambda end, metrics: _check_piece(run, end, metrics), state, step
+    )
 
 
 def _check_piece(run: _Run, end: int, metrics: Any) -> None:
@@ -276,11 +216,3 @@ def _diverged(run: _Run, step: int) -> None:
         f"training has diverged: the loss or the parameters are no longer finite at step {step}; {kept}: "
         "try a smaller --inner-lr or --outer-lr in another --run-dir."
     )
-
-
-def _row(config: TrainConfig, step: int, metrics: Any, seconds: float) -> dict[str, Any]:
-    row: dict[str, Any] = {"step": step, "loss": float(np.mean(metrics.loss, dtype=np.float64))}
-    if metrics.accuracy is not None:
-        row["accuracy"] = float(np.mean(metrics.accuracy, dtype=np.float64))
-    tasks = len(metrics.loss) * config.meta_batch_size
-    return {**row, "seconds": round(seconds, 3), "tasks_per_second": round(tasks / seconds, 1)}

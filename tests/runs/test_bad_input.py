@@ -33,6 +33,12 @@ SETTINGS = [
     (["--inner-optimizer", "xyz"], "choose one of sgd, momentum, nesterov, adam, adam-b0"),
     (["--outer-schedule", "cosin"], "did you mean 'cosine'?"),
     (["--algorithm", "meta-sgd", "--inner-optimizer", "adam"], "--inner-optimizer must be sgd"),
+    (["--inner-grad", "mixd"], "did you mean 'mixed'?"),
+    (["--precision", "float16"], "did you mean 'bfloat16'?"),
+    (["--truncation", "-1"], "--truncation must be 0 or more, got -1"),
+    (["--truncation", "1", "--algorithm", "reptile"], "reptile does not differentiate its inner loop"),
+    (["--inner-grad", "remat", "--algorithm", "reptile"], "reptile does not differentiate its inner loop"),
+    (["--truncation", "1", "--algorithm", "fomaml"], "fomaml is maml with --truncation 0"),
     (["--inner-batch-size", "2"], "inner mini-batches are for reptile"),
     (["--split", "finn"], "no split protocol 'finn'"),
 ]

@@ -2,13 +2,16 @@ import dataclasses
 import json
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jmeta import training
-from jmeta.episodes import sinusoid_sampler
+from jmeta.episodes import linear_sampler, sinusoid_sampler
 from jmeta.runs import RunError, build, defaults, from_preset, presets
 from jmeta.runs.config import (
+    INNER_GRADS,
     INNER_OPTIMIZERS,
     NETWORKS,
     NORMS,
@@ -104,6 +107,49 @@ def test_every_outer_rule_lowers_the_loss(name, schedule):
     assert float(metrics.loss[-10:].mean()) < float(metrics.loss[:10].mean())
 
 
+def gradient_of(**settings):
+    """Of the outer loss, in parameters that the settings decide the form of alone."""
+    config = dataclasses.replace(defaults("maml", "linear"), inner_steps=3, **settings)
+    check(config)
+    learner = build.learner_of(config, 3)
+    episode = linear_sampler(features=10, shot=5, query_shot=5)(jax.random.key(1))
+    params = learner.init(jax.random.key(0), episode.support.x)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+    return jax.flatten_util.ravel_pytree(jax.jit(jax.grad(learner.loss, has_aux=True))(params, episode)[0])[0]
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "anil", "meta-sgd"])
+def test_the_ways_to_differentiate_agree_and_truncation_does_not(algorithm):
+    plain = gradient_of(algorithm=algorithm)
+    for name in INNER_GRADS:
+        np.testing.assert_allclose(gradient_of(algorithm=algorithm, inner_grad=name), plain, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(gradient_of(algorithm=algorithm, truncation=3), plain)
+    assert float(jnp.abs(gradient_of(algorithm=algorithm, truncation=1) - plain).max()) > 1e-3
+    if algorithm == "maml":
+        np.testing.assert_allclose(
+            gradient_of(algorithm=algorithm, truncation=0), gradient_of(algorithm="fomaml"), rtol=1e-5, atol=1e-7
+        )
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "anil"])
+@pytest.mark.parametrize("network", ["linear", "mlp"])
+def test_lower_precision_is_near(algorithm, network):
+    settings = {"algorithm": algorithm, "network": network, "features": (8,)}
+    full, low = gradient_of(**settings), gradient_of(**settings, precision="bfloat16")
+    assert 1e-5 < float(jnp.linalg.norm(full - low) / jnp.linalg.norm(full)) < 0.05
+
+
+def test_the_inner_gradient_is_the_one_that_is_named():
+    config = dataclasses.replace(defaults("maml", "linear"), inner_steps=3)
+    episode = linear_sampler(features=10, shot=5, query_shot=5)(jax.random.key(1))
+    for name, primitive in (("reverse", None), ("remat", "remat2"), ("mixed", "custom_vjp_call")):
+        learner = build.learner_of(dataclasses.replace(config, inner_grad=name), 3)
+        params = learner.init(jax.random.key(0), episode.support.x)
+        program = str(jax.make_jaxpr(learner.adapt)(params, episode.support))
+        found = [p for p in ("remat2", "custom_vjp_call") if f"{p}[" in program]
+        assert found == ([primitive] if primitive else [])
+
+
 def test_schedules_end_at_zero():
     for schedule, last in (("linear", 0.0), ("cosine", 0.0), ("constant", 1.0)):
         config = TrainConfig(outer_optimizer="sgd", outer_schedule=schedule, outer_lr=1.0, outer_steps=4)
@@ -115,7 +161,21 @@ def test_schedules_end_at_zero():
         assert float(update) == pytest.approx(-last, abs=1e-6)
 
 
-@pytest.mark.parametrize("config", [TrainConfig(), from_preset("reptile-omniglot-5w5s"), defaults("anil", "linear")])
+def test_a_record_from_before_a_setting_had_its_default():
+    later = ("inner_grad", "truncation", "precision", "seeds", "sweep")
+    values = {k: v for k, v in to_dict(TrainConfig(shot=3)).items() if k not in later}
+    assert from_dict(values) == TrainConfig(shot=3)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig(),
+        TrainConfig(seeds=2, sweep=("inner_lr=0.1,1",)),
+        from_preset("reptile-omniglot-5w5s"),
+        defaults("anil", "linear"),
+    ],
+)
 def test_settings_survive_json(config):
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
     assert not differences(config, dataclasses.replace(config, run_dir="elsewhere", resume=True))
@@ -140,6 +200,7 @@ def test_defaults_follow_algorithm_and_data():
 def test_run_folders_are_named_after_what_is_in_them():
     assert default_run_dir(from_preset("maml-omniglot-20w5s")) == "runs/maml-omniglot-20w5s"
     assert default_run_dir(dataclasses.replace(from_preset("anil-sinusoid"), seed=3)) == "runs/anil-sinusoid-seed3"
+    assert default_run_dir(TrainConfig(seeds=3, sweep=("inner-lr=1",))) == "runs/maml-glyphs-5w1s-3seeds-inner_lr"
     assert default_run_dir(TrainConfig(dataset="some/where/shapes.npz")) == "runs/maml-shapes-5w1s"
 
 

@@ -1,0 +1,78 @@
+"""Means over seeds with their 95 % intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jmeta.runs.config import TrainConfig, members, swept
+
+
+def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean, and half the width of its 95 % interval by Student's t.
+
+        ci95 = t(n - 1) * standard deviation / sqrt(n)
+
+    Returns:
+        The two numbers; None for the interval of a single value.
+    """
+    numbers = np.asarray(values, np.float64)
+    mean = float(numbers.mean())
+    if len(numbers) < 2:
+        return mean, None
+    return mean, float(student_t(len(numbers) - 1) * numbers.std(ddof=1) / math.sqrt(len(numbers)))
+
+
+def student_t(freedom: int) -> float:
+    """The number that |t| stays below in 95 % of cases: 12.7 for one degree of freedom, 2.36 for seven.
+
+    Source: Abramowitz and Stegun 1964, Handbook of Mathematical Functions, 26.7.3-4, solved by bisection.
+    """
+    low, high = 0.0, 13.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _inside(middle, freedom) < 0.95 else (low, middle)
+    return low
+
+
+def _inside(t: float, freedom: int) -> float:
+    """The probability that |t| is smaller, a finite series in the angle whose tangent is t / sqrt(freedom)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    odd = freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for k in range(2 + odd, freedom, 2):
+        term *= math.cos(angle) ** 2 * (k - 1) / k
+        total += term
+    part = math.sin(angle) * total
+    return 2 / math.pi * (angle + part) if odd else part
+
+
+def summary(config: TrainConfig, name: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What came of a group: each member, and mean and interval over the seeds of each setting.
+
+    Args:
+        config: of the group.
+        name: of the number that members are compared by.
+        found: by member, `{name: number}`, or `{"diverged_at": step}` for those that are left out of the means.
+
+    Returns:
+        `{"measured", "members", "settings"}`; a setting without a member that has the number has a mean of None.
+    """
+    settings: dict[tuple[float, ...], list[str]] = {}
+    rates = tuple(swept(config))
+    each = members(config)
+    for member, own in each.items():
+        settings.setdefault(tuple(getattr(own, rate) for rate in rates), []).append(member)
+    rows = []
+    for values, of_setting in settings.items():
+        numbers = [found[member][name] for member in of_setting if name in found.get(member, {})]
+        mean, ci95 = over_seeds(numbers) if numbers else (None, None)
+        rows.append({**dict(zip(rates, values, strict=True)), "seeds": len(numbers), "mean": mean, "ci95": ci95})
+    own_rates = {m: {"seed": own.seed} | {rate: getattr(own, rate) for rate in rates} for m, own in each.items()}
+    return {
+        "measured": name,
+        "members": {member: {**own_rates[member], **found.get(member, {})} for member in each},
+        "settings": rows,
+    }
