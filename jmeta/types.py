@@ -54,8 +54,15 @@ class Model(Protocol):
     it lets a model keep what it needs of them, such as normalisation statistics.
     """
 
-    init: Callable[..., Any]
-    apply: Callable[..., Any]
+    @property
+    def init(self) -> Callable[..., Any]:
+        """`(key, x) -> params`."""
+        ...
+
+    @property
+    def apply(self) -> Callable[..., Any]:
+        """`(params, x) -> y`."""
+        ...
 
 
 class Learner(NamedTuple):
