@@ -9,10 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmeta.runs import build, folder
+from jmeta.runs import build, folder, record
+from jmeta.runs.config import TrainConfig, members, swept
 from jmeta.runs.evaluate import EvaluateConfig, evaluate
 from jmeta.runs.figures import figure_maker, save
 from jmeta.runs.problems import load_problem
+from jmeta.runs.rounds import measured
 from jmeta.runs.trained import Trained, load_trained
 from jmeta.types import Episode
 
@@ -22,10 +24,10 @@ MAX_CLASSES, MAX_ROWS = 10, 5
 
 @dataclasses.dataclass(frozen=True)
 class PlotConfig:
-    """Draw a run as PNG files in its folder: training.png, episodes.png and inner_steps.png.
+    """Draw a run as PNG files in its folder: training.png, episodes.png and inner_steps.png; of a group the first.
 
     Attributes:
-        run_dir: the folder of the run.
+        run_dir: the folder of the run, or of a group of runs.
         checkpoint: best (by validation) or newest.
         episodes: to measure each inner step with, where evaluation.json isn't there.
         seed: decides the episodes that are drawn.
@@ -42,7 +44,7 @@ class PlotConfig:
 
 
 def plot(config: PlotConfig) -> list[Path]:
-    """Draw a run.
+    """Draw a run, or the curves of all runs of a group.
 
     Returns:
         The files that were written.
@@ -54,6 +56,10 @@ def plot(config: PlotConfig) -> list[Path]:
     """
     make_figure = figure_maker()
     run_dir = Path(config.run_dir)
+    if (run_dir / folder.GROUP).exists():
+        group = record.load_group(run_dir)
+        kept = {member: folder.read_rows(run_dir / member / folder.METRICS) for member in members(group)}
+        return [save(group_curves(make_figure, group, kept), run_dir / "training.png")]
     trained = load_trained(run_dir, config.checkpoint)
     written = []
     rows = folder.read_rows(run_dir / folder.METRICS)
@@ -107,6 +113,31 @@ def training_curve(make_figure: Callable[..., Any], trained: Trained, rows: list
         _plain(ax)
     axes[-1].legend(frameon=False)
     figure.suptitle(_title(trained), fontsize=11)
+    return figure
+
+
+def group_curves(make_figure: Callable[..., Any], group: TrainConfig, rows: dict[str, list[dict[str, Any]]]) -> Any:
+    """Loss and validation of each run of a group over outer steps, in one colour for all seeds of a setting."""
+    name = measured(group)[0]
+    scale = 100 if name == "accuracy" else 1
+    figure = make_figure(9, 3.6)
+    losses, scores = figure.subplots(1, 2)
+    colours: dict[str, str] = {}
+    for member, own in members(group).items():
+        setting = ", ".join(f"{rate} {getattr(own, rate):g}" for rate in swept(group)) or group.algorithm
+        label = None if setting in colours else setting
+        line = {"color": colours.setdefault(setting, f"C{len(colours)}"), "linewidth": 1, "label": label}
+        validated = [row for row in rows[member] if f"val_{name}" in row]
+        losses.plot([row["step"] for row in rows[member]], [row["loss"] for row in rows[member]], **line)
+        scores.plot([row["step"] for row in validated], [scale * row[f"val_{name}"] for row in validated], **line)
+    losses.set(xlabel="outer step", ylabel="query loss", yscale="log")
+    losses.yaxis.set_major_formatter("{x:g}")
+    losses.yaxis.set_minor_formatter("{x:g}")
+    scores.set(xlabel="outer step", ylabel=f"validation {name}" + (", %" if name == "accuracy" else ""))
+    for ax in (losses, scores):
+        _plain(ax)
+    scores.legend(frameon=False)
+    figure.suptitle(f"{group.algorithm} on {group.dataset}, {len(rows)} runs", fontsize=11)
     return figure
 
 

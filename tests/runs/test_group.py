@@ -13,8 +13,10 @@ import pytest
 from small_runs import TINY, arrays_of, assert_same_run, rows_of
 
 from jmeta.cli import main
-from jmeta.runs import TrainConfig, checkpoints, train, train_group
-from jmeta.runs.config import RunError, members, swept
+from jmeta.runs import RunError, TrainConfig, checkpoints, load_trained, record, train, train_group
+from jmeta.runs.config import members, swept
+from jmeta.runs.figures import figure_maker
+from jmeta.runs.plot import group_curves
 from jmeta.runs.seeds import over_seeds, student_t
 
 pytestmark = pytest.mark.standard_promotion
@@ -105,14 +107,17 @@ def test_a_kill_between_two_saves_leaves_a_step_that_all_have(cli, seeds, shapes
         saved.append(int(state.step))
 
     monkeypatch.setattr(checkpoints, "save", killed)
+    monkeypatch.setattr(group_file.rounds, "score", lambda row: row["step"])  # so that no earlier one stays as the best
     assert cli("train", "--dataset", shapes, *TINY, "--seeds", 2, "--run-dir", tmp_path / "g").code == 130
     assert (tmp_path / "g" / "seed0" / "checkpoints" / str(at)).is_dir()
     assert not (tmp_path / "g" / "seed1" / "checkpoints" / str(at)).is_dir()
-    monkeypatch.undo()
+    monkeypatch.setattr(checkpoints, "save", saves)
     assert cli("train", "--run-dir", tmp_path / "g", "--resume").code == 0
     for name in ("seed0", "seed1"):
-        assert_same_run(tmp_path / "g" / name, seeds / name)
-        assert names_in(tmp_path / "g" / name / "checkpoints") == names_in(seeds / name / "checkpoints")
+        assert rows_of(tmp_path / "g" / name) == rows_of(seeds / name)
+        for ours, theirs in zip(arrays_of(tmp_path / "g" / name), arrays_of(seeds / name), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert names_in(tmp_path / "g" / name / "checkpoints") == ["20"]
 
 
 def poisoned(make_runs, at):
@@ -176,6 +181,20 @@ def test_every_member_is_evaluated(cli, seeds, finished, tmp_path):
     assert f"accuracy {100 * mean:.2f} % +- " in result.out and "(2 seeds)" in result.out
 
 
+def test_the_curves_of_all_are_drawn(cli, seeds, tmp_path):
+    pytest.importorskip("matplotlib")
+    shutil.copytree(seeds, tmp_path / "g")
+    result = cli("plot", "--run-dir", tmp_path / "g")
+    assert result.code == 0 and result.out.strip() == str(tmp_path / "g" / "training.png")
+    config, rows = record.load_group(seeds), {name: rows_of(seeds / name) for name in ("seed0", "seed1")}
+    losses, scores = group_curves(figure_maker(), config, rows).axes
+    for axes, key in ((losses, "loss"), (scores, "val_accuracy")):
+        for line, own in zip(axes.get_lines(), rows.values(), strict=True):
+            drawn = [(row["step"], row[key]) for row in own if key in row]
+            scale = 1 if key == "loss" else 100
+            np.testing.assert_allclose(line.get_xydata(), [(step, scale * value) for step, value in drawn])
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
@@ -201,7 +220,8 @@ def test_folders_of_others_are_refused(refused, seeds, finished, shapes, tmp_pat
     assert "--seeds 2, not 3" in refused(*words, seeds, "--seeds", 3, "--resume")
     assert "holds a group of runs" in refused(*words, seeds)
     assert "holds a single run" in refused(*words, finished, "--seeds", 2)
-    assert f"such as {seeds / 'seed0'}" in refused("plot", "--run-dir", seeds)
+    with pytest.raises(RunError, match=f"name one of them, such as {seeds / 'seed0'}"):
+        load_trained(seeds)
     (tmp_path / "thesis.tex").write_text("x")
     assert "is no run folder" in refused(*words, tmp_path, "--seeds", 2)
 
