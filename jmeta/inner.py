@@ -67,10 +67,14 @@ def descend_along(
     """`descend` with a gradient that knows the step: `(params, step) -> gradient`, for mini-batches."""
     check_steps(num_steps, truncation)
 
+    state = optimizer.init(params)
+    # A rule such as Adam would keep each of its intermediate results for the way back, all as large as the parameters.
+    update = jax.checkpoint(optimizer.update, prevent_cse=False) if jax.tree.leaves(state) else optimizer.update
+
     def loop(grad_fn: Callable[[Params, Array], Params], carry: Any, first: int, last: int) -> Any:
         def body(step: Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
             params, state = carry
-            updates, state = optimizer.update(grad_fn(params, step), state, params)
+            updates, state = update(grad_fn(params, step), state, params)
             return optax.apply_updates(params, updates), state
 
         # A single step needs no loop, whose carry would copy parameters that all tasks share for each of them.
@@ -81,7 +85,7 @@ def descend_along(
     def constant(params: Params, step: Array) -> Params:
         return first_order(lambda params: grad_fn(params, step))(params)
 
-    carry = params, optimizer.init(params)
+    carry = params, state
     if truncation is None or not isinstance(num_steps, int) or truncation >= num_steps:
         return loop(grad_fn, carry, 0, num_steps)[0]
     carry = loop(constant, carry, 0, num_steps - truncation)
