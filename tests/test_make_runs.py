@@ -1,5 +1,7 @@
 """Many runs in one program: each is its own single run."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +24,11 @@ def build(rate):
     return learner, optax.sgd(0.005)
 
 
+@functools.cache
+def single(rate):
+    return jmeta.make_run(*build(rate), SAMPLE, meta_batch_size=4, chunk_size=2)
+
+
 def starts():
     return [jmeta.init_state(*build(0.05), jax.random.key(seed), X) for seed in SEEDS]
 
@@ -40,8 +47,7 @@ def test_each_is_its_single_run(over):
     together = jmeta.make_runs(build, SAMPLE, meta_batch_size=4, chunk_size=2, over=over)
     states, metrics = together(stacked(starts()), RATES, 5)
     for r, (start, rate) in enumerate(zip(starts(), RATES.tolist(), strict=True)):
-        single = jmeta.make_run(*build(rate), SAMPLE, meta_batch_size=4, chunk_size=2)
-        state, expected = single(start, 5)
+        state, expected = single(rate)(start, 5)
         assert_close(jax.tree.map(lambda a, r=r: a[r], states.params), state.params, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(metrics.loss[r], expected.loss, rtol=1e-4)
         assert int(states.step[r]) == 5
@@ -50,11 +56,11 @@ def test_each_is_its_single_run(over):
 
 
 def test_one_by_one_seeds_are_their_single_runs_bit_for_bit():
-    together = jmeta.make_runs(lambda _: build(0.05), SAMPLE, meta_batch_size=4, over=jmeta.one_by_one)
+    rate = RATES.tolist()[1]
+    together = jmeta.make_runs(lambda _: build(rate), SAMPLE, meta_batch_size=4, chunk_size=2, over=jmeta.one_by_one)
     states, metrics = together(stacked(starts()), {}, 5)
-    single = jmeta.make_run(*build(0.05), SAMPLE, meta_batch_size=4)
     for r, start in enumerate(starts()):
-        state, expected = single(start, 5)
+        state, expected = single(rate)(start, 5)
         for ours, theirs in zip(bits((states, metrics)), bits((state, expected)), strict=True):
             np.testing.assert_array_equal(ours[r], theirs)
 
@@ -72,10 +78,18 @@ def test_runs_cut_into_pieces_are_the_same_bits(over, monkeypatch):
 
 
 @pytest.mark.parametrize("over", [jax.vmap, jmeta.one_by_one])
-def test_devices_share_the_tasks_of_each_run(over):
+def test_devices_share_the_tasks_of_each_run(over, monkeypatch):
+    make_step, meshes = training.make_step, []
+
+    def watched(*args, **options):
+        meshes.append(options["mesh"])
+        return make_step(*args, **options)
+
+    monkeypatch.setattr(training, "make_step", watched)
     mesh = sharding.task_mesh(jax.devices()[:2])
     one = jmeta.make_runs(build, SAMPLE, meta_batch_size=4, over=over)(stacked(starts()), RATES, 3)
     two = jmeta.make_runs(build, SAMPLE, meta_batch_size=4, over=over, mesh=mesh)(stacked(starts()), RATES, 3)
+    assert meshes[0] is None and meshes[-1] is mesh
     assert all(len(leaf.sharding.device_set) == 2 for leaf in jax.tree.leaves(two[0].params))
     assert_close((one[0].params, one[1]), (two[0].params, two[1]), rtol=1e-5, atol=1e-6)
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from small_runs import TINY, arrays_of, assert_same_run, rows_of
@@ -65,6 +66,17 @@ def test_each_rate_is_its_single_run_to_rounding(cli, finished, shapes, tmp_path
     assert read(slow / "config.json")["inner_lr"] == 0.05
     assert abs(rows_of(slow)[0]["loss"] - rows_of(own)[0]["loss"]) > 1e-3
     assert "inner_lr 0.05 outer_lr 0.01: accuracy" in result.out
+
+
+def test_seeds_together_are_their_single_runs_to_rounding(cli, seeds, shapes, tmp_path, monkeypatch):
+    """As accelerators compute them."""
+    used = []
+    monkeypatch.setattr(group_file.build, "over_runs", lambda: lambda fun: used.append(fun) or jax.vmap(fun))
+    assert cli("train", "--dataset", shapes, *TINY, "--seeds", 2, "--run-dir", tmp_path / "g").code == 0
+    assert used
+    for name in ("seed0", "seed1"):
+        for ours, single in zip(rows_of(tmp_path / "g" / name), rows_of(seeds / name), strict=True):
+            np.testing.assert_allclose(list(ours.values()), list(single.values()), rtol=1e-4)
 
 
 def test_the_summary_has_mean_and_interval(seeds):
