@@ -27,7 +27,7 @@ class ConditionedModel(NamedTuple):
 
 
 def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
-    """A model that computes in another floating dtype, from parameters and to outputs that keep theirs.
+    """A model that computes in another floating dtype, from parameters that keep theirs to outputs of the inputs' dtype.
 
         apply(params, x) = float32(model.apply(bfloat16(params), bfloat16(x)))
 
@@ -53,7 +53,8 @@ def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
         return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
     def apply(params: Params, x: Array) -> Array:
-        return cast(model.apply(cast(params, dtype), cast(x, dtype)), jax.tree.leaves(params)[0].dtype)
+        outside = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32
+        return cast(model.apply(cast(params, dtype), cast(x, dtype)), outside)
 
     condition = getattr(model, "condition", None)
     if condition is None:

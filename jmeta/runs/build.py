@@ -92,10 +92,9 @@ def network(config: TrainConfig, outputs: int) -> Model:
 
 def encoder(config: TrainConfig) -> Model:
     """The network without its head, for ANIL."""
-    if config.network == "linear":
-        return nets.MLPEncoder((), _norm(config))
-    if config.network == "mlp":
-        return _in_precision(config, nets.MLPEncoder(config.features, _norm(config)))
+    if config.network in ("mlp", "linear"):
+        layers = config.features if config.network == "mlp" else ()
+        return _in_precision(config, nets.MLPEncoder(layers, _norm(config)))
     return _in_precision(config, nets.ConvEncoder(**_conv_options(config)))
 
 

@@ -59,3 +59,12 @@ def test_statistics_of_the_support_are_kept_and_parameters_not_rounded():
 def test_a_model_without_statistics_stays_without():
     model = nets.PureModel(lambda key, x: {"w": jnp.ones(3)}, lambda params, x: x * params["w"])
     assert not hasattr(nets.in_precision(model), "condition")
+
+
+def test_models_without_parameters_and_inputs_of_integers():
+    model = nets.in_precision(nets.PureModel(lambda key, x: {}, lambda params, x: x / 3))
+    got = model.apply({}, jnp.array([1, 2], jnp.uint8).astype(jnp.float32))
+    assert got.dtype == jnp.float32
+    np.testing.assert_array_equal(got, (jnp.array([1, 2], jnp.bfloat16) / 3).astype(jnp.float32))
+    counted = nets.in_precision(nets.PureModel(lambda key, x: {}, lambda params, x: x.astype(jnp.bfloat16)))
+    assert counted.apply({}, jnp.array([1, 2], jnp.uint8)).dtype == jnp.float32
