@@ -27,7 +27,7 @@ class ConditionedModel(NamedTuple):
 
 
 def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
-    """A model that computes in another floating dtype, from parameters that keep theirs to outputs of the inputs' dtype.
+    """A model that computes in another floating dtype, with parameters and outputs that keep theirs.
 
         apply(params, x) = float32(model.apply(bfloat16(params), bfloat16(x)))
 
