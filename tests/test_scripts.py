@@ -25,7 +25,8 @@ def test_sinusoid_learns_to_learn_and_keeps_its_record(tmp_path):
     result = sinusoid.main(config)["fomaml"]
     after_1, after_5, after_10 = result["median"]
     # The mean curve, which is the best answer without a look at the support set, has a median of 1.9.
-    assert after_1 > after_5 > after_10
+    # It was trained for one step: the next ones still help, and whether the tenth does is left to rounding.
+    assert after_1 > 1.2 * max(after_5, after_10)
     assert after_10 < 1.2
     assert len(result["mean_of_seed"]) == 2
     assert result["mean_of_seed"][0] != result["mean_of_seed"][1]
