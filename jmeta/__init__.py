@@ -1,8 +1,21 @@
 """Learning to learn in JAX: pure functions, one form for every algorithm, the whole loop as one program."""
 
-from jmeta import algorithms, datasets, episodes, evaluation, gradients, inner, losses, nets, sharding, training, types
+from jmeta import (
+    algorithms,
+    datasets,
+    episodes,
+    evaluation,
+    gradients,
+    inner,
+    losses,
+    models,
+    nets,
+    sharding,
+    training,
+    types,
+)
 from jmeta.algorithms import ANILParams, MetaSGDParams, anil, maml, meta_sgd, reptile
-from jmeta.episodes import few_shot_sampler, linear_sampler, sinusoid_sampler
+from jmeta.episodes import few_shot_sampler, linear_sampler, sinusoid_sampler, varied_sampler
 from jmeta.evaluation import Evaluation, evaluate
 from jmeta.gradients import mixed_grad, remat_grad
 from jmeta.inner import attach_gradient, descend, first_order
@@ -44,6 +57,7 @@ __all__ = [
     "meta_loss",
     "meta_sgd",
     "mixed_grad",
+    "models",
     "nets",
     "one_by_one",
     "query_loss",
@@ -54,4 +68,5 @@ __all__ = [
     "task_mesh",
     "training",
     "types",
+    "varied_sampler",
 ]

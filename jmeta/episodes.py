@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.tree_util import Partial
 
@@ -105,6 +106,115 @@ def rotate(images: Array, turns: Array) -> Array:
     """Turn images `[..., H, H, C]` anticlockwise by `turns` times 90 degrees, with `turns` a traced 0 to 3."""
     flipped = jnp.where(turns >= 2, images[..., ::-1, ::-1, :], images)
     return jnp.where(turns % 2 == 1, jnp.swapaxes(flipped, -3, -2)[..., ::-1, :, :], flipped)
+
+
+def varied_sampler(
+    images: Any,
+    *,
+    max_way: int = 50,
+    max_support: int = 500,
+    max_query_shot: int = 10,
+    min_way: int = 5,
+    rotations: bool = False,
+    counts: Any = None,
+) -> Partial:
+    """Sampler of episodes of varied way and shot in one shape, by Meta-Dataset's rules.
+
+        way          ~ U{min_way .. min(max_way, classes)}
+        query_shot   = min(max_query_shot, floor(min_c |c| / 2))                       the same for all classes c
+        support size = min(max_support, sum_c ceil(beta min(100, |c| - query_shot))),  beta ~ U(0, 1]
+        shot_c       = min(1 + floor(p_c (support size - way)), |c| - query_shot),     p_c ~ |c| exp(U(log 1/2, log 2))
+
+    with p normalised to sum to 1 and |c| the examples that class c has. What an episode lacks of the largest shape is
+    padding, which `weight` and `classes` of its batches mark; so one compiled program takes all of them.
+
+    Args:
+        images: uint8 `[classes, examples, H, W, C]`, 0 to 255, or floats, which are left as they are.
+        max_way: the most classes of an episode.
+        max_support: the most support examples of an episode, of all its classes together.
+        max_query_shot: the most query examples of a class.
+        min_way: the fewest classes of an episode.
+        rotations: as in `few_shot_sampler`.
+        counts: `[classes]`, how many of the examples of each class are real; None means all.
+
+    Returns:
+        `sample(key) -> Episode`, with `[max_support, ...]` and `[way * query_shot, ...]` for the largest way. Rows are
+        ordered by example first, and padding is last in the support set.
+
+    Example:
+        >>> images = jnp.zeros((30, 20, 28, 28, 1), jnp.uint8)
+        >>> episode = varied_sampler(images, max_way=10, max_support=50)(jax.random.key(0))
+        >>> episode.support.x.shape, episode.query.x.shape, 5 <= episode.support.classes.sum() <= 10
+        ((50, 28, 28, 1), (100, 10), Array(True, dtype=bool))
+
+    Raises:
+        ValueError: if a size is below 1, there are fewer than `min_way` classes or two examples of one, or more classes
+            than support examples can be drawn.
+
+    Differs from the paper: classes are drawn from all that there are, without the hierarchies of ImageNet and Omniglot,
+    and the query shot is that of the whole data set and not of the classes drawn, so that it is a shape.
+
+    Source: Triantafillou et al. 2020, Meta-Dataset, section 3.2 and appendix. https://arxiv.org/abs/1903.03096
+    """
+    check_few_shot(images.shape, min_way, 1, 1, rotations, counts)
+    way = min(max_way, images.shape[0])
+    if max_way < min_way:
+        raise ValueError(f"max_way must be min_way, {min_way}, or more, got {max_way}")
+    if max_query_shot < 1:
+        raise ValueError(f"max_query_shot must be 1 or more, got {max_query_shot}")
+    if max_support < way:
+        raise ValueError(f"max_support must be {way} or more, one for each class of the largest way, got {max_support}")
+    sizes = np.full(images.shape[0], images.shape[1]) if counts is None else np.asarray(counts)
+    query_shot = min(max_query_shot, int(sizes.min()) // 2)
+    draw = functools.partial(_draw_varied, way, max_support, query_shot, min_way, rotations)
+    return Partial(draw, jnp.asarray(images), jnp.asarray(sizes, jnp.int32))
+
+
+def _draw_varied(
+    max_way: int,
+    max_support: int,
+    query_shot: int,
+    min_way: int,
+    rotations: bool,
+    images: Array,
+    counts: Array,
+    key: Array,
+) -> Episode:
+    way_key, size_key, share_key, class_key, example_key, turn_key = jax.random.split(key, 6)
+    way = jax.random.randint(way_key, (), min_way, max_way + 1)
+    present = jnp.arange(max_way) < way
+    drawn = jax.random.choice(class_key, images.shape[0], (max_way,), replace=False)
+    left = counts[drawn] - query_shot
+    beta = 1.0 - jax.random.uniform(size_key)
+    wanted = jnp.ceil(beta * jnp.minimum(100, left).astype(jnp.float32)).astype(jnp.int32)
+    size = jnp.minimum(max_support, jnp.sum(jnp.where(present, wanted, 0)))
+    share = counts[drawn].astype(jnp.float32) * jnp.exp2(jax.random.uniform(share_key, (max_way,), minval=-1, maxval=1))
+    share = jnp.where(present, share, 0.0)
+    spare = jnp.maximum(size - way, 0).astype(jnp.float32)
+    shots = 1 + jnp.floor(share / jnp.sum(share) * spare).astype(jnp.int32)
+    shots = jnp.where(present, jnp.minimum(shots, left), 0)
+
+    noise = jax.random.uniform(example_key, (max_way, images.shape[1]))
+    noise = jnp.where(jnp.arange(images.shape[1])[None] < counts[drawn, None], noise, 2.0)
+    order = jnp.argsort(noise, axis=1)
+    turns = jax.random.randint(turn_key, (max_way,), 0, 4)
+
+    def batch(example: Array, row: Array, weight: Array) -> Batch:
+        x = images[drawn[row], order[row, example]]
+        x = x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
+        x = jax.vmap(rotate)(x, turns[row]) if rotations else x
+        weight = weight.astype(jnp.float32)
+        return Batch(x, jax.nn.one_hot(row, max_way) * weight[:, None], weight, present.astype(jnp.float32))
+
+    # All pairs of an example and a class, by example; those of the support set first, and no more than fit.
+    most = min(images.shape[1] - query_shot, max_support)
+    example, row = jnp.divmod(jnp.arange(most * max_way), max_way)
+    chosen = example < shots[row]
+    places = jnp.argsort(~chosen)[jnp.arange(max_support) % len(chosen)]
+    real = chosen[places] & (jnp.arange(max_support) < len(chosen))
+    support = batch(query_shot + example[places], row[places], real)
+    example, row = jnp.divmod(jnp.arange(query_shot * max_way), max_way)
+    return Episode(support, batch(example, row, present[row]))
 
 
 def sinusoid_sampler(

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jmeta.episodes import Sampler
-from jmeta.losses import hits, mean_loss, squared_error, weighted_mean
+from jmeta.losses import hits, mean_loss, possible, squared_error, weighted_mean
 from jmeta.training import as_partial
 from jmeta.types import Batch, Episode, Learner, Params
 
@@ -36,13 +36,13 @@ class Evaluation(NamedTuple):
 
 def accuracy(prediction: Array, query: Batch) -> Array:
     """Share of examples whose largest logit is at the label."""
-    return weighted_mean(hits(prediction, query.y), query.weight)
+    return weighted_mean(hits(possible(prediction, query.classes), query.y), query.weight)
 
 
 def precision(prediction: Array, query: Batch) -> Array:
     """Macro precision: mean over classes of hits over predictions of that class; 0 for a class never predicted."""
     true, predicted, _ = _class_counts(prediction, query)
-    return jnp.mean(jnp.where(predicted > 0, true / jnp.maximum(predicted, 1e-9), 0.0))
+    return weighted_mean(jnp.where(predicted > 0, true / jnp.maximum(predicted, 1e-9), 0.0), query.classes)
 
 
 def recall(prediction: Array, query: Batch) -> Array:
@@ -58,22 +58,24 @@ def mean_squared_error(prediction: Array, query: Batch) -> Array:
 
 def _class_counts(prediction: Array, query: Batch) -> tuple[Array, Array, Array]:
     weight = jnp.ones(len(query.y)) if query.weight is None else query.weight
-    predicted = jax.nn.one_hot(jnp.argmax(prediction, axis=-1), query.y.shape[-1])
+    predicted = jax.nn.one_hot(jnp.argmax(possible(prediction, query.classes), axis=-1), query.y.shape[-1])
     weighted = weight[:, None] * query.y
     return jnp.sum(weighted * predicted, axis=0), weight @ predicted, jnp.sum(weighted, axis=0)
 
 
 def transductive(learner: Learner, params: Params, episode: Episode) -> Array:
     """Predict all queries together: with batch statistics, they see each other."""
-    return learner.predict(learner.adapt(params, episode.support), episode.query.x)
+    adapted, query = learner.adapt(params, episode.support), episode.query
+    return learner.predict(adapted, query.x, *(() if query.weight is None else (query.weight,)))
 
 
 def inductive(learner: Learner, params: Params, episode: Episode) -> Array:
     """Predict each query in a batch with the support set and no other query, as Reptile's non-transductive figures."""
-    adapted = learner.adapt(params, episode.support)
+    adapted, support = learner.adapt(params, episode.support), episode.support
+    weight = () if support.weight is None else (jnp.append(support.weight, 1.0),)
 
     def predict_one(x: Array) -> Array:
-        return learner.predict(adapted, jnp.concatenate([episode.support.x, x[None]]))[-1]
+        return learner.predict(adapted, jnp.concatenate([support.x, x[None]]), *weight)[-1]
 
     return jax.lax.map(predict_one, episode.query.x)
 

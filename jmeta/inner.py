@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta.types import Model, Params
+from jmeta.types import Params
 
 GradFn = Callable[[Params], Params]
 """`params -> gradient`, of the same structure."""
@@ -155,15 +155,3 @@ def attach_gradient(value: Array, params: Params, grad: Params) -> Array:
 
     attached.defvjp(forward, backward)
     return attached(params, value, grad)
-
-
-def condition(model: Model, params: Params, x: Any) -> Params:
-    """Show the support inputs to a model that keeps something of them; for any other model, return `params`.
-
-    Args:
-        model: with or without a function `condition(params, x) -> params`.
-        params: the model's parameters after adaptation.
-        x: support inputs `[N, ...]`.
-    """
-    keep = getattr(model, "condition", None)
-    return params if keep is None else keep(params, x)

@@ -8,6 +8,9 @@ from jax import Array
 
 from jmeta.types import Batch, Metrics
 
+NEVER = -1e9
+"""The logit of what can't be: small enough for a probability of 0, and finite, so that no derivative is NaN."""
+
 LossFn = Callable[[Array, Array], Array]
 """`(prediction [N, k], y [N, k]) -> [N]`."""
 
@@ -58,8 +61,13 @@ def weighted_mean(values: Array, weight: Array | None) -> Array:
     return jnp.sum(weight * values) / jnp.where(total > 0, total, 1)
 
 
+def possible(logits: Array, classes: Array | None) -> Array:
+    """Logits `[N, way]` with `NEVER` for the classes that are padding, see `Batch`."""
+    return logits if classes is None else jnp.where(classes > 0, logits, NEVER)
+
+
 def mean_loss(prediction: Array, batch: Batch, loss_fn: LossFn) -> Array:
-    """The mean of `loss_fn` over the examples of a batch that are not padding.
+    """The mean of `loss_fn` over the examples of a batch that are not padding, among the classes that are not.
 
     Raises:
         ValueError: if prediction and labels differ in shape.
@@ -69,7 +77,7 @@ def mean_loss(prediction: Array, batch: Batch, loss_fn: LossFn) -> Array:
             f"the model predicts {prediction.shape} where the labels are {batch.y.shape}: "
             "give it as many outputs as the episodes have classes or targets"
         )
-    return weighted_mean(loss_fn(prediction, batch.y), batch.weight)
+    return weighted_mean(loss_fn(possible(prediction, batch.classes), batch.y), batch.weight)
 
 
 def hits(logits: Array, y: Array) -> Array:
@@ -91,4 +99,4 @@ def query_loss(prediction: Array, query: Batch, loss_fn: LossFn) -> tuple[Array,
     loss = mean_loss(prediction, query, loss_fn)
     if query.y.shape[-1] == 1:
         return loss, Metrics(loss)
-    return loss, Metrics(loss, weighted_mean(hits(prediction, query.y), query.weight))
+    return loss, Metrics(loss, weighted_mean(hits(possible(prediction, query.classes), query.y), query.weight))

@@ -32,6 +32,9 @@ class TrainState(NamedTuple):
     step: Array
 
 
+Schedule = Callable[[Array], Learner]
+"""`step -> Learner`, with the outer step's number as a traced int32: a learner that changes as training goes on."""
+
 PIECE = 1024  # steps of one call of the compiled run, and so the length of its buffer of metrics
 
 Step = Callable[[TrainState, Episode], tuple[TrainState, Metrics]]
@@ -40,18 +43,26 @@ Over = Callable[[Callable[..., Any]], Callable[..., Any]]
 """`jax.vmap` or another that makes a function of one into a function of many, along leading axes."""
 
 
-def init_state(learner: Learner, optimizer: optax.GradientTransformation, key: Array, sample_x: Array) -> TrainState:
+def at_step(learner: Learner | Schedule, step: Array) -> Learner:
+    """The learner of an outer step; a learner that doesn't change is that of all."""
+    return learner if isinstance(learner, Learner) else learner(step)
+
+
+def init_state(
+    learner: Learner | Schedule, optimizer: optax.GradientTransformation, key: Array, sample_x: Array
+) -> TrainState:
     """Start training.
 
     Args:
-        learner: the algorithm.
+        learner: the algorithm, or a `Schedule` of it.
         optimizer: the outer Optax rule.
         key: PRNG key, for the parameters and for the run.
         sample_x: inputs of one support set `[N, ...]`, for their shape.
     """
     init_key, run_key = jax.random.split(key)
-    params = learner.init(init_key, sample_x)
-    return TrainState(params, optimizer.init(params), run_key, jnp.zeros((), jnp.int32))
+    start = jnp.zeros((), jnp.int32)
+    params = at_step(learner, start).init(init_key, sample_x)
+    return TrainState(params, optimizer.init(params), run_key, start)
 
 
 def meta_loss(learner: Learner, params: Params, episodes: Episode) -> tuple[Array, Metrics]:
@@ -151,7 +162,7 @@ def _accumulated(learner: Learner, params: Params, episodes: Episode, chunk_size
 
 
 def make_step(
-    learner: Learner,
+    learner: Learner | Schedule,
     optimizer: optax.GradientTransformation,
     *,
     chunk_size: int | None = None,
@@ -160,7 +171,7 @@ def make_step(
     """One outer step: meta-gradient, then the optimizer's update.
 
     Args:
-        learner: the algorithm.
+        learner: the algorithm, or a `Schedule` of it.
         optimizer: any Optax rule. One that wants more than the gradient is offered `value`, `grad`, and
             `grad_fn(params, step)`, the meta-gradient of the same tasks at other parameters, which
             `optax.contrib.sam(..., opaque_mode=True)` calls.
@@ -183,10 +194,12 @@ def make_step(
     takes_all = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
 
     def step(state: TrainState, episodes: Episode) -> tuple[TrainState, Metrics]:
-        def grad_fn(params: Params, _: Any = None) -> Params:
-            return meta_gradient(learner, params, episodes, chunk_size=chunk_size, mesh=mesh)[0]
+        now = at_step(learner, state.step)
 
-        grads, metrics = meta_gradient(learner, state.params, episodes, chunk_size=chunk_size, mesh=mesh)
+        def grad_fn(params: Params, _: Any = None) -> Params:
+            return meta_gradient(now, params, episodes, chunk_size=chunk_size, mesh=mesh)[0]
+
+        grads, metrics = meta_gradient(now, state.params, episodes, chunk_size=chunk_size, mesh=mesh)
         offered = {"value": metrics.loss, "grad": grads, "grad_fn": grad_fn}
         extra = {name: v for name, v in offered.items() if takes_all or name in accepted}
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, **extra)
@@ -205,7 +218,7 @@ def make_step(
 
 
 def make_run(
-    learner: Learner,
+    learner: Learner | Schedule,
     optimizer: optax.GradientTransformation,
     sample: Sampler,
     *,
@@ -216,7 +229,7 @@ def make_run(
     """Many outer steps as one compiled program that draws its own episodes.
 
     Args:
-        learner: the algorithm.
+        learner: the algorithm, or a `Schedule` of it.
         optimizer: the outer Optax rule.
         sample: `key -> Episode`.
         meta_batch_size: T, tasks of each outer step.
@@ -249,7 +262,7 @@ def make_run(
 
 
 def make_runs(
-    build: Callable[[Any], tuple[Learner, optax.GradientTransformation]],
+    build: Callable[[Any], tuple[Learner | Schedule, optax.GradientTransformation]],
     sample: Sampler,
     *,
     meta_batch_size: int,

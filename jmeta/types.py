@@ -16,11 +16,14 @@ class Batch(NamedTuple):
         x: inputs `[N, ...]`.
         y: one-hot labels `[N, way]`, or regression targets `[N, targets]`.
         weight: `[N]`, how much each example counts; 0 marks padding, None means all ones.
+        classes: `[way]`, 1 for classes that the episode has and 0 for padding; None means all. Nothing is predicted to
+            be of a class that is padding.
     """
 
     x: Array
     y: Array
     weight: Array | None = None
+    classes: Array | None = None
 
 
 class Episode(NamedTuple):
@@ -50,8 +53,9 @@ class Metrics(NamedTuple):
 class Model(Protocol):
     """Anything with `init(key, x) -> params` and `apply(params, x) -> y`, such as a Flax linen module.
 
-    A model may also have `condition(params, x) -> params`, called once with the support inputs after adaptation:
-    it lets a model keep what it needs of them, such as normalisation statistics.
+    Two more functions are used where a model has them. `apply_weighted(params, x, weight) -> y` leaves examples of
+    weight 0, which are padding, out of what it makes of the batch, such as normalisation statistics. `condition(params,
+    x, weight) -> params`, called once with the support inputs after adaptation, lets it keep what it needs of them.
     """
 
     @property
@@ -71,11 +75,11 @@ class Learner(NamedTuple):
     Attributes:
         init: `(key, x) -> params`, with `x` the inputs of one support set.
         adapt: `(params, support) -> adapted`.
-        predict: `(adapted, x) -> logits [N, way]`.
+        predict: `(adapted, x) -> logits [N, way]`; `(adapted, x, weight)` where some of x are padding.
         loss: `(params, episode) -> (scalar, Metrics)`; its gradient in `params` is the meta-gradient.
     """
 
     init: Callable[[Array, Array], Params]
     adapt: Callable[[Params, Batch], Any]
-    predict: Callable[[Any, Array], Array]
+    predict: Callable[..., Array]
     loss: Callable[[Params, Episode], tuple[Array, Metrics]]

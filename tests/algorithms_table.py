@@ -27,18 +27,23 @@ class Algorithm(NamedTuple):
     Attributes:
         make: `(net, loss_fn, lr, steps) -> Learner`, with the inner rate and steps where it has any.
         refuses: hyper-parameters that raise ValueError, each a call of the factory on `net`.
-        sinusoid: inner rate, inner steps, and the error that 2,000 outer steps on sine curves must get below.
+        sinusoid: inner rate, inner steps, and the error that 2,000 outer steps on sine curves must get below; None for
+            those that only tell classes apart.
         images: inner rate, inner steps, and the accuracy that 500 outer steps on images must get above; None for none.
         outer: the rule that trains it.
-        ordered: mini-batches go through the support set by rows, so that their order matters and padding shows.
+        ordered: mini-batches go through the support set by rows, so that their order matters.
+        own_loss: the loss is the mean of `loss_fn` over its own predictions for the queries.
+        equivariant: labels in another order, with the classes' own parameters of the head, give logits in that order.
     """
 
     make: Callable[[Net, losses.LossFn, float, int], jmeta.Learner]
     refuses: Sequence[Callable[[Net], Any]]
-    sinusoid: tuple[float, int, float]
+    sinusoid: tuple[float, int, float] | None
     images: tuple[float, int, float] | None
     outer: optax.GradientTransformation
     ordered: bool = False
+    own_loss: bool = True
+    equivariant: bool = True
 
 
 def relaxed(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -27,6 +27,11 @@ NETS = {
     "batch": conv_net(3, nets.BatchNorm, (4,)),
     "support": conv_net(3, nets.SupportNorm, (4,)),
 }
+WIDE = {
+    "none": mlp_net(5, (8,)),
+    "batch": conv_net(5, nets.BatchNorm, (4,)),
+    "support": conv_net(5, nets.SupportNorm, (4,)),
+}
 EPISODE = random_episode(0)
 
 
@@ -82,7 +87,7 @@ def test_float32_stays_float32(name):
     assert out.shape == EPISODE.query.y.shape
 
 
-@each
+@pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if row.own_loss])
 def test_loss_is_the_loss_of_its_own_predictions(name):
     value, metrics = gradient(name)(params(name), EPISODE)[0]
     out = np.asarray(logits(name)(params(name), EPISODE.support, EPISODE.query.x), np.float64)
@@ -140,7 +145,7 @@ def test_order_of_the_support_does_not_matter(name, norm):
         np.testing.assert_allclose(straight, crossed, rtol=1e-4, atol=1e-5)
 
 
-@each
+@pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if row.equivariant])
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_permuting_labels_permutes_logits(name, norm):
     order = jnp.array([2, 0, 1])
@@ -157,26 +162,53 @@ def test_permuting_labels_permutes_logits(name, norm):
     assert difference(straight, straight[:, order]) > 1e-2
 
 
-@pytest.mark.parametrize("name", [name for name, algorithm in ALGORITHMS.items() if not algorithm.ordered])
-def test_padding_with_weight_zero_changes_nothing(name):
-    junk = random_episode(9)
-    real = jax.tree.map(lambda a: a[:4], EPISODE)
-    padded = jax.tree.map(lambda a, b: jnp.concatenate([a, 10 * b[4:]]), real, junk)
-    weight = jnp.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
-    padded = jmeta.Episode(padded.support._replace(weight=weight), padded.query._replace(weight=weight))
-    (value, metrics), grads = gradient(name)(params(name), padded)
-    assert_close(
-        logits(name)(params(name), padded.support, padded.query.x)[:4],
-        logits(name)(params(name), real.support, real.query.x),
-        rtol=1e-4,
-    )
-    out = np.asarray(logits(name)(params(name), real.support, real.query.x), np.float64)
-    expected = np.mean(np.log(np.exp(out).sum(-1)) - (out * np.asarray(real.query.y)).sum(-1))
-    np.testing.assert_allclose([value, metrics.loss], expected, rtol=1e-4)
-    other = jax.tree.map(lambda a, b: jnp.concatenate([a[:4], b[4:]]), padded, EPISODE)
-    other = jmeta.Episode(other.support._replace(weight=weight), other.query._replace(weight=weight))
-    assert difference(other, padded) > 1
-    assert_close(gradient(name)(params(name), other)[1], grads, rtol=1e-4, atol=2e-6)
+def padded(episode, junk, way, shot):
+    """A 3-way episode with two examples a class in the shape of a larger one, whose other places hold junk."""
+
+    def batch(real, junk):
+        n = len(real.x) // 3
+        rows = jnp.array([i * way + k for i in range(n) for k in range(3)])
+        x = (10 * junk.x).at[rows].set(real.x)
+        y = junk.y.at[rows].set(jnp.pad(real.y, ((0, 0), (0, way - 3))))
+        weight = jnp.zeros(len(x)).at[rows].set(1.0)
+        return jmeta.Batch(x, y, weight, (jnp.arange(way) < 3).astype(jnp.float32))
+
+    assert junk.support.y.shape == (way * shot, way)
+    return jmeta.Episode(batch(episode.support, junk.support), batch(episode.query, junk.query))
+
+
+def first_classes(tree):
+    """Parameters of a learner of more classes, cut to three, and what was cut off."""
+
+    def cut(path, leaf):
+        return leaf[..., :3] if "head" in jax.tree_util.keystr(path) else leaf
+
+    def rest(path, leaf):
+        return leaf[..., 3:] if "head" in jax.tree_util.keystr(path) else jnp.zeros(0)
+
+    return jax.tree_util.tree_map_with_path(cut, tree), jax.tree_util.tree_map_with_path(rest, tree)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "support"])
+@each
+def test_padding_of_examples_and_classes_changes_nothing(name, norm):
+    way, shot = 5, 3
+    wide = ALGORITHMS[name].make(WIDE[norm], losses.cross_entropy, 0.3, 2)
+    start = jax.jit(wide.init)(jax.random.key(1), random_episode(0, way=way).support.x)
+    junk = [random_episode(seed, way=way, shot=shot, query_shot=3) for seed in (8, 9)]
+    one, other = (padded(EPISODE, j, way, shot) for j in junk)
+    assert difference(one, other) > 1
+    compiled = jax.jit(jax.value_and_grad(wide.loss, has_aux=True))
+    (value, metrics), grads = compiled(start, one)
+    assert_close(compiled(start, other), ((value, metrics), grads), rtol=1e-5, atol=1e-6)
+    kept, rest = first_classes(grads)
+    (expected, expected_metrics), expected_grads = gradient(name, norm)(first_classes(start)[0], EPISODE)
+    assert_close((value, metrics, kept), (expected, expected_metrics, expected_grads), rtol=1e-5, atol=2e-6)
+    assert all(jnp.all(leaf == 0) for leaf in jax.tree.leaves(rest))
+    seen = wide.predict(wide.adapt(start, one.support), one.query.x, one.query.weight)[one.query.weight > 0][:, :3]
+    straight = logits(name, norm)(first_classes(start)[0], EPISODE.support, EPISODE.query.x)
+    assert_close(seen, straight, rtol=1e-4, atol=1e-5)
+    assert jmeta.evaluation.accuracy(jnp.zeros((15, way)).at[:, 4].set(1.0), one.query) == pytest.approx(1 / 3)
 
 
 @each

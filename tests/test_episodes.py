@@ -215,3 +215,83 @@ def test_linear_tasks_are_balanced_normal_and_alike():
 def test_synthetic_tasks_that_cannot_be_drawn_are_refused(sampler, options, message):
     with pytest.raises(ValueError, match=message):
         sampler(**options)
+
+
+def varied(max_support=40, counts=None, **options):
+    return jmeta.varied_sampler(coded(30, 8), max_way=9, max_support=max_support, counts=counts, **options)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_varied_episodes_are_real_examples_once_each_with_padding_marked(seed):
+    counts = np.random.default_rng(seed).integers(4, 9, 30)
+    drawn = draw(varied(counts=counts, max_query_shot=3), n=100, seed=seed)
+    assert drawn.support.x.shape[1] == 40
+    assert drawn.query.x.shape[1] == 9 * 2  # half of the four examples of the smallest class
+    for episode in range(100):
+        seen, labels = [], {}
+        way = int(drawn.support.classes[episode].sum())
+        for batch in drawn:
+            real = np.asarray(batch.weight[episode]) > 0
+            classes, examples = codes(batch.x[episode])
+            seen += list(zip(classes[real].tolist(), examples[real].tolist(), strict=True))
+            for code, label in zip(classes[real], np.asarray(batch.y[episode])[real], strict=True):
+                assert label.sum() == 1 and labels.setdefault(code, label.argmax()) == label.argmax()
+            assert np.all(np.asarray(batch.y[episode])[~real] == 0)
+            np.testing.assert_array_equal(batch.classes[episode], np.arange(9) < way)
+            # Each class of the episode has an example in both, and no other has.
+            assert (np.asarray(batch.y[episode])[real].sum(0) > 0).tolist() == (np.arange(9) < way).tolist()
+        assert len(seen) == len(set(seen))
+        assert all(example < counts[code] for code, example in seen)
+        assert sorted(labels.values()) == list(range(way))
+
+
+def test_varied_ways_are_as_likely_and_support_sizes_keep_to_the_rule():
+    drawn = draw(varied(), n=3000)
+    ways = np.asarray(drawn.support.classes.sum(1)).astype(int)
+    found = np.bincount(ways, minlength=10)[5:]
+    assert found.sum() == 3000
+    assert np.sum((found - 600) ** 2 / 600) < 18.5  # 99.9 % of a chi-square of 4
+    sizes = np.asarray(drawn.support.weight.sum(1)).astype(int)
+    assert np.all(sizes >= ways) and sizes.max() <= 36 and (sizes > 20).any() and (sizes <= ways + 2).any()
+    shots = np.asarray((drawn.support.y * drawn.support.weight[..., None]).sum(1)).astype(int)
+    assert shots.max() <= 4  # eight examples, half of them queries
+    assert (np.asarray((drawn.query.y * drawn.query.weight[..., None]).sum(1)).max(1) == 4).all()
+    assert (shots.max(1) > np.where(shots > 0, shots, 9).min(1)).any()
+
+
+def test_varied_support_sets_end_at_their_limit():
+    drawn = draw(varied(max_support=12), n=300)
+    sizes = np.asarray(drawn.support.weight.sum(1)).astype(int)
+    assert sizes.max() <= 12 and drawn.support.x.shape[1] == 12
+    assert (np.diff(np.asarray(drawn.support.weight), axis=1) <= 0).all()  # padding is last
+
+
+def test_varied_support_sets_larger_than_the_data_are_padded():
+    drawn = draw(varied(max_support=100), n=5)
+    assert drawn.support.x.shape[1] == 100
+    assert np.asarray(drawn.support.weight.sum(1)).max() <= 36
+
+
+def test_each_class_of_a_varied_episode_turns_by_its_own_angle():
+    straight, crooked = (draw(varied(rotations=turned), n=20) for turned in (False, True))
+    for a, b in zip(straight, crooked, strict=True):
+        labels, weight = np.asarray(a.y).argmax(-1), np.asarray(a.weight)
+        for episode in range(20):
+            for label in range(int(a.classes[episode].sum())):
+                rows = (labels[episode] == label) & (weight[episode] > 0)
+                turned = [np.rot90(np.asarray(a.x)[episode, rows], k, axes=(1, 2)) for k in range(4)]
+                assert any(np.array_equal(t, np.asarray(b.x)[episode, rows]) for t in turned)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"max_way": 4}, "max_way must be min_way, 5, or more, got 4"),
+        ({"max_support": 8}, "max_support must be 9 or more"),
+        ({"max_query_shot": 0}, "max_query_shot must be 1 or more, got 0"),
+        ({"min_way": 31, "max_way": 31}, "31-way episodes need 31 classes, got 30"),
+    ],
+)
+def test_varied_episodes_that_cannot_be_are_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        jmeta.varied_sampler(coded(30, 8), **{"max_way": 9, "max_support": 40, **options})

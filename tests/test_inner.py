@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from algorithms_table import assert_close, random_episode
+from algorithms_table import assert_close
 
-from jmeta import inner, nets
-from jmeta.nets import PureModel
+from jmeta import inner
 
 START = {"a": jnp.array([1.0, -2.0]), "b": jnp.array(3.0)}
 double = lambda p: jax.tree.map(lambda v: 2 * v, p)
@@ -82,15 +81,3 @@ def test_attach_gradient_under_jit_and_vmap():
 def test_attach_gradient_passes_nothing_to_value_or_gradient():
     grads = jax.grad(lambda v, g: inner.attach_gradient(v, 1.0, g), argnums=(0, 1))(2.0, 3.0)
     assert [float(g) for g in grads] == [0.0, 0.0]
-
-
-def test_condition_asks_the_models_that_want_it():
-    plain = PureModel(None, None)
-    assert inner.condition(plain, START, jnp.ones(3)) is START
-    x = random_episode(0).support.x
-    net = nets.MLP((4,), 3, norm=nets.SupportNorm)
-    params = net.init(jax.random.key(0), x)
-    kept = inner.condition(net, params, x)
-    assert set(params) == {"params"}
-    assert set(kept) == {"params", "statistics"}
-    assert_close(kept["params"], params["params"], rtol=0, atol=0)

@@ -47,7 +47,7 @@ def accuracy(learner, params):
     return jmeta.evaluate(learner, params, image_samplers()[1], jax.random.key(5), episodes=200, chunk_size=200).mean
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if row.sinusoid])
 def test_sine_curves(name):
     row = ALGORITHMS[name]
     lr, inner_steps, threshold = row.sinusoid
@@ -75,7 +75,7 @@ def test_training_on_all_tasks_together_misses_every_threshold():
     images = train(joint(3, losses.cross_entropy, (32,)), outer, image_samplers()[0], 500)[1]
     for lr, inner_steps in {ALGORITHMS[name].sinusoid[:2] for name in ("maml", "reptile")}:
         learner = ALGORITHMS["maml"].make(mlp_net(1), losses.squared_error, lr, inner_steps)
-        assert error(learner, sines) > max(row.sinusoid[2] for row in ALGORITHMS.values())
+        assert error(learner, sines) > max(row.sinusoid[2] for row in ALGORITHMS.values() if row.sinusoid)
     for lr, inner_steps in {row.images[:2] for row in ALGORITHMS.values() if row.images}:
         learner = ALGORITHMS["maml"].make(mlp_net(3, (32,)), losses.cross_entropy, lr, inner_steps)
         assert accuracy(learner, images) < min(row.images[2] for row in ALGORITHMS.values() if row.images)

@@ -6,7 +6,7 @@ import jax
 import optax
 from jax import Array
 
-from jmeta import inner
+from jmeta import inner, models
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
@@ -66,16 +66,19 @@ def anil(
         return ANILParams(encoder_params, head.init(head_key, encoder.apply(encoder_params, x)))
 
     def adapt(params: ANILParams, support: Batch) -> ANILParams:
-        z = encoder.apply(params.encoder, support.x)
-        grad_fn = inner_grad(lambda head_params: mean_loss(head.apply(head_params, z), support, loss_fn))
+        z = models.apply(encoder, params.encoder, support.x, support.weight)
+        grad_fn = inner_grad(
+            lambda head_params: mean_loss(models.apply(head, head_params, z, support.weight), support, loss_fn)
+        )
         adapted = inner.descend(grad_fn, params.head, inner_optimizer, inner_steps, truncation=truncation)
-        return ANILParams(inner.condition(encoder, params.encoder, support.x), adapted)
+        return ANILParams(models.condition(encoder, params.encoder, support.x, support.weight), adapted)
 
-    def predict(adapted: ANILParams, x: Array) -> Array:
-        return head.apply(adapted.head, encoder.apply(adapted.encoder, x))
+    def predict(adapted: ANILParams, x: Array, weight: Array | None = None) -> Array:
+        z = models.apply(encoder, adapted.encoder, x, weight)
+        return models.apply(head, adapted.head, z, weight)
 
     def loss(params: ANILParams, episode: Episode) -> tuple[Array, Metrics]:
         adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x), episode.query, loss_fn)
+        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
 
     return Learner(init, adapt, predict, loss)

@@ -4,7 +4,7 @@ import jax
 import optax
 from jax import Array
 
-from jmeta import inner
+from jmeta import inner, models
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
@@ -60,12 +60,17 @@ def maml(
     inner.check_steps(inner_steps, truncation)
 
     def adapt(params: Params, support: Batch) -> Params:
-        grad_fn = inner_grad(lambda params: mean_loss(model.apply(params, support.x), support, loss_fn))
+        grad_fn = inner_grad(
+            lambda params: mean_loss(models.apply(model, params, support.x, support.weight), support, loss_fn)
+        )
         adapted = inner.descend(grad_fn, params, inner_optimizer, inner_steps, truncation=truncation)
-        return inner.condition(model, adapted, support.x)
+        return models.condition(model, adapted, support.x, support.weight)
+
+    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
+        return models.apply(model, adapted, x, weight)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
         adapted = adapt(params, episode.support)
-        return query_loss(model.apply(adapted, episode.query.x), episode.query, loss_fn)
+        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
 
-    return Learner(model.init, adapt, model.apply, loss)
+    return Learner(model.init, adapt, predict, loss)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jmeta import inner
+from jmeta import inner, models
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
@@ -62,13 +62,18 @@ def meta_sgd(
         return MetaSGDParams(params, jax.tree.map(lambda p: jnp.full_like(p, inner_lr), params))
 
     def adapt(params: MetaSGDParams, support: Batch) -> Params:
-        grad_fn = inner_grad(lambda params: mean_loss(model.apply(params, support.x), support, loss_fn))
+        grad_fn = inner_grad(
+            lambda params: mean_loss(models.apply(model, params, support.x, support.weight), support, loss_fn)
+        )
         scale = optax.stateless(lambda grads, _: jax.tree.map(lambda lr, g: -lr * g, params.lr, grads))
         adapted = inner.descend(grad_fn, params.model, scale, inner_steps, truncation=truncation)
-        return inner.condition(model, adapted, support.x)
+        return models.condition(model, adapted, support.x, support.weight)
+
+    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
+        return models.apply(model, adapted, x, weight)
 
     def loss(params: MetaSGDParams, episode: Episode) -> tuple[Array, Metrics]:
         adapted = adapt(params, episode.support)
-        return query_loss(model.apply(adapted, episode.query.x), episode.query, loss_fn)
+        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
 
-    return Learner(init, adapt, model.apply, loss)
+    return Learner(init, adapt, predict, loss)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta import inner
+from jmeta import inner, models
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -32,7 +32,7 @@ def reptile(
         inner_steps: K, 0 or more.
         batch_size: examples of each inner step; None takes the whole support set. Step k takes the rows
             `k * batch_size ...` in the support set's order, beginning again after the last. A sampler of episodes puts
-            one example of each class before the second of any, so these mini-batches are balanced.
+            one example of each class before the second of any, so these mini-batches are balanced. Padding is left out.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 
     Returns:
@@ -52,23 +52,36 @@ def reptile(
 
     def move(params: Params, support: Batch) -> Params:
         size = len(support.x)
+        if support.weight is None:
+            order, real = jnp.arange(size), size
+        else:
+            order, real = jnp.argsort(support.weight <= 0), jnp.maximum(jnp.sum(support.weight > 0), 1)
 
         def grad_fn(params: Params, step: Array) -> Params:
             batch = support
             if batch_size is not None and batch_size < size:
-                rows = (step * batch_size + jnp.arange(batch_size)) % size
-                batch = jax.tree.map(lambda a: a[rows], support)
-            return jax.grad(lambda params: mean_loss(model.apply(params, batch.x), batch, loss_fn))(params)
+                places = jnp.arange(batch_size)
+                rows = order[(step * batch_size + places) % real]
+                weight = None if support.weight is None else jnp.where(places < real, support.weight[rows], 0)
+                batch = Batch(support.x[rows], support.y[rows], weight, support.classes)
+
+            def batch_loss(params: Params) -> Array:
+                return mean_loss(models.apply(model, params, batch.x, batch.weight), batch, loss_fn)
+
+            return jax.grad(batch_loss)(params)
 
         return inner.descend_along(grad_fn, params, inner_optimizer, inner_steps)
 
     def adapt(params: Params, support: Batch) -> Params:
-        return inner.condition(model, move(params, support), support.x)
+        return models.condition(model, move(params, support), support.x, support.weight)
+
+    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
+        return models.apply(model, adapted, x, weight)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
         moved = move(lax.stop_gradient(params), episode.support)
-        adapted = inner.condition(model, moved, episode.support.x)
-        value, metrics = query_loss(model.apply(adapted, episode.query.x), episode.query, loss_fn)
+        adapted = models.condition(model, moved, episode.support.x, episode.support.weight)
+        value, metrics = query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
         return inner.attach_gradient(value, params, jax.tree.map(jnp.subtract, params, moved)), metrics
 
-    return Learner(model.init, adapt, model.apply, loss)
+    return Learner(model.init, adapt, predict, loss)

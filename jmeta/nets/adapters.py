@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from jmeta import models
 from jmeta.types import Model, Params
 
 
@@ -19,11 +20,12 @@ class PureModel(NamedTuple):
 
 
 class ConditionedModel(NamedTuple):
-    """A `PureModel` that keeps something of the support inputs, as `jmeta.types.Model` says."""
+    """A `PureModel` with the two more functions of `jmeta.types.Model`."""
 
     init: Callable[[Array, Array], Params]
     apply: Callable[[Params, Array], Array]
-    condition: Callable[[Params, Array], Params]
+    apply_weighted: Callable[[Params, Array, Array], Array]
+    condition: Callable[..., Params]
 
 
 def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
@@ -52,19 +54,19 @@ def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
     def cast(tree: Any, dtype: Any) -> Any:
         return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
-    def apply(params: Params, x: Array) -> Array:
+    def apply(params: Params, x: Array, weight: Array | None = None) -> Array:
         outside = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32
-        return cast(model.apply(cast(params, dtype), cast(x, dtype)), outside)
+        return cast(models.apply(model, cast(params, dtype), cast(x, dtype), weight), outside)
 
     condition = getattr(model, "condition", None)
-    if condition is None:
+    if condition is None and not hasattr(model, "apply_weighted"):
         return PureModel(model.init, apply)
 
-    def conditioned(params: Params, x: Array) -> Params:
+    def conditioned(params: Params, x: Array, weight: Array | None = None) -> Params:
         # What it adds keeps its own dtype, and what was there is not rounded.
-        return {**condition(cast(params, dtype), cast(x, dtype)), **params}
+        return params if condition is None else {**condition(cast(params, dtype), cast(x, dtype), weight), **params}
 
-    return ConditionedModel(model.init, apply, conditioned)
+    return ConditionedModel(model.init, apply, apply, conditioned)
 
 
 def from_nnx(build: Callable[[nnx.Rngs], Any]) -> PureModel:

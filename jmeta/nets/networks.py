@@ -8,17 +8,22 @@ from flax import linen as nn
 from jax import Array
 
 from jmeta.nets.conv import Conv, max_pool2x2
-from jmeta.nets.norms import BatchNorm
+from jmeta.nets.norms import BatchNorm, normalise
 
 Norm = Callable[[], nn.Module]
 
 
 class Network(nn.Module):
-    """A linen module that can keep statistics of the support set, as `jmeta.types.Model` says."""
+    """A linen module `(x, weight=None) -> y` that knows of padding and can keep statistics of the support set, as
+    `jmeta.types.Model` says."""
 
-    def condition(self, params: Any, x: Array) -> Any:
+    def apply_weighted(self, params: Any, x: Array, weight: Array) -> Array:
+        """Outputs `[N, ...]`, where examples of weight 0 in `[N]` are left out of the normalisation's statistics."""
+        return self.apply(params, x, weight)
+
+    def condition(self, params: Any, x: Array, weight: Array | None = None) -> Any:
         """Parameters together with what the normalisation keeps of support inputs `[N, ...]`."""
-        _, kept = self.apply(params, x, mutable=["statistics"])
+        _, kept = self.apply(params, x, weight, mutable=["statistics"])
         return {**params, **kept}
 
 
@@ -40,13 +45,13 @@ class ConvEncoder(Network):
     dense: int | None = None
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, H, W, C]` to `[N, D]`."""
         for features in self.features:
             # Blocks past the last halving keep the size, so that a deep network fits a small image.
             halve = min(x.shape[1:3]) > 1
             x = Conv(features, stride=1 if self.pool or not halve else 2)(x)
-            x = nn.relu(self.norm()(x))
+            x = nn.relu(normalise(self.norm(), x, weight))
             x = max_pool2x2(x) if self.pool and halve else x
         x = x.reshape(x.shape[0], -1) if self.flatten else jnp.mean(x, axis=(1, 2))
         return x if self.dense is None else nn.relu(nn.Dense(self.dense)(x))
@@ -64,7 +69,7 @@ class Head(Network):
     kernel_init: Callable[..., Any] = nn.initializers.normal(1.0)
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, D]` to `[N, way]`."""
         return nn.Dense(self.way, kernel_init=self.kernel_init, name="head")(x)
 
@@ -91,9 +96,9 @@ class ConvNet(Network):
     kernel_init: Callable[..., Any] = nn.initializers.normal(1.0)
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, H, W, C]` to `[N, way]`."""
-        z = ConvEncoder(self.features, self.pool, self.norm, self.flatten, self.dense, name="encoder")(x)
+        z = ConvEncoder(self.features, self.pool, self.norm, self.flatten, self.dense, name="encoder")(x, weight)
         return nn.Dense(self.way, kernel_init=self.kernel_init, name="head")(z)
 
 
@@ -111,9 +116,9 @@ class MLP(Network):
     norm: Norm | None = None
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, ...]` to `[N, out]`."""
-        return nn.Dense(self.out, name="head")(_hidden_layers(x, self.features, self.norm))
+        return nn.Dense(self.out, name="head")(_hidden_layers(x, weight, self.features, self.norm))
 
 
 class MLPEncoder(Network):
@@ -128,17 +133,17 @@ class MLPEncoder(Network):
     norm: Norm | None = None
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, ...]` to `[N, D]`."""
-        return _hidden_layers(x, self.features, self.norm)
+        return _hidden_layers(x, weight, self.features, self.norm)
 
 
-def _hidden_layers(x: Array, features: Sequence[int], norm: Norm | None) -> Array:
+def _hidden_layers(x: Array, weight: Array | None, features: Sequence[int], norm: Norm | None) -> Array:
     """Layers that belong to the module whose `__call__` this is called in."""
     x = x.reshape(x.shape[0], -1)
     for units in features:
         x = nn.Dense(units)(x)
-        x = nn.relu(x if norm is None else norm()(x))
+        x = nn.relu(x if norm is None else normalise(norm(), x, weight))
     return x
 
 

@@ -4,6 +4,7 @@ None of them keeps running averages, which would leak from task to task.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -23,9 +24,9 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """`[N, ..., C]` to the same shape."""
-        return _normalise(self, x, *_moments(x))
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
+        """`[N, ..., C]` to the same shape; examples of weight 0 in `[N]` are left out of the statistics."""
+        return _normalise(self, x, *_moments(x, weight))
 
 
 class SupportNorm(nn.Module):
@@ -41,9 +42,9 @@ class SupportNorm(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """`[N, ..., C]` to the same shape."""
-        moments = _moments(x)
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
+        """`[N, ..., C]` to the same shape; examples of weight 0 in `[N]` are left out of the statistics."""
+        moments = _moments(x, weight)
         if self.has_variable("statistics", "moments"):
             moments = self.get_variable("statistics", "moments")
         elif self.is_mutable_collection("statistics") and not self.is_initializing():
@@ -67,12 +68,30 @@ LayerNorm = functools.partial(nn.GroupNorm, num_groups=1)
 """Statistics of each example, over positions and all channels."""
 
 
-def _moments(x: Array) -> tuple[Array, Array]:
+def normalise(norm: nn.Module, x: Array, weight: Array | None = None) -> Array:
+    """Apply a policy, and tell it which examples are padding if its statistics are over examples.
+
+    Args:
+        norm: `BatchNorm`, `SupportNorm` or any other module; of others, statistics are taken to be of each example.
+        x: `[N, ..., C]`.
+        weight: `[N]`, 0 for padding; None means that there is none.
+    """
+    over_examples = isinstance(norm, BatchNorm | SupportNorm)
+    return norm(x, weight) if over_examples and weight is not None else norm(x)
+
+
+def _moments(x: Array, weight: Array | None) -> tuple[Array, Array]:
     """Mean and variance of each channel, from one pass over the batch, in float32 or better."""
     x = _wide(x)
     axes = tuple(range(x.ndim - 1))
-    mean = jnp.mean(x, axis=axes, keepdims=True)
-    variance = jnp.mean(jnp.square(x), axis=axes, keepdims=True) - jnp.square(mean)
+    if weight is None:
+        mean = jnp.mean(x, axis=axes, keepdims=True)
+        variance = jnp.mean(jnp.square(x), axis=axes, keepdims=True) - jnp.square(mean)
+        return mean, jnp.maximum(variance, 0)
+    share = weight.astype(x.dtype) / jnp.maximum(jnp.sum(weight), 1e-9).astype(x.dtype)
+    share = share.reshape(-1, *(1,) * (x.ndim - 1)) / math.prod(x.shape[1:-1])
+    mean = jnp.sum(share * x, axis=axes, keepdims=True)
+    variance = jnp.sum(share * jnp.square(x), axis=axes, keepdims=True) - jnp.square(mean)
     return mean, jnp.maximum(variance, 0)
 
 
