@@ -39,6 +39,7 @@ __all__ = [
     "attach_gradient",
     "datasets",
     "descend",
+    "distances",
     "episodes",
     "evaluate",
     "evaluation",
