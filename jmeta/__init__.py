@@ -3,6 +3,7 @@
 from jmeta import (
     algorithms,
     datasets,
+    distances,
     episodes,
     evaluation,
     gradients,
@@ -14,7 +15,16 @@ from jmeta import (
     training,
     types,
 )
-from jmeta.algorithms import ANILParams, MetaSGDParams, anil, maml, meta_sgd, reptile
+from jmeta.algorithms import (
+    ANILParams,
+    MetaSGDParams,
+    PrototypicalAdapted,
+    anil,
+    maml,
+    meta_sgd,
+    prototypical,
+    reptile,
+)
 from jmeta.episodes import few_shot_sampler, linear_sampler, sinusoid_sampler, varied_sampler
 from jmeta.evaluation import Evaluation, evaluate
 from jmeta.gradients import mixed_grad, remat_grad
@@ -33,6 +43,7 @@ __all__ = [
     "MetaSGDParams",
     "Metrics",
     "Model",
+    "PrototypicalAdapted",
     "TrainState",
     "algorithms",
     "anil",
@@ -61,6 +72,7 @@ __all__ = [
     "models",
     "nets",
     "one_by_one",
+    "prototypical",
     "query_loss",
     "remat_grad",
     "reptile",

@@ -39,6 +39,16 @@ def squared_distances(a: Array, b: Array) -> Array:
     return jnp.maximum(squares, 0)
 
 
+def nearness(a: Array, b: Array) -> Array:
+    """Squared Euclidean distances with a minus `[N, D], [M, D] -> [N, M]`: the nearer, the larger.
+
+    Example:
+        >>> nearness(jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0], [0.0, 1.0]])).tolist()
+        [[-25.0, -1.0]]
+    """
+    return -squared_distances(a, b)
+
+
 def unit(z: Array) -> Array:
     """Features `[N, D]` over their length; those of length 0 stay 0, and have a finite derivative.
 

@@ -34,6 +34,7 @@ class Algorithm(NamedTuple):
         ordered: mini-batches go through the support set by rows, so that their order matters.
         own_loss: the loss is the mean of `loss_fn` over its own predictions for the queries.
         equivariant: labels in another order, with the classes' own parameters of the head, give logits in that order.
+        any_way: the classes are those of the support set, so that the same parameters serve any number of them.
     """
 
     make: Callable[[Net, losses.LossFn, float, int], jmeta.Learner]
@@ -44,6 +45,7 @@ class Algorithm(NamedTuple):
     ordered: bool = False
     own_loss: bool = True
     equivariant: bool = True
+    any_way: bool = False
 
 
 def relaxed(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -110,6 +112,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         images=(0.3, 8, 0.85),
         outer=optax.sgd(0.5),
         ordered=True,
+    ),
+    "prototypical": Algorithm(
+        lambda n, f, lr, k: jmeta.prototypical(n.encoder, loss_fn=f),
+        [],
+        sinusoid=None,
+        images=(0.3, 3, 0.85),
+        outer=adam(2e-3),
+        any_way=True,
     ),
 }
 

@@ -240,9 +240,24 @@ def test_hyper_parameters_out_of_range_are_refused(name, call):
         call(mlp_net(3))
 
 
-@each
+@pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if not row.any_way])
 def test_outputs_that_do_not_match_the_labels_are_refused(name):
     wrong = ALGORITHMS[name].make(mlp_net(4), losses.cross_entropy, 0.1, 1)
     made = wrong.init(jax.random.key(0), EPISODE.support.x)
     with pytest.raises(ValueError, match=r"predicts \(\d, 4\) where the labels are \(\d, 3\)"):
         wrong.loss(made, EPISODE)
+
+
+@pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if row.any_way])
+def test_the_same_parameters_serve_any_number_of_classes(name):
+    for way in (2, 5):
+        episode = random_episode(4, way=way)
+        out = learner(name).predict(learner(name).adapt(params(name), episode.support), episode.query.x)
+        assert out.shape == episode.query.y.shape
+        assert jnp.isfinite(out).all()
+        (value, metrics), grads = jax.value_and_grad(learner(name).loss, has_aux=True)(params(name), episode)
+        assert np.isfinite(value) and 0 <= metrics.accuracy <= 1
+        assert 1e-4 < largest(grads) < np.inf
+    support, query = random_episode(4, way=2).support, random_episode(4).query
+    with pytest.raises(ValueError, match=r"predicts \(\d, 2\) where the labels are \(\d, 3\)"):
+        learner(name).loss(params(name), jmeta.Episode(support, query))

@@ -3,6 +3,16 @@
 from jmeta.algorithms.anil import ANILParams, anil
 from jmeta.algorithms.maml import maml
 from jmeta.algorithms.meta_sgd import MetaSGDParams, meta_sgd
+from jmeta.algorithms.prototypical import PrototypicalAdapted, prototypical
 from jmeta.algorithms.reptile import reptile
 
-__all__ = ["ANILParams", "MetaSGDParams", "anil", "maml", "meta_sgd", "reptile"]
+__all__ = [
+    "ANILParams",
+    "MetaSGDParams",
+    "PrototypicalAdapted",
+    "anil",
+    "maml",
+    "meta_sgd",
+    "prototypical",
+    "reptile",
+]

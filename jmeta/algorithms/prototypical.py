@@ -1,0 +1,70 @@
+"""Prototypical networks: classify by the distance to the mean features of each class (Snell et al. 2017)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jax import Array
+
+from jmeta import models
+from jmeta.distances import nearness, prototypes
+from jmeta.losses import LossFn, cross_entropy, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+class PrototypicalAdapted(NamedTuple):
+    """The encoder, and the prototypes `[way, D]`."""
+
+    encoder: Params
+    prototypes: Array
+
+
+def prototypical(
+    encoder: Model, *, similarity: Callable[[Array, Array], Array] = nearness, loss_fn: LossFn = cross_entropy
+) -> Learner:
+    """Prototypical networks: each class is the mean of its support examples' features.
+
+        c_k        = mean of encoder(x) over the support examples of class k
+        logit_k(x) = -|encoder(x) - c_k|^2
+        loss       = L_query(logits)
+
+    Up to `-|encoder(x)|^2`, which the softmax does not see, this is a linear head with weights `2 c_k` and biases
+    `-|c_k|^2`.
+
+    Args:
+        encoder: model mapping `x [N, ...]` to features `[N, D]`.
+        similarity: `(z [N, D], c [M, D]) -> [N, M]`, the logits of features beside prototypes.
+        loss_fn: `(prediction, y) -> [N]`, for the query.
+
+    Returns:
+        A `Learner` with the encoder's parameters; `adapt` returns `PrototypicalAdapted`. The classes are those of the
+        support set, so that training and evaluation may use different ways.
+
+    Differs from the paper: nothing. Its figures are from training with more classes than are told apart in the test.
+
+    Example:
+        Features that are the inputs: 2 is nearer to the mean of 0 and 4 than to 5.
+
+        >>> import jax.numpy as jnp
+        >>> from jmeta import nets
+        >>> learner = prototypical(nets.MLPEncoder(()))
+        >>> support = Batch(jnp.array([[0.0], [4.0], [5.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+        >>> learner.predict(learner.adapt({}, support), jnp.array([[2.0]])).tolist()
+        [[0.0, -9.0]]
+
+    Source: Snell et al. 2017, Prototypical Networks for Few-shot Learning, equations 1, 2 and 8.
+    https://arxiv.org/abs/1703.05175
+    """
+
+    def adapt(params: Params, support: Batch) -> PrototypicalAdapted:
+        z = models.apply(encoder, params, support.x, support.weight)
+        conditioned = models.condition(encoder, params, support.x, support.weight)
+        return PrototypicalAdapted(conditioned, prototypes(z, support))
+
+    def predict(adapted: PrototypicalAdapted, x: Array, weight: Array | None = None) -> Array:
+        return similarity(models.apply(encoder, adapted.encoder, x, weight), adapted.prototypes)
+
+    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
+        adapted = adapt(params, episode.support)
+        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
+
+    return Learner(encoder.init, adapt, predict, loss)
