@@ -12,6 +12,7 @@ from jmeta import (
     models,
     nets,
     sharding,
+    solvers,
     training,
     types,
 )
@@ -20,6 +21,7 @@ from jmeta.algorithms import (
     MetaSGDParams,
     PrototypicalAdapted,
     anil,
+    imaml,
     maml,
     meta_sgd,
     prototypical,
@@ -31,6 +33,7 @@ from jmeta.gradients import mixed_grad, remat_grad
 from jmeta.inner import attach_gradient, descend, first_order
 from jmeta.losses import query_loss
 from jmeta.sharding import task_mesh
+from jmeta.solvers import conjugate_gradient, neumann
 from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_gradient, meta_loss, one_by_one
 from jmeta.types import Batch, Episode, Learner, Metrics, Model
 
@@ -48,6 +51,7 @@ __all__ = [
     "algorithms",
     "anil",
     "attach_gradient",
+    "conjugate_gradient",
     "datasets",
     "descend",
     "distances",
@@ -57,6 +61,7 @@ __all__ = [
     "few_shot_sampler",
     "first_order",
     "gradients",
+    "imaml",
     "init_state",
     "inner",
     "linear_sampler",
@@ -71,6 +76,7 @@ __all__ = [
     "mixed_grad",
     "models",
     "nets",
+    "neumann",
     "one_by_one",
     "prototypical",
     "query_loss",
@@ -78,6 +84,7 @@ __all__ = [
     "reptile",
     "sharding",
     "sinusoid_sampler",
+    "solvers",
     "task_mesh",
     "training",
     "types",

@@ -82,6 +82,38 @@ ALGORITHMS: dict[str, Algorithm] = {
         images=(0.3, 3, 0.8),
         outer=adam(2e-3),
     ),
+    "imaml": Algorithm(
+        lambda n, f, lr, k: jmeta.imaml(
+            n.model,
+            inner_optimizer=sgd(lr),
+            inner_steps=k,
+            regularization=1.0,
+            solver=jmeta.conjugate_gradient(4),
+            loss_fn=f,
+        ),
+        [
+            lambda n: jmeta.imaml(n.model, inner_optimizer=sgd(0.1), inner_steps=-1, regularization=1.0),
+            lambda n: jmeta.imaml(n.model, inner_optimizer=sgd(0.1), inner_steps=1, regularization=0.0),
+            lambda n: jmeta.imaml(n.model, inner_optimizer=sgd(0.1), inner_steps=1, regularization=float("nan")),
+        ],
+        sinusoid=None,
+        images=None,
+        outer=adam(2e-3),
+    ),
+    "imaml_neumann": Algorithm(
+        lambda n, f, lr, k: jmeta.imaml(
+            n.model,
+            inner_optimizer=sgd(lr),
+            inner_steps=k,
+            regularization=1.0,
+            solver=jmeta.neumann(4, rate=0.2),
+            loss_fn=f,
+        ),
+        [],
+        sinusoid=None,
+        images=None,
+        outer=adam(2e-3),
+    ),
     "meta_sgd": Algorithm(
         lambda n, f, lr, k: jmeta.meta_sgd(n.model, inner_lr=lr, inner_steps=k, loss_fn=f),
         [

@@ -60,6 +60,24 @@ def exact(alpha, theta, a, b, k):
     return shrink, a + shrink * (theta - a)
 
 
+@functools.cache
+def implicit_gradient(k, solver):
+    """`(alpha, strength, theta, a, b) -> (loss, gradient)` of iMAML on the constant predictor."""
+
+    def run(alpha, strength, theta, a, b):
+        learner = jmeta.imaml(
+            CONSTANT,
+            inner_optimizer=optax.sgd(alpha),
+            inner_steps=k,
+            regularization=strength,
+            solver=solver,
+            loss_fn=half_square,
+        )
+        return jax.value_and_grad(lambda theta: learner.loss(theta, pair(0.0, a, 0.0, b))[0])(theta)
+
+    return jax.jit(run)
+
+
 def run(name, k, *values):
     return constant_gradient(name, k)(*(jnp.float32(v) for v in values))
 
@@ -93,6 +111,28 @@ def test_meta_sgd(alpha, theta, a, b, k):
     value, grad = run("meta_sgd", k, alpha, theta, a, b)
     along_rate = -k * (1 - alpha) ** (k - 1) * (theta - a) * (phi - b) if k else 0.0
     check((value, grad.model, grad.lr), (0.5 * (phi - b) ** 2, shrink * (phi - b), along_rate))
+
+
+strengths = st.floats(0.5, 4, width=32)
+CG, NEUMANN = jmeta.conjugate_gradient(1), jmeta.neumann(3, rate=0.25)
+
+
+@given(st.floats(0.125, 0.25, width=32), strengths, numbers, numbers, numbers)
+def test_implicit_maml(alpha, strength, theta, a, b):
+    """At the minimum phi* = (a + lambda theta) / (1 + lambda), lambda / (1 + lambda) (phi* - b)."""
+    phi = (a + strength * theta) / (1 + strength)
+    expected = 0.5 * (phi - b) ** 2, strength / (1 + strength) * (phi - b)
+    check(implicit_gradient(200, CG)(*(jnp.float32(v) for v in (alpha, strength, theta, a, b))), expected)
+
+
+@given(st.floats(0, 0.25, width=32), strengths, numbers, numbers, numbers, steps)
+def test_implicit_maml_where_the_inner_problem_and_the_system_are_not_solved(alpha, strength, theta, a, b, k):
+    """k steps leave (1 - alpha (1 + lambda))^k of the way, and three terms (1 - rate A)^3 of 1 / A = lambda / (1 +
+    lambda)."""
+    best, system = (a + strength * theta) / (1 + strength), 1 + 1 / strength
+    phi = best + (1 - alpha * (1 + strength)) ** k * (theta - best)
+    expected = 0.5 * (phi - b) ** 2, (1 - (1 - 0.25 * system) ** 3) / system * (phi - b)
+    check(implicit_gradient(k, NEUMANN)(*(jnp.float32(v) for v in (alpha, strength, theta, a, b))), expected)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ ROOT = Path(jmeta.__file__).parent
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 ANYTHING = ("jmeta/__init__.py", "jmeta/__main__.py", "jmeta/cli.py", "jmeta/runs/")
-CORE = {"jmeta.types", "jmeta.losses", "jmeta.models", "jmeta.distances", "jmeta.inner", "jmeta.gradients"}
+CORE = {f"jmeta.{name}" for name in ("types", "losses", "models", "distances", "inner", "gradients", "solvers")}
 
 # The longest prefix counts. Where a package is named, all its modules are.
 ALLOWED = {
@@ -22,6 +22,7 @@ ALLOWED = {
     "models.py": {"jax", "jmeta.types"},
     "distances.py": {"jax", "jmeta.types"},
     "gradients.py": {"jax", "numpy"},
+    "solvers.py": {"jax", "jmeta.types"},
     "nets/": {"jax", "flax", "equinox", "jmeta.types", "jmeta.models", "jmeta.nets"},
     "episodes.py": {"jax", "numpy", "jmeta.types"},
     "sharding.py": {"jax", "numpy"},

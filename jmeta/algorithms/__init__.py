@@ -1,6 +1,7 @@
 """One file an algorithm; each is a factory that returns a `Learner`."""
 
 from jmeta.algorithms.anil import ANILParams, anil
+from jmeta.algorithms.imaml import imaml
 from jmeta.algorithms.maml import maml
 from jmeta.algorithms.meta_sgd import MetaSGDParams, meta_sgd
 from jmeta.algorithms.prototypical import PrototypicalAdapted, prototypical
@@ -11,6 +12,7 @@ __all__ = [
     "MetaSGDParams",
     "PrototypicalAdapted",
     "anil",
+    "imaml",
     "maml",
     "meta_sgd",
     "prototypical",
