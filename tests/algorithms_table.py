@@ -153,6 +153,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         outer=adam(2e-3),
         any_way=True,
     ),
+    "proto_maml": Algorithm(
+        lambda n, f, lr, k: jmeta.proto_maml(n.encoder, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f),
+        [lambda n: jmeta.proto_maml(n.encoder, inner_optimizer=sgd(0.1), inner_steps=-1)],
+        sinusoid=None,
+        images=(0.03, 3, 0.85),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
 }
 
 
