@@ -11,6 +11,7 @@ from flax import linen as nn
 
 import jmeta
 from jmeta import losses, nets
+from jmeta.algorithms import bootstrap
 
 
 class Net(NamedTuple):
@@ -68,6 +69,24 @@ ALGORITHMS: dict[str, Algorithm] = {
         images=(0.3, 3, 0.8),
         outer=adam(2e-3),
     ),
+    "bootstrapped": Algorithm(
+        lambda n, f, lr, k: jmeta.bootstrapped(
+            n.model,
+            inner_optimizer=sgd(lr),
+            inner_steps=k,
+            target_steps=2,
+            matching=bootstrap.prediction_kl if f is losses.cross_entropy else bootstrap.prediction_distance,
+            loss_fn=f,
+        ),
+        [
+            lambda n: jmeta.bootstrapped(n.model, inner_optimizer=sgd(0.1), inner_steps=-1, target_steps=1),
+            lambda n: jmeta.bootstrapped(n.model, inner_optimizer=sgd(0.1), inner_steps=1, target_steps=0),
+        ],
+        sinusoid=(0.01, 3, 1.0),
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+        own_loss=False,  # but the distance to the target
+    ),
     "fomaml": Algorithm(
         lambda n, f, lr, k: jmeta.maml(n.model, inner_optimizer=sgd(lr), inner_steps=k, first_order=True, loss_fn=f),
         [lambda n: jmeta.maml(n.model, inner_optimizer=sgd(0.1), inner_steps=-2, first_order=True)],
@@ -124,6 +143,30 @@ ALGORITHMS: dict[str, Algorithm] = {
         sinusoid=(0.01, 1, 0.6),
         images=(0.3, 3, 0.85),
         outer=adam(2e-3),
+    ),
+    "maml_plus_plus": Algorithm(
+        lambda n, f, lr, k: jmeta.maml_plus_plus(n.model, inner_lr=lr, inner_steps=k, loss_fn=f),
+        [
+            lambda n: jmeta.maml_plus_plus(n.model, inner_lr=0.1, inner_steps=-1),
+            lambda n: jmeta.maml_plus_plus(n.model, inner_lr=0.0, inner_steps=1),
+            lambda n: jmeta.maml_plus_plus(n.model, inner_lr=0.1, inner_steps=2, loss_weights=[0.2, 0.3, 0.5]),
+        ],
+        sinusoid=(0.01, 1, 0.7),
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+    ),
+    "maml_plus_plus_multi_step": Algorithm(
+        lambda n, f, lr, k: jmeta.maml_plus_plus(
+            n.model, inner_lr=lr, inner_steps=k, loss_weights=jnp.full(k, 1 / k), loss_fn=f
+        ),
+        [
+            lambda n: jmeta.multi_step_weights(0, 0, 10),
+            lambda n: jmeta.multi_step_weights(0, 5, 0),
+        ],
+        sinusoid=(0.01, 3, 0.6),
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+        own_loss=False,  # but a mean of the losses after each step
     ),
     "reptile": Algorithm(
         lambda n, f, lr, k: jmeta.reptile(n.model, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f),

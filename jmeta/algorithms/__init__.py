@@ -1,8 +1,10 @@
 """One file an algorithm; each is a factory that returns a `Learner`."""
 
 from jmeta.algorithms.anil import ANILParams, anil
+from jmeta.algorithms.bootstrap import bootstrapped
 from jmeta.algorithms.imaml import imaml
 from jmeta.algorithms.maml import maml
+from jmeta.algorithms.maml_plus_plus import MAMLPlusPlusParams, maml_plus_plus, multi_step_weights
 from jmeta.algorithms.meta_sgd import MetaSGDParams, meta_sgd
 from jmeta.algorithms.proto_maml import ProtoMAMLAdapted, proto_maml
 from jmeta.algorithms.prototypical import PrototypicalAdapted, prototypical
@@ -10,13 +12,17 @@ from jmeta.algorithms.reptile import reptile
 
 __all__ = [
     "ANILParams",
+    "MAMLPlusPlusParams",
     "MetaSGDParams",
     "ProtoMAMLAdapted",
     "PrototypicalAdapted",
     "anil",
+    "bootstrapped",
     "imaml",
     "maml",
+    "maml_plus_plus",
     "meta_sgd",
+    "multi_step_weights",
     "proto_maml",
     "prototypical",
     "reptile",

@@ -1,0 +1,124 @@
+"""Bootstrapped meta-gradients: learn to be, in K steps, where more steps lead (Flennerhag et al. 2022)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from jmeta import inner, models
+from jmeta.gradients import Grad
+from jmeta.losses import LossFn, cross_entropy, mean_loss, possible, query_loss, squared_error, weighted_mean
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+class Point(NamedTuple):
+    """What two ends of an inner loop are compared by.
+
+    Attributes:
+        params: parameters of the model.
+        prediction: `[N, way]`, of the query examples.
+    """
+
+    params: Params
+    prediction: Array
+
+
+Matching = Callable[[Point, Point, Batch], Array]
+"""`(target, adapted, query) -> []`, how far the adapted parameters are from the target."""
+
+
+def prediction_kl(target: Point, adapted: Point, query: Batch) -> Array:
+    """Mean over query examples of KL(softmax of the target's logits | softmax of the adapted ones), in nats."""
+    log_p, log_q = (jax.nn.log_softmax(possible(point.prediction, query.classes)) for point in (target, adapted))
+    return weighted_mean(jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1), query.weight)
+
+
+def prediction_distance(target: Point, adapted: Point, query: Batch) -> Array:
+    """Half the mean over query examples of `losses.squared_error` between the two predictions, for regression."""
+    return 0.5 * weighted_mean(squared_error(adapted.prediction, target.prediction), query.weight)
+
+
+def parameter_distance(target: Point, adapted: Point, query: Batch) -> Array:
+    """Half the squared distance of the parameters; the query examples have no part in it."""
+    squares = jax.tree.map(lambda a, b: jnp.sum(jnp.square(a - b)), adapted.params, target.params)
+    return 0.5 * jnp.sum(jnp.stack(jax.tree.leaves(squares)))
+
+
+def bootstrapped(
+    model: Model,
+    *,
+    inner_optimizer: optax.GradientTransformation,
+    inner_steps: int,
+    target_steps: int,
+    target_optimizer: optax.GradientTransformation | None = None,
+    matching: Matching = prediction_kl,
+    inner_grad: Grad = jax.grad,
+    loss_fn: LossFn = cross_entropy,
+) -> Learner:
+    """Bootstrapped meta-gradients: chase a target that further steps from the adapted parameters lead to.
+
+        params_{k+1} = params_k - inner_lr * grad L_support(params_k)
+        target       = params_{K+L-1} - target_lr * grad L_query(params_{K+L-1})     (a constant)
+        loss         = matching(target, params_K)
+
+    The gradient passes through K steps, and looks K + L ahead. With L = 1, `optax.sgd(target_lr)` and
+    `parameter_distance`, it is `target_lr` times MAML's.
+
+    Args:
+        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        inner_optimizer: an Optax rule, started afresh for the further steps.
+        inner_steps: K, 0 or more.
+        target_steps: L, 1 or more: L - 1 further steps on the support set and the last on the queries.
+        target_optimizer: the rule of the last step; None for the inner one.
+        matching: `(target, adapted, query) -> []`: `prediction_kl`, for regression `prediction_distance`, or
+            `parameter_distance`.
+        inner_grad: how the inner gradient is taken: `jax.grad`, `jmeta.remat_grad` or `jmeta.mixed_grad`.
+        loss_fn: `(prediction, y) -> [N]`, for support and query.
+
+    Returns:
+        A `Learner` that adapts as MAML does. Its loss is the matching; the metrics are of the query loss after K steps.
+
+    Raises:
+        ValueError: if `inner_steps` is negative or `target_steps` is below 1.
+
+    Differs from the paper: nothing in the rule, which leaves the target and the matching open. Its targets end with a
+    step on the meta-objective; that is here the query loss.
+
+    Source: Flennerhag et al. 2022, Bootstrapped Meta-Learning, section 3. https://arxiv.org/abs/2109.04504
+    """
+    inner.check_steps(inner_steps)
+    if target_steps < 1:
+        raise ValueError(f"target_steps must be 1 or more, got {target_steps}")
+    last_optimizer = inner_optimizer if target_optimizer is None else target_optimizer
+
+    def descend(params: Params, support: Batch, num_steps: int) -> Params:
+        grad_fn = inner_grad(
+            lambda params: mean_loss(models.apply(model, params, support.x, support.weight), support, loss_fn)
+        )
+        return inner.descend(grad_fn, params, inner_optimizer, num_steps)
+
+    def adapt(params: Params, support: Batch) -> Params:
+        adapted = descend(params, support, inner_steps)
+        return models.condition(model, adapted, support.x, support.weight)
+
+    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
+        return models.apply(model, adapted, x, weight)
+
+    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
+        support, query = episode
+
+        def point(params: Params) -> Point:
+            ready = models.condition(model, params, support.x, support.weight)
+            return Point(params, predict(ready, query.x, query.weight))
+
+        adapted = descend(params, support, inner_steps)
+        ahead = descend(lax.stop_gradient(adapted), support, target_steps - 1)
+        on_query = jax.grad(lambda params: mean_loss(point(params).prediction, query, loss_fn))
+        target = lax.stop_gradient(point(inner.descend(on_query, ahead, last_optimizer, 1)))
+        here = point(adapted)
+        return matching(target, here, query), query_loss(here.prediction, query, loss_fn)[1]
+
+    return Learner(model.init, adapt, predict, loss)

@@ -1,0 +1,211 @@
+"""MAML++: MAML with the steps that make it train well (Antoniou et al. 2019)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from jmeta import inner, models
+from jmeta.gradients import Grad
+from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+class MAMLPlusPlusParams(NamedTuple):
+    """The initialisation, and a rate for each tensor and inner step.
+
+    Attributes:
+        model: the model's parameters; those that every step has its own of are `[K, ...]`.
+        lr: `[K]` by name, for every parameter tensor that the inner loop moves.
+    """
+
+    model: Params
+    lr: dict[str, Array]
+
+
+def normalisation(name: str) -> bool:
+    """Whether a parameter such as `params.encoder.BatchNorm_0.scale` belongs to a normalisation layer."""
+    return "norm" in name.lower()
+
+
+def multi_step_weights(step: Array | int, inner_steps: int, anneal_steps: int, *, floor: float = 0.03) -> Array:
+    """How much the query loss after each inner step counts at an outer step t, in E outer steps of annealing.
+
+        v_k = max(1/K - t / (K E), floor / K)    for k < K
+        v_K = 1 - sum_{k < K} v_k
+        v   = (0, ..., 0, 1)                     from t = E on
+
+    All count alike at first, and in the end the last alone.
+
+    Args:
+        step: t, 0 for the first.
+        inner_steps: K, 1 or more.
+        anneal_steps: E, 1 or more.
+        floor: what remains of an even share until t = E.
+
+    Returns:
+        `[K]`, of sum 1.
+
+    Raises:
+        ValueError: if `inner_steps` or `anneal_steps` is below 1.
+
+    Example:
+        >>> [multi_step_weights(t, 2, 100).round(2).tolist() for t in (0, 50, 100)]
+        [[0.5, 0.5], [0.25, 0.75], [0.0, 1.0]]
+
+    Differs from the paper: t counts outer steps; the authors' code, which the formula is of, counts epochs of 500.
+    """
+    for name, value in (("inner_steps", inner_steps), ("anneal_steps", anneal_steps)):
+        if value < 1:
+            raise ValueError(f"{name} must be 1 or more, got {value}")
+    t = jnp.asarray(step, float)
+    early = jnp.maximum(1 - t / anneal_steps, floor) / inner_steps
+    early = jnp.where(t < anneal_steps, early, 0)
+    return jnp.full(inner_steps, early).at[-1].set(1 - (inner_steps - 1) * early)
+
+
+def maml_plus_plus(
+    model: Model,
+    *,
+    inner_lr: float,
+    inner_steps: int,
+    loss_weights: Any = None,
+    first_order: bool | Array = False,
+    per_step: Callable[[str], bool] = normalisation,
+    inner_grad: Grad = jax.grad,
+    loss_fn: LossFn = cross_entropy,
+) -> Learner:
+    """MAML++: a learned rate for each tensor and step, own normalisation parameters for each step, and a loss of each.
+
+        w_{k+1} = w_k - lr_k * grad_w L_support(w_k, n_k)     (a rate for each tensor of w)
+        loss    = sum_{k = 1..K} v_k L_query(w_k, n_{k-1})
+
+    Here w are the parameters that the inner loop moves, and n_k those that step k has its own of. With `per_step`
+    true of none, equal rates and no loss weights, this is MAML.
+
+    Args:
+        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        inner_lr: where every rate starts, above 0.
+        inner_steps: K, 0 or more. `adapt` may take more steps than the rates were made for: the further ones repeat
+            the last.
+        loss_weights: `[K]`, v; 0 saves the loss of that step. None for the loss after the last step alone.
+        first_order: leave the second derivative out. A traced value decides anew at each outer step, and saves the cost
+            as long as it is the same for all that is computed together.
+        per_step: which parameters each step has its own of, by their names with dots between. They do not move in the
+            inner loop.
+        inner_grad: how the inner gradient is taken: `jax.grad`, `jmeta.remat_grad` or `jmeta.mixed_grad`.
+        loss_fn: `(prediction, y) -> [N]`, for support and query.
+
+    Returns:
+        A `Learner` with `MAMLPlusPlusParams`; `adapt` returns parameters of the model. The metrics are of the query
+        loss after the last step.
+
+    Raises:
+        ValueError: if `inner_steps` is negative, `inner_lr` is not above 0, or `loss_weights` are not K numbers.
+
+    Example:
+        What changes with training is made from the outer step's number, as a `jmeta.training.Schedule`.
+
+        >>> from jmeta import nets
+        >>> def schedule(step):
+        ...     weights = multi_step_weights(step, 5, anneal_steps=5_000)
+        ...     return maml_plus_plus(
+        ...         nets.Conv4(5), inner_lr=0.1, inner_steps=5, loss_weights=weights, first_order=step < 10_000
+        ...     )
+
+    Differs from the paper: no running statistics are kept, of each step or at all, since the normalisation of
+    `jmeta.nets` has none; the authors' code stores them and normalises with the batch at hand. The annealed outer rate
+    is the outer Optax rule's. Their figures are of five checkpoints' mean predictions.
+
+    Source: Antoniou et al. 2019, How to train your MAML, section 4. https://arxiv.org/abs/1810.09502
+    """
+    inner.check_steps(inner_steps)
+    if isinstance(inner_lr, int | float) and not inner_lr > 0:
+        raise ValueError(f"inner_lr must be above 0 for rates to be learned, got {inner_lr}")
+    shape = None if loss_weights is None else jnp.asarray(loss_weights, float).shape
+    if shape not in (None, (inner_steps,)):
+        raise ValueError(f"loss_weights must be {inner_steps} numbers, got shape {shape}")
+
+    def init(key: Array, x: Array) -> MAMLPlusPlusParams:
+        moving, own, join = _parted(model.init(key, x), per_step)
+        steps = max(inner_steps, 1)
+        lr = {name: jnp.full(steps, inner_lr, p.dtype) for name, p in moving.items()}
+        return MAMLPlusPlusParams(join(moving, {name: jnp.stack([p] * steps) for name, p in own.items()}), lr)
+
+    def descend(params: MAMLPlusPlusParams, support: Batch, moving: Any, first: Any, num_steps: int) -> Any:
+        _, own, join = _parted(params.model, per_step)
+
+        def update(moving: dict[str, Array], k: Array) -> dict[str, Array]:
+            def support_loss(moving: dict[str, Array]) -> Array:
+                whole = join(moving, _at(own, first + k))
+                return mean_loss(models.apply(model, whole, support.x, support.weight), support, loss_fn)
+
+            second = inner_grad(support_loss)
+            first_only = inner.first_order(second)
+            if isinstance(first_order, bool):
+                grads = (first_only if first_order else second)(moving)
+            else:
+                grads = lax.cond(first_order, first_only, second, moving)
+            return jax.tree.map(jnp.multiply, _at(params.lr, first + k), grads)
+
+        return inner.descend_along(update, moving, optax.scale(-1.0), num_steps)
+
+    def complete(params: MAMLPlusPlusParams, support: Batch, moving: Any, last: Any) -> Params:
+        _, own, join = _parted(params.model, per_step)
+        return models.condition(model, join(moving, _at(own, last)), support.x, support.weight)
+
+    def adapt(params: MAMLPlusPlusParams, support: Batch) -> Params:
+        start = _parted(params.model, per_step)[0]
+        return complete(params, support, descend(params, support, start, 0, inner_steps), inner_steps - 1)
+
+    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
+        return models.apply(model, adapted, x, weight)
+
+    def loss(params: MAMLPlusPlusParams, episode: Episode) -> tuple[Array, Metrics]:
+        support, query = episode
+
+        def judged(adapted: Params) -> tuple[Array, Metrics]:
+            return query_loss(predict(adapted, query.x, query.weight), query, loss_fn)
+
+        if loss_weights is None:
+            return judged(adapt(params, support))
+
+        # What a loss before the last would keep for the way back is made anew: where it counts 0 nothing is kept.
+        @jax.checkpoint
+        def judged_at(moving: Any, k: Array) -> Array:
+            return judged(complete(params, support, moving, k))[0]
+
+        def step(moving: Any, now: tuple[Array, Array]) -> tuple[Any, Array]:
+            k, weight = now
+            moving = descend(params, support, moving, k, 1)
+            zero = lambda moving, k: jnp.zeros((), weight.dtype)
+            return moving, weight * lax.cond(weight != 0, judged_at, zero, moving, k)
+
+        weights = jnp.asarray(loss_weights, jax.tree.leaves(params.lr)[0].dtype)
+        early = weights.at[-1].set(0)
+        moving, values = lax.scan(step, _parted(params.model, per_step)[0], (jnp.arange(inner_steps), early))
+        value, metrics = judged(complete(params, support, moving, inner_steps - 1))
+        return jnp.sum(values) + weights[-1] * value, metrics
+
+    return Learner(init, adapt, predict, loss)
+
+
+def _parted(tree: Params, per_step: Callable[[str], bool]) -> tuple[dict[str, Array], dict[str, Array], Any]:
+    """Parameters that move and parameters of steps, by name, and how to make the tree of both again."""
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    named = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
+    own = {name: leaf for name, leaf in named.items() if per_step(name)}
+
+    def join(moving: dict[str, Array], own: dict[str, Array]) -> Params:
+        both = moving | own
+        return structure.unflatten([both[name] for name in named])
+
+    return {name: leaf for name, leaf in named.items() if name not in own}, own, join
+
+
+def _at(tree: Any, k: Any) -> Any:
+    """Of values `[K, ...]`, those of a step, and of steps past the last, the last."""
+    return jax.tree.map(lambda a: a[jnp.clip(k, 0, len(a) - 1)], tree)
