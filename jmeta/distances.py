@@ -1,9 +1,13 @@
 """How alike features are, and the mean features of each class."""
 
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.types import Batch
+from jmeta.types import Batch, Params
 
 
 def prototypes(z: Array, support: Batch) -> Array:
@@ -67,3 +71,51 @@ def cosines(a: Array, b: Array) -> Array:
         [[1.0, 0.0, -1.0]]
     """
     return unit(a) @ unit(b).T
+
+
+class Similarity(NamedTuple):
+    """How alike features are, with parameters that are learned beside those of the encoder.
+
+    Attributes:
+        init: `key -> params`.
+        apply: `(params, a [N, D], b [M, D]) -> [N, M]`.
+    """
+
+    init: Callable[[Array], Params]
+    apply: Callable[[Params, Array, Array], Array]
+
+
+def fixed(function: Callable[[Array, Array], Array]) -> Similarity:
+    """A `Similarity` that learns nothing, from `(a [N, D], b [M, D]) -> [N, M]`."""
+    return Similarity(lambda key: {}, lambda params, a, b: function(a, b))
+
+
+NEARNESS = fixed(nearness)
+"""`nearness` as a `Similarity`."""
+
+
+def scaled_cosine(temperature: float = 0.1) -> Similarity:
+    """Cosines over a temperature that is learned, through its logarithm, and so stays positive.
+
+        similarity(a, b) = cos(a, b) / temperature
+
+    Args:
+        temperature: where it starts, above 0.
+
+    Raises:
+        ValueError: if `temperature` is not above 0.
+
+    Example:
+        >>> import jax
+        >>> similarity = scaled_cosine(0.5)
+        >>> params = similarity.init(jax.random.key(0))
+        >>> similarity.apply(params, jnp.array([[2.0, 0.0]]), jnp.array([[3.0, 0.0], [0.0, 1.0]])).tolist()
+        [[2.0, 0.0]]
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+
+    def apply(params: Params, a: Array, b: Array) -> Array:
+        return cosines(a, b) * jnp.exp(-params["log_temperature"])
+
+    return Similarity(lambda key: {"log_temperature": jnp.asarray(math.log(temperature), jnp.float32)}, apply)

@@ -10,7 +10,7 @@ import optax
 from flax import linen as nn
 
 import jmeta
-from jmeta import losses, nets
+from jmeta import distances, losses, nets
 from jmeta.algorithms import bootstrap
 
 
@@ -32,7 +32,7 @@ class Algorithm(NamedTuple):
             those that only tell classes apart.
         images: inner rate, inner steps, and the accuracy that 500 outer steps on images must get above; None for none.
         outer: the rule that trains it.
-        ordered: mini-batches go through the support set by rows, so that their order matters.
+        ordered: the support set is gone through by rows, in mini-batches or as a sequence, so that their order matters.
         own_loss: the loss is the mean of `loss_fn` over its own predictions for the queries.
         equivariant: labels in another order, with the classes' own parameters of the head, give logits in that order.
         any_way: the classes are those of the support set, so that the same parameters serve any number of them.
@@ -202,6 +202,33 @@ ALGORITHMS: dict[str, Algorithm] = {
         sinusoid=None,
         images=(0.03, 3, 0.85),
         outer=adam(2e-3),
+        any_way=True,
+    ),
+    "matching": Algorithm(
+        lambda n, f, lr, k: jmeta.matching(n.encoder, loss_fn=f),
+        [],
+        sinusoid=None,
+        images=(0.3, 3, 0.85),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
+    "matching_cosine": Algorithm(
+        lambda n, f, lr, k: jmeta.matching(n.encoder, similarity=distances.scaled_cosine(), loss_fn=f),
+        [lambda n: jmeta.matching(n.encoder, similarity=distances.scaled_cosine(temperature=0.0))],
+        sinusoid=None,
+        images=(0.3, 3, 0.85),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
+    "matching_context": Algorithm(
+        lambda n, f, lr, k: jmeta.matching(
+            n.encoder, context=(nets.BidirectionalLSTM(), nets.AttentionLSTM(2)), loss_fn=f
+        ),
+        [],
+        sinusoid=None,
+        images=(0.3, 3, 0.85),
+        outer=adam(2e-3),
+        ordered=True,
         any_way=True,
     ),
 }

@@ -5,6 +5,7 @@ from jmeta.algorithms.bootstrap import bootstrapped
 from jmeta.algorithms.imaml import imaml
 from jmeta.algorithms.maml import maml
 from jmeta.algorithms.maml_plus_plus import MAMLPlusPlusParams, maml_plus_plus, multi_step_weights
+from jmeta.algorithms.matching import MatchingAdapted, MatchingParams, matching
 from jmeta.algorithms.meta_sgd import MetaSGDParams, meta_sgd
 from jmeta.algorithms.proto_maml import ProtoMAMLAdapted, proto_maml
 from jmeta.algorithms.prototypical import PrototypicalAdapted, prototypical
@@ -13,6 +14,8 @@ from jmeta.algorithms.reptile import reptile
 __all__ = [
     "ANILParams",
     "MAMLPlusPlusParams",
+    "MatchingAdapted",
+    "MatchingParams",
     "MetaSGDParams",
     "ProtoMAMLAdapted",
     "PrototypicalAdapted",
@@ -21,6 +24,7 @@ __all__ = [
     "imaml",
     "maml",
     "maml_plus_plus",
+    "matching",
     "meta_sgd",
     "multi_step_weights",
     "proto_maml",

@@ -1,13 +1,16 @@
 """Networks, normalisation policies, and adapters for other model libraries."""
 
 from jmeta.nets.adapters import ConditionedModel, PureModel, from_equinox, from_nnx, in_precision
+from jmeta.nets.context import AttentionLSTM, BidirectionalLSTM
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
 from jmeta.nets.networks import MLP, Conv4, ConvEncoder, ConvNet, Head, Linear, MLPEncoder
 from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
 
 __all__ = [
     "MLP",
+    "AttentionLSTM",
     "BatchNorm",
+    "BidirectionalLSTM",
     "ConditionedModel",
     "Conv",
     "Conv4",
