@@ -24,6 +24,8 @@ from jmeta.algorithms import (
     MetaSGDParams,
     ProtoMAMLAdapted,
     PrototypicalAdapted,
+    RelationAdapted,
+    RelationParams,
     anil,
     bootstrapped,
     imaml,
@@ -34,6 +36,7 @@ from jmeta.algorithms import (
     multi_step_weights,
     proto_maml,
     prototypical,
+    relation,
     reptile,
 )
 from jmeta.episodes import few_shot_sampler, linear_sampler, sinusoid_sampler, varied_sampler
@@ -60,6 +63,8 @@ __all__ = [
     "Model",
     "ProtoMAMLAdapted",
     "PrototypicalAdapted",
+    "RelationAdapted",
+    "RelationParams",
     "TrainState",
     "algorithms",
     "anil",
@@ -98,6 +103,7 @@ __all__ = [
     "proto_maml",
     "prototypical",
     "query_loss",
+    "relation",
     "remat_grad",
     "reptile",
     "sharding",

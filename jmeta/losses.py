@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -51,6 +52,28 @@ def squared_error(prediction: Array, y: Array) -> Array:
         [4.0, 0.0]
     """
     return jnp.mean(jnp.square(prediction - y), axis=-1)
+
+
+def squared_score_error(logits: Array, y: Array) -> Array:
+    """Squared error of scores in 0 to 1 beside 1 for the label and 0 for all other classes, summed over the classes.
+
+        loss_n = sum_k y_nk (1 - s_nk)^2 + (1 - y_nk) s_nk^2    with s = sigmoid(logits)
+
+    Classes that are padding add nothing: their logits are `NEVER`, see `possible`.
+
+    Args:
+        logits: `[N, way]`.
+        y: `[N, way]`, one-hot.
+
+    Returns:
+        `[N]`.
+
+    Example:
+        >>> squared_score_error(jnp.array([[0.0, 0.0, NEVER]]), jnp.array([[1.0, 0.0, 0.0]])).tolist()
+        [0.5]
+    """
+    scores = jax.nn.sigmoid(logits)
+    return jnp.sum(y * jnp.square(1 - scores) + (1 - y) * jnp.square(scores), axis=-1)
 
 
 def weighted_mean(values: Array, weight: Array | None) -> Array:

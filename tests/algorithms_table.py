@@ -59,6 +59,16 @@ def relaxed(optimizer: optax.GradientTransformation) -> optax.GradientTransforma
     return optax.GradientTransformation(optimizer.init, update)
 
 
+def relation_of(net: Net) -> nets.RelationHead:
+    """A relation module with the normalisation of the network's encoder."""
+    return nets.RelationHead((4,), dense=32, norm=getattr(net.encoder, "norm", None) or nets.NoNorm)
+
+
+def maps_of(net: Net) -> nets.ConvMap:
+    """An encoder whose features keep their places, with the normalisation of the network's."""
+    return nets.ConvMap((4,), norm=getattr(net.encoder, "norm", None) or nets.NoNorm, halvings=1)
+
+
 sgd, adam = optax.sgd, lambda lr: relaxed(optax.adam(lr, eps_root=1e-8))
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -229,6 +239,23 @@ ALGORITHMS: dict[str, Algorithm] = {
         images=(0.3, 3, 0.85),
         outer=adam(2e-3),
         ordered=True,
+        any_way=True,
+    ),
+    "relation": Algorithm(
+        lambda n, f, lr, k: jmeta.relation(n.encoder, relation_of(n)),
+        [],
+        sinusoid=None,
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+        own_loss=False,
+        any_way=True,
+    ),
+    "relation_maps": Algorithm(
+        lambda n, f, lr, k: jmeta.relation(maps_of(n), relation_of(n), loss_fn=f),
+        [],
+        sinusoid=None,
+        images=None,  # whose classes differ in directions of all pixels, and not in places
+        outer=adam(2e-3),
         any_way=True,
     ),
 }

@@ -9,6 +9,7 @@ from jmeta.algorithms.matching import MatchingAdapted, MatchingParams, matching
 from jmeta.algorithms.meta_sgd import MetaSGDParams, meta_sgd
 from jmeta.algorithms.proto_maml import ProtoMAMLAdapted, proto_maml
 from jmeta.algorithms.prototypical import PrototypicalAdapted, prototypical
+from jmeta.algorithms.relation import RelationAdapted, RelationParams, relation
 from jmeta.algorithms.reptile import reptile
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "MetaSGDParams",
     "ProtoMAMLAdapted",
     "PrototypicalAdapted",
+    "RelationAdapted",
+    "RelationParams",
     "anil",
     "bootstrapped",
     "imaml",
@@ -29,5 +32,6 @@ __all__ = [
     "multi_step_weights",
     "proto_maml",
     "prototypical",
+    "relation",
     "reptile",
 ]

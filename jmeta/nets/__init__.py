@@ -3,7 +3,7 @@
 from jmeta.nets.adapters import ConditionedModel, PureModel, from_equinox, from_nnx, in_precision
 from jmeta.nets.context import AttentionLSTM, BidirectionalLSTM
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
-from jmeta.nets.networks import MLP, Conv4, ConvEncoder, ConvNet, Head, Linear, MLPEncoder
+from jmeta.nets.networks import MLP, Conv4, ConvEncoder, ConvMap, ConvNet, Head, Linear, MLPEncoder, RelationHead
 from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Conv",
     "Conv4",
     "ConvEncoder",
+    "ConvMap",
     "ConvNet",
     "GroupNorm",
     "Head",
@@ -23,6 +24,7 @@ __all__ = [
     "MLPEncoder",
     "NoNorm",
     "PureModel",
+    "RelationHead",
     "SupportNorm",
     "conv3x3",
     "from_equinox",

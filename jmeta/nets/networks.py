@@ -47,14 +47,56 @@ class ConvEncoder(Network):
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, H, W, C]` to `[N, D]`."""
-        for features in self.features:
-            # Blocks past the last halving keep the size, so that a deep network fits a small image.
-            halve = min(x.shape[1:3]) > 1
-            x = Conv(features, stride=1 if self.pool or not halve else 2)(x)
-            x = nn.relu(normalise(self.norm(), x, weight))
-            x = max_pool2x2(x) if self.pool and halve else x
+        x = _blocks(x, weight, self.features, self.pool, self.norm)
         x = x.reshape(x.shape[0], -1) if self.flatten else jnp.mean(x, axis=(1, 2))
         return x if self.dense is None else nn.relu(nn.Dense(self.dense)(x))
+
+
+class ConvMap(Network):
+    """The blocks of `ConvEncoder` alone: features that keep their places, for a module that compares them.
+
+    Attributes:
+        features: channels of each block.
+        pool: as in `ConvEncoder`.
+        norm: as in `ConvEncoder`.
+        halvings: how many of the blocks halve, the first ones; Relation networks have two of four.
+    """
+
+    features: Sequence[int] = (64, 64, 64, 64)
+    pool: bool = True
+    norm: Norm = BatchNorm
+    halvings: int = 2
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
+        """`[N, H, W, C]` to `[N, H', W', features[-1]]`."""
+        return _blocks(x, weight, self.features, self.pool, self.norm, self.halvings)
+
+
+class RelationHead(Network):
+    """Blocks of convolution and two layers, from a pair of feature maps to one number: the relation module of Relation
+    networks, before its sigmoid.
+
+    Attributes:
+        features: channels of each block, as in `ConvEncoder`.
+        dense: units of the layer with ReLU on top.
+        pool: as in `ConvEncoder`.
+        norm: as in `ConvEncoder`.
+
+    Source: Sung et al. 2018, Learning to Compare, section 3.4. https://arxiv.org/abs/1711.06025
+    """
+
+    features: Sequence[int] = (64, 64)
+    dense: int = 8
+    pool: bool = True
+    norm: Norm = BatchNorm
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
+        """`[N, H, W, 2 C]` to `[N, 1]`; vectors `[N, 2 C]` go to the layers as they are."""
+        x = x if x.ndim == 2 else _blocks(x, weight, self.features, self.pool, self.norm)
+        x = nn.relu(nn.Dense(self.dense)(x.reshape(x.shape[0], -1)))
+        return nn.Dense(1)(x)
 
 
 class Head(Network):
@@ -144,6 +186,19 @@ def _hidden_layers(x: Array, weight: Array | None, features: Sequence[int], norm
     for units in features:
         x = nn.Dense(units)(x)
         x = nn.relu(x if norm is None else normalise(norm(), x, weight))
+    return x
+
+
+def _blocks(
+    x: Array, weight: Array | None, features: Sequence[int], pool: bool, norm: Norm, halvings: int | None = None
+) -> Array:
+    """Blocks of `ConvEncoder`, that belong to the module whose `__call__` this is called in."""
+    for i, channels in enumerate(features):
+        # Blocks past the last halving keep the size, so that a deep network fits a small image.
+        halve = min(x.shape[1:3]) > 1 and (halvings is None or i < halvings)
+        x = Conv(channels, stride=1 if pool or not halve else 2)(x)
+        x = nn.relu(normalise(norm(), x, weight))
+        x = max_pool2x2(x) if pool and halve else x
     return x
 
 

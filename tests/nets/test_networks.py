@@ -46,6 +46,9 @@ def block(inputs, outputs):
         (MLP((), 3), (2, 2), 15),
         (Linear(), (6,), 14),
         (Head(5), (64,), 325),
+        (nets.ConvMap(), (28, 28, 1), block(1, 64) + 3 * block(64, 64)),
+        (nets.RelationHead(), (7, 7, 128), block(128, 64) + block(64, 64) + 65 * 8 + 9),
+        (nets.RelationHead(), (20,), 21 * 8 + 9),
     ],
 )
 def test_parameters(net, shape, parameters):
@@ -84,6 +87,22 @@ def test_blocks_past_the_last_halving_keep_the_size(size, pool):
 )
 def test_features(net, features):
     assert out(net, 28, 28, 1) == (2, features)
+
+
+@pytest.mark.parametrize(
+    ("halvings", "pool", "shape"),
+    [(0, True, (28, 28)), (1, False, (14, 14)), (2, True, (7, 7)), (3, True, (3, 3)), (3, False, (4, 4))],
+)
+def test_the_first_blocks_of_a_map_halve_it(halvings, pool, shape):
+    assert out(nets.ConvMap((2, 3, 5), halvings=halvings, pool=pool), 28, 28, 1) == (2, *shape, 5)
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_a_map_is_the_encoder_before_its_mean(pool):
+    x = jax.random.normal(KEY, (3, 9, 9, 1))
+    params = ConvEncoder((4, 6), pool=pool).init(KEY, x)
+    features = nets.ConvMap((4, 6), pool=pool, halvings=2).apply(params, x)
+    np.testing.assert_allclose(features.mean((1, 2)), ConvEncoder((4, 6), pool=pool).apply(params, x), rtol=1e-5)
 
 
 @pytest.mark.parametrize("pool", [False, True])

@@ -1,0 +1,105 @@
+"""Relation networks: a learned module compares a query with each class (Sung et al. 2018)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jmeta import models
+from jmeta.distances import prototypes
+from jmeta.losses import LossFn, query_loss, squared_score_error
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+class RelationParams(NamedTuple):
+    """Parameters of the two modules."""
+
+    encoder: Params
+    relation: Params
+
+
+class RelationAdapted(NamedTuple):
+    """The parameters, the features of each class `[way, ..., C]`, and which classes there are, as in `Batch`."""
+
+    params: RelationParams
+    features: Array
+    classes: Array | None
+
+
+def relation(encoder: Model, relation: Model, *, loss_fn: LossFn = squared_score_error) -> Learner:
+    """Relation networks: the comparison of features is learned too.
+
+        c_k        = mean of encoder(x) over the support examples of class k
+        logit_k(x) = relation([c_k, encoder(x)])
+        score_k(x) = sigmoid(logit_k(x))
+        loss       = mean over queries, sum over k of (score_k - 1 if k is the label else score_k)^2
+
+    Args:
+        encoder: model mapping `x [N, ...]` to maps `[N, H, W, C]`, such as `jmeta.nets.ConvMap`, or vectors `[N, C]`.
+        relation: model mapping pairs of a class and a query, beside each other in depth, `[N, H, W, 2 C]` or
+            `[N, 2 C]`, to one number each `[N, 1]`, such as `jmeta.nets.RelationHead`. A pair that has padding in it
+            has weight 0.
+        loss_fn: `(logits, y) -> [N]`, for the query.
+
+    Returns:
+        A `Learner` with `RelationParams`; `adapt` returns `RelationAdapted`, and `predict` the logits of the scores,
+        which have the same order. The classes are those of the support set, so that training and evaluation may use
+        different ways.
+
+    Raises:
+        ValueError: when called, if the relation module does not give one number for each pair.
+
+    Differs from the paper: a class has the mean of its examples' features where the paper has their sum, so that a
+    learner of one shot can be used with another; with one example they are the same.
+
+    Source: Sung et al. 2018, Learning to Compare: Relation Network for Few-Shot Learning, section 3.
+    https://arxiv.org/abs/1711.06025
+    """
+
+    def init(key: Array, x: Array) -> RelationParams:
+        encoder_key, relation_key = jax.random.split(key)
+        encoder_params = encoder.init(encoder_key, x)
+        z = encoder.apply(encoder_params, x)
+        return RelationParams(encoder_params, relation.init(relation_key, _pairs(z, z[:1])))
+
+    def adapt(params: RelationParams, support: Batch) -> RelationAdapted:
+        z = models.apply(encoder, params.encoder, support.x, support.weight)
+        features = prototypes(z.reshape(len(z), -1), support).reshape(-1, *z.shape[1:])
+        weight = _pair_weight(z, features, support.weight, support.classes)
+        conditioned = RelationParams(
+            models.condition(encoder, params.encoder, support.x, support.weight),
+            models.condition(relation, params.relation, _pairs(z, features), weight),
+        )
+        return RelationAdapted(conditioned, features, support.classes)
+
+    def predict(adapted: RelationAdapted, x: Array, weight: Array | None = None) -> Array:
+        params, features, classes = adapted
+        z = models.apply(encoder, params.encoder, x, weight)
+        pair_weight = _pair_weight(z, features, weight, classes)
+        logits = models.apply(relation, params.relation, _pairs(z, features), pair_weight)
+        if logits.shape != (len(z) * len(features), 1):
+            raise ValueError(f"relation must give one number for each pair, got {logits.shape}")
+        return logits.reshape(len(z), len(features))
+
+    def loss(params: RelationParams, episode: Episode) -> tuple[Array, Metrics]:
+        adapted = adapt(params, episode.support)
+        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
+
+    return Learner(init, adapt, predict, loss)
+
+
+def _pairs(z: Array, features: Array) -> Array:
+    """Each example `[N, ..., C]` with each class `[way, ..., C]`, the class first in depth: `[N way, ..., 2 C]`."""
+    shape = len(z), len(features), *z.shape[1:]
+    pairs = jnp.concatenate([jnp.broadcast_to(features[None], shape), jnp.broadcast_to(z[:, None], shape)], axis=-1)
+    return pairs.reshape(-1, *pairs.shape[2:])
+
+
+def _pair_weight(z: Array, features: Array, weight: Array | None, classes: Array | None) -> Array | None:
+    """The example's weight times the class's `[N way]`: 0 where one of the two is padding."""
+    if weight is None and classes is None:
+        return None
+    weight = jnp.ones(len(z), z.dtype) if weight is None else weight
+    classes = jnp.ones(len(features), z.dtype) if classes is None else classes
+    return (weight[:, None] * classes[None]).reshape(-1)
