@@ -57,8 +57,8 @@ def unit(z: Array) -> Array:
     """Features `[N, D]` over their length; those of length 0 stay 0, and have a finite derivative.
 
     Example:
-        >>> unit(jnp.array([[3.0, 4.0], [0.0, 0.0]])).round(4).tolist()
-        [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+        >>> [[round(v, 4) for v in row] for row in unit(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()]
+        [[0.6, 0.8], [0.0, 0.0]]
     """
     return z * lax.rsqrt(jnp.sum(z * z, axis=-1, keepdims=True) + 1e-12)
 

@@ -68,8 +68,8 @@ def matching(
         >>> learner = matching(nets.MLPEncoder(()))
         >>> support = Batch(jnp.array([[0.0], [1.0], [-1.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
         >>> adapted = learner.adapt(MatchingParams({}, {}), support)
-        >>> print(jnp.exp(learner.predict(adapted, jnp.array([[0.0]]))).round(3))
-        [[0.788 0.212]]
+        >>> [round(p, 3) for p in jnp.exp(learner.predict(adapted, jnp.array([[0.0]])))[0].tolist()]
+        [0.788, 0.212]
 
     Source: Vinyals et al. 2016, Matching Networks for One Shot Learning, equation 1 and appendix A.
     https://arxiv.org/abs/1606.04080

@@ -42,14 +42,14 @@ def prototypical(
     Differs from the paper: nothing. Its figures are from training with more classes than are told apart in the test.
 
     Example:
-        Features that are the inputs: 2 is nearer to the mean of 0 and 4 than to 5.
+        Features that are the inputs: 3 is nearer to the mean of 0 and 4 than to 5.
 
         >>> import jax.numpy as jnp
         >>> from jmeta import nets
         >>> learner = prototypical(nets.MLPEncoder(()))
         >>> support = Batch(jnp.array([[0.0], [4.0], [5.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
-        >>> learner.predict(learner.adapt({}, support), jnp.array([[2.0]])).tolist()
-        [[0.0, -9.0]]
+        >>> learner.predict(learner.adapt({}, support), jnp.array([[3.0]])).tolist()
+        [[-1.0, -4.0]]
 
     Source: Snell et al. 2017, Prototypical Networks for Few-shot Learning, equations 1, 2 and 8.
     https://arxiv.org/abs/1703.05175
