@@ -12,11 +12,11 @@ import numpy as np
 from jmeta import evaluation
 from jmeta.episodes import Sampler
 from jmeta.runs import build, folder, record, seeds
-from jmeta.runs.config import VECTOR_TASKS, TrainConfig, flag, members
+from jmeta.runs.config import VECTOR_TASKS, flag, members
 from jmeta.runs.errors import RunError, unknown
-from jmeta.runs.problems import Problem, load_problem, with_dataset
 from jmeta.runs.rounds import measured
 from jmeta.runs.trained import Trained, at_way, load_trained
+from jmeta.runs.transfer import show
 
 PARTS = ("test", "val", "train")
 CHEAP_IMAGES = 2500
@@ -37,8 +37,11 @@ class EvaluateConfig:
         shot: support examples of each class; otherwise as trained.
         query_shot: query examples of each class; otherwise as trained.
         inner_steps: inner steps; otherwise the run's for evaluation.
-        dataset: other data than it was trained on; pictures are resized and made greyscale as it takes.
-        split: the other data's split, or another of the same: finn, lake, classes, all, ...
+        dataset: other data than it was trained on, by name or path. Pictures are resized and made greyscale as it
+            takes, and inverted where paper is bright in one set of drawings and dark in the other; what was done is
+            said.
+        split: the other data's split, or another of the same: finn, lake, classes, all, ... Otherwise the default one
+            for its own data and Omniglot, and all classes of other data.
         part: test, val or train.
         checkpoint: best (by validation) or newest.
         seed: decides the episodes.
@@ -79,13 +82,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """
     check(config)
     trained = load_trained(config.run_dir, config.checkpoint)
-    run = with_dataset(trained.config, config.dataset, config.split, config.data_dir)
-    if (
-        run.dataset in VECTOR_TASKS or trained.config.dataset in VECTOR_TASKS
-    ) and run.dataset != trained.config.dataset:
-        raise RunError(f"a learner of {trained.config.dataset} can't be shown {run.dataset}: choose another --dataset.")
-    problem = load_problem(run, tuple(trained.stored["input_shape"]))
-    _check_same_data(trained, run, problem)
+    run, problem, seen = show(trained, config.dataset, split=config.split, part=config.part, data_dir=config.data_dir)
     way, shot, query_shot = (getattr(config, n) or getattr(run, n) for n in ("way", "shot", "query_shot"))
     if run.dataset in VECTOR_TASKS and way != run.way:
         raise RunError(f"{run.dataset} has tasks of one way, {run.way}, got --way {way}: leave it out.")
@@ -96,7 +93,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         **numbers, "way": way, "shot": shot, "query_shot": query_shot, "inner_steps": steps,
         "dataset": problem.name, "part": config.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
         "data_checksum": problem.checksum, "rotations": run.rotations, "seed": config.seed,
-        "seen_classes": _seen(config, trained, run, problem),
+        "seen_classes": seen, "changes": ", ".join(problem.changes),
         "algorithm": run.algorithm, "trained_on": trained.config.dataset, "trained_way": trained.config.way,
         "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -158,27 +155,6 @@ def check(config: EvaluateConfig) -> None:
             raise RunError(f"{flag(name)} must be {least} or more, got {value}: choose another.")
     if config.output and not Path(config.output).resolve().parent.is_dir():
         raise RunError(f"--output {config.output} is in no folder that exists: make it first.")
-
-
-def _check_same_data(trained: Trained, run: TrainConfig, problem: Problem) -> None:
-    stored = trained.stored
-    if (
-        run.dataset == trained.config.dataset
-        and problem.protocol == stored["protocol"]
-        and problem.split_hash != stored["split_hash"]
-    ):
-        raise RunError(
-            f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
-            f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
-        )
-
-
-def _seen(config: EvaluateConfig, trained: Trained, run: TrainConfig, problem: Problem) -> int:
-    """How many of the classes that are evaluated on were trained on, as another split of the same data may have it."""
-    if problem.dataset is None or problem.split is None or run.dataset != trained.config.dataset:
-        return 0
-    train = problem.dataset.split(trained.stored["protocol"]).train
-    return int(np.isin(getattr(problem.split, config.part), train).sum())
 
 
 def _measure(

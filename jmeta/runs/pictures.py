@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from jmeta.datasets.convert import fit
 from jmeta.runs.errors import RunError, unknown
-from jmeta.runs.problems import fit
 
 INVERT = ("auto", "yes", "no")
 _PASSED_OVER = ("thumbs.db", "desktop.ini")

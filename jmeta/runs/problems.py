@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jax.tree_util import Partial
-from PIL import Image
 
 from jmeta import datasets, episodes
 from jmeta.datasets import Dataset, Split
+from jmeta.datasets.convert import Look, match, resize
 from jmeta.runs.config import VECTOR_TASKS, TrainConfig
 from jmeta.runs.errors import RunError, closest
 
@@ -30,6 +30,7 @@ class Problem(NamedTuple):
         sampler: `(part, way, shot, query_shot) -> sample`, for the part train, val or test.
         dataset: the images, where there are some.
         split: their split.
+        changes: what was done to the images, so that they look like those that a learner was trained on.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Problem(NamedTuple):
     sampler: Callable[[str, int, int, int], Partial]
     dataset: Dataset | None = None
     split: Split | None = None
+    changes: tuple[str, ...] = ()
 
 
 def load_problem(config: TrainConfig, input_shape: tuple[int, ...] | None = None) -> Problem:
@@ -62,10 +64,27 @@ def load_problem(config: TrainConfig, input_shape: tuple[int, ...] | None = None
             (LINEAR_FEATURES,),
             lambda shot, query: episodes.linear_sampler(features=LINEAR_FEATURES, shot=shot, query_shot=query),
         )
-    dataset = _load(config.dataset, config.data_dir)
-    split = dataset.split(config.split)
+    dataset = load_images(config.dataset, config.data_dir)
     images = dataset.images if input_shape is None else resize(dataset.images, input_shape)
-    shown = dataset._replace(images=images)
+    return _of_images(config, dataset, images, ())
+
+
+def problem_like(config: TrainConfig, dataset: Dataset, like: Look) -> Problem:
+    """Images that are to look like those that a learner was trained on.
+
+    Args:
+        config: settings; `split` and `rotations` count.
+        dataset: the images.
+        like: the look of those that the learner knows.
+
+    Raises:
+        DataError: for a split that the images don't have, or a number of channels that can't be brought to another.
+    """
+    return _of_images(config, dataset, *match(dataset.images, like, dataset.counts))
+
+
+def _of_images(config: TrainConfig, dataset: Dataset, images: np.ndarray, changes: tuple[str, ...]) -> Problem:
+    split, shown = dataset.split(config.split), dataset._replace(images=images)
     return Problem(
         dataset.name,
         images.shape[2:],
@@ -76,10 +95,17 @@ def load_problem(config: TrainConfig, input_shape: tuple[int, ...] | None = None
         lambda part, way, shot, query: _few_shot(shown, split, config.rotations, part, way, shot, query),
         shown,
         split,
+        changes,
     )
 
 
-def _load(name: str, data_dir: str | None) -> Dataset:
+def load_images(name: str, data_dir: str | None) -> Dataset:
+    """A data set of images by its name.
+
+    Raises:
+        DataError: for data that are missing or damaged.
+        RunError: for a misspelt name.
+    """
     try:
         return datasets.load(name, data_dir)
     except datasets.DataError as error:
@@ -117,32 +143,6 @@ def _few_shot(
     return episodes.few_shot_sampler(
         images, way=way, shot=shot, query_shot=query_shot, rotations=rotations, counts=counts
     )
-
-
-def resize(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Images `[..., H, W, C]` uint8 as `[..., *shape]`: resized, and greyscale or colour as needed."""
-    if images.shape[-3:] == tuple(shape):
-        return images
-    flat = images.reshape(-1, *images.shape[-3:])
-    return np.stack([fit(image, shape) for image in flat]).reshape(*images.shape[:-3], *shape)
-
-
-def fit(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """One image `[H, W, C]` uint8 as `shape`, see `resize`.
-
-    Raises:
-        RunError: for a number of channels that is neither 1 nor 3.
-    """
-    height, width, channels = shape
-    modes = {1: "L", 3: "RGB"}
-    if channels not in modes or image.shape[-1] not in modes:
-        if image.shape == tuple(shape):
-            return image
-        raise RunError(f"pictures of {image.shape[-1]} channels can't be shown to a network that takes {channels}.")
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert(modes[channels])
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(picture).reshape(shape)
 
 
 def with_dataset(config: TrainConfig, dataset: str | None, split: str | None, data_dir: str | None) -> TrainConfig:

@@ -23,7 +23,11 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
     if result["way"] != result["trained_way"]:
         print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
-    if result["seen_classes"]:
+    if result.get("changes"):
+        print(f"pictures of {result['dataset']}: {result['changes']}")
+    if result["seen_classes"] is None:
+        print("whether its classes were trained on is not known, since the training data can't be read")
+    elif result["seen_classes"]:
         print(f"{result['seen_classes']} of these classes were trained on: this is no measure of new ones")
     if "precision" in result:
         print(f"precision {_number(name, result['precision'])}, recall {_number(name, result['recall'])} (macro)")

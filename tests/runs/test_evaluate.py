@@ -9,7 +9,6 @@ from small_runs import TINY
 from jmeta import MetaSGDParams
 from jmeta.runs import load_trained
 from jmeta.runs.evaluate import step_numbers
-from jmeta.runs.problems import resize
 from jmeta.runs.trained import at_way
 
 pytestmark = pytest.mark.standard_promotion
@@ -99,15 +98,6 @@ def test_a_head_is_cut_or_grows_by_the_mean():
 @pytest.mark.parametrize(("steps", "numbers"), [(0, [0]), (3, [0, 1, 2, 3]), (12, [0, 1, 2, 3, 5, 8, 12])])
 def test_steps_to_measure(steps, numbers):
     assert step_numbers(steps) == numbers
-
-
-def test_pictures_are_brought_to_the_trained_form():
-    colour = np.zeros((2, 3, 20, 10, 3), np.uint8)
-    colour[..., 0] = 255
-    grey = resize(colour, (8, 8, 1))
-    assert grey.shape == (2, 3, 8, 8, 1) and np.all(grey == 76)
-    assert resize(grey, (8, 8, 3)).shape == (2, 3, 8, 8, 3)
-    assert resize(grey, (8, 8, 1)) is grey
 
 
 def test_a_damaged_checkpoint_is_named(finished, refused, tmp_path):

@@ -1,0 +1,143 @@
+"""A trained learner shown data that it was not trained on, made to look like those that it was."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from jmeta.datasets import DataError, Dataset, Split
+from jmeta.datasets.convert import Look, look, resize
+from jmeta.runs.config import VECTOR_TASKS, TrainConfig
+from jmeta.runs.errors import RunError
+from jmeta.runs.problems import Problem, load_images, load_problem, problem_like, with_dataset
+from jmeta.runs.trained import Trained
+
+
+class Shown(NamedTuple):
+    """What a trained learner is evaluated on.
+
+    Attributes:
+        config: its run's settings, on these data.
+        problem: the data.
+        seen: how many classes of the part it was trained on; None where its training data can't be read.
+    """
+
+    config: TrainConfig
+    problem: Problem
+    seen: int | None
+
+
+class Known(NamedTuple):
+    """What a learner was trained on.
+
+    Attributes:
+        look: how its pictures look.
+        dataset: the data, in the shape it takes; None where they can't be read.
+        split: their split.
+    """
+
+    look: Look
+    dataset: Dataset | None = None
+    split: Split | None = None
+
+
+def show(
+    trained: Trained,
+    dataset: str | None = None,
+    *,
+    split: str | None = None,
+    part: str = "test",
+    data_dir: str | None = None,
+) -> Shown:
+    """Data for a trained learner: its own, or others that are made to look like them.
+
+    Args:
+        trained: the learner.
+        dataset: the name of other data; None for its own.
+        split: of the data. Otherwise its own, or for other data: Omniglot's default one, and all classes of the rest,
+            of which none was trained on.
+        part: test, val or train.
+        data_dir: the folder of data sets; otherwise the run's.
+
+    Raises:
+        RunError: for data that it can't be shown, or whose split isn't the one that it was trained with.
+        DataError: for data that are missing or damaged.
+    """
+    own = trained.config.dataset
+    run = with_dataset(trained.config, dataset, split, data_dir)
+    if (run.dataset in VECTOR_TASKS or own in VECTOR_TASKS) and run.dataset != own:
+        raise RunError(f"a learner of {own} can't be shown {run.dataset}: choose another --dataset.")
+    if run.dataset == own:
+        problem = load_problem(run, tuple(trained.stored["input_shape"]))
+        _check_same_split(trained, problem)
+        return Shown(run, problem, _shared(trained, problem, part))
+    images = load_images(run.dataset, run.data_dir)
+    if split is None and part == "test" and not run.dataset.startswith("omniglot"):
+        run = dataclasses.replace(run, split="all")
+    if images.checksum == trained.stored["data_checksum"]:  # its own by another name
+        run = dataclasses.replace(trained.config, split=split or trained.config.split, data_dir=run.data_dir)
+    known = known_to(trained, run.data_dir)
+    problem = problem_like(run, images, known.look)
+    if images.checksum == trained.stored["data_checksum"]:
+        return Shown(run, problem, _shared(trained, problem, part))
+    return Shown(run, problem, seen(known, *_images(problem, part)))
+
+
+def known_to(trained: Trained, data_dir: str | None = None) -> Known:
+    """What a learner was trained on.
+
+    Args:
+        trained: the learner.
+        data_dir: the folder of data sets; otherwise the run's.
+    """
+    shape = tuple(trained.stored["input_shape"])
+    try:
+        dataset = load_images(trained.config.dataset, data_dir or trained.config.data_dir)
+        split = dataset.split(trained.stored["protocol"])
+    except (DataError, RunError):
+        return Known(Look(shape, None))
+    known = dataset._replace(images=resize(dataset.images, shape))
+    return Known(look(known.images, known.counts)._replace(shape=shape), known, split)
+
+
+def seen(known: Known, images: np.ndarray, counts: np.ndarray) -> int | None:
+    """How many classes have a picture that was trained on, or None where that isn't known.
+
+    Args:
+        known: what was trained on.
+        images: uint8 `[classes, examples, H, W, C]`.
+        counts: `[classes]`, how many examples are real.
+    """
+    if known.dataset is None or known.split is None:
+        return None
+    train = known.split.train
+    old = set().union(*_pictures(known.dataset.images[train], known.dataset.counts[train]))
+    return sum(not old.isdisjoint(pictures) for pictures in _pictures(images, counts))
+
+
+def _pictures(images: np.ndarray, counts: np.ndarray) -> list[set[int]]:
+    """The hash of each picture of each class, blank ones left out."""
+    return [{hash(x.tobytes()) for x in row[:n] if x.any()} for row, n in zip(images, counts, strict=True)]
+
+
+def _images(problem: Problem, part: str) -> tuple[np.ndarray, np.ndarray]:
+    assert problem.dataset is not None and problem.split is not None
+    classes = getattr(problem.split, part)
+    return problem.dataset.images[classes], problem.dataset.counts[classes]
+
+
+def _check_same_split(trained: Trained, problem: Problem) -> None:
+    stored = trained.stored
+    if problem.protocol == stored["protocol"] and problem.split_hash != stored["split_hash"]:
+        raise RunError(
+            f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
+            f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
+        )
+
+
+def _shared(trained: Trained, problem: Problem, part: str) -> int:
+    """How many of the classes were trained on, as another split of the same data may have it."""
+    if problem.dataset is None or problem.split is None:
+        return 0
+    train = problem.dataset.split(trained.stored["protocol"]).train
+    return int(np.isin(getattr(problem.split, part), train).sum())

@@ -1,0 +1,112 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jmeta.runs import load_trained
+from jmeta.runs.transfer import known_to, seen, show
+
+pytestmark = pytest.mark.standard_promotion
+
+
+@pytest.fixture
+def bars(tmp_path):
+    """Five classes of six dark drawings on white, in colour and of another size."""
+    images = np.full((5, 6, 11, 13, 3), 255, np.uint8)
+    for k in range(5):
+        images[k, :, 2 * k + 1, 2:-2] = np.random.default_rng(k).integers(0, 80, (6, 9, 1), np.uint8)
+    np.savez(tmp_path / "bars.npz", images=images)
+    return tmp_path / "bars.npz"
+
+
+@pytest.fixture(scope="session")
+def of_dots(cli_once, tmp_path_factory):
+    """A run on bright dots on black; not to be changed."""
+    folder = tmp_path_factory.mktemp("dots")
+    images = np.zeros((16, 8, 8, 8, 1), np.uint8)
+    for k in range(16):
+        images[k, :, 1 + k // 6, 1 + k % 6] = 255
+        images[k, :, 4, 1 + k % 5] = np.random.default_rng(k).integers(50, 200, (8, 1), np.uint8)
+    np.savez(folder / "dots.npz", images=images)
+    return cli_once(folder / "dots.npz", folder / "run")
+
+
+@pytest.fixture(scope="session")
+def cli_once():
+    from small_runs import TINY
+
+    from jmeta.cli import main
+
+    def train(data, run_dir):
+        assert main(["train", "--dataset", str(data), *TINY, "--outer-steps", "10", "--run-dir", str(run_dir)]) == 0
+        return run_dir
+
+    return train
+
+
+def test_other_data_are_matched_and_it_is_said(cli, of_dots, bars, tmp_path):
+    words = ("evaluate", "--run-dir", of_dots, "--dataset", bars, "--episodes", 20, "--output", tmp_path / "e.json")
+    result = cli(*words, "--way", 5, "--query-shot", 2)
+    assert result.code == 0, result
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert (found["protocol"], found["part"], found["seen_classes"]) == ("all", "test", 0)
+    assert found["changes"] == (
+        "made grey by luminance, resized from 11 x 13 to 8 x 8, inverted (border 255 of 255, in training 0)"
+    )
+    assert f"pictures of bars: {found['changes']}" in result.out
+    assert found["accuracy"] > 0.3
+
+
+def test_own_data_are_left_alone(cli, of_dots, tmp_path):
+    result = cli("evaluate", "--run-dir", of_dots, "--episodes", 5, "--output", tmp_path / "e.json")
+    assert result.code == 0 and "pictures of" not in result.out
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert found["changes"] == "" and found["seen_classes"] == 0 and found["protocol"] == "classes"
+
+
+def test_pictures_that_were_trained_on_are_found_in_other_data(of_dots, tmp_path):
+    trained = load_trained(of_dots)
+    known = known_to(trained)
+    assert known.look == ((8, 8, 1), 0.0)
+    images, train = np.load(of_dots.parent / "dots.npz")["images"], known.split.train
+    some = np.concatenate([images[train[:2]], images[known.split.test], 255 - images[train[2:4]]])
+    some[1, :7] = 9  # one picture of eight is enough
+    assert seen(known, some, np.full(len(some), 8)) == 2
+    assert seen(known, some, np.full(len(some), 7)) == 1
+    assert seen(known, np.zeros_like(some), np.full(len(some), 8)) == 0
+    np.savez(tmp_path / "some.npz", images=some)
+    assert show(trained, str(tmp_path / "some.npz")).seen == 2
+
+
+def test_its_own_data_by_another_name_keep_their_split(of_dots, monkeypatch):
+    monkeypatch.chdir(of_dots.parent)
+    trained = load_trained(of_dots)
+    own, again = show(trained), show(trained, "dots.npz")
+    assert again.problem.split.hash == own.problem.split.hash and again.seen == own.seen == 0
+    assert again.config == trained.config
+    assert show(trained, "dots.npz", part="train").seen == show(trained, part="train").seen > 0
+
+
+def test_training_data_that_are_gone_leave_it_unknown(cli, cli_once, shapes, bars, tmp_path):
+    data = tmp_path / "gone.npz"
+    data.write_bytes(Path(shapes).read_bytes())
+    run_dir = cli_once(data, tmp_path / "run")
+    data.unlink()
+    result = cli("evaluate", "--run-dir", run_dir, "--dataset", bars, "--episodes", 5, "--query-shot", 2)
+    assert result.code == 0, result
+    assert "not inverted (border 255 of 255, in training unknown)" in result.out
+    assert "whether its classes were trained on is not known" in result.out
+    assert json.loads((run_dir / "evaluation.json").read_text())["seen_classes"] is None
+
+
+def test_channels_that_do_not_fit_are_refused(refused, of_dots, tmp_path):
+    np.savez(tmp_path / "two.npz", images=np.zeros((5, 4, 8, 8, 2), np.uint8))
+    message = refused("evaluate", "--run-dir", of_dots, "--dataset", tmp_path / "two.npz")
+    assert "pictures of 2 channels can't be shown to a network that takes 1" in message
+
+
+def test_other_parts_need_a_split(refused, of_dots, bars):
+    assert "--split" in refused("evaluate", "--run-dir", of_dots, "--dataset", bars, "--way", 6)
+    words = ("evaluate", "--run-dir", of_dots, "--dataset", bars, "--split", "all", "--part", "train")
+    assert "the train part of bars (all) has 0" in refused(*words)
