@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jmeta.datasets import cache, files, omniglot, tfds_images
+from jmeta.datasets import cache, files, omniglot, omniglot_runs, tfds_images
 from jmeta.datasets.types import DataError, Dataset, make_dataset
 
 _NAMES = (*omniglot.ARCHIVES, "glyphs", "glyphs:N", "digits", "tfds:<name>", "an .npz file", "a folder of images")
@@ -45,6 +45,8 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> Dataset:
     kind, colon, rest = name.partition(":")
     if name in omniglot.ARCHIVES:
         return omniglot.load(name, folder)
+    if name == omniglot_runs.NAME:
+        raise DataError(f"{name} is a test of fixed episodes: take it with jmeta evaluate --dataset {name}.")
     if name == "digits":
         return _digits()
     if name == "glyphs" or (kind == "glyphs" and colon):
@@ -72,6 +74,7 @@ def available(root: str | os.PathLike[str] | None = None) -> list[Available]:
     """
     folder = cache.data_root(root)
     built_in = [_omniglot_status(name, folder) for name in omniglot.ARCHIVES]
+    built_in.append(_one_shot_status(folder))
     has_sklearn = importlib.util.find_spec("sklearn") is not None
     built_in += [
         Available("glyphs, glyphs:N", "made-up handwriting, as many classes as asked for", "built in"),
@@ -91,6 +94,12 @@ def _omniglot_status(name: str, root: Path) -> Available:
     where = ", ".join(sorted({str(path.parent) for path in needed.values() if path}))
     status = f"lacks {', '.join(missing)} from {omniglot.SOURCE}" if missing else where
     return Available(name, f"{classes} handwritten characters x {omniglot.DRAWINGS}, 28x28", status)
+
+
+def _one_shot_status(root: Path) -> Available:
+    path = omniglot_runs.find(root)
+    status = f"lacks {omniglot_runs.FILE} from {omniglot_runs.SOURCE}" if path is None else str(path.parent)
+    return Available(omniglot_runs.NAME, "the official one-shot test, 20 runs of 20-way 1-shot, to evaluate on", status)
 
 
 def _digits() -> Dataset:

@@ -107,7 +107,7 @@ def read_archive(path: Path, classes: int) -> Characters:
         with zipfile.ZipFile(path) as archive:
             members = sorted((m.group("alphabet", "character", "drawing"), m.string) for m in _members(archive))
             _check_members(path, [key for key, _ in members], classes)
-            images = np.stack([_read_drawing(archive.read(member)) for _, member in _progress(members, path)])
+            images = np.stack([read_drawing(archive.read(member)) for _, member in _progress(members, path)])
     except DataError:
         raise
     except cache.DAMAGED as error:
@@ -120,6 +120,29 @@ def read_archive(path: Path, classes: int) -> Characters:
         tuple(f"{alphabet}/{character}" for alphabet, character, _ in names),
         tuple(alphabet for alphabet, _, _ in names),
     )
+
+
+def read_drawing(content: bytes, size: int = SIZE) -> np.ndarray:
+    """Reads one drawing of 105x105 pixels, from a file in memory.
+
+    Args:
+        content: the bytes of a PNG file.
+        size: height and width wanted.
+
+    Returns:
+        uint8 `[size, size]`, with ink 255 and paper 0.
+
+    Raises:
+        ValueError: a drawing of another size; or another of `cache.DAMAGED`, for what is no picture.
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        if image.size != _FULL_SIZE:
+            raise ValueError(f"a drawing of {image.width}x{image.height} pixels instead of 105x105")
+        # Paper is 1, True or 255 by the decoder and the encoding, but ink is always 0.
+        ink = np.where(np.asarray(image.convert("L")) == 0, np.uint8(255), np.uint8(0))
+    if (size, size) == _FULL_SIZE:
+        return ink
+    return np.asarray(Image.fromarray(ink).resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _build(name: str, paths: dict[str, Path]) -> Dataset:
@@ -151,15 +174,6 @@ def _check_members(path: Path, keys: list[tuple[str, ...]], classes: int) -> Non
             f"{path} must have {classes} characters of {DRAWINGS} drawings each, got {len(drawings)} characters and "
             f"{len(keys)} drawings: get the original from {SOURCE}."
         )
-
-
-def _read_drawing(content: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(content)) as image:
-        if image.size != _FULL_SIZE:
-            raise ValueError(f"a drawing of {image.width}x{image.height} pixels instead of 105x105")
-        # Paper is 1, True or 255 by the decoder and the encoding, but ink is always 0.
-        ink = np.where(np.asarray(image.convert("L")) == 0, np.uint8(255), np.uint8(0))
-    return np.asarray(Image.fromarray(ink).resize((SIZE, SIZE), Image.Resampling.LANCZOS))
 
 
 def _progress(members: list[tuple[tuple[str, ...], str]], path: Path) -> Iterable[tuple[tuple[str, ...], str]]:

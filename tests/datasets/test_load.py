@@ -57,9 +57,15 @@ def test_root_comes_from_the_environment(tmp_path, monkeypatch):
     assert datasets.load("mine.npz").images.mean() == 5
 
 
+def test_the_one_shot_test_is_no_data_set(tmp_path):
+    with pytest.raises(datasets.DataError, match="take it with jmeta evaluate --dataset omniglot-runs"):
+        datasets.load("omniglot-runs", tmp_path)
+
+
 def test_available_without_any_files(tmp_path):
     status = {entry.name: entry.status for entry in datasets.available(tmp_path)}
     assert status["omniglot"].startswith("lacks images_background.zip, images_evaluation.zip from github.com/")
+    assert status["omniglot-runs"].startswith("lacks all_runs.zip from github.com/")
     assert status["glyphs, glyphs:N"] == "built in"
     assert "digits" in status
 
@@ -68,6 +74,7 @@ def test_available_says_where_omniglot_is(real_data):
     entries = {entry.name: entry for entry in datasets.available(real_data)}
     assert entries["omniglot"].status == str(real_data / "omniglot")
     assert entries["omniglot"].what.startswith("1623 handwritten characters x 20")
+    assert entries["omniglot-runs"].status == str(real_data / "omniglot")
     assert entries["mnist28"].status == str(real_data / "mnist28.npz")
 
 

@@ -33,3 +33,19 @@ def write_archive(path, characters, drawings=20, encode=lambda ink: ~ink):
                     name = f"{path.stem}/{alphabet}/character{character:02d}/{number:04d}_{drawer:02d}.png"
                     archive.writestr(name, png(encode(drawing(number))))
     return path
+
+
+def write_runs(path, lines=lambda run, pairs: pairs, left_out=()):
+    """Writes an archive of one-shot runs; item i of run r is of class (7 i + r) mod 20, all counted from 0."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for run in range(20):
+            folder, pairs = f"run{run + 1:02d}", []
+            for i in range(20):
+                item, label = f"{folder}/test/item{i + 1:02d}.png", (7 * i + run) % 20
+                pairs.append(f"{item} {folder}/training/class{label + 1:02d}.png")
+                for name, number in ((item, label), (f"{folder}/training/class{i + 1:02d}.png", i)):
+                    if name not in left_out:
+                        archive.writestr(name, png(~drawing(number + run)))
+            archive.writestr(f"{folder}/class_labels.txt", "\n".join(lines(run, pairs)) + "\n")
+    return path
