@@ -10,8 +10,9 @@ import jax
 import numpy as np
 
 from jmeta import evaluation
+from jmeta.datasets import omniglot_runs
 from jmeta.episodes import Sampler
-from jmeta.runs import build, folder, record, seeds
+from jmeta.runs import build, folder, one_shot, record, seeds
 from jmeta.runs.config import VECTOR_TASKS, flag, members
 from jmeta.runs.errors import RunError, unknown
 from jmeta.runs.rounds import measured
@@ -39,7 +40,7 @@ class EvaluateConfig:
         inner_steps: inner steps; otherwise the run's for evaluation.
         dataset: other data than it was trained on, by name or path. Pictures are resized and made greyscale as it
             takes, and inverted where paper is bright in one set of drawings and dark in the other; what was done is
-            said.
+            said. omniglot-runs is the official one-shot test of Omniglot: 20 runs of 20-way 1-shot within an alphabet.
         split: the other data's split, or another of the same: finn, lake, classes, all, ... Otherwise the default one
             for its own data and Omniglot, and all classes of other data.
         part: test, val or train.
@@ -82,6 +83,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """
     check(config)
     trained = load_trained(config.run_dir, config.checkpoint)
+    if config.dataset == omniglot_runs.NAME:
+        return _one_shot_test(config, trained)
     run, problem, seen = show(trained, config.dataset, split=config.split, part=config.part, data_dir=config.data_dir)
     way, shot, query_shot = (getattr(config, n) or getattr(run, n) for n in ("way", "shot", "query_shot"))
     if run.dataset in VECTOR_TASKS and way != run.way:
@@ -94,8 +97,30 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "dataset": problem.name, "part": config.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
         "data_checksum": problem.checksum, "rotations": run.rotations, "seed": config.seed,
         "seen_classes": seen, "changes": ", ".join(problem.changes),
-        "algorithm": run.algorithm, "trained_on": trained.config.dataset, "trained_way": trained.config.way,
-        "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
+    }  # fmt: skip
+    return _written(config, trained, result)
+
+
+def _one_shot_test(config: EvaluateConfig, trained: Trained) -> dict[str, Any]:
+    for name, fixed in (("way", omniglot_runs.WAY), ("shot", 1), ("query_shot", 1)):
+        if getattr(config, name) not in (None, fixed):
+            raise RunError(f"{omniglot_runs.NAME} has {flag(name)} {fixed}, got {getattr(config, name)}: leave it out.")
+    test = one_shot.one_shot_test(trained, config.data_dir)
+    steps = build.eval_steps(trained.config) if config.inner_steps is None else config.inner_steps
+    numbers = one_shot.measure(trained, test, inner_steps=steps, transductive=config.transductive)
+    row = {"inner_steps": steps, **{name: numbers[name] for name in ("accuracy", "ci95")}}
+    result = {
+        **numbers, "steps": [row], "way": omniglot_runs.WAY, "shot": 1, "query_shot": 1, "inner_steps": steps,
+        "dataset": omniglot_runs.NAME, "part": "test", "protocol": "official",
+        "seen_classes": test.seen, "changes": ", ".join(test.changes),
+    }  # fmt: skip
+    return _written(config, trained, result)
+
+
+def _written(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -> dict[str, Any]:
+    result |= {
+        "algorithm": trained.config.algorithm, "trained_on": trained.config.dataset,
+        "trained_way": trained.config.way, "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     folder.write_json(Path(config.output or Path(config.run_dir) / folder.EVALUATION), result)

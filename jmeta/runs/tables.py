@@ -36,6 +36,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
             mean, ci95 = result[f"{reading}_accuracy"], result[f"{reading}_ci95"]
             how = "one query at a time" if reading == "inductive" else "all queries together"
             print(f"{reading} accuracy {_number(name, mean)} +- {_plain(name, ci95)} ({how})")
+    if "errors" in result:
+        print(f"wrong in each run, %: {' '.join(f'{100 * wrong:.0f}' for wrong in result['errors'])}")
     unit = " %" if name == "accuracy" else ""
     print(
         f"{name} {_plain(name, result[name])}{unit} +- {_plain(name, result['ci95'])} ({result['episodes']} episodes)"

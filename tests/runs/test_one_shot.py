@@ -1,0 +1,49 @@
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fake_omniglot import write_runs
+
+from jmeta import Learner
+from jmeta.datasets.omniglot_runs import OneShotRuns
+from jmeta.evaluation import inductive
+from jmeta.runs.one_shot import episodes_of, errors
+
+pytestmark = pytest.mark.standard_promotion
+
+
+def test_errors_of_each_run_are_counted():
+    """Classes differ in their shade; a quarter of the queries of run 1 and all of run 2 have that of another."""
+    labels = np.stack([np.random.default_rng(run).permutation(20) for run in range(3)])
+    shown = labels.copy()
+    shown[1, :5] = np.roll(labels[1, :5], 1)
+    shown[2] = np.roll(labels[2], 1)
+    shades = np.arange(0, 200, 10, dtype=np.uint8)
+    support, query = (np.tile(x[..., None, None, None], (4, 4, 1)) for x in (np.stack([shades] * 3), shades[shown]))
+    learner = Learner(
+        lambda key, x: (),
+        lambda params, support: support.y.T @ jnp.mean(support.x, axis=(1, 2)),
+        lambda adapted, x: -jnp.abs(jnp.mean(x, axis=(1, 2)) - adapted.T),
+        lambda params, episode: None,
+    )
+    episodes = episodes_of(OneShotRuns(support, query, labels))
+    for found in (errors(learner, (), episodes), errors(learner, (), episodes, inductive)):
+        np.testing.assert_allclose(found, [0, 0.25, 1], atol=1e-6)
+
+
+def test_the_official_test_from_the_command_line(cli, refused, finished, tmp_path):
+    write_runs(tmp_path / "data" / "omniglot" / "all_runs.zip")
+    words = ("evaluate", "--run-dir", finished, "--dataset", "omniglot-runs", "--data-dir", tmp_path / "data")
+    words = (*words, "--output", tmp_path / "e.json")
+    result = cli(*words)
+    assert result.code == 0, result
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert (found["way"], found["shot"], found["episodes"], found["dataset"]) == (20, 1, 20, "omniglot-runs")
+    assert found["seen_classes"] == 0 and found["changes"].startswith("resized from 28 x 28 to 8 x 8, not inverted")
+    assert len(found["errors"]) == 20 and np.mean(found["errors"]) == pytest.approx(1 - found["accuracy"], abs=1e-6)
+    assert 0 < found["accuracy"] < 1 and found["ci95"] > 0
+    assert "wrong in each run, %: " in result.out and result.out.splitlines()[-1].endswith("(20 episodes)")
+    assert "--way 20, got 5: leave it out" in refused(*words, "--way", 5)
+    assert "--shot 1, got 5: leave it out" in refused(*words, "--shot", 5)
+    assert "needs all_runs.zip" in refused(*words[:-4], "--data-dir", tmp_path)
