@@ -18,6 +18,8 @@ from jmeta import (
 )
 from jmeta.algorithms import (
     ANILParams,
+    BOILParams,
+    CAVIAAdapted,
     MAMLPlusPlusParams,
     MatchingAdapted,
     MatchingParams,
@@ -27,7 +29,9 @@ from jmeta.algorithms import (
     RelationAdapted,
     RelationParams,
     anil,
+    boil,
     bootstrapped,
+    cavia,
     imaml,
     maml,
     maml_plus_plus,
@@ -51,7 +55,9 @@ from jmeta.types import Batch, Episode, Learner, Metrics, Model
 
 __all__ = [
     "ANILParams",
+    "BOILParams",
     "Batch",
+    "CAVIAAdapted",
     "Episode",
     "Evaluation",
     "Learner",
@@ -69,7 +75,9 @@ __all__ = [
     "algorithms",
     "anil",
     "attach_gradient",
+    "boil",
     "bootstrapped",
+    "cavia",
     "conjugate_gradient",
     "datasets",
     "descend",

@@ -69,6 +69,16 @@ def maps_of(net: Net) -> nets.ConvMap:
     return nets.ConvMap((4,), norm=getattr(net.encoder, "norm", None) or nets.NoNorm, halvings=1)
 
 
+def modulated(net: Net) -> Any:
+    """A network like `net.model`, with a context beside its input."""
+    model = net.model
+    if isinstance(model, nets.MLP):
+        return nets.ContextMLP(model.features, model.out, model.norm)
+    return nets.FiLMConvNet(
+        model.way, model.features, model.pool, model.norm, model.flatten, kernel_init=model.kernel_init
+    )
+
+
 sgd, adam = optax.sgd, lambda lr: relaxed(optax.adam(lr, eps_root=1e-8))
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -109,6 +119,25 @@ ALGORITHMS: dict[str, Algorithm] = {
         [lambda n: jmeta.anil(n.encoder, n.head, inner_optimizer=sgd(0.1), inner_steps=-1)],
         sinusoid=(0.01, 3, 1.3),
         images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+    ),
+    "boil": Algorithm(
+        lambda n, f, lr, k: jmeta.boil(n.encoder, n.head, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f),
+        [lambda n: jmeta.boil(n.encoder, n.head, inner_optimizer=sgd(0.1), inner_steps=-1)],
+        sinusoid=(0.01, 3, 0.9),
+        images=None,
+        outer=adam(2e-3),
+    ),
+    "cavia": Algorithm(
+        lambda n, f, lr, k: jmeta.cavia(
+            modulated(n), context_size=5, inner_optimizer=sgd(lr), inner_steps=k, loss_fn=f
+        ),
+        [
+            lambda n: jmeta.cavia(modulated(n), context_size=0, inner_optimizer=sgd(1.0), inner_steps=1),
+            lambda n: jmeta.cavia(modulated(n), context_size=2, inner_optimizer=sgd(1.0), inner_steps=-1),
+        ],
+        sinusoid=(1.0, 1, 0.5),
+        images=None,  # five numbers before a hidden layer tell three classes apart poorly
         outer=adam(2e-3),
     ),
     "imaml": Algorithm(

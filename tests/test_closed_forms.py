@@ -19,6 +19,7 @@ import jmeta
 from jmeta.nets import PureModel
 
 CONSTANT = PureModel(lambda key, x: jnp.zeros(()), lambda theta, x: jnp.broadcast_to(theta, (len(x), 1)))
+ADDITIVE = PureModel(lambda key, x: jnp.zeros(()), lambda theta, pair: jnp.broadcast_to(theta + pair[1], pair[0].shape))
 LINEAR = PureModel(lambda key, x: jnp.zeros(()), lambda w, x: w * x)
 
 numbers = st.floats(-3, 3, width=32)
@@ -45,6 +46,8 @@ def constant_gradient(name, k):
         learners = {
             "maml": lambda: jmeta.maml(CONSTANT, **options),
             "fomaml": lambda: jmeta.maml(CONSTANT, first_order=True, **options),
+            "cavia": lambda: jmeta.cavia(ADDITIVE, context_size=1, **options),
+            "first_order_cavia": lambda: jmeta.cavia(ADDITIVE, context_size=1, first_order=True, **options),
             "reptile": lambda: jmeta.reptile(CONSTANT, **options),
             "meta_sgd": lambda: jmeta.meta_sgd(CONSTANT, inner_lr=0.1, inner_steps=k, loss_fn=half_square),
         }
@@ -96,6 +99,14 @@ def test_maml(alpha, theta, a, b, k):
 def test_first_order_maml(alpha, theta, a, b, k):
     _, phi = exact(alpha, theta, a, b, k)
     check(run("fomaml", k, alpha, theta, a, b), (0.5 * (phi - b) ** 2, phi - b))
+
+
+@given(rates, numbers, numbers, numbers, steps)
+def test_cavia_with_an_additive_context(alpha, theta, a, b, k):
+    """What the context moves by is what MAML's parameter would, so that both are the same."""
+    shrink, phi = exact(alpha, theta, a, b, k)
+    check(run("cavia", k, alpha, theta, a, b), (0.5 * (phi - b) ** 2, shrink * (phi - b)))
+    check(run("first_order_cavia", k, alpha, theta, a, b), (0.5 * (phi - b) ** 2, phi - b))
 
 
 @given(rates, numbers, numbers, numbers, steps)
@@ -172,6 +183,44 @@ def test_anil_with_a_linear_head(first_order, alpha, encoder, head, x, a, x_quer
         along_encoder += residual * x_query * encoder * through
         along_head *= shrink
     value, grad = linear_gradient(k, first_order)(*(jnp.float32(v) for v in (alpha, encoder, head, x, a, x_query, b)))
+    np.testing.assert_allclose(value, 0.5 * residual**2, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose((grad.encoder, grad.head), (along_encoder, along_head), rtol=1e-4, atol=5e-4)
+
+
+@functools.cache
+def body_gradient(k, first_order):
+    def run(alpha, encoder, head, x, a, x_query, b):
+        learner = jmeta.boil(
+            LINEAR,
+            LINEAR,
+            inner_optimizer=optax.sgd(alpha),
+            inner_steps=k,
+            first_order=first_order,
+            loss_fn=half_square,
+        )
+        loss = lambda params: learner.loss(params, pair(x, a, x_query, b))[0]
+        return jax.value_and_grad(loss)(jmeta.BOILParams(encoder, head))
+
+    return jax.jit(run)
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+@given(st.floats(0, 1, width=32), numbers, away, away, numbers, numbers, numbers, steps)
+def test_boil_with_a_linear_head(first_order, alpha, encoder, head, x, a, x_query, b, k):
+    """The encoder moves to e_k = e* + (1 - alpha c^2)^k (e - e*), with c = h x and e* = a / c; the head h does not."""
+    c = head * x
+    best, shrink = a / c, (1 - alpha * c**2) ** k
+    moved = best + shrink * (encoder - best)
+    residual = head * moved * x_query - b
+    through = -a / (head * c) * (1 - shrink)
+    if k:
+        through += (encoder - best) * k * (1 - alpha * c**2) ** (k - 1) * (-2 * alpha * c * x)
+    along_encoder = residual * head * x_query
+    along_head = residual * x_query * moved
+    if not first_order:
+        along_head += residual * x_query * head * through
+        along_encoder *= shrink
+    value, grad = body_gradient(k, first_order)(*(jnp.float32(v) for v in (alpha, encoder, head, x, a, x_query, b)))
     np.testing.assert_allclose(value, 0.5 * residual**2, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose((grad.encoder, grad.head), (along_encoder, along_head), rtol=1e-4, atol=5e-4)
 

@@ -14,6 +14,7 @@ from algorithms_table import (
     difference,
     largest,
     mlp_net,
+    modulated,
     random_episode,
     random_like,
     relaxed,
@@ -93,6 +94,33 @@ def test_anil_is_maml_whose_rates_are_zero_in_the_encoder():
     assert_close(gradient(anil, made), (sgd[0], sgd[1], sgd[2].model))
 
 
+def test_boil_with_an_identity_head_is_maml_on_the_encoder():
+    whole = gradient(jmeta.maml(NET.model, inner_optimizer=SGD, inner_steps=2), params())
+    boil = jmeta.boil(NET.model, IDENTITY, inner_optimizer=SGD, inner_steps=2)
+    value, metrics, grads = gradient(boil, jmeta.BOILParams(params(), {}))
+    assert_close((value, metrics, grads.encoder), whole)
+
+
+def test_boil_leaves_its_head_where_it_was():
+    boil = jmeta.boil(NET.encoder, NET.head, inner_optimizer=SGD, inner_steps=2)
+    made = boil.init(jax.random.key(0), EPISODE.support.x)
+    adapted = boil.adapt(made, EPISODE.support)
+    assert_close(adapted.head, made.head, rtol=0, atol=0)
+    assert difference(adapted.encoder, made.encoder) > 1e-2
+
+
+def test_boil_is_maml_whose_rates_are_zero_in_the_head():
+    """Which Meta-SGD can be told."""
+    boil = jmeta.boil(NET.encoder, NET.head, inner_optimizer=SGD, inner_steps=2)
+    made = boil.init(jax.random.key(0), EPISODE.support.x)
+    whole = PureModel(None, lambda p, x: NET.head.apply(p.head, NET.encoder.apply(p.encoder, x)))
+    rates = jmeta.BOILParams(
+        jax.tree.map(lambda p: jnp.full_like(p, 0.3), made.encoder), jax.tree.map(jnp.zeros_like, made.head)
+    )
+    sgd = gradient(jmeta.meta_sgd(whole, inner_lr=0.1, inner_steps=2), jmeta.MetaSGDParams(made, rates))
+    assert_close(gradient(boil, made), (sgd[0], sgd[1], sgd[2].model))
+
+
 def test_reptile_with_one_step_is_the_rate_times_the_support_gradient():
     learner = jmeta.reptile(NET.model, inner_optimizer=SGD, inner_steps=1)
     expected = jax.tree.map(lambda g: 0.3 * g, query_gradient(params(), EPISODE.support))
@@ -124,12 +152,16 @@ def test_reptile_adapts_as_maml_does_and_reports_the_same_loss():
     assert difference(maml[2], reptile[2]) > 1e-2
 
 
-@pytest.mark.parametrize("name", ["maml", "anil"])
+@pytest.mark.parametrize("name", ["maml", "anil", "boil", "cavia"])
 def test_first_order_changes_the_gradient_and_not_the_loss(name):
     net = conv_net(3, features=(4,))
     make = {
         "maml": lambda first: jmeta.maml(net.model, inner_optimizer=SGD, inner_steps=2, first_order=first),
         "anil": lambda first: jmeta.anil(net.encoder, net.head, inner_optimizer=SGD, inner_steps=2, first_order=first),
+        "boil": lambda first: jmeta.boil(net.encoder, net.head, inner_optimizer=SGD, inner_steps=2, first_order=first),
+        "cavia": lambda first: jmeta.cavia(
+            modulated(net), context_size=4, inner_optimizer=SGD, inner_steps=2, first_order=first
+        ),
     }[name]
     made = make(False).init(jax.random.key(0), EPISODE.support.x)
     second, first = gradient(make(False), made), gradient(make(True), made)
@@ -147,6 +179,12 @@ CONV4 = {
     "maml": lambda: jmeta.maml(Conv4(3), inner_optimizer=optax.sgd(0.1), inner_steps=1),
     "anil": lambda: jmeta.anil(
         jmeta.nets.ConvEncoder((64,) * 4), jmeta.nets.Head(3), inner_optimizer=optax.sgd(0.1), inner_steps=1
+    ),
+    "boil": lambda: jmeta.boil(
+        jmeta.nets.ConvEncoder((64,) * 4), jmeta.nets.Head(3), inner_optimizer=optax.sgd(0.1), inner_steps=1
+    ),
+    "cavia": lambda: jmeta.cavia(
+        jmeta.nets.FiLMConvNet(3), context_size=5, inner_optimizer=optax.sgd(0.1), inner_steps=1
     ),
     "meta_sgd": lambda: jmeta.meta_sgd(Conv4(3), inner_lr=0.1, inner_steps=1),
 }

@@ -1,7 +1,9 @@
 """One file an algorithm; each is a factory that returns a `Learner`."""
 
 from jmeta.algorithms.anil import ANILParams, anil
+from jmeta.algorithms.boil import BOILParams, boil
 from jmeta.algorithms.bootstrap import bootstrapped
+from jmeta.algorithms.cavia import CAVIAAdapted, cavia
 from jmeta.algorithms.imaml import imaml
 from jmeta.algorithms.maml import maml
 from jmeta.algorithms.maml_plus_plus import MAMLPlusPlusParams, maml_plus_plus, multi_step_weights
@@ -14,6 +16,8 @@ from jmeta.algorithms.reptile import reptile
 
 __all__ = [
     "ANILParams",
+    "BOILParams",
+    "CAVIAAdapted",
     "MAMLPlusPlusParams",
     "MatchingAdapted",
     "MatchingParams",
@@ -23,7 +27,9 @@ __all__ = [
     "RelationAdapted",
     "RelationParams",
     "anil",
+    "boil",
     "bootstrapped",
+    "cavia",
     "imaml",
     "maml",
     "maml_plus_plus",

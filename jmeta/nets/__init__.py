@@ -3,6 +3,7 @@
 from jmeta.nets.adapters import ConditionedModel, PureModel, from_equinox, from_nnx, in_precision
 from jmeta.nets.context import AttentionLSTM, BidirectionalLSTM
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
+from jmeta.nets.modulated import ContextMLP, FiLM, FiLMConvNet
 from jmeta.nets.networks import MLP, Conv4, ConvEncoder, ConvMap, ConvNet, Head, Linear, MLPEncoder, RelationHead
 from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
 
@@ -12,11 +13,14 @@ __all__ = [
     "BatchNorm",
     "BidirectionalLSTM",
     "ConditionedModel",
+    "ContextMLP",
     "Conv",
     "Conv4",
     "ConvEncoder",
     "ConvMap",
     "ConvNet",
+    "FiLM",
+    "FiLMConvNet",
     "GroupNorm",
     "Head",
     "LayerNorm",

@@ -55,7 +55,8 @@ def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
         return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
     def apply(params: Params, x: Array, weight: Array | None = None) -> Array:
-        outside = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32
+        given = jax.tree.leaves(x)[0].dtype
+        outside = given if jnp.issubdtype(given, jnp.floating) else jnp.float32
         return cast(models.apply(model, cast(params, dtype), cast(x, dtype), weight), outside)
 
     condition = getattr(model, "condition", None)

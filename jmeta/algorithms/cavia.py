@@ -1,0 +1,90 @@
+"""Fast context adaptation: a task is a short vector (Zintgraf et al. 2019)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jmeta import inner, models
+from jmeta.gradients import Grad
+from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+class CAVIAAdapted(NamedTuple):
+    """The model's parameters, which all tasks share, and the context `[context_size]` of one task."""
+
+    model: Params
+    context: Array
+
+
+def cavia(
+    model: Model,
+    *,
+    context_size: int,
+    inner_optimizer: optax.GradientTransformation,
+    inner_steps: int,
+    first_order: bool = False,
+    inner_grad: Grad = jax.grad,
+    truncation: int | None = None,
+    loss_fn: LossFn = cross_entropy,
+) -> Learner:
+    """CAVIA: the inner loop moves a context, one more input of the model, and no parameter at all.
+
+        context_0     = 0
+        context_{k+1} = context_k - inner_lr * grad L_support(context_k; params)
+        loss          = L_query(context_K; params)
+
+    Args:
+        model: a `Model` whose input is a pair `(x [N, ...], context [context_size])`, such as `jmeta.nets.ContextMLP`
+            or `jmeta.nets.FiLMConvNet`; to logits `[N, way]`.
+        context_size: numbers that a task has for itself, 1 or more.
+        inner_optimizer: an Optax rule; `optax.sgd(1.0)` is the paper's.
+        inner_steps: K, 0 or more.
+        first_order: leave the second derivative out, which takes the context for a constant; `truncation=0`.
+        inner_grad: how the inner gradient is taken: `jax.grad`, or with less memory `jmeta.remat_grad` or
+            `jmeta.mixed_grad`, which give the same meta-gradient.
+        truncation: differentiate through the inner gradient of the last so many steps; None for all.
+        loss_fn: `(prediction, y) -> [N]`, for support and query.
+
+    Returns:
+        A `Learner` with parameters of the model; `adapt` returns `CAVIAAdapted`.
+
+    Raises:
+        ValueError: if `context_size` is below 1, or `inner_steps` or `truncation` is negative.
+
+    Differs from the paper: nothing.
+
+    Source: Zintgraf et al. 2019, Fast Context Adaptation via Meta-Learning, algorithm 1.
+    https://arxiv.org/abs/1810.03642
+    """
+    truncation = 0 if first_order else truncation
+    inner.check_steps(inner_steps, truncation)
+    if context_size < 1:
+        raise ValueError(f"context_size must be 1 or more, got {context_size}")
+
+    def start(x: Array) -> Array:
+        return jnp.zeros(context_size, x.dtype)
+
+    def init(key: Array, x: Array) -> Params:
+        return model.init(key, (x, start(x)))
+
+    def adapt(params: Params, support: Batch) -> CAVIAAdapted:
+        grad_fn = inner_grad(
+            lambda context: mean_loss(
+                models.apply(model, params, (support.x, context), support.weight), support, loss_fn
+            )
+        )
+        context = inner.descend(grad_fn, start(support.x), inner_optimizer, inner_steps, truncation=truncation)
+        return CAVIAAdapted(models.condition(model, params, (support.x, context), support.weight), context)
+
+    def predict(adapted: CAVIAAdapted, x: Array, weight: Array | None = None) -> Array:
+        return models.apply(model, adapted.model, (x, adapted.context), weight)
+
+    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
+        adapted = adapt(params, episode.support)
+        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
+
+    return Learner(init, adapt, predict, loss)
