@@ -117,7 +117,7 @@ def bootstrapped(
         adapted = descend(params, support, inner_steps)
         ahead = descend(lax.stop_gradient(adapted), support, target_steps - 1)
         on_query = jax.grad(lambda params: mean_loss(point(params).prediction, query, loss_fn))
-        target = lax.stop_gradient(point(inner.descend(on_query, ahead, last_optimizer, 1)))
+        target = point(inner.descend(on_query, ahead, last_optimizer, 1))
         here = point(adapted)
         return matching(target, here, query), query_loss(here.prediction, query, loss_fn)[1]
 
