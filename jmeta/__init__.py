@@ -18,6 +18,8 @@ from jmeta import (
 )
 from jmeta.algorithms import (
     ANILParams,
+    BaselineAdapted,
+    BaselineParams,
     BOILParams,
     CAVIAAdapted,
     MAMLPlusPlusParams,
@@ -28,7 +30,13 @@ from jmeta.algorithms import (
     PrototypicalAdapted,
     RelationAdapted,
     RelationParams,
+    RidgeAdapted,
+    RidgeParams,
+    SiameseAdapted,
+    SiameseParams,
     anil,
+    baseline,
+    baseline_plus_plus,
     boil,
     bootstrapped,
     cavia,
@@ -42,8 +50,10 @@ from jmeta.algorithms import (
     prototypical,
     relation,
     reptile,
+    ridge,
+    siamese,
 )
-from jmeta.episodes import few_shot_sampler, linear_sampler, sinusoid_sampler, varied_sampler
+from jmeta.episodes import classification_sampler, few_shot_sampler, linear_sampler, sinusoid_sampler, varied_sampler
 from jmeta.evaluation import Evaluation, evaluate
 from jmeta.gradients import mixed_grad, remat_grad
 from jmeta.inner import attach_gradient, descend, first_order
@@ -56,6 +66,8 @@ from jmeta.types import Batch, Episode, Learner, Metrics, Model
 __all__ = [
     "ANILParams",
     "BOILParams",
+    "BaselineAdapted",
+    "BaselineParams",
     "Batch",
     "CAVIAAdapted",
     "Episode",
@@ -71,13 +83,20 @@ __all__ = [
     "PrototypicalAdapted",
     "RelationAdapted",
     "RelationParams",
+    "RidgeAdapted",
+    "RidgeParams",
+    "SiameseAdapted",
+    "SiameseParams",
     "TrainState",
     "algorithms",
     "anil",
     "attach_gradient",
+    "baseline",
+    "baseline_plus_plus",
     "boil",
     "bootstrapped",
     "cavia",
+    "classification_sampler",
     "conjugate_gradient",
     "datasets",
     "descend",
@@ -114,7 +133,9 @@ __all__ = [
     "relation",
     "remat_grad",
     "reptile",
+    "ridge",
     "sharding",
+    "siamese",
     "sinusoid_sampler",
     "solvers",
     "task_mesh",

@@ -62,19 +62,24 @@ def check_few_shot(
     for name, value in (("way", way), ("shot", shot), ("query_shot", query_shot)):
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, got {value}")
-    if len(shape) != 5:
-        raise ValueError(f"images must be [classes, examples, H, W, C], got an array of shape {tuple(shape)}")
-    classes, examples, height, width, _ = shape
+    _check_images(shape, rotations, counts)
+    classes, examples = shape[:2]
     if way > classes:
         raise ValueError(f"{way}-way episodes need {way} classes, got {classes}: ask for a smaller way")
-    if counts is not None and len(counts) != classes:
-        raise ValueError(f"counts must have a number for each of the {classes} classes, got {len(counts)}")
     fewest = examples if counts is None else int(min(counts))
     if shot + query_shot > fewest:
         raise ValueError(
             f"{shot}-shot episodes with {query_shot} queries a class need {shot + query_shot} examples of each class, "
             f"got {fewest}: ask for a smaller shot or query_shot"
         )
+
+
+def _check_images(shape: tuple[int, ...], rotations: bool, counts: Any) -> None:
+    if len(shape) != 5:
+        raise ValueError(f"images must be [classes, examples, H, W, C], got an array of shape {tuple(shape)}")
+    classes, _, height, width, _ = shape
+    if counts is not None and len(counts) != classes:
+        raise ValueError(f"counts must have a number for each of the {classes} classes, got {len(counts)}")
     if rotations and height != width:
         raise ValueError(f"rotations by 90 degrees need square images, got {height} x {width}")
 
@@ -215,6 +220,56 @@ def _draw_varied(
     support = batch(query_shot + example[places], row[places], real)
     example, row = jnp.divmod(jnp.arange(query_shot * max_way), max_way)
     return Episode(support, batch(example, row, present[row]))
+
+
+def classification_sampler(images: Any, *, batch_size: int, rotations: bool = False, counts: Any = None) -> Partial:
+    """Sampler of ordinary batches to train a classifier of all classes on, in the form of episodes.
+
+    Each example of the batch is drawn from all that there are, whichever were drawn before. Support and query are the
+    same batch, since such training has no use for two.
+
+    Args:
+        images: uint8 `[classes, examples, H, W, C]`, 0 to 255, or floats, which are left as they are.
+        batch_size: examples of a batch.
+        rotations: turn each example by a multiple of 90 degrees, and count what is turned as a class of its own: class
+            `turns * classes + k` is class k turned `turns` times. Needs H = W.
+        counts: `[classes]`, how many of the examples of each class are real; None means all.
+
+    Returns:
+        `sample(key) -> Episode`, with x `[batch_size, H, W, C]` float32 in 0 to 1 and y one-hot over all classes, of
+        which there are four times as many with rotations.
+
+    Example:
+        >>> images = jnp.zeros((30, 20, 28, 28, 1), jnp.uint8)
+        >>> batch = classification_sampler(images, batch_size=64, rotations=True)(jax.random.key(0)).query
+        >>> batch.x.shape, batch.y.shape
+        ((64, 28, 28, 1), (64, 120))
+
+    Raises:
+        ValueError: if `batch_size` is below 1, a class has no example, or the array is of another form.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    _check_images(images.shape, rotations, counts)
+    sizes = np.full(images.shape[0], images.shape[1]) if counts is None else np.asarray(counts, np.int64)
+    if not len(sizes) or sizes.min() < 1:
+        raise ValueError(f"every class must have 1 example or more, got {sizes.min(initial=0)}")
+    draw = functools.partial(_draw_batch, batch_size, rotations)
+    return Partial(draw, jnp.asarray(images), jnp.asarray(np.cumsum(sizes), jnp.int32))
+
+
+def _draw_batch(batch_size: int, rotations: bool, images: Array, ends: Array, key: Array) -> Episode:
+    example_key, turn_key = jax.random.split(key)
+    classes = images.shape[0]
+    place = jax.random.randint(example_key, (batch_size,), 0, ends[-1])
+    label = jnp.searchsorted(ends, place, side="right")
+    x = images[label, place - jnp.where(label > 0, ends[label - 1], 0)]
+    x = x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
+    if rotations:
+        turns = jax.random.randint(turn_key, (batch_size,), 0, 4)
+        x, label, classes = jax.vmap(rotate)(x, turns), turns * classes + label, 4 * classes
+    batch = Batch(x, jax.nn.one_hot(label, classes))
+    return Episode(batch, batch)
 
 
 def sinusoid_sampler(

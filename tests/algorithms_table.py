@@ -287,6 +287,46 @@ ALGORITHMS: dict[str, Algorithm] = {
         outer=adam(2e-3),
         any_way=True,
     ),
+    "ridge": Algorithm(
+        lambda n, f, lr, k: jmeta.ridge(n.encoder, l2=0.1, scale=1.0, loss_fn=f),
+        [
+            lambda n: jmeta.ridge(n.encoder, l2=0.0),
+            lambda n: jmeta.ridge(n.encoder, l2=float("nan")),
+            lambda n: jmeta.ridge(n.encoder, scale=0.0),
+        ],
+        sinusoid=(0.01, 3, 0.3),
+        images=(0.3, 3, 0.9),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
+    "siamese": Algorithm(
+        lambda n, f, lr, k: jmeta.siamese(n.encoder),
+        [],
+        sinusoid=None,
+        images=(0.3, 3, 0.9),
+        outer=adam(2e-3),
+        own_loss=False,  # it is of pairs, and a logit is of the best of them
+        any_way=True,
+    ),
+    "baseline": Algorithm(
+        lambda n, f, lr, k: jmeta.baseline(n.encoder, n.head, loss_fn=f),
+        [],
+        sinusoid=None,
+        images=None,  # it is trained on other episodes, see `test_learning`
+        outer=adam(2e-3),
+        own_loss=False,  # it is the classifier's, of all training classes
+    ),
+    "baseline_plus_plus": Algorithm(
+        lambda n, f, lr, k: jmeta.baseline_plus_plus(n.encoder, nets.CosineHead(n.head.way), loss_fn=f),
+        [
+            lambda n: jmeta.baseline_plus_plus(n.encoder, nets.CosineHead(3), scale=0.0),
+            lambda n: jmeta.baseline_plus_plus(n.encoder, nets.CosineHead(3), scale=float("nan")),
+        ],
+        sinusoid=None,
+        images=None,
+        outer=adam(2e-3),
+        own_loss=False,
+    ),
 }
 
 

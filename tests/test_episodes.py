@@ -295,3 +295,58 @@ def test_each_class_of_a_varied_episode_turns_by_its_own_angle():
 def test_varied_episodes_that_cannot_be_are_refused(options, says):
     with pytest.raises(ValueError, match=says):
         jmeta.varied_sampler(coded(30, 8), **{"max_way": 9, "max_support": 40, **options})
+
+
+def batches(n=200, seed=0, **options):
+    return draw(jmeta.classification_sampler(coded(), **{"batch_size": 8, **options}), n=n, seed=seed)
+
+
+def test_batches_are_labelled_by_all_classes():
+    drawn = batches()
+    assert (drawn.query.x.shape, drawn.query.y.shape) == ((200, 8, 3, 3, 1), (200, 8, CLASSES))
+    assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} == {jnp.dtype("float32")}
+    assert_close(drawn.support, drawn.query, rtol=0, atol=0)
+    np.testing.assert_array_equal(drawn.query.y, np.eye(CLASSES)[codes(drawn.query.x)[0]])
+
+
+def test_every_example_of_a_batch_is_as_likely_and_those_that_are_not_real_are_never_drawn():
+    counts = np.array([2, 6, 3, 1, 4, 5, 2], np.uint8)
+    drawn = batches(n=1500, counts=counts)
+    np.testing.assert_array_equal(drawn.query.y, np.eye(CLASSES)[codes(drawn.query.x)[0]])
+    seen = np.zeros((CLASSES, EXAMPLES), int)
+    np.add.at(seen, codes(drawn.query.x), 1)
+    real = np.arange(EXAMPLES) < counts[:, None]
+    assert seen[~real].sum() == 0
+    expected = 1500 * 8 / counts.sum()
+    assert np.sum((seen[real] - expected) ** 2 / expected) < 46  # 99.9 % of a chi-square of 22 is 48.3
+    # Each place of a batch is drawn without regard to the others.
+    first = codes(drawn.query.x)[0][:, :2]
+    assert np.mean(first[:, 0] == first[:, 1]) == pytest.approx(np.sum((counts / counts.sum()) ** 2), abs=0.04)
+
+
+def test_a_turned_class_of_a_batch_is_a_class_of_its_own():
+    straight, crooked = batches().query, batches(rotations=True).query
+    assert crooked.y.shape == (200, 8, 4 * CLASSES)
+    turns, labels = np.divmod(np.asarray(crooked.y).argmax(-1), CLASSES)
+    np.testing.assert_array_equal(labels, np.asarray(straight.y).argmax(-1))
+    for one, k, other in zip(
+        np.reshape(straight.x, (-1, 3, 3, 1)), turns.ravel(), np.reshape(crooked.x, (-1, 3, 3, 1)), strict=True
+    ):
+        np.testing.assert_array_equal(np.rot90(one, k), other)
+    counts = np.bincount(turns.ravel(), minlength=4)
+    assert np.sum((counts - 400) ** 2 / 400) < 17  # 99.9 % of a chi-square of 3 is 16.3
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (coded(), dict(batch_size=0), "batch_size must be 1 or more, got 0"),
+        (coded(), dict(counts=[1, 1, 0, 1, 1, 1, 1]), "every class must have 1 example or more, got 0"),
+        (coded(), dict(counts=[6, 6]), "counts must have a number for each of the 7 classes, got 2"),
+        (shape(7, 3, 3, 1), {}, r"must be \[classes, examples, H, W, C\], got an array of shape \(7, 3, 3, 1\)"),
+        (shape(7, 6, 3, 4, 1), dict(rotations=True), "need square images, got 3 x 4"),
+    ],
+)
+def test_batches_that_cannot_be_drawn_are_refused(images, options, message):
+    with pytest.raises(ValueError, match=message):
+        jmeta.classification_sampler(images, **{"batch_size": 2, **options})

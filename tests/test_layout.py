@@ -23,7 +23,7 @@ ALLOWED = {
     "distances.py": {"jax", "jmeta.types"},
     "gradients.py": {"jax", "numpy"},
     "solvers.py": {"jax", "jmeta.types"},
-    "nets/": {"jax", "flax", "equinox", "jmeta.types", "jmeta.models", "jmeta.nets"},
+    "nets/": {"jax", "flax", "equinox", "jmeta.types", "jmeta.models", "jmeta.distances", "jmeta.nets"},
     "episodes.py": {"jax", "numpy", "jmeta.types"},
     "sharding.py": {"jax", "numpy"},
     "training.py": {"jax", "optax", "jmeta.types", "jmeta.losses", "jmeta.episodes", "jmeta.sharding"},

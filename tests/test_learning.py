@@ -67,6 +67,16 @@ def test_images_of_unseen_classes(name):
     assert accuracy(learner, before) < threshold - 0.15
 
 
+@pytest.mark.parametrize("name", ["baseline", "baseline_plus_plus"])
+def test_a_classifier_of_all_training_classes_serves_unseen_ones(name):
+    row = ALGORITHMS[name]
+    learner = row.make(mlp_net(300, (32,)), losses.cross_entropy, 0.0, 0)
+    sample = jmeta.classification_sampler(prototypes(300, 1), batch_size=64)
+    before, after = train(learner, row.outer, sample, 500)
+    assert accuracy(learner, after) > 0.95
+    assert accuracy(learner, before) < 0.7
+
+
 def test_training_on_all_tasks_together_misses_every_threshold():
     """What the thresholds are worth: learning without an inner loop, and adapting at the end."""
     joint = lambda out, loss, features: ALGORITHMS["maml"].make(mlp_net(out, features), loss, 0.1, 0)

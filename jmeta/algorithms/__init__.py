@@ -1,6 +1,7 @@
 """One file an algorithm; each is a factory that returns a `Learner`."""
 
 from jmeta.algorithms.anil import ANILParams, anil
+from jmeta.algorithms.baseline import BaselineAdapted, BaselineParams, baseline, baseline_plus_plus
 from jmeta.algorithms.boil import BOILParams, boil
 from jmeta.algorithms.bootstrap import bootstrapped
 from jmeta.algorithms.cavia import CAVIAAdapted, cavia
@@ -13,10 +14,14 @@ from jmeta.algorithms.proto_maml import ProtoMAMLAdapted, proto_maml
 from jmeta.algorithms.prototypical import PrototypicalAdapted, prototypical
 from jmeta.algorithms.relation import RelationAdapted, RelationParams, relation
 from jmeta.algorithms.reptile import reptile
+from jmeta.algorithms.ridge import RidgeAdapted, RidgeParams, ridge
+from jmeta.algorithms.siamese import SiameseAdapted, SiameseParams, siamese
 
 __all__ = [
     "ANILParams",
     "BOILParams",
+    "BaselineAdapted",
+    "BaselineParams",
     "CAVIAAdapted",
     "MAMLPlusPlusParams",
     "MatchingAdapted",
@@ -26,7 +31,13 @@ __all__ = [
     "PrototypicalAdapted",
     "RelationAdapted",
     "RelationParams",
+    "RidgeAdapted",
+    "RidgeParams",
+    "SiameseAdapted",
+    "SiameseParams",
     "anil",
+    "baseline",
+    "baseline_plus_plus",
     "boil",
     "bootstrapped",
     "cavia",
@@ -40,4 +51,6 @@ __all__ = [
     "prototypical",
     "relation",
     "reptile",
+    "ridge",
+    "siamese",
 ]

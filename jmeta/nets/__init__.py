@@ -4,7 +4,18 @@ from jmeta.nets.adapters import ConditionedModel, PureModel, from_equinox, from_
 from jmeta.nets.context import AttentionLSTM, BidirectionalLSTM
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
 from jmeta.nets.modulated import ContextMLP, FiLM, FiLMConvNet
-from jmeta.nets.networks import MLP, Conv4, ConvEncoder, ConvMap, ConvNet, Head, Linear, MLPEncoder, RelationHead
+from jmeta.nets.networks import (
+    MLP,
+    Conv4,
+    ConvEncoder,
+    ConvMap,
+    ConvNet,
+    CosineHead,
+    Head,
+    Linear,
+    MLPEncoder,
+    RelationHead,
+)
 from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
 
 __all__ = [
@@ -19,6 +30,7 @@ __all__ = [
     "ConvEncoder",
     "ConvMap",
     "ConvNet",
+    "CosineHead",
     "FiLM",
     "FiLMConvNet",
     "GroupNorm",

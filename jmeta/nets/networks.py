@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
+from jmeta.distances import cosines
 from jmeta.nets.conv import Conv, max_pool2x2
 from jmeta.nets.norms import BatchNorm, normalise
 
@@ -114,6 +115,30 @@ class Head(Network):
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, D]` to `[N, way]`."""
         return nn.Dense(self.way, kernel_init=self.kernel_init, name="head")(x)
+
+
+class CosineHead(Network):
+    """Logits that are cosines to one direction for each class, times a learned scale.
+
+        logit_k(x) = scale * cos(x, direction_k)
+
+    Attributes:
+        way: outputs.
+        scale: where the scale starts.
+
+    Source: Chen et al. 2019, https://arxiv.org/abs/1904.04232, with a fixed scale; Gidaris and Komodakis 2018,
+    https://arxiv.org/abs/1804.09458, with a learned one.
+    """
+
+    way: int
+    scale: float = 10.0
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array | None = None) -> Array:
+        """`[N, D]` to `[N, way]`."""
+        directions = self.param("head", nn.initializers.lecun_normal(), (x.shape[-1], self.way), x.dtype)
+        scale = self.param("scale", nn.initializers.constant(self.scale), (), x.dtype)
+        return scale * cosines(x, directions.T)
 
 
 class ConvNet(Network):

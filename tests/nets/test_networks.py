@@ -8,7 +8,19 @@ from flax import linen as nn
 from jax import lax
 
 from jmeta import nets
-from jmeta.nets import MLP, BatchNorm, Conv4, ConvEncoder, ConvNet, GroupNorm, Head, LayerNorm, Linear, NoNorm
+from jmeta.nets import (
+    MLP,
+    BatchNorm,
+    Conv4,
+    ConvEncoder,
+    ConvNet,
+    CosineHead,
+    GroupNorm,
+    Head,
+    LayerNorm,
+    Linear,
+    NoNorm,
+)
 
 KEY = jax.random.key(0)
 
@@ -46,6 +58,7 @@ def block(inputs, outputs):
         (MLP((), 3), (2, 2), 15),
         (Linear(), (6,), 14),
         (Head(5), (64,), 325),
+        (CosineHead(5), (64,), 321),
         (nets.ConvMap(), (28, 28, 1), block(1, 64) + 3 * block(64, 64)),
         (nets.RelationHead(), (7, 7, 128), block(128, 64) + block(64, 64) + 65 * 8 + 9),
         (nets.RelationHead(), (20,), 21 * 8 + 9),

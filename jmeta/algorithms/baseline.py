@@ -1,0 +1,108 @@
+"""No meta-learning: a classifier of all training classes, whose features serve new classes (Chen et al. 2019)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+from jax import Array
+
+from jmeta import models
+from jmeta.distances import cosines, nearness, prototypes
+from jmeta.losses import LossFn, cross_entropy, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+Similarity = Callable[[Array, Array], Array]
+"""`(features [N, D], centroids [way, D]) -> logits [N, way]`."""
+
+
+class BaselineParams(NamedTuple):
+    """Parameters of the two parts of the network."""
+
+    encoder: Params
+    classifier: Params
+
+
+class BaselineAdapted(NamedTuple):
+    """The encoder's parameters, and the mean features `[way, D]` of each class of one task."""
+
+    encoder: Params
+    centroids: Array
+
+
+def baseline(
+    encoder: Model, classifier: Model, *, similarity: Similarity = nearness, loss_fn: LossFn = cross_entropy
+) -> Learner:
+    """Baseline: learn to tell all training classes apart, and classify a new task by the nearest centroid.
+
+        training:  loss        = mean of loss_fn(classifier(encoder(x)), y) over the query, with y of all classes
+        a task:    c_k         = mean of encoder(x) over support examples of class k
+                   logit_k(x)  = similarity(encoder(x), c_k) = -|encoder(x) - c_k|^2
+
+    The episodes to train on are ordinary batches, labelled by all classes, as `jmeta.classification_sampler` draws
+    them. Their support set has no part in the loss. Episodes to evaluate on are those of any other learner.
+
+    Args:
+        encoder: model mapping `x [N, ...]` to features `[N, D]`.
+        classifier: model mapping features to logits `[N, classes]` of all training classes, such as
+            `jmeta.nets.Head(classes)`.
+        similarity: `(features [N, D], centroids [way, D]) -> [N, way]`, the logits of a task.
+        loss_fn: `(prediction, y) -> [N]`, for training.
+
+    Returns:
+        A `Learner` with `BaselineParams`; `adapt` returns `BaselineAdapted`, for any way. The loss and the accuracy
+        beside it are the classifier's.
+
+    Differs from the paper: a task is classified by the nearest centroid, where there a new linear classifier is trained
+    on its support set.
+
+    Source: Chen et al. 2019, A Closer Look at Few-shot Classification, section 3. https://arxiv.org/abs/1904.04232
+    """
+
+    def init(key: Array, x: Array) -> BaselineParams:
+        encoder_key, classifier_key = jax.random.split(key)
+        params = encoder.init(encoder_key, x)
+        return BaselineParams(params, classifier.init(classifier_key, encoder.apply(params, x)))
+
+    def adapt(params: BaselineParams, support: Batch) -> BaselineAdapted:
+        z = models.apply(encoder, params.encoder, support.x, support.weight)
+        kept = models.condition(encoder, params.encoder, support.x, support.weight)
+        return BaselineAdapted(kept, prototypes(z, support))
+
+    def predict(adapted: BaselineAdapted, x: Array, weight: Array | None = None) -> Array:
+        return similarity(models.apply(encoder, adapted.encoder, x, weight), adapted.centroids)
+
+    def loss(params: BaselineParams, episode: Episode) -> tuple[Array, Metrics]:
+        batch = episode.query
+        z = models.apply(encoder, params.encoder, batch.x, batch.weight)
+        return query_loss(models.apply(classifier, params.classifier, z, batch.weight), batch, loss_fn)
+
+    return Learner(init, adapt, predict, loss)
+
+
+def baseline_plus_plus(
+    encoder: Model, classifier: Model, *, scale: float = 10.0, loss_fn: LossFn = cross_entropy
+) -> Learner:
+    """Baseline++: `baseline` with cosines in place of products and distances.
+
+        logit_k(x) = scale * cos(encoder(x), c_k)
+
+    Args:
+        encoder: model mapping `x [N, ...]` to features `[N, D]`.
+        classifier: model mapping features to logits `[N, classes]` by cosines too, such as
+            `jmeta.nets.CosineHead(classes)`.
+        scale: factor of the cosines of a task, above 0; it changes probabilities and not what is predicted.
+        loss_fn: `(prediction, y) -> [N]`, for training.
+
+    Returns:
+        As `baseline`.
+
+    Raises:
+        ValueError: if `scale` is not above 0.
+
+    Differs from the paper: as `baseline`.
+
+    Source: Chen et al. 2019, A Closer Look at Few-shot Classification, section 3. https://arxiv.org/abs/1904.04232
+    """
+    if isinstance(scale, int | float) and not scale > 0:
+        raise ValueError(f"scale must be above 0, got {scale}")
+    return baseline(encoder, classifier, similarity=lambda z, c: scale * cosines(z, c), loss_fn=loss_fn)
