@@ -150,7 +150,7 @@ def varied_sampler(
         >>> images = jnp.zeros((30, 20, 28, 28, 1), jnp.uint8)
         >>> episode = varied_sampler(images, max_way=10, max_support=50)(jax.random.key(0))
         >>> episode.support.x.shape, episode.query.x.shape, 5 <= episode.support.classes.sum() <= 10
-        ((50, 28, 28, 1), (100, 10), Array(True, dtype=bool))
+        ((50, 28, 28, 1), (100, 28, 28, 1), Array(True, dtype=bool))
 
     Raises:
         ValueError: if a size is below 1, there are fewer than `min_way` classes or two examples of one, or more classes
