@@ -71,10 +71,11 @@ def test_film_comes_before_the_relu_and_after_the_maximum():
     params = random_like(net.init(KEY, (x, CONTEXT)), 3)["params"]
     conv = nets.Conv(4).apply({"params": params["Conv_0"]}, x)
     pooled = np.asarray(conv).reshape(3, 3, 2, 3, 2, 4).max((2, 4))
-    both = np.asarray(CONTEXT) @ np.asarray(params["film"]["Dense_0"]["kernel"]) + params["film"]["Dense_0"]["bias"]
+    kernel, bias = (np.asarray(params["film"]["Dense_0"][name]) for name in ("kernel", "bias"))
+    both = np.asarray(CONTEXT) @ kernel + bias
     assert (1 + both[:4]).min() < 0
     z = np.maximum((1 + both[:4]) * pooled + both[4:], 0).reshape(3, -1)
-    expected = z @ params["head"]["kernel"] + params["head"]["bias"][None]
+    expected = z @ np.asarray(params["head"]["kernel"]) + np.asarray(params["head"]["bias"])
     np.testing.assert_allclose(net.apply({"params": params}, (x, CONTEXT)), expected, rtol=1e-4, atol=1e-4)
 
 
