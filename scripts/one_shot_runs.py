@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tyro
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from jmeta.datasets import DataError
 from jmeta.datasets.cache import data_root
@@ -93,7 +93,7 @@ def modified_hausdorff(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
 
     Source: Dubuisson and Jain 1994, A modified Hausdorff distance for object matching.
     """
-    trees_a, trees_b = ([cKDTree(points) for points in sets] for sets in (a, b))
+    trees_a, trees_b = ([KDTree(points) for points in sets] for sets in (a, b))
     found = [
         [max(tree_q.query(p)[0].mean(), tree_p.query(q)[0].mean()) for q, tree_q in zip(b, trees_b, strict=True)]
         for p, tree_p in zip(a, trees_a, strict=True)
