@@ -186,7 +186,9 @@ def maml_plus_plus(
 
         weights = jnp.asarray(loss_weights, jax.tree.leaves(params.lr)[0].dtype)
         early = weights.at[-1].set(0)
-        moving, values = lax.scan(step, _parted(params.model, per_step)[0], (jnp.arange(inner_steps), early))
+        moving, values = lax.scan(
+            step, _parted(params.model, per_step)[0], (jnp.arange(inner_steps, dtype=jnp.int32), early)
+        )
         value, metrics = judged(complete(params, support, moving, inner_steps - 1))
         return jnp.sum(values) + weights[-1] * value, metrics
 
