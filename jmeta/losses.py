@@ -76,6 +76,33 @@ def squared_score_error(logits: Array, y: Array) -> Array:
     return jnp.sum(y * jnp.square(1 - scores) + (1 - y) * jnp.square(scores), axis=-1)
 
 
+def gaussian(mean: Array, y: Array, raw: Array) -> Array:
+    """Negative log-likelihood of a Gaussian whose spread is learned too, averaged over the targets.
+
+        sigma  = 0.1 + 0.9 softplus(raw)
+        loss_n = mean_k (y_nk - mean_nk)^2 / (2 sigma_nk^2) + log sigma_nk + log(2 pi) / 2
+
+    Args:
+        mean: `[N, targets]`.
+        y: `[N, targets]`.
+        raw: `[N, targets]`, any numbers.
+
+    Returns:
+        `[N]`, in nats.
+
+    Example:
+        >>> raw = jnp.log(jnp.expm1(jnp.ones((1, 1))))  # of which the softplus is 1, and sigma too
+        >>> round(gaussian(jnp.zeros((1, 1)), jnp.zeros((1, 1)), raw).item(), 4)
+        0.9189
+
+    Source: Garnelo et al. 2018, Conditional Neural Processes, the authors' code for the form of sigma.
+    https://arxiv.org/abs/1807.01613
+    """
+    sigma = 0.1 + 0.9 * jax.nn.softplus(raw)
+    per_target = jnp.square((y - mean) / sigma) / 2 + jnp.log(sigma) + jnp.log(2 * jnp.pi) / 2
+    return jnp.mean(per_target, axis=-1)
+
+
 def weighted_mean(values: Array, weight: Array | None) -> Array:
     """`sum(weight * values) / sum(weight)`, for values `[N]`; None weighs all alike, no weight at all gives 0."""
     if weight is None:

@@ -327,7 +327,34 @@ ALGORITHMS: dict[str, Algorithm] = {
         outer=adam(2e-3),
         own_loss=False,
     ),
+    "neural_process": Algorithm(
+        lambda n, f, lr, k: jmeta.neural_process(
+            n.encoder,
+            nets.MLPEncoder((32, 32)),
+            readout(32),
+            groups=jmeta.all_examples if f is losses.squared_error else jmeta.class_and_rest,
+            loss_fn=f,
+        ),
+        [],
+        sinusoid=(0.01, 3, 0.6),
+        images=(0.3, 3, 0.9),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
+    "attention": Algorithm(
+        lambda n, f, lr, k: jmeta.attention_learner(n.encoder, nets.LabelTransformer(32, 4), loss_fn=f),
+        [],
+        sinusoid=(0.01, 3, 0.8),
+        images=(0.3, 3, 0.9),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
 }
+
+
+def readout(units: int) -> nn.Module:
+    """Two layers to a single output."""
+    return nn.Sequential([nn.Dense(units), nn.relu, nn.Dense(1)])
 
 
 def conv_net(way: int, norm: Any = nets.NoNorm, features: Sequence[int] = (8, 8)) -> Net:

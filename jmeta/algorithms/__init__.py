@@ -1,6 +1,7 @@
 """One file an algorithm; each is a factory that returns a `Learner`."""
 
 from jmeta.algorithms.anil import ANILParams, anil
+from jmeta.algorithms.attention import AttentionAdapted, AttentionParams, attention_learner
 from jmeta.algorithms.baseline import BaselineAdapted, BaselineParams, baseline, baseline_plus_plus
 from jmeta.algorithms.boil import BOILParams, boil
 from jmeta.algorithms.bootstrap import bootstrapped
@@ -10,6 +11,13 @@ from jmeta.algorithms.maml import maml
 from jmeta.algorithms.maml_plus_plus import MAMLPlusPlusParams, maml_plus_plus, multi_step_weights
 from jmeta.algorithms.matching import MatchingAdapted, MatchingParams, matching
 from jmeta.algorithms.meta_sgd import MetaSGDParams, meta_sgd
+from jmeta.algorithms.neural_process import (
+    NeuralProcessAdapted,
+    NeuralProcessParams,
+    all_examples,
+    class_and_rest,
+    neural_process,
+)
 from jmeta.algorithms.proto_maml import ProtoMAMLAdapted, proto_maml
 from jmeta.algorithms.prototypical import PrototypicalAdapted, prototypical
 from jmeta.algorithms.relation import RelationAdapted, RelationParams, relation
@@ -19,6 +27,8 @@ from jmeta.algorithms.siamese import SiameseAdapted, SiameseParams, siamese
 
 __all__ = [
     "ANILParams",
+    "AttentionAdapted",
+    "AttentionParams",
     "BOILParams",
     "BaselineAdapted",
     "BaselineParams",
@@ -27,6 +37,8 @@ __all__ = [
     "MatchingAdapted",
     "MatchingParams",
     "MetaSGDParams",
+    "NeuralProcessAdapted",
+    "NeuralProcessParams",
     "ProtoMAMLAdapted",
     "PrototypicalAdapted",
     "RelationAdapted",
@@ -35,18 +47,22 @@ __all__ = [
     "RidgeParams",
     "SiameseAdapted",
     "SiameseParams",
+    "all_examples",
     "anil",
+    "attention_learner",
     "baseline",
     "baseline_plus_plus",
     "boil",
     "bootstrapped",
     "cavia",
+    "class_and_rest",
     "imaml",
     "maml",
     "maml_plus_plus",
     "matching",
     "meta_sgd",
     "multi_step_weights",
+    "neural_process",
     "proto_maml",
     "prototypical",
     "relation",

@@ -1,6 +1,7 @@
 """Networks, normalisation policies, and adapters for other model libraries."""
 
 from jmeta.nets.adapters import ConditionedModel, PureModel, from_equinox, from_nnx, in_precision
+from jmeta.nets.attention import LabelTransformer, attention_shares
 from jmeta.nets.context import AttentionLSTM, BidirectionalLSTM
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
 from jmeta.nets.modulated import ContextMLP, FiLM, FiLMConvNet
@@ -35,6 +36,7 @@ __all__ = [
     "FiLMConvNet",
     "GroupNorm",
     "Head",
+    "LabelTransformer",
     "LayerNorm",
     "Linear",
     "MLPEncoder",
@@ -42,6 +44,7 @@ __all__ = [
     "PureModel",
     "RelationHead",
     "SupportNorm",
+    "attention_shares",
     "conv3x3",
     "from_equinox",
     "from_nnx",

@@ -1,0 +1,75 @@
+"""A black-box learner: a sequence model reads the support set, and labels the queries (after Mishra et al. 2018)."""
+
+from typing import NamedTuple
+
+import jax
+from jax import Array
+
+from jmeta import models
+from jmeta.losses import LossFn, cross_entropy, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+class AttentionParams(NamedTuple):
+    """Parameters of the two networks."""
+
+    encoder: Params
+    transformer: Params
+
+
+class AttentionAdapted(NamedTuple):
+    """What queries attend to: parameters, and the support set's features `[N, D]`, labels and weights."""
+
+    params: AttentionParams
+    z: Array
+    y: Array
+    weight: Array | None
+
+
+def attention_learner(encoder: Model, transformer: Model, *, loss_fn: LossFn = cross_entropy) -> Learner:
+    """A black-box learner that finds out by itself how to learn from examples, as what it attends to.
+
+        z    = encoder(x)
+        f(x) = transformer(encoder(x); {(z_n, y_n)})        n over the support set
+
+    Nothing is moved by gradients within a task: all that the learner knows of it is in the sequence it looks back at.
+
+    Args:
+        encoder: model mapping `x [N, ...]` to features `[N, D]`; `nets.MLPEncoder(())` for those that are features.
+        transformer: model mapping queries `[M, D]`, examples `[N, D]` and their labels `[N, way]`, as a tuple, to
+            `[M, way]`, such as `nets.LabelTransformer()`. Its `apply_weighted` is given the examples' weights.
+        loss_fn: `(prediction, y) -> [N]`.
+
+    Returns:
+        A `Learner` with `AttentionParams`; `adapt` returns an `AttentionAdapted`.
+
+    Differs from the paper: there is no order, so that masks and temporal convolutions, which SNAIL puts between its
+    attention, have no part; and queries attend to the same support set side by side, where each of the paper's
+    sequences ends in one query. With `nets.LabelTransformer` the classes share their parameters and the last layer
+    reads labels, where the paper's tokens hold one-hot labels, which binds a network to one number of classes and makes
+    it learn that their order does not matter.
+
+    Source: Mishra et al. 2018, A Simple Neural Attentive Meta-Learner, section 3. https://arxiv.org/abs/1707.03141
+    """
+
+    def init(key: Array, x: Array) -> AttentionParams:
+        encoder_key, transformer_key = jax.random.split(key)
+        encoder_params = encoder.init(encoder_key, x)
+        z = encoder.apply(encoder_params, x)
+        return AttentionParams(encoder_params, transformer.init(transformer_key, (z, z, z[:, :1])))
+
+    def adapt(params: AttentionParams, support: Batch) -> AttentionAdapted:
+        z = models.apply(encoder, params.encoder, support.x, support.weight)
+        kept = models.condition(encoder, params.encoder, support.x, support.weight)
+        return AttentionAdapted(params._replace(encoder=kept), z, support.y, support.weight)
+
+    def predict(adapted: AttentionAdapted, x: Array, weight: Array | None = None) -> Array:
+        z = models.apply(encoder, adapted.params.encoder, x, weight)
+        tokens = z, adapted.z, adapted.y
+        return models.apply(transformer, adapted.params.transformer, tokens, adapted.weight)
+
+    def loss(params: AttentionParams, episode: Episode) -> tuple[Array, Metrics]:
+        adapted = adapt(params, episode.support)
+        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
+
+    return Learner(init, adapt, predict, loss)

@@ -1,0 +1,134 @@
+"""Conditional neural processes: the task as a mean of encoded pairs (Garnelo et al. 2018)."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jmeta import models
+from jmeta.losses import cross_entropy, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+
+
+class NeuralProcessParams(NamedTuple):
+    """Parameters of the three networks."""
+
+    encoder: Params
+    pairs: Params
+    decoder: Params
+
+
+class NeuralProcessAdapted(NamedTuple):
+    """What is kept of a support set: `params`, and for each target r `[way, R]` and whether it exists `[way]`."""
+
+    params: NeuralProcessParams
+    r: Array
+    classes: Array | None
+
+
+def all_examples(y: Array) -> Sequence[Array]:
+    """One mean, over all examples: `[N, way] -> ([N, way],)`."""
+    return (jnp.ones_like(y),)
+
+
+def class_and_rest(y: Array) -> Sequence[Array]:
+    """Two means, over the examples of class k and over those of the other classes."""
+    return y, 1 - y
+
+
+def neural_process(
+    encoder: Model,
+    pairs: Model,
+    decoder: Model,
+    *,
+    groups: Callable[[Array], Sequence[Array]] = class_and_rest,
+    loss_fn: Callable[..., Array] = cross_entropy,
+) -> Learner:
+    """Conditional neural process: encode each example with its label, take the mean, and decode it at the queries.
+
+        e_nk   = pairs([encoder(x_n), y_nk])
+        r_k    = [sum_n w_n g_nk e_nk / sum_n w_n g_nk  for g in groups(y)]
+        f_k(x) = decoder([encoder(x), r_k])
+
+    Each target k, which may be a class, is a function of its own, and the same networks learn all of them: labels in
+    another order give logits in that order, and another way at evaluation needs nothing.
+
+    Args:
+        encoder: model mapping `x [N, ...]` to features `[N, D]`; `nets.MLPEncoder(())` for those that are features.
+        pairs: model mapping `[M, D + 1]` to `[M, R]`.
+        decoder: model mapping `[M, D + groups * R]` to `[M, 1]`. What it gives besides the prediction, in
+            `[M, 1 + extra]`, is passed on to `loss_fn`.
+        groups: `y [N, way]` to weights `[N, way]`, of one mean each: `class_and_rest` for classes, after the paper's
+            section 4.3; `all_examples` for targets to regress.
+        loss_fn: `(prediction, y) -> [N]`, or `(prediction, y, *extra) -> [N]`, such as `losses.gaussian`.
+
+    Returns:
+        A `Learner` with `NeuralProcessParams`; `adapt` returns a `NeuralProcessAdapted`.
+
+    Differs from the paper: the decoder there gets the means of all classes, one after another, and gives all logits at
+    once; here it gets those of a class and of the rest, and gives the logit of the class. Targets of regression are
+    independent given x and r, and each sees its own column of y alone; with one target this is the paper's process.
+
+    Source: Garnelo et al. 2018, Conditional Neural Processes, eq. 1-3 and section 4.3. https://arxiv.org/abs/1807.01613
+    """
+
+    def init(key: Array, x: Array) -> NeuralProcessParams:
+        keys = jax.random.split(key, 3)
+        encoder_params = encoder.init(keys[0], x)
+        z = encoder.apply(encoder_params, x)
+        joined = _join(z, z[:, :1, None])
+        pairs_params = pairs.init(keys[1], joined)
+        e = pairs.apply(pairs_params, joined)
+        inputs = _join(z, jnp.concatenate([e for _ in groups(z)], axis=1)[:, None])
+        return NeuralProcessParams(encoder_params, pairs_params, decoder.init(keys[2], inputs))
+
+    def adapt(params: NeuralProcessParams, support: Batch) -> NeuralProcessAdapted:
+        x, y, weight, classes = support
+        z = models.apply(encoder, params.encoder, x, weight)
+        rows = _rows(weight, classes, y.shape)
+        e = models.apply(pairs, params.pairs, _join(z, y[..., None]), rows).reshape(*y.shape, -1)
+        r = jnp.concatenate([_mean(e, group, weight) for group in groups(y)], axis=1)
+        kept = models.condition(encoder, params.encoder, x, weight)
+        decoder_params = models.condition(decoder, params.decoder, _join(z, r[None]), rows)
+        return NeuralProcessAdapted(NeuralProcessParams(kept, params.pairs, decoder_params), r, classes)
+
+    def decode(adapted: NeuralProcessAdapted, x: Array, weight: Array | None) -> Array:
+        params, r, classes = adapted
+        z = models.apply(encoder, params.encoder, x, weight)
+        shape = len(z), len(r)
+        out = models.apply(decoder, params.decoder, _join(z, r[None]), _rows(weight, classes, shape))
+        return out.reshape(*shape, -1)
+
+    def predict(adapted: NeuralProcessAdapted, x: Array, weight: Array | None = None) -> Array:
+        return decode(adapted, x, weight)[..., 0]
+
+    def loss(params: NeuralProcessParams, episode: Episode) -> tuple[Array, Metrics]:
+        out = decode(adapt(params, episode.support), episode.query.x, episode.query.weight)
+        prediction, *extra = jnp.moveaxis(out, -1, 0)
+        return query_loss(prediction, episode.query, lambda prediction, y: loss_fn(prediction, y, *extra))
+
+    return Learner(init, adapt, predict, loss)
+
+
+def _join(z: Array, other: Array) -> Array:
+    """Features `[N, D]` beside what each target has, `[N or 1, way, R]`, as rows `[N * way, D + R]`."""
+    shape = len(z), other.shape[1]
+    both = jnp.broadcast_to(z[:, None], (*shape, z.shape[1])), jnp.broadcast_to(other, (*shape, other.shape[2]))
+    return jnp.concatenate(both, axis=2).reshape(shape[0] * shape[1], -1)
+
+
+def _rows(weight: Array | None, classes: Array | None, shape: tuple[int, ...]) -> Array | None:
+    """The weights of the rows that `_join` makes."""
+    if weight is None and classes is None:
+        return None
+    of_examples = jnp.ones(shape[:1]) if weight is None else weight
+    return (of_examples[:, None] * (jnp.ones(shape[1:]) if classes is None else classes)[None]).reshape(-1)
+
+
+def _mean(e: Array, group: Array, weight: Array | None) -> Array:
+    """Means `[way, R]` of `[N, way, R]`; zeros for a group that has no example."""
+    share = group if weight is None else group * weight[:, None]
+    total = jnp.sum(share, axis=0)[:, None]
+    return jnp.sum(share[..., None] * e, axis=0) / jnp.where(total > 0, total, 1)

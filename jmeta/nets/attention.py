@@ -1,0 +1,116 @@
+"""A transformer that reads labelled examples and labels others, of which none sees another."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from jmeta.nets.networks import Network
+
+NEVER = -1e9
+"""The score of padding: its share is 0, and no derivative is NaN."""
+
+
+def attention_shares(queries: Array, keys: Array, weight: Array | None = None) -> Array:
+    """How much of each example a query takes, by scaled products, separately for each head.
+
+        a_mn = w_n exp(q_m . k_n / sqrt(D)) / sum_i w_i exp(q_m . k_i / sqrt(D))
+
+    Args:
+        queries: `[..., M, heads, D]`.
+        keys: `[..., N, heads, D]`.
+        weight: `[N]`; an example of weight 0 is left out, and one of weight 2 counts as two.
+
+    Returns:
+        `[..., heads, M, N]`, sums to 1 over N.
+
+    Example:
+        >>> attention_shares(jnp.zeros((1, 1, 4)), jnp.ones((3, 1, 4)), jnp.array([1.0, 1.0, 0.0])).tolist()
+        [[[0.5, 0.5, 0.0]]]
+
+    Source: Vaswani et al. 2017, Attention Is All You Need, eq. 1. https://arxiv.org/abs/1706.03762
+    """
+    scores = jnp.einsum("...mhd,...nhd->...hmn", queries, keys) * queries.shape[-1] ** -0.5
+    if weight is not None:
+        weight = jnp.broadcast_to(weight, scores.shape).astype(scores.dtype)
+        real = weight > 0
+        scores = jnp.where(real, scores + jnp.log(jnp.where(real, weight, 1)), NEVER)
+    return jax.nn.softmax(scores, axis=-1)
+
+
+class Attention(nn.Module):
+    """Attention of several heads.
+
+    Attributes:
+        heads: how many; they share the features of a token among them.
+    """
+
+    heads: int
+
+    @nn.compact
+    def __call__(self, x: Array, examples: Array, weight: Array | None = None) -> Array:
+        """Tokens `[..., M, F]` that attend to examples `[..., N, F]`, to `[..., M, F]`."""
+        part = lambda name, tokens: nn.DenseGeneral((self.heads, x.shape[-1] // self.heads), name=name)(tokens)
+        shares = attention_shares(part("query", x), part("key", examples), weight)
+        taken = jnp.einsum("...hmn,...nhd->...mhd", shares, part("value", examples))
+        return nn.DenseGeneral(x.shape[-1], axis=(-2, -1), name="out")(taken)
+
+
+class Block(nn.Module):
+    """Attention, and two layers for each token; each adds to what came in, and normalises it before (pre-norm).
+
+    Attributes:
+        heads: of the attention.
+    """
+
+    heads: int
+
+    @nn.compact
+    def __call__(self, x: Array, examples: Array, weight: Array | None = None) -> Array:
+        """Tokens `[..., M, F]` that attend to examples `[..., N, F]`, to `[..., M, F]`."""
+        norm = nn.LayerNorm(name="norm")
+        x = x + Attention(self.heads, name="attention")(norm(x), norm(examples), weight)
+        inner = nn.gelu(nn.Dense(2 * x.shape[-1])(nn.LayerNorm()(x)))
+        return x + nn.Dense(x.shape[-1])(inner)
+
+
+class LabelTransformer(Network):
+    """A transformer from examples, their labels and queries to the labels of the queries.
+
+        e_nk = E z_n + L y_nk,   q_mk = E z_m + u                        tokens of examples and of queries, for class k
+        e, q = block(e; e), block(q; e)                                  for each layer: all attend to the examples
+        f_mk = b(q_mk) + sum_h c_h(q_mk) sum_n a_h(q_mk, e_nk) y_nk      labels, read by the shares of the last layer
+
+    with linear b and c. Each class is told from the rest by the same parameters, so that labels in another order give
+    outputs in that order, and there may be any number of classes; a target of regression is treated as a class is. No
+    query sees another, and the order of the examples has no part. The last layer compares tokens in the same
+    projection, so that like examples share labels from the beginning, and training need not find this out.
+
+    Attributes:
+        features: F of the tokens.
+        heads: of each attention; they divide F.
+        layers: blocks before the last layer.
+    """
+
+    features: int = 64
+    heads: int = 4
+    layers: int = 1
+
+    @nn.compact
+    def __call__(self, x: tuple[Array, Array, Array], weight: Array | None = None) -> Array:
+        """Queries `[M, D]`, examples `[N, D]`, labels `[N, way]` to `[M, way]`; the weight `[N]` is of the examples."""
+        if self.features % self.heads:
+            raise ValueError(f"heads must be a divisor of the {self.features} features, got {self.heads}")
+        z, examples, y = x
+        embed = nn.Dense(self.features, name="embed")
+        unknown = self.param("unknown", nn.initializers.normal(1.0), (self.features,), z.dtype)
+        e = embed(examples)[None] + nn.Dense(self.features, use_bias=False, name="label")(y.T[..., None])
+        q = jnp.broadcast_to(embed(z) + unknown[None], (y.shape[1], len(z), self.features))
+        for layer in range(self.layers):
+            block = Block(self.heads, name=f"block_{layer}")
+            e, q = block(e, e, weight), block(q, e, weight)
+        norm, compare = nn.LayerNorm(), nn.DenseGeneral((self.heads, self.features // self.heads), name="compare")
+        e, q = norm(e), norm(q)
+        labels = jnp.einsum("khmn,nk->kmh", attention_shares(compare(q), compare(e), weight), y)
+        gains = nn.Dense(self.heads, bias_init=nn.initializers.ones, name="gains")(q)
+        return (nn.Dense(1, name="bias")(q)[..., 0] + jnp.sum(gains * labels, axis=-1)).T

@@ -1,0 +1,45 @@
+"""The attention learner: what it hands to its sequence model, and that queries are judged alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from algorithms_table import assert_close, random_episode
+
+import jmeta
+from jmeta import nets
+
+EPISODE = random_episode(0, way=3, shot=2)
+ENCODER = nets.MLPEncoder((5,))
+
+
+def smoother(params, tokens, weight=None):
+    """A sequence model without parameters: each query takes labels by likeness."""
+    z, examples, y = tokens
+    shares = jnp.exp(-jnp.square(z[:, None] - examples[None]).sum(-1))
+    shares = shares if weight is None else shares * weight[None]
+    return shares / shares.sum(1, keepdims=True) @ y
+
+
+def test_with_a_kernel_for_a_sequence_model_it_is_kernel_regression():
+    model = nets.ConditionedModel(lambda key, x: {}, smoother, smoother, lambda params, x, weight=None: params)
+    learner = jmeta.attention_learner(ENCODER, model)
+    params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
+    weight = jnp.array([1.0, 0.0, 0.5, 1.0, 1.0, 2.0])
+    out = learner.predict(jax.jit(learner.adapt)(params, EPISODE.support._replace(weight=weight)), EPISODE.query.x)
+    z = [np.asarray(row) for row in ENCODER.apply(params.encoder, EPISODE.support.x)]
+    for m, query in enumerate(np.asarray(ENCODER.apply(params.encoder, EPISODE.query.x))):
+        total, labels = 0.0, np.zeros(3)
+        for n in range(6):
+            share = float(weight[n]) * np.exp(-np.sum((query - z[n]) ** 2))
+            total, labels = total + share, labels + share * np.asarray(EPISODE.support.y[n])
+        np.testing.assert_allclose(out[m], labels / total, rtol=1e-4)
+
+
+def test_no_query_sees_another():
+    learner = jmeta.attention_learner(ENCODER, nets.LabelTransformer(8, 2))
+    params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
+    adapted = jax.jit(learner.adapt)(params, EPISODE.support)
+    predict = jax.jit(learner.predict)
+    together = predict(adapted, EPISODE.query.x)
+    alone = [predict(adapted, x[None])[0] for x in EPISODE.query.x]
+    assert_close(together, jnp.stack(alone), rtol=1e-4)
