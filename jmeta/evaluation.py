@@ -51,6 +51,47 @@ def recall(prediction: Array, query: Batch) -> Array:
     return weighted_mean(true / jnp.maximum(actual, 1e-9), (actual > 0).astype(true.dtype))
 
 
+CALIBRATION_BINS = 15
+
+
+def calibration(prediction: Array, query: Batch) -> Array:
+    """What `calibration_error` is made of: for each of equal intervals of confidence, which is the largest probability
+    of a softmax over the logits, how many predictions there are, the sum of their confidence, and how many are right.
+
+    Returns:
+        `[CALIBRATION_BINS, 3]`.
+    """
+    logits = possible(prediction, query.classes)
+    confidence = jnp.max(jax.nn.softmax(logits), axis=-1)
+    weight = jnp.ones_like(confidence) if query.weight is None else query.weight
+    place = jnp.minimum(confidence * CALIBRATION_BINS, CALIBRATION_BINS - 1).astype(jnp.int32)
+    counted = jnp.stack([jnp.ones_like(confidence), confidence, hits(logits, query.y)], axis=-1) * weight[:, None]
+    return jax.ops.segment_sum(counted, place, CALIBRATION_BINS)
+
+
+def calibration_error(counts: np.ndarray) -> float:
+    """Expected calibration error, over all predictions of all episodes together.
+
+        sum_b n_b / n |share of hits in b - mean confidence in b|
+
+    Args:
+        counts: of `calibration`, `[..., CALIBRATION_BINS, 3]`; leading axes are summed over.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 2, with bins of equal width.
+    https://arxiv.org/abs/1706.04599
+    """
+    number, confidence, right = np.asarray(counts, np.float64).reshape(-1, CALIBRATION_BINS, 3).sum(0).T
+    return float(np.abs(right - confidence).sum() / number.sum())
+
+
+def paired_difference(values: np.ndarray, others: np.ndarray) -> Evaluation:
+    """Mean and interval of the differences of two learners on the same episodes `[episodes]`.
+
+    Episodes that are hard for one are hard for the other, so that this interval is narrower than those of the two.
+    """
+    return summarise(np.asarray(values, np.float64) - np.asarray(others, np.float64))
+
+
 def mean_squared_error(prediction: Array, query: Batch) -> Array:
     """Mean of `losses.squared_error` over examples."""
     return mean_loss(prediction, query, squared_error)

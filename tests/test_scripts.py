@@ -79,3 +79,71 @@ def test_omniglot_refuses_rows_that_it_does_not_have():
     omniglot = load("omniglot")
     with pytest.raises(omniglot.RunError, match="choose from maml"):
         omniglot.main(omniglot.Config(shots=(3,)))
+
+
+def row(compare, algorithm, accuracy, way=5):
+    return compare.Row(algorithm, way, 1, accuracy, 0.021, 20_000, 61.2, 3.04, 17.6)
+
+
+def test_compare_shows_the_best_first_and_differences_in_pairs():
+    compare = load("compare")
+    hard = [0.5, 0.7, 0.9, 0.6]
+    better = [a + 0.1 for a in hard]
+    lines = compare.markdown([row(compare, "maml", hard), row(compare, "prototypical", better)], "prototypical")
+    table = [line for line in lines.splitlines() if line.startswith("| ") and "learner" not in line]
+    assert table[0].startswith("| prototypical | 77.5 +- 16.7 | - | 2.1 | 20,000 | 61 | 3.0 | 18 |")
+    assert table[1].startswith("| maml | 67.5 +- 16.7 | -10.0 +- 0.0 |")
+    # Without the reference there is nothing to compare with.
+    assert "| maml | 67.5 +- 16.7 | - |" in compare.markdown([row(compare, "maml", hard)], "prototypical")
+
+
+def test_compare_stops_when_the_seconds_are_over_and_not_while_it_compiles():
+    compare = load("compare")
+    now = [0.0]
+    asks = compare.until(10.0, lambda: None, lambda: now[0])
+    assert asks() is None
+    now[0] = 100.0  # spent on compiling
+    assert asks() is None
+    now[0] = 109.0
+    assert asks() is None
+    now[0] = 111.0
+    assert asks() == compare.OUT_OF_TIME
+    assert compare.until(0.0, lambda: None)() == compare.OUT_OF_TIME
+    assert compare.until(5.0, lambda: 15)() == 15
+
+
+def test_compare_counts_training_without_compiling():
+    rows = [{"seconds": 30.0}, {"seconds": 2.0}, {"seconds": 4.0}]
+    assert load("compare").trained_seconds(rows) == 9.0
+    assert load("compare").trained_seconds(rows[:1]) == 0.0
+
+
+def test_compare_trains_judges_and_resumes(tmp_path, capsys):
+    compare = load("compare")
+    config = compare.Config(
+        algorithms=("fomaml", "anil"), tasks=128, dataset="glyphs:40", features=4, query_shot=2, episodes=20,
+        reference="anil", run_dir=str(tmp_path),
+    )  # fmt: skip
+    rows = compare.main(config)
+    assert [(r.algorithm, r.tasks, len(r.accuracy)) for r in rows] == [("fomaml", 128, 20), ("anil", 128, 20)]
+    assert all(0 < r.calibration_error < 1 and r.adapt_milliseconds > 0 and r.train_mebibytes > 0 for r in rows)
+    assert {p.name for p in tmp_path.glob("*.*")} >= {"results.json", "table.md", "accuracy.png"}
+    capsys.readouterr()
+    assert compare.main(config) == rows
+    assert "fomaml-5w1s" not in capsys.readouterr().out  # nothing was trained again
+    assert json.loads((tmp_path / "results.json").read_text())[0]["accuracy"] == rows[0].accuracy
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"algorithms": ("mammal",)}, "maml"),
+        ({"budget": "money"}, "tasks"),
+        ({"seconds": 0.0}, "above 0"),
+        ({"reference": "protonet"}, "prototypical"),
+    ],
+)
+def test_compare_refuses_what_is_not_there(settings, says):
+    compare = load("compare")
+    with pytest.raises(compare.RunError, match=says):
+        compare.main(compare.Config(**settings))

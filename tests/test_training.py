@@ -230,3 +230,32 @@ def test_the_images_of_a_sampler_are_not_compiled_in():
     moved = jax.tree.map(lambda a: a + 1, sample)
     assert difference(draw(moved, jax.random.key(0)).support.x, draw(sample, jax.random.key(0)).support.x) == 1.0
     assert len(traces) == 1
+
+
+def rate_of_step(step):
+    """FOMAML whose inner rate falls from step to step."""
+    rate = 0.05 / (1 + step).astype(jnp.float32)
+    return jmeta.maml(
+        NET.model, inner_optimizer=optax.sgd(rate), inner_steps=1, first_order=True, loss_fn=losses.squared_error
+    )
+
+
+def test_a_learner_that_changes_with_the_step():
+    state = jmeta.init_state(rate_of_step, optimizer(), jax.random.key(0), EPISODES.support.x[0])
+    same(state, start())
+    run = jmeta.make_run(rate_of_step, optimizer(), SAMPLE, meta_batch_size=4)
+    got, _ = run(state, 3)
+    for number in range(3):
+        keys = jax.random.split(jax.random.fold_in(state.key, number), 4)
+        now = rate_of_step(jnp.int32(number))
+        state, _ = jmeta.make_step(now, optimizer())(state, jax.vmap(SAMPLE)(keys))
+    assert difference(got.params, state.params) < 1e-6
+    constant = jmeta.make_run(learner(), optimizer(), SAMPLE, meta_batch_size=4)
+    assert difference(constant(start(), 3)[0].params, state.params) > 1e-4
+
+
+def test_a_learner_that_changes_is_cut_into_pieces_like_any_other():
+    run = jmeta.make_run(rate_of_step, optimizer(), SAMPLE, meta_batch_size=4)
+    whole, _ = run(start(), 5)
+    half, _ = run(start(), 2)
+    same(run(half, 3)[0], whole)

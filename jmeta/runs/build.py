@@ -1,139 +1,17 @@
-"""From settings to functions: the network, the learner at any way and number of steps, the outer optimizer."""
-
-from typing import Any
+"""From settings to the outer optimizer and to sizes."""
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jmeta import algorithms, gradients, losses, nets
 from jmeta.runs.config import VECTOR_TASKS, TrainConfig
+from jmeta.runs.learners import FINITE, MOMENTUM
 from jmeta.training import Over, one_by_one
-from jmeta.types import Learner, Model, Params
+from jmeta.types import Params
 
-MOMENTUM = 0.9
 SAM_RADIUS = 0.05
-FINITE = 1e-8
-"""Under Adam's square root, for a second derivative at zero."""
 PIECE_LIMIT = {"images": 5, "vectors": 1000}
-
-_POLICIES = {
-    "batch": nets.BatchNorm,
-    "support": nets.SupportNorm,
-    "group": nets.GroupNorm,
-    "layer": nets.LayerNorm,
-    "none": nets.NoNorm,
-}
-
-_INNER_GRADS = {"reverse": jax.grad, "remat": gradients.remat_grad, "mixed": gradients.mixed_grad}
-
-
-def learner_of(config: TrainConfig, inner_steps: Any, *, way: int | None = None, training: bool = False) -> Learner:
-    """The learner that the settings describe.
-
-    Args:
-        config: the settings.
-        inner_steps: a number, or a traced one where only evaluation is done.
-        way: outputs, if not the trained number.
-        training: whether `inner_batch_size` counts, or `eval_inner_batch_size`.
-    """
-    outputs = config.way if way is None else way
-    inner_grad = _INNER_GRADS[config.inner_grad]
-    loss_fn = losses.squared_error if config.dataset == "sinusoid" else losses.cross_entropy
-    if config.algorithm == "meta-sgd":
-        return algorithms.meta_sgd(
-            network(config, outputs),
-            inner_lr=config.inner_lr,
-            inner_steps=inner_steps,
-            inner_grad=inner_grad,
-            truncation=config.truncation,
-            loss_fn=loss_fn,
-        )
-    optimizer = inner_optimizer(config)
-    if config.algorithm == "reptile":
-        size = config.inner_batch_size if training else config.eval_inner_batch_size or config.inner_batch_size
-        return algorithms.reptile(
-            network(config, outputs),
-            inner_optimizer=optimizer,
-            inner_steps=inner_steps,
-            batch_size=size,
-            loss_fn=loss_fn,
-        )
-    if config.algorithm == "anil":
-        return algorithms.anil(
-            encoder(config),
-            _in_precision(config, nets.Head(outputs, kernel_init=_head_init(config))),
-            inner_optimizer=optimizer,
-            inner_steps=inner_steps,
-            inner_grad=inner_grad,
-            truncation=config.truncation,
-            loss_fn=loss_fn,
-        )
-    return algorithms.maml(
-        network(config, outputs),
-        inner_optimizer=optimizer,
-        inner_steps=inner_steps,
-        first_order=config.algorithm == "fomaml",
-        inner_grad=inner_grad,
-        truncation=config.truncation,
-        loss_fn=loss_fn,
-    )
-
-
-def network(config: TrainConfig, outputs: int) -> Model:
-    """The network with its head."""
-    if config.network == "linear":
-        return _in_precision(config, nets.Linear(outputs))
-    if config.network == "mlp":
-        return _in_precision(config, nets.MLP(config.features, outputs, _norm(config)))
-    return _in_precision(config, nets.ConvNet(outputs, **_conv_options(config), kernel_init=_head_init(config)))
-
-
-def encoder(config: TrainConfig) -> Model:
-    """The network without its head, for ANIL."""
-    if config.network in ("mlp", "linear"):
-        layers = config.features if config.network == "mlp" else ()
-        return _in_precision(config, nets.MLPEncoder(layers, _norm(config)))
-    return _in_precision(config, nets.ConvEncoder(**_conv_options(config)))
-
-
-def _in_precision(config: TrainConfig, model: Model) -> Model:
-    return model if config.precision == "float32" else nets.in_precision(model, jnp.dtype(config.precision))
-
-
-def _conv_options(config: TrainConfig) -> dict[str, Any]:
-    blocks = {"convnet2-512": 2, "convnet8": 8}.get(config.network, 4)
-    features = config.features * blocks if len(config.features) == 1 else config.features
-    return {
-        "features": features,
-        "pool": config.network in ("conv4-pool", "convnet2-512"),
-        "norm": _POLICIES[config.norm],
-        "flatten": config.network in ("conv4-flat", "convnet2-512"),
-        "dense": 512 if config.network == "convnet2-512" else None,
-    }
-
-
-def _norm(config: TrainConfig) -> Any:
-    return None if config.norm == "none" else _POLICIES[config.norm]
-
-
-def _head_init(config: TrainConfig) -> Any:
-    """MAML's N(0, 1) on the 64 means over positions; on more features, or for Reptile, logits of a usual size."""
-    wide = config.network in ("conv4-flat", "convnet2-512", "mlp", "linear")
-    glorot = wide or config.algorithm == "reptile"
-    return jax.nn.initializers.glorot_uniform() if glorot else jax.nn.initializers.normal(1.0)
-
-
-def inner_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """The rule of the inner loop."""
-    rate, name = config.inner_lr, config.inner_optimizer
-    if name in ("adam", "adam-b0"):
-        eps_root = FINITE if config.algorithm in ("maml", "anil") else 0.0
-        return optax.adam(rate, b1=0.9 if name == "adam" else 0.0, eps_root=eps_root)
-    if name == "sgd":
-        return optax.sgd(rate)
-    return optax.sgd(rate, momentum=MOMENTUM, nesterov=name == "nesterov")
 
 
 def outer_optimizer(config: TrainConfig) -> optax.GradientTransformation:
@@ -190,10 +68,9 @@ def piece_length(config: TrainConfig) -> int:
     return max(d for d in range(1, min(limit, config.log_every) + 1) if config.log_every % d == 0)
 
 
-def sample_input(config: TrainConfig, input_shape: tuple[int, ...], way: int | None = None) -> Array:
+def sample_input(config: TrainConfig, input_shape: tuple[int, ...]) -> Array:
     """Zeros of the shape of a support set's inputs, to initialise with."""
-    classes = config.way if way is None else way
-    return jnp.zeros((classes * (config.train_shots or config.shot), *input_shape))
+    return jnp.zeros(((config.train_way or config.way) * (config.train_shots or config.shot), *input_shape))
 
 
 def eval_steps(config: TrainConfig) -> int:

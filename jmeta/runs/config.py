@@ -41,6 +41,7 @@ _AT_LEAST_ONE = [
     "val_episodes",
     "chunk_size",
     "devices",
+    "train_way",
     "train_shots",
     "inner_batch_size",
     "eval_inner_batch_size",
@@ -50,7 +51,7 @@ _AT_LEAST_ZERO = ("inner_steps", "eval_inner_steps", "truncation", "seed")
 OWN_FIELDS = ("data_dir", "compile_cache", "coordinator", "num_processes", "process_id")
 """What each process of a run may have its own of."""
 _PLACE_FIELDS = (*OWN_FIELDS, "run_dir", "resume", "preset", "devices")
-_LATER_FIELDS = ("inner_grad", "truncation", "precision", "seeds", "sweep")
+_LATER_FIELDS = ("inner_grad", "truncation", "precision", "seeds", "sweep", "train_way")
 """What run folders of earlier versions lack, and had the default of."""
 
 
@@ -101,6 +102,8 @@ class TrainConfig:
         precision: what the network computes in: float32, or bfloat16; parameters, losses and updates stay in float32.
         outer_optimizer: adam, nesterov, sgd, or sam (sharpness-aware Adam).
         outer_schedule: of the outer step size: constant, cosine, or linear; the latter two end at zero.
+        train_way: classes in an episode of training, if not way, for algorithms without a head for each class: telling
+            more classes apart in training makes fewer easier.
         train_shots: support examples of each class in training, if not shot. Reptile trains on more than it is tested
             on.
         inner_batch_size: examples of each inner step, for Reptile; otherwise the whole support set.
@@ -150,6 +153,7 @@ class TrainConfig:
     precision: str = "float32"
     outer_optimizer: str = "adam"
     outer_schedule: str = "constant"
+    train_way: int | None = None
     train_shots: int | None = None
     inner_batch_size: int | None = None
     eval_inner_steps: int | None = 3

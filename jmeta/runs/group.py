@@ -17,7 +17,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jmeta import sharding, training
-from jmeta.runs import build, checkpoints, devices, folder, record, rounds, seeds
+from jmeta.runs import build, checkpoints, devices, folder, learners, record, rounds, seeds
 from jmeta.runs.checkpoints import Checkpoints
 from jmeta.runs.config import TrainConfig, check, default_run_dir, is_group, members, normalise, swept
 from jmeta.runs.errors import RunError
@@ -109,7 +109,7 @@ def train_group(config: TrainConfig, *, report: Report = silent, stop: Stop = la
 
     def parts(rates: Mapping[str, Any]) -> tuple[Any, optax.GradientTransformation]:
         own = dataclasses.replace(config, **rates)
-        return build.learner_of(own, own.inner_steps, training=True), build.outer_optimizer(own)
+        return learners.training_learner(own, problem.train_classes), build.outer_optimizer(own)
 
     def start(key: Array, rates: Mapping[str, Any]) -> TrainState:
         return training.init_state(*parts(rates), key, sample_x)

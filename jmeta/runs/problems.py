@@ -28,6 +28,7 @@ class Problem(NamedTuple):
         split_hash: of the classes in each part of the split.
         checksum: of the data.
         sampler: `(part, way, shot, query_shot) -> sample`, for the part train, val or test.
+        train_classes: classes to train on, four of each with rotations; None where there are none.
         dataset: the images, where there are some.
         split: their split.
         changes: what was done to the images, so that they look like those that a learner was trained on.
@@ -40,6 +41,7 @@ class Problem(NamedTuple):
     split_hash: str
     checksum: str
     sampler: Callable[[str, int, int, int], Partial]
+    train_classes: int | None = None
     dataset: Dataset | None = None
     split: Split | None = None
     changes: tuple[str, ...] = ()
@@ -93,6 +95,7 @@ def _of_images(config: TrainConfig, dataset: Dataset, images: np.ndarray, change
         split.hash,
         dataset.checksum,
         lambda part, way, shot, query: _few_shot(shown, split, config.rotations, part, way, shot, query),
+        len(split.train) * (4 if config.rotations else 1),
         shown,
         split,
         changes,

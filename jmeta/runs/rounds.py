@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jmeta import evaluation
-from jmeta.runs import build
+from jmeta.runs import build, learners
 from jmeta.runs.config import TrainConfig
 from jmeta.runs.errors import RunError
 from jmeta.runs.problems import Problem
@@ -22,7 +22,7 @@ def samplers(config: TrainConfig, problem: Problem) -> tuple[Any, Any]:
     """Of training and of validation."""
     shot = config.train_shots or config.shot
     return (
-        problem.sampler("train", config.way, shot, config.query_shot),
+        problem.sampler("train", config.train_way or config.way, shot, config.query_shot),
         problem.sampler("val", config.way, config.shot, config.query_shot),
     )
 
@@ -38,7 +38,7 @@ def validator(config: TrainConfig, sample: Any) -> Callable[[Any], dict[str, flo
     """`params -> {"val_accuracy": ..., "val_ci95": ...}`, compiled once."""
     name, metric = measured(config)
     run = evaluation.make_measure(
-        build.learner_of(config, build.eval_steps(config)),
+        learners.learner_of(config, build.eval_steps(config)),
         metrics={name: metric},
         chunk_size=build.eval_chunk_size(config),
     )

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from jmeta import sharding, training
-from jmeta.runs import build, checkpoints, devices, folder, processes, record, rounds
+from jmeta.runs import build, checkpoints, devices, folder, learners, processes, record, rounds
 from jmeta.runs.checkpoints import Checkpoints
 from jmeta.runs.config import TrainConfig, check, default_run_dir, from_dict, is_group, normalise, to_dict
 from jmeta.runs.errors import RunError
@@ -86,7 +86,7 @@ def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: 
     problem = processes.together(load_problem, config)
     sample, validation = processes.together(rounds.samplers, config, problem)
     run_dir = Path(config.run_dir or default_run_dir(config))
-    learner = build.learner_of(config, config.inner_steps, training=True)
+    learner = learners.training_learner(config, problem.train_classes)
     optimizer = build.outer_optimizer(config)
     sample_x = build.sample_input(config, problem.input_shape)
 

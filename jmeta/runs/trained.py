@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta import training
-from jmeta.runs import build, checkpoints, folder, record
+from jmeta.runs import build, checkpoints, folder, learners, record
 from jmeta.runs.config import TrainConfig
 from jmeta.runs.errors import RunError, unknown
 from jmeta.types import Learner, Params
@@ -50,7 +50,7 @@ def load_trained(run_dir: str | Path, checkpoint: str = "best") -> Trained:
     kept = path / folder.CHECKPOINTS
     if not kept.is_dir():
         raise _no_checkpoint(path)
-    learner = build.learner_of(config, config.inner_steps, training=True)
+    learner = learners.training_learner(config, stored.get("train_classes"))
     shape = tuple(stored["input_shape"])
     like = jax.eval_shape(
         lambda: training.init_state(
@@ -63,7 +63,7 @@ def load_trained(run_dir: str | Path, checkpoint: str = "best") -> Trained:
             raise _no_checkpoint(path)
         state = checkpoints.restore(found, step, like)
     return Trained(
-        config, stored, step, state.params, lambda inner_steps, way: build.learner_of(config, inner_steps, way=way)
+        config, stored, step, state.params, lambda inner_steps, way: learners.learner_of(config, inner_steps, way=way)
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from jmeta import training
 from jmeta.episodes import linear_sampler, sinusoid_sampler
-from jmeta.runs import RunError, build, defaults, from_preset, presets
+from jmeta.runs import RunError, build, defaults, from_preset, learners, presets
 from jmeta.runs.config import (
     INNER_GRADS,
     INNER_OPTIMIZERS,
@@ -42,14 +42,14 @@ def episode_of(config, shot, input_shape):
 
 def checked_size(config, input_shape):
     """The number of parameters, once the shapes of the gradient and of a prediction are right; computes nothing."""
-    learner = build.learner_of(config, config.inner_steps, training=True)
+    learner = learners.training_learner(config, None)
     sample_x = build.sample_input(config, input_shape)
     optimizer = build.outer_optimizer(config)
     state = jax.eval_shape(lambda: training.init_state(learner, optimizer, jax.random.key(0), sample_x))
     episode = episode_of(config, config.train_shots or config.shot, input_shape)
     grads, _ = jax.eval_shape(jax.grad(learner.loss, has_aux=True), state.params, episode)
     assert jax.tree.structure(grads) == jax.tree.structure(state.params)
-    tested = build.learner_of(config, build.eval_steps(config))
+    tested = learners.learner_of(config, build.eval_steps(config))
     episode = episode_of(config, config.shot, input_shape)
     logits = jax.eval_shape(
         lambda params, episode: tested.predict(tested.adapt(params, episode.support), episode.query.x),
@@ -99,7 +99,7 @@ def test_every_outer_rule_lowers_the_loss(name, schedule):
     config = dataclasses.replace(
         defaults("maml", "sinusoid"), outer_optimizer=name, outer_schedule=schedule, outer_lr=0.01, outer_steps=100
     )
-    learner, optimizer = build.learner_of(config, 1), build.outer_optimizer(config)
+    learner, optimizer = learners.learner_of(config, 1), build.outer_optimizer(config)
     sample = sinusoid_sampler(shot=10, query_shot=10)
     run = training.make_run(learner, optimizer, sample, meta_batch_size=25)
     state = training.init_state(learner, optimizer, jax.random.key(0), build.sample_input(config, (1,)))
@@ -111,7 +111,7 @@ def gradient_of(**settings):
     """Of the outer loss, in parameters that the settings decide the form of alone."""
     config = dataclasses.replace(defaults("maml", "linear"), inner_steps=3, **settings)
     check(config)
-    learner = build.learner_of(config, 3)
+    learner = learners.learner_of(config, 3)
     episode = linear_sampler(features=10, shot=5, query_shot=5)(jax.random.key(1))
     params = learner.init(jax.random.key(0), episode.support.x)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
@@ -143,7 +143,7 @@ def test_the_inner_gradient_is_the_one_that_is_named():
     config = dataclasses.replace(defaults("maml", "linear"), inner_steps=3)
     episode = linear_sampler(features=10, shot=5, query_shot=5)(jax.random.key(1))
     for name, primitive in (("reverse", None), ("remat", "remat2"), ("mixed", "custom_vjp_call")):
-        learner = build.learner_of(dataclasses.replace(config, inner_grad=name), 3)
+        learner = learners.learner_of(dataclasses.replace(config, inner_grad=name), 3)
         params = learner.init(jax.random.key(0), episode.support.x)
         program = str(jax.make_jaxpr(learner.adapt)(params, episode.support))
         found = [p for p in ("remat2", "custom_vjp_call") if f"{p}[" in program]
@@ -162,7 +162,7 @@ def test_schedules_end_at_zero():
 
 
 def test_a_record_from_before_a_setting_had_its_default():
-    later = ("inner_grad", "truncation", "precision", "seeds", "sweep")
+    later = ("inner_grad", "truncation", "precision", "seeds", "sweep", "train_way")
     values = {k: v for k, v in to_dict(TrainConfig(shot=3)).items() if k not in later}
     assert from_dict(values) == TrainConfig(shot=3)
 

@@ -1,0 +1,126 @@
+"""From settings to learners: a function for each algorithm that `jmeta train` knows."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from jmeta import algorithms, gradients, losses
+from jmeta.runs import networks
+from jmeta.runs.config import TrainConfig
+from jmeta.training import Schedule
+from jmeta.types import Learner
+
+MOMENTUM = 0.9
+FINITE = 1e-8
+"""Under Adam's square root, for a second derivative at zero."""
+
+_INNER_GRADS = {"reverse": jax.grad, "remat": gradients.remat_grad, "mixed": gradients.mixed_grad}
+
+
+class Wanted(NamedTuple):
+    """What a learner is wanted for.
+
+    Attributes:
+        config: the settings.
+        way: outputs of the network, where it has a head.
+        inner_steps: a number, or a traced one where only evaluation is done.
+        training: whether it is for training.
+        classes: that there are to train on; None if the learner need not know.
+    """
+
+    config: TrainConfig
+    way: int
+    inner_steps: Any
+    training: bool
+    classes: int | None
+
+
+def training_learner(config: TrainConfig, classes: int | None) -> Learner | Schedule:
+    """The learner that the settings describe, to be trained.
+
+    Args:
+        config: the settings.
+        classes: that there are to train on, for a learner that tells all of them apart.
+    """
+    return LEARNERS[config.algorithm](Wanted(config, config.way, config.inner_steps, True, classes))
+
+
+def learner_of(config: TrainConfig, inner_steps: Any, *, way: int | None = None) -> Learner:
+    """The learner that the settings describe, once it is trained.
+
+    Args:
+        config: the settings.
+        inner_steps: a number, or a traced one.
+        way: outputs, if not the trained number.
+    """
+    learner = LEARNERS[config.algorithm](Wanted(config, config.way if way is None else way, inner_steps, False, None))
+    assert isinstance(learner, Learner), f"{config.algorithm} must not change with the step outside training"
+    return learner
+
+
+def _loss_fn(config: TrainConfig) -> losses.LossFn:
+    return losses.squared_error if config.dataset == "sinusoid" else losses.cross_entropy
+
+
+def _differentiated(wanted: Wanted) -> dict[str, Any]:
+    """Of learners that differentiate their inner loop."""
+    config = wanted.config
+    return {
+        "inner_steps": wanted.inner_steps,
+        "inner_grad": _INNER_GRADS[config.inner_grad],
+        "truncation": config.truncation,
+        "loss_fn": _loss_fn(config),
+    }
+
+
+def _maml(wanted: Wanted, first_order: bool = False) -> Learner:
+    model, rule = networks.network(wanted.config, wanted.way), inner_optimizer(wanted.config)
+    return algorithms.maml(model, inner_optimizer=rule, first_order=first_order, **_differentiated(wanted))
+
+
+def _fomaml(wanted: Wanted) -> Learner:
+    return _maml(wanted, first_order=True)
+
+
+def _anil(wanted: Wanted) -> Learner:
+    encoder, head = networks.encoder(wanted.config), networks.head(wanted.config, wanted.way)
+    return algorithms.anil(encoder, head, inner_optimizer=inner_optimizer(wanted.config), **_differentiated(wanted))
+
+
+def _meta_sgd(wanted: Wanted) -> Learner:
+    model = networks.network(wanted.config, wanted.way)
+    return algorithms.meta_sgd(model, inner_lr=wanted.config.inner_lr, **_differentiated(wanted))
+
+
+def _reptile(wanted: Wanted) -> Learner:
+    config = wanted.config
+    size = config.inner_batch_size if wanted.training else config.eval_inner_batch_size or config.inner_batch_size
+    return algorithms.reptile(
+        networks.network(config, wanted.way),
+        inner_optimizer=inner_optimizer(config),
+        inner_steps=wanted.inner_steps,
+        batch_size=size,
+        loss_fn=_loss_fn(config),
+    )
+
+
+LEARNERS: dict[str, Callable[[Wanted], Learner | Schedule]] = {
+    "maml": _maml,
+    "fomaml": _fomaml,
+    "anil": _anil,
+    "meta-sgd": _meta_sgd,
+    "reptile": _reptile,
+}
+
+
+def inner_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """The rule of the inner loop."""
+    rate, name = config.inner_lr, config.inner_optimizer
+    if name in ("adam", "adam-b0"):
+        eps_root = FINITE if config.algorithm in ("maml", "anil") else 0.0
+        return optax.adam(rate, b1=0.9 if name == "adam" else 0.0, eps_root=eps_root)
+    if name == "sgd":
+        return optax.sgd(rate)
+    return optax.sgd(rate, momentum=MOMENTUM, nesterov=name == "nesterov")
