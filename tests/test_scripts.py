@@ -118,6 +118,7 @@ def test_compare_counts_training_without_compiling():
     assert load("compare").trained_seconds(rows[:1]) == 0.0
 
 
+@pytest.mark.standard_promotion
 def test_compare_trains_judges_and_resumes(tmp_path, capsys):
     compare = load("compare")
     config = compare.Config(
