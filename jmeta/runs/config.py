@@ -9,7 +9,11 @@ from typing import Any
 
 from jmeta.runs.errors import RunError, unknown
 
-ALGORITHMS = ("maml", "fomaml", "anil", "meta-sgd", "reptile")
+WITH_INNER_LOOP = ("maml", "fomaml", "anil", "meta-sgd", "reptile")
+WITHOUT_INNER_LOOP = ("prototypical",)
+ANY_WAY = WITHOUT_INNER_LOOP
+"""Those without parameters for each class of an episode."""
+ALGORITHMS = (*WITH_INNER_LOOP, *WITHOUT_INNER_LOOP)
 NETWORKS = ("conv4", "conv4-flat", "conv4-pool", "convnet2-512", "convnet8", "mlp", "linear")
 NORMS = ("batch", "support", "group", "layer", "none")
 INNER_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adam-b0")
@@ -19,6 +23,9 @@ INNER_GRADS = ("reverse", "remat", "mixed")
 PRECISIONS = ("float32", "bfloat16")
 SWEPT = ("inner_lr", "outer_lr")
 VECTOR_TASKS = ("sinusoid", "linear")
+
+OWN_SETTINGS = {"regularization": "imaml", "context_size": "cavia", "target_steps": "bootstrapped"}
+"""What a single algorithm takes."""
 
 _CHOICES = {
     "algorithm": ALGORITHMS,
@@ -42,6 +49,8 @@ _AT_LEAST_ONE = [
     "chunk_size",
     "devices",
     "train_way",
+    "context_size",
+    "target_steps",
     "train_shots",
     "inner_batch_size",
     "eval_inner_batch_size",
@@ -51,7 +60,10 @@ _AT_LEAST_ZERO = ("inner_steps", "eval_inner_steps", "truncation", "seed")
 OWN_FIELDS = ("data_dir", "compile_cache", "coordinator", "num_processes", "process_id")
 """What each process of a run may have its own of."""
 _PLACE_FIELDS = (*OWN_FIELDS, "run_dir", "resume", "preset", "devices")
-_LATER_FIELDS = ("inner_grad", "truncation", "precision", "seeds", "sweep", "train_way")
+_LATER_FIELDS = (
+    "inner_grad", "truncation", "precision", "seeds", "sweep",
+    "train_way", "regularization", "context_size", "target_steps",
+)  # fmt: skip
 """What run folders of earlier versions lack, and had the default of."""
 
 
@@ -84,6 +96,9 @@ class TrainConfig:
             run folder, and is what its single run would be.
         sweep: train with each of several rates in the same way, as in --sweep inner_lr=0.1,0.4 outer_lr=1e-3,3e-3;
             every combination is trained, with every seed. inner_lr and outer_lr can be swept.
+        regularization: iMAML's lambda, how strongly a task is held at the parameters it started from.
+        context_size: numbers that CAVIA adapts to a task.
+        target_steps: steps that the bootstrapped learner's target is ahead.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         run_dir: where the run is kept; otherwise runs/ALGORITHM-DATASET-WAYwSHOTs.
         resume: go on with the run in the run folder, bit for bit as if it had never stopped.
@@ -154,6 +169,9 @@ class TrainConfig:
     outer_optimizer: str = "adam"
     outer_schedule: str = "constant"
     train_way: int | None = None
+    regularization: float | None = None
+    context_size: int | None = None
+    target_steps: int | None = None
     train_shots: int | None = None
     inner_batch_size: int | None = None
     eval_inner_steps: int | None = 3
@@ -191,9 +209,9 @@ def check(config: TrainConfig) -> None:
             value = getattr(config, name)
             if value is not None and value < least:
                 raise RunError(f"{flag(name)} must be {least} or more, got {value}: choose another.")
-    for name in ("inner_lr", "outer_lr"):
+    for name in ("inner_lr", "outer_lr", "regularization"):
         value = getattr(config, name)
-        if not (math.isfinite(value) and value > 0):
+        if value is not None and not (math.isfinite(value) and value > 0):
             raise RunError(f"{flag(name)} must be a number above 0, got {value}: choose another.")
     if (not config.features and config.network != "linear") or any(f < 1 for f in config.features):
         raise RunError(f"--features must be numbers of 1 or more, got {config.features or 'none'}: give at least one.")
@@ -214,6 +232,16 @@ def _check_together(config: TrainConfig) -> None:
     if config.chunk_size is not None and config.meta_batch_size % config.chunk_size:
         raise RunError(
             f"--chunk-size must divide --meta-batch-size, got {config.chunk_size} and {config.meta_batch_size}."
+        )
+    for name, owner in OWN_SETTINGS.items():
+        if (getattr(config, name) is None) == (config.algorithm == owner):
+            wrong = "needs" if config.algorithm == owner else "does not take"
+            raise RunError(f"{config.algorithm} {wrong} {flag(name)}, which is for {owner} alone: correct it.")
+    if config.algorithm in WITHOUT_INNER_LOOP and (config.inner_steps or config.eval_inner_steps):
+        raise RunError(f"{config.algorithm} has no inner loop: leave --inner-steps and --eval-inner-steps out.")
+    if config.train_way not in (None, config.way) and config.algorithm not in ANY_WAY:
+        raise RunError(
+            f"{config.algorithm} has parameters for each of its {config.way} classes: leave --train-way out."
         )
     if config.algorithm == "meta-sgd" and config.inner_optimizer != "sgd":
         raise RunError(

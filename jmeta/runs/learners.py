@@ -106,11 +106,16 @@ def _reptile(wanted: Wanted) -> Learner:
     )
 
 
+def _prototypical(wanted: Wanted) -> Learner:
+    return algorithms.prototypical(networks.encoder(wanted.config), loss_fn=_loss_fn(wanted.config))
+
+
 LEARNERS: dict[str, Callable[[Wanted], Learner | Schedule]] = {
     "maml": _maml,
     "fomaml": _fomaml,
     "anil": _anil,
     "meta-sgd": _meta_sgd,
+    "prototypical": _prototypical,
     "reptile": _reptile,
 }
 

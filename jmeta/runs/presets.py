@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-from jmeta.runs.config import VECTOR_TASKS, TrainConfig
+from jmeta.runs.config import VECTOR_TASKS, WITHOUT_INNER_LOOP, TrainConfig
 from jmeta.runs.errors import unknown
 
 _MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, section 5 and appendix A, https://arxiv.org/abs/1703.03400"
@@ -71,6 +71,8 @@ def defaults(algorithm: str = "maml", dataset: str = "glyphs") -> TrainConfig:
         )  # fmt: skip
     if algorithm == "meta-sgd" and dataset not in VECTOR_TASKS:
         config = dataclasses.replace(config, eval_inner_steps=None)
+    if algorithm in WITHOUT_INNER_LOOP:
+        config = dataclasses.replace(config, inner_steps=0, eval_inner_steps=None)
     if algorithm == "reptile":
         config = dataclasses.replace(config, **_reptile_defaults(dataset))
     return config

@@ -162,7 +162,7 @@ def test_schedules_end_at_zero():
 
 
 def test_a_record_from_before_a_setting_had_its_default():
-    later = ("inner_grad", "truncation", "precision", "seeds", "sweep", "train_way")
+    later = ("inner_grad", "truncation", "precision", "seeds", "sweep", *OWN_SETTINGS, "train_way")
     values = {k: v for k, v in to_dict(TrainConfig(shot=3)).items() if k not in later}
     assert from_dict(values) == TrainConfig(shot=3)
 
