@@ -9,9 +9,11 @@ from typing import Any
 
 from jmeta.runs.errors import RunError, unknown
 
-WITH_INNER_LOOP = ("maml", "fomaml", "anil", "meta-sgd", "reptile")
+WITH_INNER_LOOP = (
+    "maml", "fomaml", "anil", "meta-sgd", "reptile", "imaml", "maml++", "bootstrapped", "proto-maml",
+)  # fmt: skip
 WITHOUT_INNER_LOOP = ("prototypical",)
-ANY_WAY = WITHOUT_INNER_LOOP
+ANY_WAY = (*WITHOUT_INNER_LOOP, "proto-maml")
 """Those without parameters for each class of an episode."""
 ALGORITHMS = (*WITH_INNER_LOOP, *WITHOUT_INNER_LOOP)
 NETWORKS = ("conv4", "conv4-flat", "conv4-pool", "convnet2-512", "convnet8", "mlp", "linear")
@@ -243,12 +245,16 @@ def _check_together(config: TrainConfig) -> None:
         raise RunError(
             f"{config.algorithm} has parameters for each of its {config.way} classes: leave --train-way out."
         )
-    if config.algorithm == "meta-sgd" and config.inner_optimizer != "sgd":
+    if config.algorithm in ("meta-sgd", "maml++") and config.inner_optimizer != "sgd":
         raise RunError(
-            f"meta-sgd learns its own steps, so --inner-optimizer must be sgd, got {config.inner_optimizer}."
+            f"{config.algorithm} learns its own steps, so --inner-optimizer must be sgd, got {config.inner_optimizer}."
         )
-    if config.algorithm == "reptile" and (config.inner_grad != "reverse" or config.truncation is not None):
-        raise RunError("reptile does not differentiate its inner loop: leave --inner-grad and --truncation out.")
+    if config.algorithm in ("reptile", "imaml") and (config.inner_grad != "reverse" or config.truncation is not None):
+        raise RunError(
+            f"{config.algorithm} does not differentiate its inner loop: leave --inner-grad and --truncation out."
+        )
+    if config.algorithm in ("maml++", "bootstrapped") and config.truncation is not None:
+        raise RunError(f"{config.algorithm} has no truncation: leave --truncation out.")
     if config.algorithm == "fomaml" and config.truncation is not None:
         raise RunError("fomaml is maml with --truncation 0: leave --truncation out, or choose --algorithm maml.")
     if config.algorithm != "reptile" and (config.inner_batch_size or config.eval_inner_batch_size):

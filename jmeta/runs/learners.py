@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
+from jax import Array
 
 from jmeta import algorithms, gradients, losses
+from jmeta.algorithms.bootstrap import prediction_distance, prediction_kl
 from jmeta.runs import networks
 from jmeta.runs.config import TrainConfig
 from jmeta.training import Schedule
@@ -61,7 +63,12 @@ def learner_of(config: TrainConfig, inner_steps: Any, *, way: int | None = None)
 
 
 def _loss_fn(config: TrainConfig) -> losses.LossFn:
-    return losses.squared_error if config.dataset == "sinusoid" else losses.cross_entropy
+    return losses.squared_error if regression(config) else losses.cross_entropy
+
+
+def regression(config: TrainConfig) -> bool:
+    """Whether targets are numbers and not classes."""
+    return config.dataset == "sinusoid"
 
 
 def _differentiated(wanted: Wanted) -> dict[str, Any]:
@@ -110,11 +117,65 @@ def _prototypical(wanted: Wanted) -> Learner:
     return algorithms.prototypical(networks.encoder(wanted.config), loss_fn=_loss_fn(wanted.config))
 
 
+def _imaml(wanted: Wanted) -> Learner:
+    config = wanted.config
+    assert config.regularization is not None
+    return algorithms.imaml(
+        networks.network(config, wanted.way),
+        inner_optimizer=inner_optimizer(config),
+        inner_steps=wanted.inner_steps,
+        regularization=config.regularization,
+        loss_fn=_loss_fn(config),
+    )
+
+
+def _proto_maml(wanted: Wanted) -> Learner:
+    encoder, rule = networks.encoder(wanted.config), inner_optimizer(wanted.config)
+    return algorithms.proto_maml(encoder, inner_optimizer=rule, **_differentiated(wanted))
+
+
+def _bootstrapped(wanted: Wanted) -> Learner:
+    config = wanted.config
+    assert config.target_steps is not None
+    return algorithms.bootstrapped(
+        networks.network(config, wanted.way),
+        inner_optimizer=inner_optimizer(config),
+        inner_steps=wanted.inner_steps,
+        target_steps=config.target_steps,
+        matching=prediction_distance if regression(config) else prediction_kl,
+        inner_grad=_INNER_GRADS[config.inner_grad],
+        loss_fn=_loss_fn(config),
+    )
+
+
+def _maml_plus_plus(wanted: Wanted) -> Learner | Schedule:
+    """The losses before the last step fade out over a tenth of the training, as in the paper; second derivatives come
+    in after three tenths."""
+    config = wanted.config
+    model = networks.network(config, wanted.way)
+    options = {"inner_lr": config.inner_lr, "inner_steps": wanted.inner_steps, "loss_fn": _loss_fn(config)}
+    options["inner_grad"] = _INNER_GRADS[config.inner_grad]
+    if not wanted.training:
+        return algorithms.maml_plus_plus(model, **options)
+
+    def schedule(step: Array) -> Learner:
+        anneal = max(1, config.outer_steps // 10)
+        weights = algorithms.multi_step_weights(step, config.inner_steps, anneal)
+        first = step < config.outer_steps * 3 // 10
+        return algorithms.maml_plus_plus(model, loss_weights=weights, first_order=first, **options)
+
+    return schedule
+
+
 LEARNERS: dict[str, Callable[[Wanted], Learner | Schedule]] = {
     "maml": _maml,
+    "bootstrapped": _bootstrapped,
     "fomaml": _fomaml,
+    "imaml": _imaml,
+    "maml++": _maml_plus_plus,
     "anil": _anil,
     "meta-sgd": _meta_sgd,
+    "proto-maml": _proto_maml,
     "prototypical": _prototypical,
     "reptile": _reptile,
 }

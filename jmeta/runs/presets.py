@@ -15,6 +15,13 @@ _REPTILE = (
 )
 
 
+_OWN: dict[str, dict[str, Any]] = {
+    "imaml": {"regularization": 2.0},
+    "bootstrapped": {"target_steps": 5},
+}
+"""Defaults of an algorithm on any data."""
+
+
 class Preset(NamedTuple):
     """A setting and where it is from."""
 
@@ -73,6 +80,7 @@ def defaults(algorithm: str = "maml", dataset: str = "glyphs") -> TrainConfig:
         config = dataclasses.replace(config, eval_inner_steps=None)
     if algorithm in WITHOUT_INNER_LOOP:
         config = dataclasses.replace(config, inner_steps=0, eval_inner_steps=None)
+    config = dataclasses.replace(config, **_OWN.get(algorithm, {}))
     if algorithm == "reptile":
         config = dataclasses.replace(config, **_reptile_defaults(dataset))
     return config

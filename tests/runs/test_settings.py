@@ -11,11 +11,13 @@ from jmeta import training
 from jmeta.episodes import linear_sampler, sinusoid_sampler
 from jmeta.runs import RunError, build, defaults, from_preset, learners, presets
 from jmeta.runs.config import (
+    ALGORITHMS,
     INNER_GRADS,
     INNER_OPTIMIZERS,
     NETWORKS,
     NORMS,
     OUTER_OPTIMIZERS,
+    OWN_SETTINGS,
     SCHEDULES,
     TrainConfig,
     check,
@@ -42,7 +44,7 @@ def episode_of(config, shot, input_shape):
 
 def checked_size(config, input_shape):
     """The number of parameters, once the shapes of the gradient and of a prediction are right; computes nothing."""
-    learner = learners.training_learner(config, None)
+    learner = training.at_step(learners.training_learner(config, 30), jnp.int32(0))
     sample_x = build.sample_input(config, input_shape)
     optimizer = build.outer_optimizer(config)
     state = jax.eval_shape(lambda: training.init_state(learner, optimizer, jax.random.key(0), sample_x))
@@ -67,6 +69,31 @@ def test_every_preset_builds(name):
     assert config.preset == name and normalise(config) == config
     assert presets()[name].source.count("https://")
     checked_size(config, (1,) if config.dataset == "sinusoid" else (28, 28, 1))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_builds(algorithm):
+    config = defaults(algorithm)
+    check(config)
+    assert normalise(config) == config
+    checked_size(dataclasses.replace(config, features=(8,), way=3, shot=2), (14, 14, 1))
+
+
+@pytest.mark.parametrize("name", OWN_SETTINGS)
+def test_settings_of_one_algorithm_are_refused_by_the_others(name):
+    owner = defaults(OWN_SETTINGS[name])
+    with pytest.raises(RunError, match=f"maml does not take --{name.replace('_', '-')}"):
+        check(dataclasses.replace(defaults("maml"), **{name: getattr(owner, name)}))
+    with pytest.raises(RunError, match=f"{owner.algorithm} needs --{name.replace('_', '-')}"):
+        check(dataclasses.replace(owner, **{name: None}))
+
+
+def test_what_has_no_inner_loop_or_a_head_for_each_class_refuses_what_it_has_no_use_for():
+    with pytest.raises(RunError, match="prototypical has no inner loop"):
+        check(dataclasses.replace(defaults("prototypical"), inner_steps=3))
+    with pytest.raises(RunError, match="maml has parameters for each of its 5 classes"):
+        check(dataclasses.replace(defaults("maml"), train_way=20))
+    check(dataclasses.replace(defaults("prototypical"), train_way=20))
 
 
 def test_maml_has_the_published_size():
