@@ -10,9 +10,16 @@ from typing import Any
 from jmeta.runs.errors import RunError, unknown
 
 WITH_INNER_LOOP = (
-    "maml", "fomaml", "anil", "meta-sgd", "reptile", "imaml", "maml++", "bootstrapped", "proto-maml",
+    "maml", "fomaml", "anil", "meta-sgd", "reptile", "imaml", "maml++", "bootstrapped", "boil", "cavia",
+    "proto-maml",
 )  # fmt: skip
-WITHOUT_INNER_LOOP = ("prototypical",)
+ORDINARY = ("baseline", "baseline++")
+"""Those that are trained on ordinary batches, of all training classes."""
+WITHOUT_INNER_LOOP = (
+    "prototypical", "matching", "matching-cosine", "matching-fce", "siamese", "relation", "ridge", *ORDINARY,
+)  # fmt: skip
+CLASSIFIERS = ("prototypical", "matching", "matching-cosine", "matching-fce", "siamese", "relation", "proto-maml")
+"""Those that have no use for targets that are numbers."""
 ANY_WAY = (*WITHOUT_INNER_LOOP, "proto-maml")
 """Those without parameters for each class of an episode."""
 ALGORITHMS = (*WITH_INNER_LOOP, *WITHOUT_INNER_LOOP)
@@ -241,6 +248,12 @@ def _check_together(config: TrainConfig) -> None:
             raise RunError(f"{config.algorithm} {wrong} {flag(name)}, which is for {owner} alone: correct it.")
     if config.algorithm in WITHOUT_INNER_LOOP and (config.inner_steps or config.eval_inner_steps):
         raise RunError(f"{config.algorithm} has no inner loop: leave --inner-steps and --eval-inner-steps out.")
+    if config.algorithm in CLASSIFIERS and config.dataset == "sinusoid":
+        raise RunError(f"{config.algorithm} tells classes apart, and sinusoid has none: choose another --algorithm.")
+    if config.algorithm in ORDINARY and config.dataset in VECTOR_TASKS:
+        raise RunError(f"{config.algorithm} learns from all training classes at once, and {config.dataset} has none.")
+    if config.network == "convnet2-512" and config.algorithm in ("cavia", "relation"):
+        raise RunError(f"{config.algorithm} has no network with a 512-unit layer: choose another --network.")
     if config.train_way not in (None, config.way) and config.algorithm not in ANY_WAY:
         raise RunError(
             f"{config.algorithm} has parameters for each of its {config.way} classes: leave --train-way out."

@@ -7,17 +7,19 @@ import jax
 import optax
 from jax import Array
 
-from jmeta import algorithms, gradients, losses
+from jmeta import algorithms, gradients, losses, nets
 from jmeta.algorithms.bootstrap import prediction_distance, prediction_kl
+from jmeta.distances import NEARNESS, Similarity, scaled_cosine
 from jmeta.runs import networks
 from jmeta.runs.config import TrainConfig
 from jmeta.training import Schedule
-from jmeta.types import Learner
+from jmeta.types import Learner, Model
 
 MOMENTUM = 0.9
 FINITE = 1e-8
 """Under Adam's square root, for a second derivative at zero."""
 
+_SMALL = jax.nn.initializers.lecun_normal()
 _INNER_GRADS = {"reverse": jax.grad, "remat": gradients.remat_grad, "mixed": gradients.mixed_grad}
 
 
@@ -37,6 +39,9 @@ class Wanted(NamedTuple):
     inner_steps: Any
     training: bool
     classes: int | None
+
+
+Build = Callable[[Wanted], Learner | Schedule]
 
 
 def training_learner(config: TrainConfig, classes: int | None) -> Learner | Schedule:
@@ -167,17 +172,77 @@ def _maml_plus_plus(wanted: Wanted) -> Learner | Schedule:
     return schedule
 
 
-LEARNERS: dict[str, Callable[[Wanted], Learner | Schedule]] = {
+def _boil(wanted: Wanted) -> Learner:
+    encoder, head = networks.encoder(wanted.config), networks.head(wanted.config, wanted.way)
+    return algorithms.boil(encoder, head, inner_optimizer=inner_optimizer(wanted.config), **_differentiated(wanted))
+
+
+def _cavia(wanted: Wanted) -> Learner:
+    config = wanted.config
+    assert config.context_size is not None
+    return algorithms.cavia(
+        networks.with_context(config, wanted.way),
+        context_size=config.context_size,
+        inner_optimizer=inner_optimizer(config),
+        **_differentiated(wanted),
+    )
+
+
+def _matching(similarity: Similarity, contexts: Callable[[], tuple[Model, Model]] | None = None) -> Build:
+    def build(wanted: Wanted) -> Learner:
+        context = None if contexts is None else contexts()
+        return algorithms.matching(networks.encoder(wanted.config), similarity=similarity, context=context)
+
+    return build
+
+
+def _full_context() -> tuple[Model, Model]:
+    return nets.BidirectionalLSTM(), nets.AttentionLSTM()
+
+
+def _relation(wanted: Wanted) -> Learner:
+    return algorithms.relation(networks.feature_map(wanted.config), networks.relation_head(wanted.config))
+
+
+def _siamese(wanted: Wanted) -> Learner:
+    return algorithms.siamese(networks.encoder(wanted.config))
+
+
+def _ridge(wanted: Wanted) -> Learner:
+    config = wanted.config
+    scale = 1.0 if regression(config) else 10.0
+    return algorithms.ridge(networks.encoder(config), scale=scale, loss_fn=_loss_fn(config))
+
+
+def _baseline(wanted: Wanted) -> Learner:
+    return algorithms.baseline(networks.encoder(wanted.config), nets.Head(wanted.classes or 1, _SMALL))
+
+
+def _baseline_plus_plus(wanted: Wanted) -> Learner:
+    return algorithms.baseline_plus_plus(networks.encoder(wanted.config), nets.CosineHead(wanted.classes or 1))
+
+
+LEARNERS: dict[str, Build] = {
     "maml": _maml,
+    "baseline": _baseline,
+    "baseline++": _baseline_plus_plus,
+    "boil": _boil,
     "bootstrapped": _bootstrapped,
+    "cavia": _cavia,
     "fomaml": _fomaml,
     "imaml": _imaml,
     "maml++": _maml_plus_plus,
     "anil": _anil,
     "meta-sgd": _meta_sgd,
+    "matching": _matching(NEARNESS),
+    "matching-cosine": _matching(scaled_cosine()),
+    "matching-fce": _matching(NEARNESS, _full_context),
     "proto-maml": _proto_maml,
     "prototypical": _prototypical,
+    "relation": _relation,
     "reptile": _reptile,
+    "ridge": _ridge,
+    "siamese": _siamese,
 }
 
 

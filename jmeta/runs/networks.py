@@ -35,6 +35,30 @@ def encoder(config: TrainConfig) -> Model:
     return _in_precision(config, nets.ConvEncoder(**_conv_options(config)))
 
 
+def with_context(config: TrainConfig, outputs: int) -> Model:
+    """A network with a context beside its input, for CAVIA."""
+    if config.network in ("mlp", "linear"):
+        layers = config.features if config.network == "mlp" else ()
+        return _in_precision(config, nets.ContextMLP(layers, outputs, _norm(config)))
+    options = _conv_options(config)
+    del options["dense"]
+    return _in_precision(config, nets.FiLMConvNet(outputs, **options, kernel_init=_head_init(config)))
+
+
+def feature_map(config: TrainConfig) -> Model:
+    """The network without its head and with features that keep their places, for Relation networks."""
+    if config.network in ("mlp", "linear"):
+        return encoder(config)
+    options = _conv_options(config)
+    return _in_precision(config, nets.ConvMap(options["features"], options["pool"], options["norm"]))
+
+
+def relation_head(config: TrainConfig) -> Model:
+    """What compares two feature maps; it halves and normalises as the network does."""
+    options = _conv_options(config)
+    return _in_precision(config, nets.RelationHead((64, 64), pool=options["pool"], norm=options["norm"]))
+
+
 def _in_precision(config: TrainConfig, model: Model) -> Model:
     return model if config.precision == "float32" else nets.in_precision(model, jnp.dtype(config.precision))
 

@@ -18,6 +18,7 @@ _REPTILE = (
 _OWN: dict[str, dict[str, Any]] = {
     "imaml": {"regularization": 2.0},
     "bootstrapped": {"target_steps": 5},
+    "cavia": {"context_size": 100},
 }
 """Defaults of an algorithm on any data."""
 

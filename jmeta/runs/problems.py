@@ -28,6 +28,7 @@ class Problem(NamedTuple):
         split_hash: of the classes in each part of the split.
         checksum: of the data.
         sampler: `(part, way, shot, query_shot) -> sample`, for the part train, val or test.
+        batches: `batch size -> sample`, of ordinary batches of all training classes; None where there are none.
         train_classes: classes to train on, four of each with rotations; None where there are none.
         dataset: the images, where there are some.
         split: their split.
@@ -41,6 +42,7 @@ class Problem(NamedTuple):
     split_hash: str
     checksum: str
     sampler: Callable[[str, int, int, int], Partial]
+    batches: Callable[[int], Partial] | None = None
     train_classes: int | None = None
     dataset: Dataset | None = None
     split: Split | None = None
@@ -95,6 +97,9 @@ def _of_images(config: TrainConfig, dataset: Dataset, images: np.ndarray, change
         split.hash,
         dataset.checksum,
         lambda part, way, shot, query: _few_shot(shown, split, config.rotations, part, way, shot, query),
+        lambda size: episodes.classification_sampler(
+            shown.images[split.train], batch_size=size, rotations=config.rotations, counts=shown.counts[split.train]
+        ),
         len(split.train) * (4 if config.rotations else 1),
         shown,
         split,

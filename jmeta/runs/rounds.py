@@ -9,7 +9,7 @@ import numpy as np
 
 from jmeta import evaluation
 from jmeta.runs import build, learners
-from jmeta.runs.config import TrainConfig
+from jmeta.runs.config import ORDINARY, TrainConfig
 from jmeta.runs.errors import RunError
 from jmeta.runs.problems import Problem
 from jmeta.runs.signals import Stop
@@ -19,12 +19,13 @@ VALIDATION_SEED = 0x5EED
 
 
 def samplers(config: TrainConfig, problem: Problem) -> tuple[Any, Any]:
-    """Of training and of validation."""
-    shot = config.train_shots or config.shot
-    return (
-        problem.sampler("train", config.train_way or config.way, shot, config.query_shot),
-        problem.sampler("val", config.way, config.shot, config.query_shot),
-    )
+    """Of training and of validation. An ordinary batch has as many examples as an episode."""
+    shot, way = config.train_shots or config.shot, config.train_way or config.way
+    validation = problem.sampler("val", config.way, config.shot, config.query_shot)
+    if config.algorithm in ORDINARY:
+        assert problem.batches is not None, "config.check refuses data without classes"
+        return problem.batches(way * (shot + config.query_shot)), validation
+    return problem.sampler("train", way, shot, config.query_shot), validation
 
 
 def measured(config: TrainConfig) -> tuple[str, evaluation.Metric]:
