@@ -1,7 +1,7 @@
 """Networks of the few-shot literature, as Flax linen modules."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -20,7 +20,7 @@ class Network(nn.Module):
 
     def apply_weighted(self, params: Any, x: Array, weight: Array) -> Array:
         """Outputs `[N, ...]`, where examples of weight 0 in `[N]` are left out of the normalisation's statistics."""
-        return self.apply(params, x, weight)
+        return cast(Array, self.apply(params, x, weight))
 
     def condition(self, params: Any, x: Array, weight: Array | None = None) -> Any:
         """Parameters together with what the normalisation keeps of support inputs `[N, ...]`."""

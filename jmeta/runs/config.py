@@ -16,7 +16,8 @@ WITH_INNER_LOOP = (
 ORDINARY = ("baseline", "baseline++")
 """Those that are trained on ordinary batches, of all training classes."""
 WITHOUT_INNER_LOOP = (
-    "prototypical", "matching", "matching-cosine", "matching-fce", "siamese", "relation", "ridge", *ORDINARY,
+    "prototypical", "matching", "matching-cosine", "matching-fce", "siamese", "relation", "ridge",
+    "neural-process", "attention", *ORDINARY,
 )  # fmt: skip
 CLASSIFIERS = ("prototypical", "matching", "matching-cosine", "matching-fce", "siamese", "relation", "proto-maml")
 """Those that have no use for targets that are numbers."""

@@ -68,7 +68,7 @@ def adapt_milliseconds(learner: Learner, params: Params, episode: Episode) -> fl
 
 
 def memory_of_training(learner: Learner, params: Params, episode: Episode) -> float:
-    """Mebibytes of temporary memory of the meta-gradient of one episode, as planned; NaN where the compiler does not tell."""
+    """Mebibytes of temporary memory for the meta-gradient of one episode; NaN where the compiler does not tell."""
     gradient = jax.jit(jax.grad(learner.loss, has_aux=True))
     planned = gradient.lower(params, episode).compile().memory_analysis()
     return planned.temp_size_in_bytes / 2**20 if planned is not None else float("nan")

@@ -222,8 +222,25 @@ def _baseline_plus_plus(wanted: Wanted) -> Learner:
     return algorithms.baseline_plus_plus(networks.encoder(wanted.config), nets.CosineHead(wanted.classes or 1))
 
 
+def _neural_process(wanted: Wanted) -> Learner:
+    config = wanted.config
+    return algorithms.neural_process(
+        networks.encoder(config),
+        nets.MLPEncoder((128, 128)),
+        nets.MLP((128, 128), 1),
+        groups=algorithms.all_examples if regression(config) else algorithms.class_and_rest,
+        loss_fn=_loss_fn(config),
+    )
+
+
+def _attention(wanted: Wanted) -> Learner:
+    encoder = networks.encoder(wanted.config)
+    return algorithms.attention_learner(encoder, nets.LabelTransformer(), loss_fn=_loss_fn(wanted.config))
+
+
 LEARNERS: dict[str, Build] = {
     "maml": _maml,
+    "attention": _attention,
     "baseline": _baseline,
     "baseline++": _baseline_plus_plus,
     "boil": _boil,
@@ -237,6 +254,7 @@ LEARNERS: dict[str, Build] = {
     "matching": _matching(NEARNESS),
     "matching-cosine": _matching(scaled_cosine()),
     "matching-fce": _matching(NEARNESS, _full_context),
+    "neural-process": _neural_process,
     "proto-maml": _proto_maml,
     "prototypical": _prototypical,
     "relation": _relation,
