@@ -49,7 +49,7 @@ def attention_learner(encoder: Model, transformer: Model, *, loss_fn: LossFn = c
     reads labels, where the paper's tokens hold one-hot labels, which binds a network to one number of classes and makes
     it learn that their order does not matter.
 
-    Source: Mishra et al. 2018, A Simple Neural Attentive Meta-Learner, section 3. https://arxiv.org/abs/1707.03141
+    Source: Mishra et al. 2018, A Simple Neural Attentive Meta-Learner. https://arxiv.org/abs/1707.03141
     """
 
     def init(key: Array, x: Array) -> AttentionParams:

@@ -55,7 +55,7 @@ def baseline(
     Differs from the paper: a task is classified by the nearest centroid, where there a new linear classifier is trained
     on its support set.
 
-    Source: Chen et al. 2019, A Closer Look at Few-shot Classification, section 3. https://arxiv.org/abs/1904.04232
+    Source: Chen et al. 2019, A Closer Look at Few-shot Classification. https://arxiv.org/abs/1904.04232
     """
 
     def init(key: Array, x: Array) -> BaselineParams:
@@ -101,7 +101,7 @@ def baseline_plus_plus(
 
     Differs from the paper: as `baseline`.
 
-    Source: Chen et al. 2019, A Closer Look at Few-shot Classification, section 3. https://arxiv.org/abs/1904.04232
+    Source: Chen et al. 2019, A Closer Look at Few-shot Classification. https://arxiv.org/abs/1904.04232
     """
     if isinstance(scale, int | float) and not scale > 0:
         raise ValueError(f"scale must be above 0, got {scale}")

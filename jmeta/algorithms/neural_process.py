@@ -71,7 +71,7 @@ def neural_process(
     once; here it gets those of a class and of the rest, and gives the logit of the class. Targets of regression are
     independent given x and r, and each sees its own column of y alone; with one target this is the paper's process.
 
-    Source: Garnelo et al. 2018, Conditional Neural Processes, eq. 1-3 and section 4.3. https://arxiv.org/abs/1807.01613
+    Source: Garnelo et al. 2018, Conditional Neural Processes. https://arxiv.org/abs/1807.01613
     """
 
     def init(key: Array, x: Array) -> NeuralProcessParams:

@@ -55,7 +55,7 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
     Differs from the paper: the errors are averaged, where its formula sums them and the authors' code averages too; the
     penalty's logarithm is learned, where theirs is the penalty or fixed. The penalty is on the bias too, as there.
 
-    Source: Bertinetto et al. 2019, Meta-learning with differentiable closed-form solvers, section 3.
+    Source: Bertinetto et al. 2019, Meta-learning with differentiable closed-form solvers.
     https://arxiv.org/abs/1805.08136
     """
     if isinstance(l2, int | float) and not l2 > 0:
