@@ -11,4 +11,4 @@ echo "Tests"
 if [ -z "${JMETA_DATA:-}" ]; then
     echo "JMETA_DATA is not set: the tests on real data will be skipped (the README says how to get it)."
 fi
-exec python -m pytest -n "${JMETA_TEST_PROCESSES:-2}" "$@"
+exec python -m pytest -n "${JMETA_TEST_PROCESSES:-2}" --dist loadgroup "$@"

@@ -24,8 +24,17 @@ hypothesis.settings.load_profile("jmeta")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the mark."""
+    """Register the marks."""
     config.addinivalue_line("markers", "standard_promotion: integers and floats may mix in this test")
+    config.addinivalue_line("markers", "xdist_group: tests that one process runs, since they share compiled programs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the contract of an algorithm in one process, where what it compiles is there for all of its tests."""
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        if item.path.name == "test_contract.py" and parameters is not None:
+            item.add_marker(pytest.mark.xdist_group(str(parameters.params.get("name"))))
 
 
 @pytest.fixture(autouse=True)
