@@ -78,7 +78,7 @@ def at_way(params: Params, trained_way: int, way: int) -> Params:
     are kept; for more, the added ones start at the mean of the trained ones.
 
     Args:
-        params: meta-parameters; the leaves of a head are those with "head" in their path and `trained_way` last.
+        params: meta-parameters; the leaves of a head are those below a "head" and with `trained_way` last.
         trained_way: their number of columns.
         way: the number wanted.
     """
@@ -86,7 +86,8 @@ def at_way(params: Params, trained_way: int, way: int) -> Params:
         return params
 
     def change(path: Any, leaf: Array) -> Array:
-        if "head" not in jax.tree_util.keystr(path) or leaf.shape[-1:] != (trained_way,):
+        names = [jax.tree_util.keystr((part,), simple=True) for part in path]
+        if "head" not in names or leaf.shape[-1:] != (trained_way,):
             return leaf
         mean = jnp.mean(leaf, axis=-1, keepdims=True)
         added = jnp.broadcast_to(mean, (*leaf.shape[:-1], max(way - trained_way, 0)))

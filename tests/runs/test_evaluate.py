@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_runs import TINY
 
+import jmeta
 from jmeta import MetaSGDParams
 from jmeta.runs import load_trained
 from jmeta.runs.evaluate import step_numbers
@@ -128,3 +129,13 @@ def test_a_checkpoint_comes_back_bit_for_bit(finished):
     trained = load_trained(finished, "newest")
     assert trained.step == 20
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(trained.params))
+
+
+def test_rates_of_as_many_steps_as_there_were_classes_are_left_alone():
+    learner = jmeta.maml_plus_plus(jmeta.nets.MLP((4,), 3), inner_lr=0.1, inner_steps=3)
+    params = learner.init(jax.random.key(0), jnp.zeros((3, 2)))
+    wider = at_way(params, 3, 5)
+    assert {rate.shape for rate in wider.lr.values()} == {(3,)}
+    assert {
+        leaf.shape[-1] for name, leaf in jax.tree_util.tree_leaves_with_path(wider.model) if "head" in str(name)
+    } == {5}
