@@ -44,7 +44,7 @@ def episode_of(config, shot, input_shape):
 
 def checked_size(config, input_shape):
     """The number of parameters, once the shapes of the gradient and of a prediction are right; computes nothing."""
-    learner = training.at_step(learners.training_learner(config, 30), jnp.int32(0))
+    learner = training.at_step(learners.training_learner(config, config.way), jnp.int32(0))
     sample_x = build.sample_input(config, input_shape)
     optimizer = build.outer_optimizer(config)
     state = jax.eval_shape(lambda: training.init_state(learner, optimizer, jax.random.key(0), sample_x))
