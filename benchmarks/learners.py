@@ -88,10 +88,10 @@ def _name(path: tuple[Any, ...]) -> str:
 
 
 def write_meta_batches(path: Path, params: Any, meta_batches: jmeta.Episode) -> None:
-    """Initial parameters and meta-batches `[meta-batches, tasks, ...]` as an .npz file."""
-    (support_x, support_y, _), (query_x, query_y, _) = jax.tree.map(np.asarray, meta_batches)
+    """Initial parameters and meta-batches `[meta-batches, tasks, ...]`, without padding, as an .npz file."""
     arrays: dict[str, Any] = {f"params/{name}": value for name, value in named(params).items()}
-    arrays |= {"support_x": support_x, "support_y": support_y, "query_x": query_x, "query_y": query_y}
+    for part, batch in meta_batches._asdict().items():
+        arrays |= {f"{part}_x": np.asarray(batch.x), f"{part}_y": np.asarray(batch.y)}
     np.savez(path, **arrays)
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to an empty folder
 flags = os.environ.get("XLA_FLAGS", "")
 if "xla_force_host_platform_device_count" not in flags:
     os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=4".strip()
@@ -51,7 +52,7 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder with real data that `JMETA_DATA` names."""
-    root = os.environ.get("JMETA_DATA")
+    root = REAL_DATA
     if not root:
         pytest.skip("needs real data: set JMETA_DATA to the folder that has it")
     if not Path(root).is_dir():

@@ -122,16 +122,16 @@ def test_compare_counts_training_without_compiling():
 def test_compare_trains_judges_and_resumes(tmp_path, capsys):
     compare = load("compare")
     config = compare.Config(
-        algorithms=("fomaml", "anil"), tasks=128, dataset="glyphs:40", features=4, query_shot=2, episodes=20,
-        reference="anil", run_dir=str(tmp_path),
+        algorithms=("prototypical", "baseline"), tasks=128, dataset="glyphs:60", features=4, query_shot=2, episodes=20,
+        run_dir=str(tmp_path),
     )  # fmt: skip
     rows = compare.main(config)
-    assert [(r.algorithm, r.tasks, len(r.accuracy)) for r in rows] == [("fomaml", 128, 20), ("anil", 128, 20)]
+    assert [(r.algorithm, r.tasks, len(r.accuracy)) for r in rows] == [("prototypical", 128, 20), ("baseline", 128, 20)]
     assert all(0 < r.calibration_error < 1 and r.adapt_milliseconds > 0 and r.train_mebibytes > 0 for r in rows)
     assert {p.name for p in tmp_path.glob("*.*")} >= {"results.json", "table.md", "accuracy.png"}
     capsys.readouterr()
     assert compare.main(config) == rows
-    assert "fomaml-5w1s" not in capsys.readouterr().out  # nothing was trained again
+    assert "baseline-5w1s" not in capsys.readouterr().out  # nothing was trained again
     assert json.loads((tmp_path / "results.json").read_text())[0]["accuracy"] == rows[0].accuracy
 
 

@@ -21,11 +21,12 @@ VALIDATION_SEED = 0x5EED
 def samplers(config: TrainConfig, problem: Problem) -> tuple[Any, Any]:
     """Of training and of validation. An ordinary batch has as many examples as an episode."""
     shot, way = config.train_shots or config.shot, config.train_way or config.way
-    validation = problem.sampler("val", config.way, config.shot, config.query_shot)
     if config.algorithm in ORDINARY:
         assert problem.batches is not None, "config.check refuses data without classes"
-        return problem.batches(way * (shot + config.query_shot)), validation
-    return problem.sampler("train", way, shot, config.query_shot), validation
+        training = problem.batches(way * (shot + config.query_shot))
+    else:
+        training = problem.sampler("train", way, shot, config.query_shot)
+    return training, problem.sampler("val", config.way, config.shot, config.query_shot)
 
 
 def measured(config: TrainConfig) -> tuple[str, evaluation.Metric]:
