@@ -1,5 +1,6 @@
 """The verbs that inner loops are composed of."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from jmeta import numbers
 from jmeta.types import Params
 
 GradFn = Callable[[Params], Params]
@@ -31,7 +33,7 @@ def descend(
         params: where to start; whatever is passed here is what adapts.
         optimizer: an Optax rule, started afresh. For a second-order meta-gradient through Adam give it `eps_root > 0`:
             the square root has no finite derivative at zero.
-        num_steps: a Python integer, or a traced one where no reverse-mode derivative is taken, which lets one compiled
+        num_steps: an integer, of Python, NumPy or JAX, or a traced one where no reverse-mode derivative is taken, which lets one compiled
             program serve any number of steps.
         truncation: how many steps, counted from the last, are differentiated through `grad_fn`; in those before, the
             gradient is a constant. None for all; 0 is first order.
@@ -66,6 +68,7 @@ def descend_along(
 ) -> Params:
     """`descend` with a gradient that knows the step: `(params, step) -> gradient`, for mini-batches."""
     check_steps(num_steps, truncation)
+    num_steps = numbers.steps(num_steps)
 
     state = optimizer.init(params)
     # A rule such as Adam would keep each of its intermediate results for the way back, all as large as the parameters.
@@ -97,10 +100,11 @@ def check_steps(num_steps: int | Array, truncation: int | None = None) -> None:
 
     Raises:
         ValueError: if one is negative.
+        TypeError: if one is not an integer.
     """
-    if isinstance(num_steps, int) and num_steps < 0:
+    if numbers.known(num_steps) and numbers.steps(num_steps) < 0:
         raise ValueError(f"the number of inner steps must be 0 or more, got {num_steps}")
-    if truncation is not None and truncation < 0:
+    if truncation is not None and operator.index(truncation) < 0:
         raise ValueError(f"truncation must be 0 steps or more, or None for all, got {truncation}")
 
 

@@ -81,3 +81,27 @@ def test_attach_gradient_under_jit_and_vmap():
 def test_attach_gradient_passes_nothing_to_value_or_gradient():
     grads = jax.grad(lambda v, g: inner.attach_gradient(v, 1.0, g), argnums=(0, 1))(2.0, 3.0)
     assert [float(g) for g in grads] == [0.0, 0.0]
+
+
+def cube_step(steps, **options):
+    return jax.grad(lambda v: inner.descend(lambda p: p**3, v, optax.sgd(0.1), steps, **options))(0.5)
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32, jnp.int32, np.array, jnp.array])
+def test_integers_of_any_kind_are_numbers_of_steps(integer):
+    """Truncation and first order are not left out for one that is not Python's."""
+    exact = [float(cube_step(3, truncation=truncation)) for truncation in (None, 0, 1)]
+    found = [float(cube_step(integer(3), truncation=t)) for t in (None, integer(0), integer(1))]
+    assert exact == found and len(set(exact)) == 3
+    inside = jax.jit(lambda v: inner.descend(double, v, optax.sgd(0.1), integer(2)))
+    assert_close(inside(START), inner.descend(double, START, optax.sgd(0.1), 2))
+    with pytest.raises(ValueError, match="inner steps must be 0 or more, got -1"):
+        inner.check_steps(integer(-1))
+    with pytest.raises(ValueError, match=r"truncation must be 0 steps or more, .* got -1"):
+        inner.check_steps(1, integer(-1))
+
+
+def test_steps_that_are_no_integers_are_refused():
+    for steps, truncation in ((2.0, None), (2, 1.0)):
+        with pytest.raises(TypeError, match="integer"):
+            inner.check_steps(steps, truncation)

@@ -12,18 +12,20 @@ ROOT = Path(jmeta.__file__).parent
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 ANYTHING = ("jmeta/__init__.py", "jmeta/__main__.py", "jmeta/cli.py", "jmeta/runs/")
-CORE = {f"jmeta.{name}" for name in ("types", "losses", "models", "distances", "inner", "gradients", "solvers")}
+CORE_NAMES = ("types", "numbers", "losses", "models", "distances", "inner", "gradients", "solvers")
+CORE = {f"jmeta.{name}" for name in CORE_NAMES}
 
 # The longest prefix counts. Where a package is named, all its modules are.
 ALLOWED = {
     "types.py": {"jax"},
-    "losses.py": {"jax", "optax", "jmeta.types"},
-    "inner.py": {"jax", "optax", "jmeta.types"},
+    "numbers.py": {"jax", "numpy"},
+    "losses.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
+    "inner.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
     "models.py": {"jax", "jmeta.types"},
-    "distances.py": {"jax", "jmeta.types"},
+    "distances.py": {"jax", "jmeta.types", "jmeta.numbers"},
     "gradients.py": {"jax", "numpy"},
-    "solvers.py": {"jax", "jmeta.types"},
-    "nets/": {"jax", "flax", "equinox", "jmeta.types", "jmeta.models", "jmeta.distances", "jmeta.nets"},
+    "solvers.py": {"jax", "jmeta.types", "jmeta.numbers"},
+    "nets/": {"jax", "flax", "equinox", *(f"jmeta.{n}" for n in ("types", "numbers", "models", "distances", "nets"))},
     "episodes.py": {"jax", "numpy", "jmeta.types"},
     "sharding.py": {"jax", "numpy"},
     "training.py": {"jax", "optax", "jmeta.types", "jmeta.losses", "jmeta.episodes", "jmeta.sharding"},
