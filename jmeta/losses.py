@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from jmeta.numbers import NEVER
 from jmeta.types import Batch, Metrics
 
-NEVER = -1e9
-"""The logit of what can't be: small enough for a probability of 0, and finite, so that no derivative is NaN."""
-
 LossFn = Callable[[Array, Array], Array]
-"""`(prediction [N, k], y [N, k]) -> [N]`."""
+"""`(prediction [N, k], y [N, k]) -> [N]`. The prediction of a class that is padding is `NEVER`, see `possible`: a logit
+that has no part in a softmax or a sigmoid, and what other losses tell padding by."""
 
 
 def cross_entropy(logits: Array, y: Array) -> Array:
@@ -40,6 +39,8 @@ def squared_error(prediction: Array, y: Array) -> Array:
 
         loss_n = mean_k (prediction_nk - y_nk)^2
 
+    Classes that are padding are left out of the mean.
+
     Args:
         prediction: `[N, targets]`.
         y: `[N, targets]`.
@@ -51,7 +52,7 @@ def squared_error(prediction: Array, y: Array) -> Array:
         >>> squared_error(jnp.array([[3.0], [1.0]]), jnp.array([[1.0], [1.0]])).tolist()
         [4.0, 0.0]
     """
-    return jnp.mean(jnp.square(prediction - y), axis=-1)
+    return _over_real(lambda prediction: jnp.square(prediction - y), prediction)
 
 
 def squared_score_error(logits: Array, y: Array) -> Array:
@@ -99,8 +100,15 @@ def gaussian(mean: Array, y: Array, raw: Array) -> Array:
     https://arxiv.org/abs/1807.01613
     """
     sigma = 0.1 + 0.9 * jax.nn.softplus(raw)
-    per_target = jnp.square((y - mean) / sigma) / 2 + jnp.log(sigma) + jnp.log(2 * jnp.pi) / 2
-    return jnp.mean(per_target, axis=-1)
+    constant = jnp.log(2 * jnp.pi) / 2
+    return _over_real(lambda mean: jnp.square((y - mean) / sigma) / 2 + jnp.log(sigma) + constant, mean)
+
+
+def _over_real(loss: Callable[[Array], Array], prediction: Array) -> Array:
+    """The mean `[N]` of a loss of each target `[N, k] -> [N, k]`, over the targets that are not padding."""
+    real = prediction != NEVER
+    values = jnp.where(real, loss(jnp.where(real, prediction, 0)), 0)
+    return jnp.sum(values, axis=-1) / jnp.maximum(jnp.sum(real, axis=-1), 1).astype(values.dtype)
 
 
 def weighted_mean(values: Array, weight: Array | None) -> Array:

@@ -16,8 +16,8 @@ class Batch(NamedTuple):
         x: inputs `[N, ...]`.
         y: one-hot labels `[N, way]`, or regression targets `[N, targets]`.
         weight: `[N]`, how much each example counts; 0 marks padding, None means all ones.
-        classes: `[way]`, 1 for classes that the episode has and 0 for padding; None means all. Nothing is predicted to
-            be of a class that is padding.
+        classes: `[way]`, 1 for classes that the episode has and 0 for padding; None means all. Losses and metrics leave
+            padding out, see `jmeta.losses.possible`; `Learner.predict` does not know of it, and gives it any logit.
     """
 
     x: Array

@@ -79,3 +79,33 @@ def test_query_loss_of_a_single_target_has_no_accuracy():
     value, metrics = losses.query_loss(jnp.zeros((2, 1)), query, losses.squared_error)
     assert float(value) == float(metrics.loss) == 2.5
     assert metrics.accuracy is None
+
+
+LOSSES = {
+    "cross_entropy": losses.cross_entropy,
+    "squared_error": losses.squared_error,
+    "squared_score_error": losses.squared_score_error,
+    "gaussian": lambda prediction, y: losses.gaussian(prediction, y, jnp.full_like(prediction, 0.3)),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
+def test_classes_that_are_padding_have_no_part_in_a_loss_or_its_gradient(loss):
+    def value_and_grad(logits, batch):
+        mean = lambda logits: losses.mean_loss(logits, batch, loss)
+        return jax.value_and_grad(mean)(jnp.asarray(logits))
+
+    straight, grad = value_and_grad(LOGITS, jmeta.Batch(None, jnp.asarray(LABELS), jnp.asarray(WEIGHT)))
+    at = np.array([0, 3, 4])
+    wide, labels = np.full((5, 6), 77.0, np.float32), np.zeros((5, 6), np.float32)
+    wide[:, at], labels[:, at] = LOGITS, LABELS
+    classes = jnp.zeros(6).at[at].set(1.0)
+    padded, wide_grad = value_and_grad(wide, jmeta.Batch(None, jnp.asarray(labels), jnp.asarray(WEIGHT), classes))
+    np.testing.assert_allclose(padded, straight, rtol=1e-6)
+    np.testing.assert_allclose(wide_grad[:, at], grad, rtol=1e-6, atol=1e-8)
+    np.testing.assert_array_equal(np.delete(wide_grad, at, axis=1), 0)
+
+
+def test_padding_alone_has_no_squared_error():
+    grads = jax.grad(lambda p: losses.mean_loss(p, jmeta.Batch(None, p, None, jnp.zeros(3)), losses.squared_error))
+    np.testing.assert_array_equal(grads(jnp.asarray(LOGITS)), 0)

@@ -4,7 +4,7 @@ from jmeta.algorithms.anil import ANILParams, anil
 from jmeta.algorithms.attention import AttentionAdapted, AttentionParams, attention_learner
 from jmeta.algorithms.baseline import BaselineAdapted, BaselineParams, baseline, baseline_plus_plus
 from jmeta.algorithms.boil import BOILParams, boil
-from jmeta.algorithms.bootstrap import bootstrapped
+from jmeta.algorithms.bootstrap import bootstrapped, parameter_distance, prediction_distance, prediction_kl
 from jmeta.algorithms.cavia import CAVIAAdapted, cavia
 from jmeta.algorithms.imaml import imaml
 from jmeta.algorithms.maml import maml
@@ -63,6 +63,9 @@ __all__ = [
     "meta_sgd",
     "multi_step_weights",
     "neural_process",
+    "parameter_distance",
+    "prediction_distance",
+    "prediction_kl",
     "proto_maml",
     "prototypical",
     "relation",

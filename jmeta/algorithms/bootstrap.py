@@ -31,14 +31,26 @@ Matching = Callable[[Point, Point, Batch], Array]
 
 
 def prediction_kl(target: Point, adapted: Point, query: Batch) -> Array:
-    """Mean over query examples of KL(softmax of the target's logits | softmax of the adapted ones), in nats."""
+    """Mean over query examples of KL(softmax of the target's logits | softmax of the adapted ones), in nats.
+
+    Raises:
+        ValueError: for a single output, of which the softmax is always 1.
+
+    Source: Flennerhag et al. 2022, Bootstrapped Meta-Learning, section 3. https://arxiv.org/abs/2109.04504
+    """
+    if target.prediction.shape[-1] == 1:
+        raise ValueError(
+            "prediction_kl compares probabilities, of which a single output has none: for regression give "
+            "matching=prediction_distance"
+        )
     log_p, log_q = (jax.nn.log_softmax(possible(point.prediction, query.classes)) for point in (target, adapted))
     return weighted_mean(jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1), query.weight)
 
 
 def prediction_distance(target: Point, adapted: Point, query: Batch) -> Array:
     """Half the mean over query examples of `losses.squared_error` between the two predictions, for regression."""
-    return 0.5 * weighted_mean(squared_error(adapted.prediction, target.prediction), query.weight)
+    there, here = (possible(point.prediction, query.classes) for point in (target, adapted))
+    return 0.5 * weighted_mean(squared_error(here, there), query.weight)
 
 
 def parameter_distance(target: Point, adapted: Point, query: Batch) -> Array:
@@ -82,7 +94,8 @@ def bootstrapped(
         A `Learner` that adapts as MAML does. Its loss is the matching; the metrics are of the query loss after K steps.
 
     Raises:
-        ValueError: if `inner_steps` is negative or `target_steps` is below 1.
+        ValueError: if `inner_steps` is negative or `target_steps` is below 1; and from the loss, if `prediction_kl` is
+            to match a single output.
 
     Differs from the paper: nothing in the rule, which leaves the target and the matching open. Its targets end with a
     step on the meta-objective; that is here the query loss.

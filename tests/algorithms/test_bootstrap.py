@@ -177,7 +177,7 @@ def test_matchings_against_loops():
     for n in range(4):
         p, q = (softmax(z[n][classes > 0]) for z in (t, a))
         kl += weight[n] / 3 * sum(pi * np.log(pi / qi) for pi, qi in zip(p, q, strict=True))
-        distance += weight[n] / 3 * 0.5 * np.mean((t[n] - a[n]) ** 2)
+        distance += weight[n] / 3 * 0.5 * np.mean((t[n] - a[n])[classes > 0] ** 2)
     apart = sum(0.5 * np.sum((np.asarray(target.params[k]) - adapted.params[k]) ** 2) for k in ("w", "b"))
     as32 = lambda a: jnp.asarray(a, jnp.float32)
     query = jmeta.Batch(jnp.zeros((4, 1)), jnp.zeros((4, 5)), as32(weight), as32(classes))
@@ -201,6 +201,18 @@ def test_regression():
     episode = jmeta.sinusoid_sampler(shot=5, query_shot=5)(jax.random.key(0))
     value, metrics, grads = gradient(learner, learner.init(jax.random.key(1), episode.support.x), episode)
     assert metrics.accuracy is None and value > 0 and largest(grads) > 1e-3
+
+
+def test_the_kl_of_a_single_output_is_refused():
+    """It is 0 whatever the output, so that nothing would be learned."""
+    learner = jmeta.bootstrapped(
+        nets.MLP((8,), 1), inner_optimizer=SGD, inner_steps=1, target_steps=1, loss_fn=squared_error
+    )
+    episode = jmeta.sinusoid_sampler(shot=5, query_shot=5)(jax.random.key(0))
+    params = learner.init(jax.random.key(1), episode.support.x)
+    with pytest.raises(ValueError, match="matching=prediction_distance"):
+        learner.loss(params, episode)
+    assert jmeta.algorithms.prediction_distance is bootstrap.prediction_distance
 
 
 @pytest.mark.parametrize("inner_grad", [jax.grad, jmeta.remat_grad, jmeta.mixed_grad])
