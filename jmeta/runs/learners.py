@@ -8,7 +8,6 @@ import optax
 from jax import Array
 
 from jmeta import algorithms, gradients, losses, nets
-from jmeta.algorithms.bootstrap import prediction_distance, prediction_kl
 from jmeta.distances import NEARNESS, Similarity, scaled_cosine
 from jmeta.runs import networks
 from jmeta.runs.config import TrainConfig
@@ -18,6 +17,8 @@ from jmeta.types import Learner, Model
 MOMENTUM = 0.9
 FINITE = 1e-8
 """Under Adam's square root, for a second derivative at zero."""
+WITHOUT_SECOND = ("fomaml", "imaml", "reptile")
+"""Learners that do not differentiate their inner rule."""
 
 _SMALL = jax.nn.initializers.lecun_normal()
 _INNER_GRADS = {"reverse": jax.grad, "remat": gradients.remat_grad, "mixed": gradients.mixed_grad}
@@ -147,7 +148,7 @@ def _bootstrapped(wanted: Wanted) -> Learner:
         inner_optimizer=inner_optimizer(config),
         inner_steps=wanted.inner_steps,
         target_steps=config.target_steps,
-        matching=prediction_distance if regression(config) else prediction_kl,
+        matching=algorithms.prediction_distance if regression(config) else algorithms.prediction_kl,
         inner_grad=_INNER_GRADS[config.inner_grad],
         loss_fn=_loss_fn(config),
     )
@@ -268,7 +269,7 @@ def inner_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """The rule of the inner loop."""
     rate, name = config.inner_lr, config.inner_optimizer
     if name in ("adam", "adam-b0"):
-        eps_root = FINITE if config.algorithm in ("maml", "anil") else 0.0
+        eps_root = 0.0 if config.algorithm in WITHOUT_SECOND else FINITE
         return optax.adam(rate, b1=0.9 if name == "adam" else 0.0, eps_root=eps_root)
     if name == "sgd":
         return optax.sgd(rate)

@@ -4,11 +4,15 @@ import dataclasses
 import json
 import signal
 
+import jax
+import jax.numpy as jnp
 import pytest
 from small_runs import TINY, assert_same_run, rows_of
 
+import jmeta
 from jmeta.runs import train
-from jmeta.runs.config import from_dict
+from jmeta.runs.config import TrainConfig, from_dict
+from jmeta.runs.learners import training_learner
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -54,3 +58,28 @@ def test_a_learner_without_an_inner_loop_refuses_its_settings(refused, shapes):
     assert "baseline learns from all training classes" in refused(
         "train", "--dataset", "linear", "--algorithm", "baseline"
     )
+
+
+INNER_LOOPS = ("anil", "boil", "bootstrapped", "cavia", "fomaml", "imaml", "maml", "proto-maml", "reptile")
+OWN = {"cavia": {"context_size": 3}, "imaml": {"regularization": 1.0}, "bootstrapped": {"target_steps": 2}}
+
+
+@pytest.mark.parametrize("algorithm", INNER_LOOPS)
+def test_meta_gradients_through_adam_are_finite_where_an_inner_gradient_is_zero(algorithm):
+    """The root of a mean of squares has no derivative at zero, where the weights of an input that is always 0 are, and
+    where two labels of one and the same input cancel."""
+    config = TrainConfig(
+        algorithm=algorithm, network="mlp", features=(4,), norm="none", inner_optimizer="adam", inner_lr=1e-2,
+        inner_steps=2, way=2, **OWN.get(algorithm, {}),
+    )  # fmt: skip
+    learner = training_learner(config, None)
+    assert isinstance(learner, jmeta.Learner)
+    x = jax.random.normal(jax.random.key(1), (4, 3)).at[:, 0].set(0.0)
+    y = jnp.tile(jnp.eye(2), (2, 1))
+    params = learner.init(jax.random.key(0), x)
+    meta_gradient = jax.jit(jax.grad(learner.loss, has_aux=True))
+    for support in (x, jnp.zeros((4, 3))):
+        grads = meta_gradient(params, jmeta.Episode(jmeta.Batch(support, y), jmeta.Batch(x + 1, y)))[0]
+        assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads))
+    grads = meta_gradient(params, jmeta.Episode(jmeta.Batch(x, y), jmeta.Batch(x + 1, y)))[0]
+    assert any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(grads))
