@@ -1,13 +1,19 @@
 """Models with and without the functions that a model may have."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from algorithms_table import assert_close, random_episode
+from algorithms_table import assert_close, difference, random_episode
+from flax import linen as nn
 
+import jmeta
 from jmeta import models, nets
 from jmeta.nets import PureModel
+from jmeta.nets.networks import Network
 
 X = random_episode(0).support.x
 
@@ -47,3 +53,39 @@ def test_padding_is_left_out_of_the_statistics_of_those_that_have_any(norm, prec
 def test_a_model_that_knows_nothing_of_padding_is_called_as_ever():
     net = PureModel(None, lambda params, x: params * x)
     assert_close(models.apply(net, jnp.array(2.0), X, jnp.zeros(len(X))), 2 * X)
+
+
+class Normalised(Network):
+    """Queries by the statistics of the support set's, and then a function of them, the examples, and their labels."""
+
+    then: Any
+
+    @nn.compact
+    def __call__(self, x, weight=None):
+        """The first of a tuple is of queries."""
+        z, *rest = x
+        return self.then(nets.SupportNorm()(z), *rest)
+
+
+HEAD = nets.MLP((4,), 3, norm=nets.SupportNorm)
+ENCODER = nets.MLPEncoder((5,))
+INNER = {"inner_optimizer": optax.sgd(0.3), "inner_steps": 2}
+IN_PARTS = {
+    "anil": jmeta.anil(ENCODER, HEAD, **INNER),
+    "boil": jmeta.boil(ENCODER, HEAD, **INNER),
+    "attention": jmeta.attention_learner(ENCODER, Normalised(lambda z, examples, y: jax.nn.softmax(z @ examples.T) @ y)),
+    "matching": jmeta.matching(ENCODER, context=(nets.BidirectionalLSTM(), Normalised(lambda z, g: z + g.mean(0)[None]))),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("learner", IN_PARTS.values(), ids=list(IN_PARTS))
+def test_parts_that_normalise_by_the_support_set_judge_queries_alone(learner, weighted):
+    """Whatever the part is: what normalises is not the encoder here."""
+    episode = random_episode(1)
+    support = episode.support._replace(weight=jnp.ones(6).at[2].set(0.0) if weighted else None)
+    params = learner.init(jax.random.key(0), support.x)
+    adapted = jax.jit(learner.adapt)(params, support)
+    together = learner.predict(adapted, episode.query.x)
+    alone = jnp.concatenate([learner.predict(adapted, x[None]) for x in episode.query.x])
+    assert_close(together, alone, rtol=1e-4, atol=1e-5)

@@ -71,7 +71,10 @@ def anil(
             lambda head_params: mean_loss(models.apply(head, head_params, z, support.weight), support, loss_fn)
         )
         adapted = inner.descend(grad_fn, params.head, inner_optimizer, inner_steps, truncation=truncation)
-        return ANILParams(models.condition(encoder, params.encoder, support.x, support.weight), adapted)
+        return ANILParams(
+            models.condition(encoder, params.encoder, support.x, support.weight),
+            models.condition(head, adapted, z, support.weight),
+        )
 
     def predict(adapted: ANILParams, x: Array, weight: Array | None = None) -> Array:
         z = models.apply(encoder, adapted.encoder, x, weight)

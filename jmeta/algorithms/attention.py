@@ -37,7 +37,8 @@ def attention_learner(encoder: Model, transformer: Model, *, loss_fn: LossFn = c
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`; `nets.MLPEncoder(())` for those that are features.
         transformer: model mapping queries `[M, D]`, examples `[N, D]` and their labels `[N, way]`, as a tuple, to
-            `[M, way]`, such as `nets.LabelTransformer()`. Its `apply_weighted` is given the examples' weights.
+            `[M, way]`, such as `nets.LabelTransformer()`. Its `apply_weighted` is given the examples' weights, and its
+            `condition` the examples as queries.
         loss_fn: `(prediction, y) -> [N]`.
 
     Returns:
@@ -60,8 +61,12 @@ def attention_learner(encoder: Model, transformer: Model, *, loss_fn: LossFn = c
 
     def adapt(params: AttentionParams, support: Batch) -> AttentionAdapted:
         z = models.apply(encoder, params.encoder, support.x, support.weight)
-        kept = models.condition(encoder, params.encoder, support.x, support.weight)
-        return AttentionAdapted(params._replace(encoder=kept), z, support.y, support.weight)
+        tokens = z, z, support.y
+        kept = AttentionParams(
+            models.condition(encoder, params.encoder, support.x, support.weight),
+            models.condition(transformer, params.transformer, tokens, support.weight),
+        )
+        return AttentionAdapted(kept, z, support.y, support.weight)
 
     def predict(adapted: AttentionAdapted, x: Array, weight: Array | None = None) -> Array:
         z = models.apply(encoder, adapted.params.encoder, x, weight)

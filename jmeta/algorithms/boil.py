@@ -72,7 +72,11 @@ def boil(
             )
         )
         adapted = inner.descend(grad_fn, params.encoder, inner_optimizer, inner_steps, truncation=truncation)
-        return BOILParams(models.condition(encoder, adapted, support.x, support.weight), params.head)
+        z = models.apply(encoder, adapted, support.x, support.weight)
+        return BOILParams(
+            models.condition(encoder, adapted, support.x, support.weight),
+            models.condition(head, params.head, z, support.weight),
+        )
 
     def predict(adapted: BOILParams, x: Array, weight: Array | None = None) -> Array:
         z = models.apply(encoder, adapted.encoder, x, weight)

@@ -66,7 +66,7 @@ def cavia(
         raise ValueError(f"context_size must be 1 or more, got {context_size}")
 
     def start(x: Array) -> Array:
-        return jnp.zeros(context_size, x.dtype)
+        return jnp.zeros(context_size, x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else float)
 
     def init(key: Array, x: Array) -> Params:
         return model.init(key, (x, start(x)))

@@ -48,7 +48,8 @@ def matching(
         similarity: how alike features are. Beside the default, `jmeta.distances.scaled_cosine()` learns the temperature
             that cosines need: they lie in -1 to 1, and an attention of these over many examples is nearly even.
         context: full-context embeddings: a model of support features `[S, D]`, which gives g, and one of query features
-            and g, a tuple of `[N, D]` and `[S, D]`, called with the support's weights, which gives f `[N, D]`.
+            and g, a tuple of `[N, D]` and `[S, D]`, called with the support's weights, which gives f `[N, D]`; the
+            `condition` of that one is given support features for those of queries.
             `jmeta.nets` has the paper's, `BidirectionalLSTM()` and `AttentionLSTM(steps)`.
         loss_fn: `(prediction, y) -> [N]`, for the query.
 
@@ -85,11 +86,13 @@ def matching(
 
     def adapt(params: MatchingParams, support: Batch) -> MatchingAdapted:
         z = models.apply(encoder, params.encoder, support.x, support.weight)
+        params = params._replace(encoder=models.condition(encoder, params.encoder, support.x, support.weight))
         if context is not None:
-            z = models.apply(context[0], params.context[0], z, support.weight)
+            g = models.apply(context[0], params.context[0], z, support.weight)
+            kept = models.condition(context[1], params.context[1], (z, g), support.weight)
+            params, z = params._replace(context=(params.context[0], kept)), g
         labels = support.y if support.weight is None else support.y * support.weight[:, None]
-        conditioned = models.condition(encoder, params.encoder, support.x, support.weight)
-        return MatchingAdapted(params._replace(encoder=conditioned), z, labels)
+        return MatchingAdapted(params, z, labels)
 
     def predict(adapted: MatchingAdapted, x: Array, weight: Array | None = None) -> Array:
         params, features, labels = adapted

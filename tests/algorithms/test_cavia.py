@@ -127,3 +127,14 @@ def test_the_support_norm_keeps_statistics_that_the_adapted_context_made():
     assert_close(adapted.model, expected)
     at_start = model.condition(params, (EPISODE.support.x, jnp.zeros(4)))
     assert difference(adapted.model["statistics"], at_start["statistics"]) > 1e-3
+
+
+def test_inputs_that_are_integers_have_a_context_of_floats():
+    table = jnp.asarray(np.random.default_rng(0).normal(size=(9, 4)), jnp.float32)
+    model = PureModel(lambda key, x: table, lambda table, inputs: (table[inputs[0]] + inputs[1][None])[:, :3])
+    learner = cavia(model)
+    support = jmeta.Batch(jnp.array([1, 5, 8]), jnp.eye(3))
+    adapted = jax.jit(learner.adapt)(made(learner), support)
+    assert adapted.context.dtype == jnp.float32 and largest(adapted.context) > 1e-2
+    grads = jax.grad(learner.loss, has_aux=True)(table, jmeta.Episode(support, support))[0]
+    assert largest(grads) > 1e-3
