@@ -77,9 +77,11 @@ def check_few_shot(
 def _check_images(shape: tuple[int, ...], rotations: bool, counts: Any) -> None:
     if len(shape) != 5:
         raise ValueError(f"images must be [classes, examples, H, W, C], got an array of shape {tuple(shape)}")
-    classes, _, height, width, _ = shape
+    classes, examples, height, width, _ = shape
     if counts is not None and len(counts) != classes:
         raise ValueError(f"counts must have a number for each of the {classes} classes, got {len(counts)}")
+    if counts is not None and len(counts) and int(max(counts)) > examples:
+        raise ValueError(f"counts must be {examples} or less, the examples that the array has, got {int(max(counts))}")
     if rotations and height != width:
         raise ValueError(f"rotations by 90 degrees need square images, got {height} x {width}")
 
@@ -90,11 +92,9 @@ def _draw_few_shot(
     class_key, example_key, turn_key = jax.random.split(key, 3)
     classes = jax.random.choice(class_key, images.shape[0], (way,), replace=False)
     noise = jax.random.uniform(example_key, (way, images.shape[1]))
-    noise = jnp.where(jnp.arange(images.shape[1])[None] < counts[classes, None], noise, 2.0)
+    noise = jnp.where(_places(images.shape[1])[None] < counts[classes, None], noise, 2.0)
     _, examples = jax.lax.top_k(-noise, shot + query_shot)
-    x = images[classes[:, None], examples]
-    if x.dtype == jnp.uint8:
-        x = x.astype(jnp.float32) / 255
+    x = _floats(images[classes[:, None], examples])
     if rotations:
         x = jax.vmap(rotate)(x, jax.random.randint(turn_key, (way,), 0, 4))
     support, query = x[:, :shot], x[:, shot:]
@@ -104,7 +104,23 @@ def _draw_few_shot(
 def _example_major(x: Array) -> Batch:
     """`[way, n, ...]` to a batch whose row `i * way + k` is example i of class k."""
     way, n = x.shape[:2]
-    return Batch(jnp.swapaxes(x, 0, 1).reshape(n * way, *x.shape[2:]), jnp.tile(jnp.eye(way), (n, 1)))
+    y = jnp.tile(jnp.eye(way, dtype=_label_dtype(x)), (n, 1))
+    return Batch(jnp.swapaxes(x, 0, 1).reshape(n * way, *x.shape[2:]), y)
+
+
+def _places(n: int) -> Array:
+    """0 to n - 1 as int32, whichever integers are the default."""
+    return jnp.arange(n, dtype=jnp.int32)
+
+
+def _floats(images: Array) -> Array:
+    """Bytes as float32 in 0 to 1, and what is no bytes as it is."""
+    return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
+
+
+def _label_dtype(x: Array) -> Any:
+    """That of x, or float32 where it is not as wide or no float."""
+    return x.dtype if jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize >= 4 else jnp.float32
 
 
 def rotate(images: Array, turns: Array) -> Array:
@@ -126,7 +142,7 @@ def varied_sampler(
     """Sampler of episodes of varied way and shot in one shape, by Meta-Dataset's rules.
 
         way          ~ U{min_way .. min(max_way, classes)}
-        query_shot   = min(max_query_shot, floor(min_c |c| / 2))                       the same for all classes c
+        query_shot   = min(max_query_shot, floor(min_c |c| / 2))                       over the episode's classes c
         support size = min(max_support, sum_c ceil(beta min(100, |c| - query_shot))),  beta ~ U(0, 1]
         shot_c       = min(1 + floor(p_c (support size - way)), |c| - query_shot),     p_c ~ |c| exp(U(log 1/2, log 2))
 
@@ -143,8 +159,9 @@ def varied_sampler(
         counts: `[classes]`, how many of the examples of each class are real; None means all.
 
     Returns:
-        `sample(key) -> Episode`, with `[max_support, ...]` and `[way * query_shot, ...]` for the largest way. Rows are
-        ordered by example first, and padding is last in the support set.
+        `sample(key) -> Episode`, with `[max_support, ...]` and `[way * query_shot, ...]` for the largest way and the
+        most queries, `min(max_query_shot, examples // 2)` a class. Rows are ordered by example first, and padding is
+        last in the support set.
 
     Example:
         >>> images = jnp.zeros((30, 20, 28, 28, 1), jnp.uint8)
@@ -156,8 +173,7 @@ def varied_sampler(
         ValueError: if a size is below 1, there are fewer than `min_way` classes or two examples of one, or more classes
             than support examples can be drawn.
 
-    Differs from the paper: classes are drawn from all that there are, without the hierarchies of ImageNet and Omniglot,
-    and the query shot is that of the whole data set and not of the classes drawn, so that it is a shape.
+    Differs from the paper: classes are drawn from all that there are, without the hierarchies of ImageNet and Omniglot.
 
     Source: Triantafillou et al. 2020, Meta-Dataset, section 3.2 and appendix. https://arxiv.org/abs/1903.03096
     """
@@ -170,15 +186,15 @@ def varied_sampler(
     if max_support < way:
         raise ValueError(f"max_support must be {way} or more, one for each class of the largest way, got {max_support}")
     sizes = np.full(images.shape[0], images.shape[1]) if counts is None else np.asarray(counts)
-    query_shot = min(max_query_shot, int(sizes.min()) // 2)
-    draw = functools.partial(_draw_varied, way, max_support, query_shot, min_way, rotations)
+    most_queries = min(max_query_shot, images.shape[1] // 2)
+    draw = functools.partial(_draw_varied, way, max_support, most_queries, min_way, rotations)
     return Partial(draw, jnp.asarray(images), jnp.asarray(sizes, jnp.int32))
 
 
 def _draw_varied(
     max_way: int,
     max_support: int,
-    query_shot: int,
+    most_queries: int,
     min_way: int,
     rotations: bool,
     images: Array,
@@ -186,40 +202,42 @@ def _draw_varied(
     key: Array,
 ) -> Episode:
     way_key, size_key, share_key, class_key, example_key, turn_key = jax.random.split(key, 6)
-    way = jax.random.randint(way_key, (), min_way, max_way + 1)
-    present = jnp.arange(max_way) < way
+    way = jax.random.randint(way_key, (), min_way, max_way + 1, jnp.int32)
+    present = _places(max_way) < way
     drawn = jax.random.choice(class_key, images.shape[0], (max_way,), replace=False)
-    left = counts[drawn] - query_shot
+    examples = counts[drawn]
+    query_shot = jnp.min(jnp.where(present, jnp.minimum(examples // 2, most_queries), most_queries))
+    left = examples - query_shot
     beta = 1.0 - jax.random.uniform(size_key)
-    wanted = jnp.ceil(beta * jnp.minimum(100, left).astype(jnp.float32)).astype(jnp.int32)
-    size = jnp.minimum(max_support, jnp.sum(jnp.where(present, wanted, 0)))
-    share = counts[drawn].astype(jnp.float32) * jnp.exp2(jax.random.uniform(share_key, (max_way,), minval=-1, maxval=1))
-    share = jnp.where(present, share, 0.0)
-    spare = jnp.maximum(size - way, 0).astype(jnp.float32)
+    wanted = jnp.ceil(beta * jnp.minimum(100, left).astype(beta.dtype)).astype(jnp.int32)
+    size = jnp.minimum(max_support, jnp.sum(jnp.where(present, wanted, 0), dtype=jnp.int32))
+    ratio = jnp.exp2(jax.random.uniform(share_key, (max_way,), minval=-1, maxval=1))
+    share = jnp.where(present, examples.astype(ratio.dtype) * ratio, 0)
+    spare = jnp.maximum(size - way, 0).astype(share.dtype)
     shots = 1 + jnp.floor(share / jnp.sum(share) * spare).astype(jnp.int32)
     shots = jnp.where(present, jnp.minimum(shots, left), 0)
 
     noise = jax.random.uniform(example_key, (max_way, images.shape[1]))
-    noise = jnp.where(jnp.arange(images.shape[1])[None] < counts[drawn, None], noise, 2.0)
+    noise = jnp.where(_places(images.shape[1])[None] < examples[:, None], noise, 2.0)
     order = jnp.argsort(noise, axis=1)
     turns = jax.random.randint(turn_key, (max_way,), 0, 4)
 
-    def batch(example: Array, row: Array, weight: Array) -> Batch:
-        x = images[drawn[row], order[row, example]]
-        x = x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
+    def batch(place: Array, row: Array, real: Array) -> Batch:
+        x = _floats(images[drawn[row], order[row, jnp.minimum(place, images.shape[1] - 1)]])
         x = jax.vmap(rotate)(x, turns[row]) if rotations else x
-        weight = weight.astype(jnp.float32)
-        return Batch(x, jax.nn.one_hot(row, max_way) * weight[:, None], weight, present.astype(jnp.float32))
+        y = jax.nn.one_hot(row, max_way, dtype=_label_dtype(x))
+        weight = real.astype(y.dtype)
+        return Batch(x, y * weight[:, None], weight, present.astype(y.dtype))
 
     # All pairs of an example and a class, by example; those of the support set first, and no more than fit.
-    most = min(images.shape[1] - query_shot, max_support)
-    example, row = jnp.divmod(jnp.arange(most * max_way), max_way)
+    most = min(images.shape[1] - 1, max_support)
+    example, row = jnp.divmod(_places(most * max_way), max_way)
     chosen = example < shots[row]
     places = jnp.argsort(~chosen)[jnp.arange(max_support) % len(chosen)]
     real = chosen[places] & (jnp.arange(max_support) < len(chosen))
     support = batch(query_shot + example[places], row[places], real)
-    example, row = jnp.divmod(jnp.arange(query_shot * max_way), max_way)
-    return Episode(support, batch(example, row, present[row]))
+    example, row = jnp.divmod(_places(most_queries * max_way), max_way)
+    return Episode(support, batch(example, row, present[row] & (example < query_shot)))
 
 
 def classification_sampler(images: Any, *, batch_size: int, rotations: bool = False, counts: Any = None) -> Partial:
@@ -261,14 +279,13 @@ def classification_sampler(images: Any, *, batch_size: int, rotations: bool = Fa
 def _draw_batch(batch_size: int, rotations: bool, images: Array, ends: Array, key: Array) -> Episode:
     example_key, turn_key = jax.random.split(key)
     classes = images.shape[0]
-    place = jax.random.randint(example_key, (batch_size,), 0, ends[-1])
+    place = jax.random.randint(example_key, (batch_size,), 0, ends[-1], jnp.int32)
     label = jnp.searchsorted(ends, place, side="right")
-    x = images[label, place - jnp.where(label > 0, ends[label - 1], 0)]
-    x = x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
+    x = _floats(images[label, place - jnp.where(label > 0, ends[label - 1], 0)])
     if rotations:
-        turns = jax.random.randint(turn_key, (batch_size,), 0, 4)
+        turns = jax.random.randint(turn_key, (batch_size,), 0, 4, jnp.int32)
         x, label, classes = jax.vmap(rotate)(x, turns), turns * classes + label, 4 * classes
-    batch = Batch(x, jax.nn.one_hot(label, classes))
+    batch = Batch(x, jax.nn.one_hot(label, classes, dtype=_label_dtype(x)))
     return Episode(batch, batch)
 
 

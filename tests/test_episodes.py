@@ -226,7 +226,7 @@ def test_varied_episodes_are_real_examples_once_each_with_padding_marked(seed):
     counts = np.random.default_rng(seed).integers(4, 9, 30)
     drawn = draw(varied(counts=counts, max_query_shot=3), n=100, seed=seed)
     assert drawn.support.x.shape[1] == 40
-    assert drawn.query.x.shape[1] == 9 * 2  # half of the four examples of the smallest class
+    assert drawn.query.x.shape[1] == 9 * 3
     for episode in range(100):
         seen, labels = [], {}
         way = int(drawn.support.classes[episode].sum())
@@ -243,6 +243,66 @@ def test_varied_episodes_are_real_examples_once_each_with_padding_marked(seed):
         assert len(seen) == len(set(seen))
         assert all(example < counts[code] for code, example in seen)
         assert sorted(labels.values()) == list(range(way))
+
+
+def shots_by_the_rule(key, counts, most_way, max_support, max_query_shot, drawn):
+    """Queries of each class and support examples of each, as the authors' sampler has them, class by class."""
+    way_key, size_key, share_key, *_ = jax.random.split(key, 6)
+    way = int(jax.random.randint(way_key, (), 5, most_way + 1))
+    beta = np.float32(1) - np.float32(jax.random.uniform(size_key))
+    ratios = 2 ** np.asarray(jax.random.uniform(share_key, (most_way,), minval=-1, maxval=1))
+    classes = [counts[c] for c in drawn[:way]]
+    query_shot = min(max_query_shot, min(classes) // 2)
+    size = min(max_support, sum(int(np.ceil(beta * np.float32(min(100, c - query_shot)))) for c in classes))
+    total, shots = sum(c * r for c, r in zip(classes, ratios, strict=False)), []
+    for c, ratio in zip(classes, ratios, strict=False):
+        shots.append(min(1 + int(np.floor(c * ratio / total * max(size - way, 0))), c - query_shot))
+    return [query_shot] * way, shots
+
+
+@pytest.mark.parametrize(("max_support", "max_query_shot"), [(500, 10), (60, 3)])
+def test_varied_shots_are_those_of_the_rule_from_the_same_random_numbers(max_support, max_query_shot):
+    counts = np.random.default_rng(0).integers(2, 21, 30)
+    sample = jmeta.varied_sampler(
+        coded(30, 20), max_way=9, max_support=max_support, max_query_shot=max_query_shot, counts=counts
+    )
+    drawn = draw(sample, n=200)
+    of_class = lambda batch: np.asarray((batch.y * batch.weight[..., None]).sum(1)).astype(int)
+    support, query, queries = of_class(drawn.support), of_class(drawn.query), set()
+    for episode, key in enumerate(jax.random.split(jax.random.key(0), 200)):
+        code = codes(drawn.query.x[episode])[0]  # by example first, so that the first nine are of a class each
+        queried, shots = shots_by_the_rule(key, counts, 9, max_support, max_query_shot, code[:9])
+        padding = [0] * (9 - len(shots))
+        assert query[episode].tolist() == queried + padding
+        assert support[episode].tolist() == shots + padding
+        queries.add(queried[0])
+    assert len(queries) > 2
+    assert drawn.query.x.shape[1] == 9 * max_query_shot
+
+
+def test_labels_and_weights_have_the_dtype_of_the_images():
+    with jax.enable_x64(True):
+        for images in (coded(9, 8), coded(9, 8).astype(np.float32), coded(9, 8).astype(np.float64)):
+            dtype = np.float32 if images.dtype == np.uint8 else images.dtype
+            for sample in (
+                jmeta.few_shot_sampler(images, way=3, shot=1, query_shot=1),
+                jmeta.varied_sampler(images, max_way=6, max_support=20),
+                jmeta.classification_sampler(images, batch_size=4),
+            ):
+                assert {leaf.dtype for leaf in jax.tree.leaves(sample(jax.random.key(0)))} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: jmeta.few_shot_sampler(coded(), way=2, shot=1, query_shot=1, **options),
+        lambda **options: jmeta.varied_sampler(coded(), max_support=20, **options),
+        lambda **options: jmeta.classification_sampler(coded(), batch_size=2, **options),
+    ],
+)
+def test_counts_of_more_examples_than_there_are_are_refused(make):
+    with pytest.raises(ValueError, match="counts must be 6 or less, the examples that the array has, got 7"):
+        make(counts=[6, 6, 6, 7, 6, 6, 6])
 
 
 def test_varied_ways_are_as_likely_and_support_sizes_keep_to_the_rule():
