@@ -7,7 +7,21 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jmeta.numbers import check_above_zero
 from jmeta.types import Batch, Params
+
+SimilarityFn = Callable[[Array, Array], Array]
+"""`(a [N, D], b [M, D]) -> [N, M]`, how alike features are, such as `nearness`: it learns nothing."""
+
+
+def product(a: Array, b: Array) -> Array:
+    """`a @ b` in the full precision of its dtype, of which accelerators keep ten bits unless they are told."""
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+
+
+def wide(x: Array) -> Array:
+    """In float32, if it is in less."""
+    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
 
 
 def prototypes(z: Array, support: Batch) -> Array:
@@ -29,18 +43,23 @@ def prototypes(z: Array, support: Batch) -> Array:
     """
     member = support.y if support.weight is None else support.y * support.weight[:, None]
     counts = jnp.sum(member, axis=0)[:, None]
-    return member.T @ z / jnp.where(counts > 0, counts, 1)
+    return product(member.T, z) / jnp.where(counts > 0, counts, 1)
 
 
 def squared_distances(a: Array, b: Array) -> Array:
     """Squared Euclidean distances `[N, D], [M, D] -> [N, M]`, as `|a|^2 - 2 a.b + |b|^2` and at least 0.
 
+    They are taken from the first row of b, so that what all features have in common costs no digits. It is a row and
+    not the mean of all, which would let padding, wherever it is, take digits from the others.
+
     Example:
         >>> squared_distances(jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0], [0.0, 1.0]])).tolist()
         [[25.0, 1.0]]
     """
-    squares = jnp.sum(a * a, axis=-1)[:, None] - 2 * a @ b.T + jnp.sum(b * b, axis=-1)[None]
-    return jnp.maximum(squares, 0)
+    origin = lax.stop_gradient(wide(b[:1]))  # of which distances are no function
+    x, y = wide(a) - origin, wide(b) - origin
+    squares = jnp.sum(x * x, axis=-1)[:, None] - 2 * product(x, y.T) + jnp.sum(y * y, axis=-1)[None]
+    return jnp.maximum(squares, 0).astype(a.dtype)
 
 
 def nearness(a: Array, b: Array) -> Array:
@@ -60,7 +79,8 @@ def unit(z: Array) -> Array:
         >>> [[round(v, 4) for v in row] for row in unit(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()]
         [[0.6, 0.8], [0.0, 0.0]]
     """
-    return z * lax.rsqrt(jnp.sum(z * z, axis=-1, keepdims=True) + 1e-12)
+    x = wide(z)
+    return (x * lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)).astype(z.dtype)
 
 
 def cosines(a: Array, b: Array) -> Array:
@@ -70,7 +90,7 @@ def cosines(a: Array, b: Array) -> Array:
         >>> cosines(jnp.array([[2.0, 0.0]]), jnp.array([[5.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])).tolist()
         [[1.0, 0.0, -1.0]]
     """
-    return unit(a) @ unit(b).T
+    return product(unit(a), unit(b).T)
 
 
 class Similarity(NamedTuple):
@@ -85,9 +105,22 @@ class Similarity(NamedTuple):
     apply: Callable[[Params, Array, Array], Array]
 
 
-def fixed(function: Callable[[Array, Array], Array]) -> Similarity:
+def fixed(function: SimilarityFn) -> Similarity:
     """A `Similarity` that learns nothing, from `(a [N, D], b [M, D]) -> [N, M]`."""
     return Similarity(lambda key: {}, lambda params, a, b: function(a, b))
+
+
+def check_fixed(similarity: SimilarityFn) -> None:
+    """Refuse a `Similarity` where a function is wanted, as by learners that would not learn its parameters.
+
+    Raises:
+        TypeError: if it can't be called.
+    """
+    if not callable(similarity):
+        raise TypeError(
+            "similarity must be a function of two arrays of features here, such as jmeta.distances.nearness, "
+            f"got {type(similarity).__name__}: only jmeta.matching learns the parameters of one"
+        )
 
 
 NEARNESS = fixed(nearness)
@@ -103,7 +136,7 @@ def scaled_cosine(temperature: float = 0.1) -> Similarity:
         temperature: where it starts, above 0.
 
     Raises:
-        ValueError: if `temperature` is not above 0.
+        ValueError: if `temperature` is not above 0 or not finite.
 
     Example:
         >>> import jax
@@ -112,10 +145,10 @@ def scaled_cosine(temperature: float = 0.1) -> Similarity:
         >>> similarity.apply(params, jnp.array([[2.0, 0.0]]), jnp.array([[3.0, 0.0], [0.0, 1.0]])).tolist()
         [[2.0, 0.0]]
     """
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
+    check_above_zero("temperature", temperature)
 
     def apply(params: Params, a: Array, b: Array) -> Array:
-        return cosines(a, b) * jnp.exp(-params["log_temperature"])
+        alike = cosines(a, b)
+        return alike * jnp.exp(-params["log_temperature"]).astype(alike.dtype)
 
-    return Similarity(lambda key: {"log_temperature": jnp.asarray(math.log(temperature), jnp.float32)}, apply)
+    return Similarity(lambda key: {"log_temperature": jnp.asarray(math.log(temperature), float)}, apply)

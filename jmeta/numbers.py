@@ -37,4 +37,4 @@ def check_above_zero(name: str, value: Any, purpose: str = "") -> None:
         ValueError: as above.
     """
     if known(value) and not np.all((np.asarray(value) > 0) & np.isfinite(value)):
-        raise ValueError(f"{name} must be above 0{f' {purpose}' if purpose else ''} and finite, got {value}")
+        raise ValueError(f"{name} must be a finite number above 0{purpose and f' {purpose}'}, got {value}")

@@ -47,3 +47,77 @@ def test_a_distance_to_itself_is_no_less_than_zero():
 def test_features_of_no_length_have_finite_derivatives():
     grads = jax.grad(lambda a: distances.cosines(a, features(0, 3)).sum())(jnp.zeros((2, 5)))
     assert jnp.isfinite(grads).all()
+
+
+def exact(a, b):
+    return np.sum((np.asarray(a, np.float64)[:, None] - np.asarray(b, np.float64)[None]) ** 2, axis=-1)
+
+
+def test_what_all_features_have_in_common_costs_no_digits():
+    a, b = features(3, 4) + 1000, features(4, 6) + 1000
+    np.testing.assert_allclose(distances.squared_distances(a, b), exact(a, b), rtol=1e-5)
+
+
+def test_the_first_row_has_its_part_in_derivatives():
+    a, b = features(3, 4), features(4, 6)
+    weights = jnp.asarray(np.random.default_rng(5).normal(size=(4, 6)), jnp.float32)
+    got = jax.grad(lambda a, b: jnp.sum(weights * distances.squared_distances(a, b)), argnums=(0, 1))(a, b)
+    apart = 2 * np.asarray(weights)[..., None] * (np.asarray(a)[:, None] - np.asarray(b)[None])
+    np.testing.assert_allclose(got[0], apart.sum(1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(got[1], -apart.sum(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("junk", [0.0, 1e4])
+def test_rows_that_are_padding_change_no_distance_of_others(junk):
+    a, b = features(3, 4), features(4, 6)
+    wide = jnp.concatenate([b, jnp.full((20, 5), junk)])
+    got = distances.squared_distances(jnp.concatenate([a, jnp.full((3, 5), junk)]), wide)[:4, :6]
+    np.testing.assert_allclose(got, distances.squared_distances(a, b), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_summed_in_more(dtype):
+    a, b = ((100 * features(seed, n)).astype(dtype) for seed, n in ((3, 4), (4, 6)))
+    cosines = distances.cosines(a, b)
+    x, y = (np.asarray(z, np.float64) for z in (a, b))
+    x, y = (z / np.linalg.norm(z, axis=-1, keepdims=True) for z in (x, y))
+    np.testing.assert_allclose(cosines, x @ y.T, atol=0.02)
+    assert cosines.dtype == dtype
+    assert jnp.all(distances.cosines(jnp.zeros_like(a), b) == 0)
+    near = features(6, 1) / 50 + a[:1].astype(jnp.float32)  # far from 0, and near to each other
+    squares = distances.squared_distances(near.astype(dtype), a[:1])
+    np.testing.assert_allclose(squares, exact(near.astype(dtype), a[:1]), rtol=0.02)
+
+
+def precisions(function, *arguments):
+    """Of all matrix products that a function makes."""
+    found, inside = [], [jax.make_jaxpr(function)(*arguments).jaxpr]
+    while inside:
+        for equation in inside.pop().eqns:
+            inside += [p.jaxpr for p in equation.params.values() if hasattr(p, "jaxpr")]
+            if equation.primitive.name == "dot_general":
+                found.append(equation.params["precision"])
+    return found
+
+
+@pytest.mark.parametrize("function", [distances.squared_distances, distances.cosines])
+def test_products_are_not_rounded_on_accelerators(function):
+    highest = (jax.lax.Precision.HIGHEST,) * 2
+    both_ways = jax.value_and_grad(lambda a, b: function(a, b).sum(), argnums=(0, 1))
+    assert set(precisions(both_ways, features(0, 4), features(1, 6))) == {highest}
+
+
+def test_a_temperature_has_the_dtype_of_the_features():
+    similarity = distances.scaled_cosine()
+    with jax.enable_x64(True):
+        params = similarity.init(jax.random.key(0))
+        assert params["log_temperature"].dtype == jnp.float64
+        for dtype in (jnp.float32, jnp.float64):
+            a = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3)), dtype)
+            assert similarity.apply(params, a, a).dtype == dtype
+
+
+@pytest.mark.parametrize("make", [jmeta.prototypical, lambda *args, **options: jmeta.baseline(*args, None, **options)])
+def test_a_similarity_with_parameters_is_refused_where_none_are_learned(make):
+    with pytest.raises(TypeError, match=r"similarity must be a function of two arrays .* got Similarity"):
+        make(None, similarity=distances.scaled_cosine())

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from algorithms_table import assert_close, difference, random_episode
+from algorithms_table import assert_close, random_episode
 from flax import linen as nn
 
 import jmeta
@@ -73,8 +73,12 @@ INNER = {"inner_optimizer": optax.sgd(0.3), "inner_steps": 2}
 IN_PARTS = {
     "anil": jmeta.anil(ENCODER, HEAD, **INNER),
     "boil": jmeta.boil(ENCODER, HEAD, **INNER),
-    "attention": jmeta.attention_learner(ENCODER, Normalised(lambda z, examples, y: jax.nn.softmax(z @ examples.T) @ y)),
-    "matching": jmeta.matching(ENCODER, context=(nets.BidirectionalLSTM(), Normalised(lambda z, g: z + g.mean(0)[None]))),
+    "attention": jmeta.attention_learner(
+        ENCODER, Normalised(lambda z, examples, y: jax.nn.softmax(z @ examples.T) @ y)
+    ),
+    "matching": jmeta.matching(
+        ENCODER, context=(nets.BidirectionalLSTM(), Normalised(lambda z, g: z + g.mean(0)[None]))
+    ),
 }
 
 

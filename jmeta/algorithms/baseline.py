@@ -1,18 +1,15 @@
 """No meta-learning: a classifier of all training classes, whose features serve new classes (Chen et al. 2019)."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 from jax import Array
 
 from jmeta import models
-from jmeta.distances import cosines, nearness, prototypes
+from jmeta.distances import SimilarityFn, check_fixed, cosines, nearness, prototypes
 from jmeta.losses import LossFn, cross_entropy, query_loss
+from jmeta.numbers import check_above_zero
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
-
-Similarity = Callable[[Array, Array], Array]
-"""`(features [N, D], centroids [way, D]) -> logits [N, way]`."""
 
 
 class BaselineParams(NamedTuple):
@@ -30,7 +27,7 @@ class BaselineAdapted(NamedTuple):
 
 
 def baseline(
-    encoder: Model, classifier: Model, *, similarity: Similarity = nearness, loss_fn: LossFn = cross_entropy
+    encoder: Model, classifier: Model, *, similarity: SimilarityFn = nearness, loss_fn: LossFn = cross_entropy
 ) -> Learner:
     """Baseline: learn to tell all training classes apart, and classify a new task by the nearest centroid.
 
@@ -52,11 +49,16 @@ def baseline(
         A `Learner` with `BaselineParams`; `adapt` returns `BaselineAdapted`, for any way. The loss and the accuracy
         beside it are the classifier's.
 
-    Differs from the paper: a task is classified by the nearest centroid, where there a new linear classifier is trained
-    on its support set.
+    Raises:
+        TypeError: if `similarity` has parameters, as `jmeta.distances.Similarity`.
+
+    Differs from the paper: nothing is trained on a task, whose class means are its classifier. There a new classifier,
+    linear or, for Baseline++, of cosines, is fine-tuned on the support set with the features fixed.
 
     Source: Chen et al. 2019, A Closer Look at Few-shot Classification. https://arxiv.org/abs/1904.04232
     """
+
+    check_fixed(similarity)
 
     def init(key: Array, x: Array) -> BaselineParams:
         encoder_key, classifier_key = jax.random.split(key)
@@ -97,12 +99,11 @@ def baseline_plus_plus(
         As `baseline`.
 
     Raises:
-        ValueError: if `scale` is not above 0.
+        ValueError: if `scale` is not above 0 or not finite.
 
     Differs from the paper: as `baseline`.
 
     Source: Chen et al. 2019, A Closer Look at Few-shot Classification. https://arxiv.org/abs/1904.04232
     """
-    if isinstance(scale, int | float) and not scale > 0:
-        raise ValueError(f"scale must be above 0, got {scale}")
+    check_above_zero("scale", scale)
     return baseline(encoder, classifier, similarity=lambda z, c: scale * cosines(z, c), loss_fn=loss_fn)

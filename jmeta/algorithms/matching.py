@@ -8,7 +8,7 @@ from jax import Array
 from jax.nn import log_softmax, logsumexp
 
 from jmeta import models
-from jmeta.distances import NEARNESS, Similarity
+from jmeta.distances import NEARNESS, Similarity, SimilarityFn, fixed
 from jmeta.losses import NEVER, LossFn, cross_entropy, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -32,7 +32,7 @@ class MatchingAdapted(NamedTuple):
 def matching(
     encoder: Model,
     *,
-    similarity: Similarity = NEARNESS,
+    similarity: Similarity | SimilarityFn = NEARNESS,
     context: tuple[Model, Model] | None = None,
     loss_fn: LossFn = cross_entropy,
 ) -> Learner:
@@ -45,12 +45,13 @@ def matching(
 
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`; without context it is both f and g.
-        similarity: how alike features are. Beside the default, `jmeta.distances.scaled_cosine()` learns the temperature
-            that cosines need: they lie in -1 to 1, and an attention of these over many examples is nearly even.
+        similarity: how alike features are, as a `Similarity`, or as a function that learns nothing. Beside the default,
+            `jmeta.distances.scaled_cosine()` learns the temperature that cosines need: they lie in -1 to 1, and an
+            attention of these over many examples is nearly even.
         context: full-context embeddings: a model of support features `[S, D]`, which gives g, and one of query features
-            and g, a tuple of `[N, D]` and `[S, D]`, called with the support's weights, which gives f `[N, D]`; the
-            `condition` of that one is given support features for those of queries.
-            `jmeta.nets` has the paper's, `BidirectionalLSTM()` and `AttentionLSTM(steps)`.
+            and g, a tuple of `[N, D]` and `[S, D]`, called with the support's weights, which gives f `[N, D]`; its
+            `condition` is called with the support's features in place of queries'. `jmeta.nets` has the paper's,
+            `BidirectionalLSTM()` and `AttentionLSTM(steps)`.
         loss_fn: `(prediction, y) -> [N]`, for the query.
 
     Returns:
@@ -76,9 +77,11 @@ def matching(
     https://arxiv.org/abs/1606.04080
     """
 
+    alike = similarity if isinstance(similarity, Similarity) else fixed(similarity)
+
     def init(key: Array, x: Array) -> MatchingParams:
         keys = jax.random.split(key, 4)
-        params = MatchingParams(encoder.init(keys[0], x), similarity.init(keys[1]))
+        params = MatchingParams(encoder.init(keys[0], x), alike.init(keys[1]))
         if context is None:
             return params
         z = encoder.apply(params.encoder, x)
@@ -100,8 +103,8 @@ def matching(
         if context is not None:
             z = models.apply(context[1], params.context[1], (z, features), jnp.sum(labels, axis=-1))
         log_labels = jnp.where(labels > 0, jnp.log(jnp.where(labels > 0, labels, 1)), NEVER)
-        alike = similarity.apply(params.similarity, z, features)
-        return log_softmax(logsumexp(alike[:, :, None] + log_labels[None], axis=1))
+        shares = alike.apply(params.similarity, z, features)[:, :, None] + log_labels[None]
+        return log_softmax(logsumexp(shares, axis=1))
 
     def loss(params: MatchingParams, episode: Episode) -> tuple[Array, Metrics]:
         adapted = adapt(params, episode.support)

@@ -1,12 +1,11 @@
 """Prototypical networks: classify by the distance to the mean features of each class (Snell et al. 2017)."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from jax import Array
 
 from jmeta import models
-from jmeta.distances import nearness, prototypes
+from jmeta.distances import SimilarityFn, check_fixed, nearness, prototypes
 from jmeta.losses import LossFn, cross_entropy, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -18,9 +17,7 @@ class PrototypicalAdapted(NamedTuple):
     prototypes: Array
 
 
-def prototypical(
-    encoder: Model, *, similarity: Callable[[Array, Array], Array] = nearness, loss_fn: LossFn = cross_entropy
-) -> Learner:
+def prototypical(encoder: Model, *, similarity: SimilarityFn = nearness, loss_fn: LossFn = cross_entropy) -> Learner:
     """Prototypical networks: each class is the mean of its support examples' features.
 
         c_k        = mean of encoder(x) over the support examples of class k
@@ -39,6 +36,9 @@ def prototypical(
         A `Learner` with the encoder's parameters; `adapt` returns `PrototypicalAdapted`. The classes are those of the
         support set, so that training and evaluation may use different ways.
 
+    Raises:
+        TypeError: if `similarity` has parameters, as `jmeta.distances.Similarity`.
+
     Differs from the paper: nothing. Its figures are from training with more classes than are told apart in the test.
 
     Example:
@@ -54,6 +54,8 @@ def prototypical(
     Source: Snell et al. 2017, Prototypical Networks for Few-shot Learning, equations 1, 2 and 8.
     https://arxiv.org/abs/1703.05175
     """
+
+    check_fixed(similarity)
 
     def adapt(params: Params, support: Batch) -> PrototypicalAdapted:
         z = models.apply(encoder, params, support.x, support.weight)

@@ -8,7 +8,9 @@ from jax import Array, lax
 from jax.scipy.linalg import cho_factor, cho_solve
 
 from jmeta import models
+from jmeta.distances import product, wide
 from jmeta.losses import LossFn, cross_entropy, query_loss
+from jmeta.numbers import check_above_zero
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
 
@@ -50,7 +52,7 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
         A `Learner` with `RidgeParams`; `adapt` returns `RidgeAdapted`. Training and evaluation may use different ways.
 
     Raises:
-        ValueError: if `l2` is not above 0 or `scale` is 0.
+        ValueError: if `l2` is not above 0, `scale` is 0, or one of them is not finite.
 
     Differs from the paper: the errors are averaged, where its formula sums them and the authors' code averages too; the
     penalty's logarithm is learned, where theirs is the penalty or fixed. The penalty is on the bias too, as there.
@@ -58,10 +60,8 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
     Source: Bertinetto et al. 2019, Meta-learning with differentiable closed-form solvers.
     https://arxiv.org/abs/1805.08136
     """
-    if isinstance(l2, int | float) and not l2 > 0:
-        raise ValueError(f"l2 must be above 0, got {l2}")
-    if isinstance(scale, int | float) and not abs(scale) > 0:
-        raise ValueError(f"scale must be other than 0 for features to be learned, got {scale}")
+    check_above_zero("l2", l2)
+    check_above_zero("the size of scale", abs(scale), "for features to be learned")
 
     def init(key: Array, x: Array) -> RidgeParams:
         params = encoder.init(key, x)
@@ -77,7 +77,7 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
     def predict(adapted: RidgeAdapted, x: Array, weight: Array | None = None) -> Array:
         params, weights = adapted
         z = models.apply(encoder, params.encoder, x, weight)
-        return params.scale * (z @ weights[:-1] + weights[-1:]) + params.offset
+        return params.scale * (product(z, weights[:-1]) + weights[-1:]) + params.offset
 
     def loss(params: RidgeParams, episode: Episode) -> tuple[Array, Metrics]:
         adapted = adapt(params, episode.support)
@@ -88,14 +88,14 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
 
 def _solve(features: Array, support: Batch, log_l2: Array) -> Array:
     """The regression `[D + 1, way]` of labels on features `[N, D]` and a constant, in float32 or better."""
-    z, y, log_l2 = (a.astype(jnp.float32) if a.dtype.itemsize < 4 else a for a in (features, support.y, log_l2))
+    z, y, log_l2 = (wide(a) for a in (features, support.y, log_l2))
     weight = jnp.ones_like(z[:, 0]) if support.weight is None else support.weight.astype(z.dtype)
     total = jnp.sum(weight)
     root = jnp.sqrt(weight / jnp.where(total > 0, total, 1))[:, None]
     a, y = root * jnp.concatenate([z, jnp.ones_like(z[:, :1])], axis=1), root * y
     n, size = a.shape
-    gram, right = (a @ a.T, y) if n <= size else (a.T @ a, a.T @ y)
+    gram, right = (product(a, a.T), y) if n <= size else (product(a.T, a), product(a.T, y))
     # No less than rounding errors, so that there is a solution wherever learning takes the penalty.
     l2 = jnp.exp(log_l2) + lax.stop_gradient(jnp.finfo(gram.dtype).eps * jnp.trace(gram))
     solved = cho_solve(cho_factor(gram + l2 * jnp.eye(len(gram), dtype=gram.dtype)), right)
-    return (a.T @ solved if n <= size else solved).astype(features.dtype)
+    return (product(a.T, solved) if n <= size else solved).astype(features.dtype)

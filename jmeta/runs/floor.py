@@ -30,8 +30,8 @@ def nearest_pixels() -> Learner:
         return ()
 
     def adapt(params: tuple[()], support: Batch) -> Remembered:
-        weight = jnp.ones(len(support.x)) if support.weight is None else support.weight
-        return Remembered(support.x.reshape(len(support.x), -1), support.y * weight[:, None])
+        member = support.y if support.weight is None else support.y * support.weight[:, None]
+        return Remembered(support.x.reshape(len(support.x), -1), member)
 
     def predict(adapted: Remembered, x: Array, weight: Array | None = None) -> Array:
         distances = squared_distances(x.reshape(len(x), -1), adapted.pixels)

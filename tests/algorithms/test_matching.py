@@ -76,7 +76,7 @@ def test_the_temperature_is_learned_and_starts_where_it_is_told():
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
 def test_temperatures_that_are_none_are_refused(temperature):
-    with pytest.raises(ValueError, match=r"temperature must be above 0, got "):
+    with pytest.raises(ValueError, match="temperature must be a finite number above 0, got "):
         distances.scaled_cosine(temperature)
 
 
@@ -142,3 +142,10 @@ def test_full_context_embeddings_make_support_and_queries_depend_on_the_set():
     assert difference(here[5:], there[5:]) > 1e-3
     grads = jax.grad(learner.loss, has_aux=True)(params, EPISODE)[0]
     assert all(jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads.context))
+
+
+def test_a_similarity_may_be_a_function_that_learns_nothing():
+    made = jmeta.MatchingParams(ENCODED, {})
+    whole, function = (jmeta.matching(ENCODER, similarity=s) for s in (distances.NEARNESS, distances.nearness))
+    assert_close(function.loss(made, EPISODE), whole.loss(made, EPISODE))
+    assert function.init(jax.random.key(0), EPISODE.support.x).similarity == {}
