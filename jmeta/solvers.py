@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jmeta.numbers import check_above_zero
 from jmeta.types import Params
 
 Solver = Callable[[Callable[[Params], Params], Params], Params]
@@ -67,7 +68,7 @@ def neumann(steps: int, rate: float = 1.0) -> Solver:
         A `Solver`, for a symmetric A whose eigenvalues are above 0.
 
     Raises:
-        ValueError: if `steps` is below 1, or `rate` is not above 0.
+        ValueError: if `steps` is below 1, or `rate` is not above 0 or not finite.
 
     Example:
         >>> [neumann(steps, rate=0.25)(lambda v: 2.0 * v, jnp.array(1.0)).item() for steps in (1, 2, 30)]
@@ -77,8 +78,7 @@ def neumann(steps: int, rate: float = 1.0) -> Solver:
     https://arxiv.org/abs/1911.02590
     """
     _check_steps(steps)
-    if isinstance(rate, int | float) and not rate > 0:
-        raise ValueError(f"rate must be above 0, got {rate}")
+    check_above_zero("rate", rate)
 
     def solve(matvec: Callable[[Params], Params], b: Params) -> Params:
         def body(_: Array, x: Params) -> Params:

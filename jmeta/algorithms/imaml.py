@@ -6,6 +6,7 @@ from jax import Array, lax
 
 from jmeta import inner, models
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.numbers import check_above_zero
 from jmeta.solvers import Solver, conjugate_gradient
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -42,7 +43,7 @@ def imaml(
         A `Learner`. `adapt` returns parameters of the model.
 
     Raises:
-        ValueError: if `inner_steps` is negative, or `regularization` is not above 0.
+        ValueError: if `inner_steps` is negative, or `regularization` is not above 0 or not finite.
 
     Differs from the paper: L is the mean over examples. The regularisation is part of every inner step, as the paper
     writes it; the authors' code takes steps without it, then one with it alone, and damps its linear system.
@@ -51,8 +52,7 @@ def imaml(
     https://arxiv.org/abs/1909.04630
     """
     inner.check_steps(inner_steps)
-    if isinstance(regularization, int | float) and not regularization > 0:
-        raise ValueError(f"regularization must be above 0, got {regularization}")
+    check_above_zero("regularization", regularization)
     solve = conjugate_gradient(5) if solver is None else solver
 
     def support_gradient(support: Batch) -> inner.GradFn:

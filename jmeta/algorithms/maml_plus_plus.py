@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta import inner, models
+from jmeta import inner, models, numbers
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
@@ -44,23 +44,28 @@ def multi_step_weights(step: Array | int, inner_steps: int, anneal_steps: int, *
         step: t, 0 for the first.
         inner_steps: K, 1 or more.
         anneal_steps: E, 1 or more.
-        floor: what remains of an even share until t = E.
+        floor: what remains of an even share until t = E, 0 to 1.
 
     Returns:
         `[K]`, of sum 1.
 
     Raises:
-        ValueError: if `inner_steps` or `anneal_steps` is below 1.
+        ValueError: if `inner_steps` or `anneal_steps` is below 1, or `floor` is outside 0 to 1.
 
     Example:
         >>> [multi_step_weights(t, 2, 100).round(2).tolist() for t in (0, 50, 100)]
         [[0.5, 0.5], [0.25, 0.75], [0.0, 1.0]]
 
     Differs from the paper: t counts outer steps; the authors' code, which the formula is of, counts epochs of 500.
+
+    Source: Antoniou et al. 2019, How to train your MAML, section 4, and the authors' code for the formula.
+    https://arxiv.org/abs/1810.09502
     """
     for name, value in (("inner_steps", inner_steps), ("anneal_steps", anneal_steps)):
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, got {value}")
+    if numbers.known(floor) and not 0 <= floor <= 1:
+        raise ValueError(f"floor must be 0 to 1, a part of an even share, got {floor}")
     t = jnp.asarray(step, float)
     early = jnp.maximum(1 - t / anneal_steps, floor) / inner_steps
     early = jnp.where(t < anneal_steps, early, 0)
@@ -89,8 +94,8 @@ def maml_plus_plus(
     Args:
         model: any `Model`; `x [N, ...]` to logits `[N, way]`.
         inner_lr: where every rate starts, above 0.
-        inner_steps: K, 0 or more. `adapt` may take more steps than the rates were made for: the further ones repeat
-            the last.
+        inner_steps: K, 0 or more; 1 or more with `loss_weights`. `adapt` may take more steps than the rates were made
+            for: the further ones repeat the last.
         loss_weights: `[K]`, v; 0 saves the loss of that step. None for the loss after the last step alone.
         first_order: leave the second derivative out. A traced value decides anew at each outer step, and saves the cost
             as long as it is the same for all that is computed together.
@@ -104,7 +109,8 @@ def maml_plus_plus(
         loss after the last step.
 
     Raises:
-        ValueError: if `inner_steps` is negative, `inner_lr` is not above 0, or `loss_weights` are not K numbers.
+        ValueError: if `inner_steps` is negative, `inner_lr` is not above 0 or not finite, or `loss_weights` are not K
+            numbers, with K 1 or more.
 
     Example:
         What changes with training is made from the outer step's number, as a `jmeta.training.Schedule`.
@@ -123,8 +129,9 @@ def maml_plus_plus(
     Source: Antoniou et al. 2019, How to train your MAML, section 4. https://arxiv.org/abs/1810.09502
     """
     inner.check_steps(inner_steps)
-    if isinstance(inner_lr, int | float) and not inner_lr > 0:
-        raise ValueError(f"inner_lr must be above 0 for rates to be learned, got {inner_lr}")
+    numbers.check_above_zero("inner_lr", inner_lr, "for rates to be learned")
+    if loss_weights is not None and numbers.known(inner_steps) and inner_steps < 1:
+        raise ValueError(f"inner_steps must be 1 or more for steps to have losses, got {inner_steps}")
     shape = None if loss_weights is None else jnp.asarray(loss_weights, float).shape
     if shape not in (None, (inner_steps,)):
         raise ValueError(f"loss_weights must be {inner_steps} numbers, got shape {shape}")

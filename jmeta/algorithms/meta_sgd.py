@@ -10,6 +10,7 @@ from jax import Array
 from jmeta import inner, models
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.numbers import check_above_zero
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
 
@@ -46,7 +47,7 @@ def meta_sgd(
         A `Learner` with `MetaSGDParams`; `adapt` returns parameters of the model.
 
     Raises:
-        ValueError: if `inner_steps` or `truncation` is negative, or `inner_lr` is not above 0.
+        ValueError: if `inner_steps` or `truncation` is negative, or `inner_lr` is not above 0 or not finite.
 
     Differs from the paper: every rate starts at `inner_lr`, where the paper draws them from an interval, and more than
     one step is allowed, with the same rates in each. Rates may become negative, as there.
@@ -54,8 +55,7 @@ def meta_sgd(
     Source: Li et al. 2017, Meta-SGD, algorithm 1. https://arxiv.org/abs/1707.09835
     """
     inner.check_steps(inner_steps, truncation)
-    if isinstance(inner_lr, int | float) and not inner_lr > 0:
-        raise ValueError(f"inner_lr must be above 0 for Meta-SGD to learn from, got {inner_lr}")
+    check_above_zero("inner_lr", inner_lr, "for Meta-SGD to learn from")
 
     def init(key: Array, x: Array) -> MetaSGDParams:
         params = model.init(key, x)

@@ -303,3 +303,17 @@ def test_a_schedule_ends_at_the_loss_of_the_last_step_and_second_order():
         assert_close(scheduled(at, episodes)[0].params, other(at, episodes)[0].params)
         assert_close(scheduled(at, episodes)[1], other(at, episodes)[1])
     assert difference(scheduled(state, episodes)[0].params, final(state, episodes)[0].params) > 1e-4
+
+
+@pytest.mark.parametrize("floor", [2.0, -0.1, np.float32(1.5), float("nan")])
+def test_a_floor_that_is_no_part_of_an_even_share_is_refused(floor):
+    with pytest.raises(ValueError, match=r"floor must be 0 to 1, .* got "):
+        jmeta.multi_step_weights(0, 5, 10, floor=floor)
+    for fine in (0.0, 1.0):
+        np.testing.assert_allclose(jmeta.multi_step_weights(3, 5, 10, floor=fine).sum(), 1, rtol=1e-6)
+
+
+def test_losses_of_steps_want_a_step():
+    with pytest.raises(ValueError, match="inner_steps must be 1 or more for steps to have losses, got 0"):
+        jmeta.maml_plus_plus(NETS["none"], inner_lr=0.1, inner_steps=0, loss_weights=[])
+    jmeta.maml_plus_plus(NETS["none"], inner_lr=0.1, inner_steps=0)
