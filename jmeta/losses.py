@@ -72,6 +72,8 @@ def squared_score_error(logits: Array, y: Array) -> Array:
     Example:
         >>> squared_score_error(jnp.array([[0.0, 0.0, NEVER]]), jnp.array([[1.0, 0.0, 0.0]])).tolist()
         [0.5]
+
+    Source: Sung et al. 2018, Learning to Compare, eq. 2. https://arxiv.org/abs/1711.06025
     """
     scores = jax.nn.sigmoid(logits)
     return jnp.sum(y * jnp.square(1 - scores) + (1 - y) * jnp.square(scores), axis=-1)

@@ -81,7 +81,7 @@ def neural_process(
         joined = _join(z, z[:, :1, None])
         pairs_params = pairs.init(keys[1], joined)
         e = pairs.apply(pairs_params, joined)
-        inputs = _join(z, jnp.concatenate([e for _ in groups(z)], axis=1)[:, None])
+        inputs = _join(z, jnp.concatenate([e for _ in groups(z[:, :1])], axis=1)[:, None])
         return NeuralProcessParams(encoder_params, pairs_params, decoder.init(keys[2], inputs))
 
     def adapt(params: NeuralProcessParams, support: Batch) -> NeuralProcessAdapted:
@@ -121,10 +121,12 @@ def _join(z: Array, other: Array) -> Array:
 
 def _rows(weight: Array | None, classes: Array | None, shape: tuple[int, ...]) -> Array | None:
     """The weights of the rows that `_join` makes."""
-    if weight is None and classes is None:
+    given = weight if classes is None else classes
+    if given is None:
         return None
-    of_examples = jnp.ones(shape[:1]) if weight is None else weight
-    return (of_examples[:, None] * (jnp.ones(shape[1:]) if classes is None else classes)[None]).reshape(-1)
+    of_examples = jnp.ones(shape[:1], given.dtype) if weight is None else weight
+    of_classes = jnp.ones(shape[1:], given.dtype) if classes is None else classes
+    return (of_examples[:, None] * of_classes[None]).reshape(-1)
 
 
 def _mean(e: Array, group: Array, weight: Array | None) -> Array:

@@ -6,9 +6,7 @@ from flax import linen as nn
 from jax import Array
 
 from jmeta.nets.networks import Network
-
-NEVER = -1e9
-"""The score of padding: its share is 0, and no derivative is NaN."""
+from jmeta.numbers import NEVER
 
 
 def attention_shares(queries: Array, keys: Array, weight: Array | None = None) -> Array:

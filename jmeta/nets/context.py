@@ -6,6 +6,7 @@ from flax import linen as nn
 from jax import Array, lax
 
 from jmeta.nets.networks import Network
+from jmeta.numbers import NEVER
 
 
 class BidirectionalLSTM(Network):
@@ -70,7 +71,7 @@ class AttentionLSTM(Network):
 
         def step(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
             h, c = carry
-            read = jax.nn.softmax(jnp.where(real, h @ g.T, -1e9)) @ g
+            read = jax.nn.softmax(jnp.where(real, h @ g.T, NEVER)) @ g
             e, c = _lstm(gates + jnp.concatenate([h, read], axis=-1) @ kernel, c)
             return (e + z, c), None
 

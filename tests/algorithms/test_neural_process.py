@@ -131,6 +131,28 @@ def test_what_the_decoder_gives_besides_goes_to_the_loss():
     np.testing.assert_allclose(error, np.mean(np.square(out - episode.query.y)), rtol=1e-5)
 
 
+def test_groups_are_asked_about_labels_alone():
+    """Those that count the targets of an example see no features, of which there are five."""
+    seen = []
+    groups = lambda y: seen.append(y.shape) or (y,)
+    learner = jmeta.neural_process(ENCODER, PAIRS, nets.MLP((6,), 1), groups=groups)
+    params = learner.init(KEY, CLASSES.support.x)
+    learner.adapt(params, CLASSES.support)
+    assert seen == [(9, 1), (9, 3)]
+
+
+@pytest.mark.parametrize("padding", ["weight", "classes"])
+def test_padding_marked_in_one_way_is_of_the_dtype_that_it_has(padding):
+    """In float32 beside a default of float64, where nothing is converted by accident."""
+    learner = jmeta.neural_process(ENCODER, PAIRS, nets.MLP((6,), 1))
+    support = CLASSES.support._replace(weight=None, classes=None)
+    support = support._replace(**{padding: jnp.ones(9 if padding == "weight" else 3, jnp.float32)})
+    params = learner.init(KEY, support.x)
+    with jax.enable_x64(True):
+        out = learner.predict(learner.adapt(params, support), support.x)
+    assert out.dtype == jnp.float32
+
+
 @pytest.mark.parametrize("raw", [-5.0, 0.0, 2.0])
 def test_the_gaussian_is_a_density_no_narrower_than_a_tenth(raw):
     y = jnp.linspace(-40.0, 42.0, 40_001)[:, None]
