@@ -33,8 +33,8 @@ def descend(
         params: where to start; whatever is passed here is what adapts.
         optimizer: an Optax rule, started afresh. For a second-order meta-gradient through Adam give it `eps_root > 0`:
             the square root has no finite derivative at zero.
-        num_steps: an integer, of Python, NumPy or JAX, or a traced one where no reverse-mode derivative is taken, which lets one compiled
-            program serve any number of steps.
+        num_steps: an integer, of Python, NumPy or JAX, or a traced one where no reverse-mode derivative is taken, which
+            lets one compiled program serve any number of steps.
         truncation: how many steps, counted from the last, are differentiated through `grad_fn`; in those before, the
             gradient is a constant. None for all; 0 is first order.
 
