@@ -3,8 +3,8 @@
 import operator
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 NEVER = -1e9
 """The logit of what can't be: small enough for a probability of 0, and finite, so that no derivative is NaN. Finite in
@@ -13,7 +13,7 @@ bfloat16 as in float32; float16 ends at -65504, so that logits in it are to be c
 
 def known(value: Any) -> bool:
     """Whether a number has a value already, and is not traced by `jit`, `vmap` or `grad`."""
-    return not isinstance(value, jax.core.Tracer)
+    return not isinstance(value, Tracer)
 
 
 def steps(number: Any) -> Any:
