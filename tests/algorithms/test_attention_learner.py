@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from algorithms_table import assert_close, random_episode
+import optax
+from algorithms_table import assert_close, random_episode, relaxed
 
 import jmeta
 from jmeta import nets
@@ -43,3 +44,28 @@ def test_no_query_sees_another():
     together = predict(adapted, EPISODE.query.x)
     alone = [predict(adapted, x[None])[0] for x in EPISODE.query.x]
     assert_close(together, jnp.stack(alone), rtol=1e-4)
+
+
+def pictures(classes, seed):
+    """Of classes that differ in 4 directions of 16; the rest is noise, twice as strong as what is between classes."""
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(16, 16)))[0]
+    signal = 1.5 * rng.normal(size=(classes, 1, 4)) + 0.2 * rng.normal(size=(classes, 10, 4))
+    z = np.concatenate([signal, 1.5 * rng.normal(size=(classes, 10, 12))], axis=-1)
+    return (z @ basis.T).reshape(classes, 10, 4, 4, 1).astype(np.float32)
+
+
+def test_it_learns_to_tell_five_unseen_classes_apart():
+    """From one example of each, whose nearest neighbour is of the right class in less than half of the cases."""
+    train, test = (
+        jmeta.few_shot_sampler(pictures(classes, seed), way=5, shot=1, query_shot=3)
+        for classes, seed in ((300, 1), (100, 2))
+    )
+    learner = jmeta.attention_learner(nets.MLPEncoder((32,)), nets.LabelTransformer(16, 2))
+    learner = learner._replace(init=jax.jit(learner.init))
+    rule = relaxed(optax.adam(3e-3))
+    start = jmeta.init_state(learner, rule, jax.random.key(0), train(jax.random.key(0)).support.x)
+    end = jmeta.make_run(learner, rule, train, meta_batch_size=8)(start, 150)[0]
+    score = lambda learner, params: jmeta.evaluate(learner, params, test, jax.random.key(5), episodes=100).mean
+    assert score(learner, end.params) > 0.8
+    assert score(jmeta.prototypical(nets.MLPEncoder(())), {}) < 0.5
