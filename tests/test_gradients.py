@@ -105,8 +105,11 @@ def learner(name, rule, **options):
     net = mlp_net(3, (8,))
     if name == "meta_sgd":
         return jmeta.meta_sgd(net.model, inner_lr=0.1, inner_steps=3, **options)
-    if name == "anil":
-        return jmeta.anil(net.encoder, net.head, inner_optimizer=RULES[rule](), inner_steps=3, **options)
+    if name in ("anil", "boil"):
+        factory = {"anil": jmeta.anil, "boil": jmeta.boil}[name]
+        return factory(net.encoder, net.head, inner_optimizer=RULES[rule](), inner_steps=3, **options)
+    if name == "proto_maml":
+        return jmeta.proto_maml(net.encoder, inner_optimizer=RULES[rule](), inner_steps=3, **options)
     return jmeta.maml(net.model, inner_optimizer=RULES[rule](), inner_steps=3, **options)
 
 
@@ -119,7 +122,11 @@ def meta_gradient(made, dtype=jnp.float32):
 
 @pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
 @pytest.mark.parametrize(
-    ("name", "rule"), [("meta_sgd", "sgd"), *((name, rule) for name in ("maml", "anil") for rule in RULES)]
+    ("name", "rule"),
+    [
+        *((name, "sgd") for name in ("meta_sgd", "boil", "proto_maml")),
+        *((name, rule) for name in ("maml", "anil") for rule in RULES),
+    ],
 )
 def test_meta_gradients_agree(name, rule, double):
     with jax.enable_x64(double):
