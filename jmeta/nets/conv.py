@@ -24,27 +24,40 @@ def conv3x3(x: Array, kernel: Array, *, stride: int = 1) -> Array:
         >>> conv3x3(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()[:2]
         [[4.0, 6.0, 6.0, 4.0], [6.0, 9.0, 9.0, 6.0]]
     """
-    height, width = x.shape[1:3]
-    (top, rows), (left, columns) = _padding(height, stride), _padding(width, stride)
-    padded = jnp.pad(x, ((0, 0), top, left, (0, 0)))
-    views = [
-        padded[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
-        for i in range(3)
-        for j in range(3)
-    ]
-    patches = jnp.concatenate(views, axis=-1).reshape(-1, 9 * x.shape[-1])
+    patches = _patches(x, stride)
     # The weights' gradient is a product whose natural form is [features, 9 C]. Without the barrier XLA merges it with
     # the transposition that follows, and the product takes 1.6 times as long on a CPU.
     weights = lax.optimization_barrier(kernel.reshape(-1, kernel.shape[-1]).T)
-    product = lax.dot_general(patches, weights, (((1,), (1,)), ((), ())))
-    return product.reshape(len(x), rows, columns, -1)
+    product = lax.dot_general(patches.reshape(-1, patches.shape[-1]), weights, (((1,), (1,)), ((), ())))
+    return product.reshape(*patches.shape[:3], -1)
 
 
-def _padding(size: int, stride: int) -> tuple[tuple[int, int], int]:
-    """Zeros before and after, and the output's size."""
+def _patches(x: Array, stride: int) -> Array:
+    """The nine inputs of each output side by side, `[N, rows, columns, 9 C]`.
+
+    Slices with a stride would have as their derivative a sum of nine arrays with holes, which XLA computes on a CPU by
+    nine questions for each value. Here rows and columns are first sorted by their remainder, so that all slices are
+    of neighbours, and the sorted parts are split, whose derivative is a concatenation: 1.05 to 1.1 times the tasks/s.
+    """
+    n, height, width, channels = x.shape
+    (rows, top, bottom), (columns, left, right) = _padding(height, stride), _padding(width, stride)
+    padded = jnp.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    size = rows + 2 // stride, columns + 2 // stride
+    by_remainder = padded.reshape(n, size[0], stride, size[1], stride, channels).transpose(2, 4, 0, 1, 3, 5)
+    parts = lax.split(by_remainder.reshape(stride * stride, n, *size, channels), [1] * stride**2)
+    views = []
+    for i in range(3):
+        for j in range(3):
+            part = parts[i % stride * stride + j % stride][0]
+            views.append(part[:, i // stride : i // stride + rows, j // stride : j // stride + columns])
+    return jnp.concatenate(views, axis=-1)
+
+
+def _padding(size: int, stride: int) -> tuple[int, int, int]:
+    """The output's size, and zeros before and after: "SAME", and at the end as many as make whole strides."""
     out = -(-size // stride)
-    total = max((out - 1) * stride + 3 - size, 0)
-    return (total // 2, total - total // 2), out
+    before = max((out - 1) * stride + 3 - size, 0) // 2
+    return out, before, (out + 2 // stride) * stride - size - before
 
 
 class Conv(nn.Module):
