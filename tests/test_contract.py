@@ -16,7 +16,6 @@ from algorithms_table import (
     mlp_net,
     random_episode,
     relaxed,
-    stack,
 )
 
 import jmeta
@@ -31,66 +30,97 @@ WIDE = {
     "batch": conv_net(5, nets.BatchNorm, (4,)),
     "support": conv_net(5, nets.SupportNorm, (4,)),
 }
-EPISODE = random_episode(0)
+EPISODE = jax.tree.map(np.asarray, random_episode(0))
 
 
 each = pytest.mark.parametrize("name", ALGORITHMS)
 
 
 @functools.cache
-def learner(name, norm="none"):
-    return ALGORITHMS[name].make(NETS[norm], losses.cross_entropy, 0.3, 2)
+def learner(name, norm="none", wide=False):
+    return ALGORITHMS[name].make((WIDE if wide else NETS)[norm], losses.cross_entropy, 0.3, 2)
+
+
+@functools.cache
+def init(name, norm="none", wide=False):
+    return jax.jit(learner(name, norm, wide).init)
+
+
+def moved(tree):
+    """Off the symmetric start, where every bias is zero."""
+    rng = np.random.default_rng(2)
+    return jax.tree.map(lambda p: np.asarray(p + 0.05 * rng.normal(size=p.shape), p.dtype), jax.device_get(tree))
+
+
+@functools.cache
+def wide_params(name, norm):
+    return moved(init(name, norm, True)(jax.random.key(1), random_episode(0, way=5).support.x))
 
 
 @functools.cache
 def params(name, norm="none"):
-    drawn = jax.jit(learner(name, norm).init)(jax.random.key(1), EPISODE.support.x)
-    # Off the symmetric start, where every bias is zero.
-    leaves, treedef = jax.tree.flatten(drawn)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    moved = [p + 0.05 * jax.random.normal(k, p.shape) for k, p in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(treedef, moved)
+    if norm in WIDE:
+        return first_classes(wide_params(name, norm))[0]
+    return moved(init(name)(jax.random.key(1), EPISODE.support.x))
+
+
+def measures(learner, wide=False):
+    """All that the properties are about, as one function."""
+
+    def run(params, episode):
+        (value, metrics), grads = jax.value_and_grad(learner.loss, has_aux=True)(params, episode)
+        adapted, query = learner.adapt(params, episode.support), episode.query
+        out = learner.predict(adapted, query.x, query.weight) if wide else learner.predict(adapted, query.x)
+        return value, metrics, grads, out
+
+    return run
 
 
 @functools.cache
-def gradient(name, norm="none"):
-    return jax.jit(jax.value_and_grad(learner(name, norm).loss, has_aux=True))
+def compiled(name, norm, wide):
+    return jax.jit(measures(learner(name, norm, wide), wide))
 
 
-@functools.cache
-def logits(name, norm="none"):
-    return jax.jit(
-        lambda params, support, x: learner(name, norm).predict(learner(name, norm).adapt(params, support), x)
-    )
+def measure(name, params, episode, norm="none", wide=False):
+    """Loss, metrics, gradient and predictions; in float64 with a normalisation, for padding to be exact."""
+    run = compiled(name, norm, wide)
+    if norm == "none":
+        return jax.device_get(run(params, episode))
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # Flax's LayerNorm asks for float32 or more
+        return jax.device_get(run(*jax.tree.map(lambda a: np.asarray(a, np.float64), (params, episode))))
+
+
+def logits(name, params, support, norm="none"):
+    return measure(name, params, EPISODE._replace(support=support), norm)[-1]
 
 
 @pytest.mark.parametrize(("name", "norm"), [(name, norm) for name in ALGORITHMS for norm in ("none", "batch")])
 def test_gradient_has_the_structure_of_the_parameters_and_is_finite(name, norm):
-    (value, metrics), grads = gradient(name, norm)(params(name, norm), EPISODE)
+    value, metrics, grads, _ = measure(name, params(name, norm), EPISODE, norm)
     assert value.shape == () and np.isfinite(value)
     assert metrics.loss.shape == () and metrics.accuracy.shape == () and 0 <= metrics.accuracy <= 1
     assert jax.tree.structure(grads) == jax.tree.structure(params(name, norm))
     for grad, param in zip(jax.tree.leaves(grads), jax.tree.leaves(params(name, norm)), strict=True):
-        assert (grad.shape, grad.dtype) == (param.shape, param.dtype)
-        assert jnp.all(jnp.isfinite(grad))
+        assert grad.shape == param.shape
+        assert np.all(np.isfinite(grad))
     assert largest(grads) > 1e-4
 
 
 @each
-def test_float32_stays_float32(name):
-    value, metrics = jax.eval_shape(learner(name).loss, params(name), EPISODE)
-    adapted = jax.eval_shape(learner(name).adapt, params(name), EPISODE.support)
-    out = jax.eval_shape(logits(name), params(name), EPISODE.support, EPISODE.query.x)
-    dtypes = {leaf.dtype for leaf in jax.tree.leaves((params(name), value, metrics, adapted, out))}
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_float32_stays_float32(name, norm):
+    made = params(name, norm)
+    adapted = jax.eval_shape(learner(name, norm).adapt, made, EPISODE.support)
+    measured = jax.eval_shape(measures(learner(name, norm)), made, EPISODE)
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves((made, adapted, measured))}
     assert dtypes == {jnp.dtype("float32")}
-    assert out.shape == EPISODE.query.y.shape
+    assert measured[-1].shape == EPISODE.query.y.shape
 
 
 @pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if row.own_loss])
 def test_loss_is_the_loss_of_its_own_predictions(name):
-    value, metrics = gradient(name)(params(name), EPISODE)[0]
-    out = np.asarray(logits(name)(params(name), EPISODE.support, EPISODE.query.x), np.float64)
-    y = np.asarray(EPISODE.query.y)
+    value, metrics, _, out = measure(name, params(name), EPISODE)
+    out, y = np.asarray(out, np.float64), EPISODE.query.y
     expected = np.mean(np.log(np.exp(out).sum(-1)) - (out * y).sum(-1))
     np.testing.assert_allclose([value, metrics.loss], expected, rtol=1e-5)
     np.testing.assert_allclose(metrics.accuracy, np.mean(out.argmax(-1) == y.argmax(-1)), rtol=1e-6)
@@ -98,17 +128,18 @@ def test_loss_is_the_loss_of_its_own_predictions(name):
 
 @each
 def test_jit_equals_eager(name):
-    (value, metrics), grads = jax.value_and_grad(learner(name).loss, has_aux=True)(params(name), EPISODE)
-    (compiled, compiled_metrics), compiled_grads = gradient(name)(params(name), EPISODE)
-    assert_close((value, metrics, grads), (compiled, compiled_metrics, compiled_grads), rtol=1e-4, atol=2e-6)
+    made, episode = jax.tree.map(jnp.asarray, (params(name), EPISODE))
+    (value, metrics), grads = jax.value_and_grad(learner(name).loss, has_aux=True)(made, episode)
+    assert_close((value, metrics, grads), measure(name, made, episode)[:3], rtol=1e-4, atol=2e-6)
 
 
 @each
 def test_vmap_equals_loop(name):
     episodes = [random_episode(seed) for seed in range(3)]
     together = jax.jit(jax.vmap(jax.value_and_grad(learner(name).loss, has_aux=True), in_axes=(None, 0)))
-    one_by_one = stack([gradient(name)(params(name), episode) for episode in episodes])
-    assert_close(together(params(name), stack(episodes)), one_by_one, rtol=1e-4, atol=2e-6)
+    (value, metrics), grads = together(params(name), stacked(episodes))
+    one_by_one = stacked([measure(name, params(name), episode)[:3] for episode in episodes])
+    assert_close((value, metrics, grads), one_by_one, rtol=1e-4, atol=2e-6)
 
 
 @each
@@ -121,11 +152,11 @@ def test_a_second_call_does_not_retrace(name):
 
     optimizer = relaxed(optax.adam(1e-3))
     step = jmeta.make_step(learner(name)._replace(loss=counted), optimizer)
-    state = jmeta.init_state(learner(name), optimizer, jax.random.key(0), EPISODE.support.x)
-    state, _ = step(state, stack([EPISODE, random_episode(1)]))
+    state = jmeta.init_state(learner(name)._replace(init=init(name)), optimizer, jax.random.key(0), EPISODE.support.x)
+    state, _ = step(state, stacked([EPISODE, random_episode(1)]))
     first = len(traces)
     for seed in range(3):
-        state, _ = step(state, stack([random_episode(seed), random_episode(seed + 1)]))
+        state, _ = step(state, stacked([random_episode(seed), random_episode(seed + 1)]))
     assert first >= 1
     assert len(traces) == first
     assert int(state.step) == 4
@@ -136,8 +167,8 @@ def test_a_second_call_does_not_retrace(name):
 def test_order_of_the_support_does_not_matter(name, norm):
     order = np.random.default_rng(0).permutation(len(EPISODE.support.x))
     shuffled = jax.tree.map(lambda a: a[order], EPISODE.support)
-    straight = logits(name, norm)(params(name, norm), EPISODE.support, EPISODE.query.x)
-    crossed = logits(name, norm)(params(name, norm), shuffled, EPISODE.query.x)
+    straight = logits(name, params(name, norm), EPISODE.support, norm)
+    crossed = logits(name, params(name, norm), shuffled, norm)
     if ALGORITHMS[name].ordered:
         assert difference(straight, crossed) > 1e-3
     else:
@@ -147,7 +178,7 @@ def test_order_of_the_support_does_not_matter(name, norm):
 @pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if row.equivariant])
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_permuting_labels_permutes_logits(name, norm):
-    order = jnp.array([2, 0, 1])
+    order = np.array([2, 0, 1])
 
     def permuted(path, leaf):
         # What has an entry for each class, and not a rate for each inner step.
@@ -155,11 +186,14 @@ def test_permuting_labels_permutes_logits(name, norm):
 
     support = EPISODE.support._replace(y=EPISODE.support.y[:, order])
     turned = jax.tree_util.tree_map_with_path(permuted, params(name, norm))
-    straight = logits(name, norm)(params(name, norm), EPISODE.support, EPISODE.query.x)
-    np.testing.assert_allclose(
-        logits(name, norm)(turned, support, EPISODE.query.x), straight[:, order], rtol=1e-4, atol=1e-5
-    )
+    straight = logits(name, params(name, norm), EPISODE.support, norm)
+    np.testing.assert_allclose(logits(name, turned, support, norm), straight[:, order], rtol=1e-4, atol=1e-5)
     assert difference(straight, straight[:, order]) > 1e-2
+
+
+def stacked(trees):
+    """One tree of NumPy arrays with a leading axis, without a program for each shape."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def padded(episode, junk, way, shot):
@@ -167,11 +201,10 @@ def padded(episode, junk, way, shot):
 
     def batch(real, junk):
         n = len(real.x) // 3
-        rows = jnp.array([i * way + k for i in range(n) for k in range(3)])
-        x = (10 * junk.x).at[rows].set(real.x)
-        y = junk.y.at[rows].set(jnp.pad(real.y, ((0, 0), (0, way - 3))))
-        weight = jnp.zeros(len(x)).at[rows].set(1.0)
-        return jmeta.Batch(x, y, weight, (jnp.arange(way) < 3).astype(jnp.float32))
+        rows = [i * way + k for i in range(n) for k in range(3)]
+        x, y, weight = 10 * np.asarray(junk.x), np.array(junk.y), np.zeros(len(junk.x), np.float32)
+        x[rows], y[rows], weight[rows] = real.x, np.pad(real.y, ((0, 0), (0, way - 3))), 1
+        return jmeta.Batch(x, y, weight, (np.arange(way) < 3).astype(np.float32))
 
     assert junk.support.y.shape == (way * shot, way)
     return jmeta.Episode(batch(episode.support, junk.support), batch(episode.query, junk.query))
@@ -184,44 +217,52 @@ def first_classes(tree):
         return leaf[..., :3] if "head" in jax.tree_util.keystr(path) else leaf
 
     def rest(path, leaf):
-        return leaf[..., 3:] if "head" in jax.tree_util.keystr(path) else jnp.zeros(0)
+        return leaf[..., 3:] if "head" in jax.tree_util.keystr(path) else np.zeros(0)
 
     return jax.tree_util.tree_map_with_path(cut, tree), jax.tree_util.tree_map_with_path(rest, tree)
+
+
+def padded_episodes():
+    """The same episode in the shape of a larger one, with two kinds of junk in its padding."""
+    junk = [random_episode(seed, way=5, shot=3, query_shot=3) for seed in (8, 9)]
+    return [padded(EPISODE, j, 5, 3) for j in junk]
 
 
 @pytest.mark.parametrize("norm", ["batch", "support"])
 @each
 def test_padding_of_examples_and_classes_changes_nothing(name, norm):
-    way, shot = 5, 3
-    wide = ALGORITHMS[name].make(WIDE[norm], losses.cross_entropy, 0.3, 2)
-    start = jax.jit(wide.init)(jax.random.key(1), random_episode(0, way=way).support.x)
-    junk = [random_episode(seed, way=way, shot=shot, query_shot=3) for seed in (8, 9)]
-    one, other = (padded(EPISODE, j, way, shot) for j in junk)
+    start = wide_params(name, norm)
+    one, other = padded_episodes()
     assert difference(one, other) > 1
-    compiled = jax.jit(jax.value_and_grad(wide.loss, has_aux=True))
-    (value, metrics), grads = compiled(start, one)
-    assert_close(compiled(start, other), ((value, metrics), grads), rtol=1e-5, atol=1e-6)
+    real = one.query.weight > 0
+    *measured, out = measure(name, start, one, norm, wide=True)
+    *with_other_junk, other_out = measure(name, start, other, norm, wide=True)
+    value, metrics, grads = measured
     kept, rest = first_classes(grads)
-    (expected, expected_metrics), expected_grads = gradient(name, norm)(first_classes(start)[0], EPISODE)
-    assert_close((value, metrics, kept), (expected, expected_metrics, expected_grads), rtol=1e-5, atol=2e-6)
-    assert all(jnp.all(leaf == 0) for leaf in jax.tree.leaves(rest))
-    predict = jax.jit(lambda params, support, query: wide.predict(wide.adapt(params, support), query.x, query.weight))
-    seen = predict(start, one.support, one.query)[one.query.weight > 0][:, :3]
-    straight = logits(name, norm)(first_classes(start)[0], EPISODE.support, EPISODE.query.x)
-    assert_close(seen, straight, rtol=1e-4, atol=1e-5)
-    assert jmeta.evaluation.accuracy(jnp.zeros((15, way)).at[:, 4].set(1.0), one.query) == pytest.approx(1 / 3)
+    *expected, straight = measure(name, params(name, norm), EPISODE, norm)
+    close = functools.partial(assert_close, rtol=1e-6, atol=1e-9)
+    close(with_other_junk, measured)
+    close([value, metrics, kept], expected)
+    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(rest))
+    close(out[real][:, :3], straight)
+    close(other_out[real][:, :3], straight)
+
+
+def test_a_prediction_of_a_padded_class_is_not_a_hit():
+    prediction = jnp.zeros((15, 5)).at[:, 4].set(1.0)
+    assert jmeta.evaluation.accuracy(prediction, padded_episodes()[0].query) == pytest.approx(1 / 3)
 
 
 @each
 def test_the_labels_of_the_support_are_used_and_those_of_the_query_are_not(name):
     other = EPISODE.support._replace(y=EPISODE.support.y[:, ::-1])
-    straight = logits(name)(params(name), EPISODE.support, EPISODE.query.x)
-    assert difference(straight, logits(name)(params(name), other, EPISODE.query.x)) > 1e-3
+    straight = logits(name, params(name), EPISODE.support)
+    assert difference(straight, logits(name, params(name), other)) > 1e-3
     # The loss does see the labels of the query, and it sees them after the prediction alone: it is linear in them.
     y, turned = EPISODE.query.y, EPISODE.query.y[:, ::-1]
 
     def loss(y):
-        value, metrics = gradient(name)(params(name), EPISODE._replace(query=EPISODE.query._replace(y=y)))[0]
+        value, metrics, *_ = measure(name, params(name), EPISODE._replace(query=EPISODE.query._replace(y=y)))
         return value if ALGORITHMS[name].own_loss else metrics.loss
 
     np.testing.assert_allclose(loss(0.5 * y + 0.5 * turned), 0.5 * loss(y) + 0.5 * loss(turned), rtol=1e-5)
@@ -231,9 +272,9 @@ def test_the_labels_of_the_support_are_used_and_those_of_the_query_are_not(name)
 @each
 def test_init_depends_on_the_key_and_on_nothing_else(name):
     x = EPISODE.support.x
-    init = learner(name).init
-    assert_close(init(jax.random.key(1), x), init(jax.random.key(1), x + 1), rtol=0, atol=0)
-    assert difference(init(jax.random.key(1), x), init(jax.random.key(2), x)) > 1e-2
+    one, same, other = (init(name)(jax.random.key(seed), inputs) for seed, inputs in ((1, x), (1, x + 1), (2, x)))
+    assert_close(one, same, rtol=0, atol=0)
+    assert difference(one, other) > 1e-2
 
 
 @pytest.mark.parametrize(("name", "call"), [(name, call) for name, row in ALGORITHMS.items() for call in row.refuses])
@@ -245,21 +286,67 @@ def test_hyper_parameters_out_of_range_are_refused(name, call):
 @pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if not row.any_way])
 def test_outputs_that_do_not_match_the_labels_are_refused(name):
     wrong = ALGORITHMS[name].make(mlp_net(4), losses.cross_entropy, 0.1, 1)
-    made = wrong.init(jax.random.key(0), EPISODE.support.x)
+    made = jax.eval_shape(wrong.init, jax.random.key(0), EPISODE.support.x)
     with pytest.raises(ValueError, match=r"predicts \(\d, 4\) where the labels are \(\d, 3\)"):
-        wrong.loss(made, EPISODE)
+        jax.eval_shape(wrong.loss, made, EPISODE)
 
 
 @pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if row.any_way])
 def test_the_same_parameters_serve_any_number_of_classes(name):
     for way in (2, 5):
         episode = random_episode(4, way=way)
-        out = logits(name)(params(name), episode.support, episode.query.x)
+        value, metrics, grads, out = measure(name, params(name), episode)
         assert out.shape == episode.query.y.shape
-        assert jnp.isfinite(out).all()
-        (value, metrics), grads = gradient(name)(params(name), episode)
+        assert np.isfinite(out).all()
         assert np.isfinite(value) and 0 <= metrics.accuracy <= 1
         assert 1e-4 < largest(grads) < np.inf
     support, query = random_episode(4, way=2).support, random_episode(4).query
     with pytest.raises(ValueError, match=r"predicts \(\d, 2\) where the labels are \(\d, 3\)"):
-        learner(name).loss(params(name), jmeta.Episode(support, query))
+        jax.eval_shape(learner(name).loss, params(name), jmeta.Episode(support, query))
+
+
+@functools.cache
+def varied_episodes():
+    """A thousand episodes of varied way and shot, with a leading axis."""
+    images = np.random.default_rng(0).normal(size=(12, 14, 2, 2, 1)).astype(np.float32)
+    sample = jmeta.varied_sampler(images, max_way=6, max_support=30, max_query_shot=3, min_way=2)
+    return jax.device_get(jax.jit(jax.vmap(sample))(jax.random.split(jax.random.key(0), 1000)))
+
+
+def test_the_thousand_episodes_vary_in_way_shot_and_size():
+    support, query = varied_episodes()
+    ways, sizes = support.classes.sum(-1), support.weight.sum(-1)
+    shots = (support.weight[:, :, None] * support.y).sum(1)
+    assert set(ways) == {2, 3, 4, 5, 6}
+    assert len(set(sizes)) >= 15 and sizes.min() <= 4 and sizes.max() >= 25
+    assert len({tuple(sorted(shot)) for shot in shots}) > 100
+    assert len(set(query.weight.sum(-1))) >= 4
+
+
+VARIED = (
+    *("maml", "anil", "imaml", "meta_sgd", "cavia", "reptile", "proto_maml"),
+    *("prototypical", "matching", "relation", "siamese", "ridge", "baseline", "neural_process", "attention"),
+)
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_a_thousand_varied_episodes_go_through_one_program(name):
+    traces = []
+    varied = ALGORITHMS[name].make(mlp_net(6, (8,)), losses.cross_entropy, 0.1, 2)
+
+    def counted(params, episode):
+        traces.append(1)
+        return measures(varied, wide=True)(params, episode)
+
+    run = jax.jit(counted)
+    episodes = varied_episodes()
+    first, *others = [jax.tree.map(lambda a, i=i: a[i], episodes) for i in range(1000)]
+    made = jax.device_put(moved(jax.jit(varied.init)(jax.random.key(1), first.support.x)))
+    results = [run(made, episode) for episode in (first, *others)]
+    assert len(traces) == 1
+    value, metrics, grads, out = stacked(jax.device_get(results))
+    assert np.isfinite(value).all() and np.isfinite(metrics.loss).all() and np.isfinite(largest(grads))
+    assert metrics.accuracy.min() >= 0 and metrics.accuracy.max() <= 1
+    real = (episodes.query.weight[:, :, None] * episodes.query.classes[:, None]) > 0
+    assert out.shape == real.shape and np.isfinite(out[real]).all()
+    assert len(set(value.tolist())) > 900
