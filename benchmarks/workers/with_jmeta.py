@@ -21,7 +21,7 @@ from benchmarks.learners import (
 from benchmarks.operations import matrix_operations
 from benchmarks.protocol import Program, Reply, serve_program
 from benchmarks.workloads import OUTER_LR, Workload, from_request
-from jmeta.runs.devices import use_cores
+from jmeta.runs.devices import use_cores, use_one_thread
 from jmeta.sharding import replicate, spread
 
 
@@ -35,9 +35,10 @@ def mesh_of(workload: Workload, tasks: int) -> Mesh | None:
 
 def prepare(request: Reply) -> Program:
     """The program of one of jmeta's two implementations."""
-    use_cores()
-    set_up(request["tf32"], request["dtype"])
     workload = from_request(request["workload"])
+    use_cores()
+    use_one_thread("omniglot" if workload.way else "sinusoid")
+    set_up(request["tf32"], request["dtype"])
     mesh = mesh_of(workload, request["tasks"])
     learner, optimizer = learner_of(workload), optax.adam(OUTER_LR)
     state = jax.jit(functools.partial(jmeta.init_state, learner, optimizer))(

@@ -129,6 +129,17 @@ def test_the_command_line_makes_the_cores_devices():
         assert subprocess.run(command, env=environment | flags, capture_output=True, text=True).stdout == expected
 
 
+def test_curves_are_computed_by_one_thread_unless_the_environment_says_how_many(monkeypatch):
+    monkeypatch.delenv("NPROC", raising=False)
+    devices.use_one_thread("glyphs")
+    assert "NPROC" not in os.environ
+    devices.use_one_thread("sinusoid")
+    assert os.environ["NPROC"] == "1"
+    monkeypatch.setenv("NPROC", "3")
+    devices.use_one_thread("sinusoid")
+    assert os.environ["NPROC"] == "3"
+
+
 def test_chunks_are_of_each_device():
     def config(**changes):
         return TrainConfig(meta_batch_size=24, **changes)
