@@ -88,8 +88,11 @@ class TrainConfig:
         dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME, the path of an .npz file or of a
             folder with a sub-folder of pictures for each class; or sinusoid (curves to regress) or linear (binary
             tasks). `jmeta data list` shows what is there.
-        algorithm: maml, fomaml (MAML without second derivatives), anil (adapts the last layer only), meta-sgd (learns a
-            rate for every parameter), or reptile.
+        algorithm: how to learn. With an inner loop: maml, fomaml (MAML without second derivatives), maml++, meta-sgd
+            (learns a rate for every parameter), reptile, imaml, bootstrapped, anil (adapts the last layer only), boil
+            (all others only), cavia (a context only), proto-maml (from prototypes). By comparison with the support set:
+            prototypical, matching, matching-cosine, matching-fce, siamese, relation, ridge, neural-process, attention.
+            Without episodes: baseline, baseline++.
         preset: a published setting to start from, such as maml-omniglot-5w1s; `jmeta presets` lists them.
         way: classes in an episode.
         shot: support examples of each class: what is learned from.
