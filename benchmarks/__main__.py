@@ -44,7 +44,7 @@ class Config:
         losses: outer steps whose losses are compared.
         exact: compare them in float64 too, where ten steps do not magnify rounding, at the fewest tasks.
         meta_batches: how many different ones there are; all cycle through them.
-        patience: seconds after which no more losses are compared, and the longest step that is waited for.
+        patience: seconds after the first step in which losses are compared, and the longest step that is waited for.
         size: rows of the square matrices whose product gives the limit of the machine.
         starts: cold and warm starts that are timed; 0 for none.
         accuracy: train MAML's Omniglot until this accuracy, 0.95 or on a GPU 0.98; 0 for no training.

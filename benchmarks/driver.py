@@ -44,7 +44,7 @@ class Plan(NamedTuple):
         rounds: how often each is timed.
         seconds: that a round should take.
         losses: outer steps whose losses are compared.
-        patience: seconds after which no more of them are taken, and the longest step that is waited for.
+        patience: seconds after the first step in which they are taken, and the longest step that is waited for.
         exact: whether they are compared in float64 too, at the fewest tasks.
         request: what all workers are told, beside the workload.
         folder: for the workers' files.
