@@ -34,6 +34,7 @@ def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tm
     assert rows_of(tmp_path / "run")[-1]["val_accuracy"] > 0.6
     result = cli("evaluate", "--run-dir", tmp_path / "run", "--way", 3, "--shot", 2, "--episodes", 30)
     assert result.code == 0, result.err
+    assert ("trained 2-way: its head" in result.out) == (algorithm in ("maml++", "imaml"))
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert found["accuracy"] > 0.45 and (found["way"], found["shot"]) == (3, 2)
     assert found["steps"][-1]["accuracy"] == found["accuracy"]
