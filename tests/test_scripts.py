@@ -69,10 +69,27 @@ def test_omniglot_table_shows_intervals_of_episodes_or_of_seeds():
     assert omniglot.cell([one], "accuracy", "ci95") == "97.5 +- 0.4"
     assert omniglot.cell([one], "inductive_accuracy", "inductive_ci95") == "-"
     two = [{"accuracy": 0.97, "ci95": 0.1}, {"accuracy": 0.99, "ci95": 0.1}]
-    # 1.96 * sqrt(2) / sqrt(2)
-    assert omniglot.cell(two, "accuracy", "ci95") == "98.0 +- 2.0 (2 seeds)"
+    # Student's t of one degree of freedom, 12.706, times a standard deviation of sqrt(2), over sqrt(2)
+    assert omniglot.cell(two, "accuracy", "ci95") == "98.0 +- 12.7 (2 seeds)"
     table = omniglot.markdown([omniglot.Row("maml", 1, [one], [90.0, 150.0], 14_000)])
     assert "| maml | 5-way 1-shot | 97.5 +- 0.4 | - | 98.7 +- 0.4 | 14000 | 2 |" in table
+
+
+def test_omniglot_takes_no_evaluation_of_anything_else(tmp_path):
+    omniglot, path = load("omniglot"), tmp_path / "evaluation.json"
+    run = omniglot.settings(omniglot.Config(), "maml", 1, 0)
+    trained = omniglot.Trained(run, {"split_hash": "s", "data_checksum": "d"}, 500, None, None)
+    assert omniglot.evaluated(omniglot.Config(), trained, path) is None
+    kept = {
+        "episodes": 1000, "way": 5, "shot": 1, "query_shot": 1, "inner_steps": 3, "part": "test", "seed": 0,
+        "rotations": True, "split_hash": "s", "data_checksum": "d", "reading": "transductive", "checkpoint_step": 500,
+        "accuracy": 0.9,
+    }  # fmt: skip
+    path.write_text(json.dumps(kept))
+    assert omniglot.evaluated(omniglot.Config(), trained, path) == kept
+    for name, other in (("data_checksum", "e"), ("way", 20), ("shot", 5), ("checkpoint_step", 1000), ("episodes", 600)):
+        path.write_text(json.dumps({**kept, name: other}))
+        assert omniglot.evaluated(omniglot.Config(), trained, path) is None, name
 
 
 def test_omniglot_refuses_rows_that_it_does_not_have():
