@@ -1,6 +1,6 @@
 """All learners in one table: same network, same budget of training, same frozen test episodes.
 
-    python scripts/compare.py --quick                             # ten minutes on two CPU cores
+    python scripts/compare.py --quick                             # less than ten minutes on two CPU cores
     python scripts/compare.py                                     # 5-way 1-shot, 20,000 tasks of training each
     python scripts/compare.py --budget seconds --seconds 300      # as much as each can do in the same time
     python scripts/compare.py --ways 5 20 --shots 1 5 --algorithms maml prototypical
@@ -9,10 +9,11 @@ Every run is a folder like those of `jmeta train`. Started again, it goes on whe
 """
 
 import dataclasses
+import datetime
 import json
 import sys
-import time
-from collections.abc import Callable
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,36 +23,45 @@ import tyro
 
 from jmeta import evaluation
 from jmeta.datasets import DataError
-from jmeta.runs import RunError, TrainConfig, defaults, learners, load_trained, rounds, train
+from jmeta.runs import RunError, TrainConfig, TrainResult, build, defaults, learners, load_trained, record, rounds
+from jmeta.runs import train as train_run
 from jmeta.runs.compile_cache import use_compile_cache
-from jmeta.runs.config import ALGORITHMS
+from jmeta.runs.config import ALGORITHMS, VECTOR_TASKS, WITH_INNER_LOOP
+from jmeta.runs.config import check as check_run
 from jmeta.runs.devices import use_cores
-from jmeta.runs.errors import unknown
+from jmeta.runs.errors import DivergedError, unknown
 from jmeta.runs.figures import figure_maker, save
-from jmeta.runs.folder import METRICS, read_json, read_rows, write_json, write_text
+from jmeta.runs.folder import CONFIG, METRICS, read_json, read_rows, write_json, write_text
 from jmeta.runs.judge import judge, memory_of_training
-from jmeta.runs.problems import load_problem
-from jmeta.runs.progress import shown
+from jmeta.runs.problems import Problem, load_problem
+from jmeta.runs.progress import Report, shown
 from jmeta.runs.signals import Stop, asked_to_stop
+from jmeta.training import at_step
 
 BUDGETS = ("tasks", "seconds")
 JUDGED = "comparison.json"
 OUT_OF_TIME = -1
 """What stops a run whose seconds are over, in place of a signal's number."""
+SAVE_SECONDS = 20.0
+"""Between checkpoints, which is what a kill can cost."""
+LOG_EVERY, TIMED_ROWS = 5, 4
+"""Outer steps of a row, after which the budget is looked at; and rows that MAML++'s speed is estimated from."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings.
+    """Train all learners and judge them by the same test episodes; results.json, table.md and accuracy.png.
+
+    `--quick` is `--budget seconds --seconds 7 --features 32 --episodes 200 --run-dir runs/compare-quick` to start from.
 
     Attributes:
-        algorithms: which learners.
+        algorithms: which learners, beside the reference.
         ways: classes of an episode, in training and in the test.
         shots: support examples of each class, in training and in the test.
-        budget: what all learners have the same of: tasks to train on, or seconds of training (compiling not counted).
+        budget: what all learners have the same of: tasks to train on, or seconds of training (compiling and saving not
+            counted).
         tasks: how many, where that is the budget. For Baseline and Baseline++ a task is a batch of as many pictures.
         seconds: how many, where that is the budget.
-        quick: 5-way 1-shot, 32 channels, 15 seconds of training and 200 episodes, to have a table soon.
         dataset: what is learned from.
         split: its split.
         features: channels of the convolutions.
@@ -69,7 +79,6 @@ class Config:
     budget: str = "tasks"
     tasks: int = 20_000
     seconds: float = 300.0
-    quick: bool = False
     dataset: str = "omniglot"
     split: str = "default"
     features: int = 64
@@ -79,6 +88,9 @@ class Config:
     seed: int = 0
     run_dir: str = "runs/compare"
     data_dir: str | None = None
+
+
+QUICK = Config(budget="seconds", seconds=7.0, features=32, episodes=200, run_dir="runs/compare-quick")
 
 
 class Row(NamedTuple):
@@ -94,6 +106,7 @@ class Row(NamedTuple):
         train_seconds: of training, compiling not counted.
         adapt_milliseconds: of one task.
         train_mebibytes: temporary memory of the meta-gradient of one task.
+        failed: why there are no numbers, which are then 0; else empty.
     """
 
     algorithm: str
@@ -105,20 +118,11 @@ class Row(NamedTuple):
     train_seconds: float
     adapt_milliseconds: float
     train_mebibytes: float
-
-
-def made_quick(config: Config) -> Config:
-    """The settings of `--quick`, in a folder of their own."""
-    if not config.quick:
-        return config
-    run_dir = config.run_dir if config.run_dir != Config.run_dir else f"{Config.run_dir}-quick"
-    return dataclasses.replace(
-        config, ways=(5,), shots=(1,), budget="seconds", seconds=15.0, features=32, episodes=200, run_dir=run_dir
-    )
+    failed: str = ""
 
 
 def check(config: Config) -> None:
-    """Refuse what isn't there.
+    """Refuse what isn't there, or makes no sense with any data.
 
     Raises:
         RunError: naming it.
@@ -130,81 +134,151 @@ def check(config: Config) -> None:
         raise unknown("budget", config.budget, BUDGETS)
     if config.tasks < 1 or not config.seconds > 0:
         raise RunError(f"a budget must be above 0, got {config.tasks} tasks and {config.seconds} seconds: give more.")
+    if not (config.ways and config.shots) or config.episodes < 2:
+        raise RunError(f"there must be ways, shots and 2 or more --episodes, got {config.episodes}: correct them.")
+    if config.dataset in VECTOR_TASKS:
+        raise RunError(f"{config.dataset} has no pictures, which learners are compared on: choose another --dataset.")
+    figure_maker()
 
 
 def settings(config: Config, algorithm: str, way: int, shot: int) -> TrainConfig:
-    """A run's settings: the learner's defaults, with Adam at a constant rate for those that have a gradient."""
+    """A run's settings: the learner's defaults, with one network for all, and Adam at a constant rate for those that
+    have a gradient. Reptile has no queries to learn from, and gets as many pictures of a task to adapt to."""
     start = defaults(algorithm, config.dataset)
     steps = -(-config.tasks // start.meta_batch_size) if config.budget == "tasks" else 1_000_000
     budget = f"{config.tasks}tasks" if config.budget == "tasks" else f"{config.seconds:g}s"
-    return dataclasses.replace(
+    reptile = {"train_shots": shot + config.query_shot, "query_shot": 1} if algorithm == "reptile" else {}
+    run = dataclasses.replace(
         start,
         way=way,
         shot=shot,
         query_shot=config.query_shot,
         split=config.split,
+        network="conv4",
         features=(config.features,),
         outer_steps=steps,
         outer_schedule="constant",
-        log_every=5,
-        save_every=steps + 5 - steps % 5,
+        log_every=LOG_EVERY,
+        save_every=-(-steps // LOG_EVERY) * LOG_EVERY,
         seed=config.seed,
         data_dir=config.data_dir,
         run_dir=str(Path(config.run_dir) / f"{algorithm}-{way}w{shot}s-{budget}-seed{config.seed}"),
         resume=True,
     )
+    return begun(dataclasses.replace(run, **reptile))
 
 
-def until(seconds: float, stop: Stop, clock: Callable[[], float] = time.perf_counter) -> Stop:
-    """`stop`, or `OUT_OF_TIME` so many seconds after the first piece has been compiled and begun."""
-    begun: list[float] = []
-    asked = 0
+def begun(run: TrainConfig) -> TrainConfig:
+    """The settings, with what an earlier start has estimated for them."""
+    path = Path(str(run.run_dir)) / CONFIG
+    return dataclasses.replace(run, anneal_steps=read_json(path).get("anneal_steps")) if path.exists() else run
+
+
+def plan(config: Config) -> tuple[list[TrainConfig], Problem]:
+    """All runs and their data, once everything is refused that can be before any training.
+
+    Raises:
+        RunError: for settings or episodes that make no sense, or a run folder of other settings or data.
+        DataError: for data that are missing or damaged.
+    """
+    algorithms = dict.fromkeys((*config.algorithms, config.reference))
+    runs = [settings(config, name, way, shot) for way in config.ways for shot in config.shots for name in algorithms]
+    for run in runs:
+        check_run(run)
+    problem = load_problem(runs[0])
+    for run in runs:
+        try:
+            rounds.samplers(run, problem)
+            problem.sampler("test", run.way, run.shot, config.query_shot)
+        except RunError as error:
+            raise RunError(f"{run.algorithm}, {run.way}-way {run.shot}-shot: {error}") from error
+        run_dir = Path(str(run.run_dir))
+        if (run_dir / CONFIG).exists():
+            record.open_folder(run_dir, record.settle(run, build.chunk_size), problem, 0)
+    return runs, problem
+
+
+def until(seconds: float, metrics: Path, stop: Stop, report: Report) -> tuple[Stop, Report]:
+    """`stop` and `report` for training, which end it with `OUT_OF_TIME` after so many seconds of training.
+
+    The seconds are those of the rows in `metrics`, which do not contain compiling. Rows of earlier starts count as far
+    as training goes on from them: it has dropped the others before it asks.
+    """
+    spent: float | None = None
 
     def asks() -> int | None:
-        nonlocal asked
-        asked += 1
-        if seconds <= 0:
-            return OUT_OF_TIME
-        if asked == 2:
-            begun.append(clock())
-        if begun and clock() - begun[0] > seconds:
-            return OUT_OF_TIME
-        return stop()
+        nonlocal spent
+        if spent is None:
+            spent = trained_seconds(read_rows(metrics))
+        return OUT_OF_TIME if spent >= seconds else stop()
 
-    return asks
+    def row(values: Mapping[str, Any]) -> None:
+        nonlocal spent
+        spent = (spent or 0.0) + values["seconds"]
+        report.row(values)
+
+    return asks, report._replace(row=row)
 
 
 def trained_seconds(rows: list[dict[str, Any]]) -> float:
-    """Of rows of `metrics.jsonl`; compiling, which the first one contains, is replaced by the mean of the others."""
-    later = [row["seconds"] for row in rows[1:]]
-    return sum(later) * len(rows) / len(later) if later else 0.0
+    """Of rows of `metrics.jsonl`."""
+    return sum(row["seconds"] for row in rows)
 
 
-def measure(config: Config, run: TrainConfig) -> Row:
-    """Train within the budget, or go on, and judge; a run that was judged is not trained again."""
-    path = Path(str(run.run_dir)) / JUDGED
-    if path.exists() and (kept := read_json(path))["episodes"] == config.episodes:
-        return Row(**kept["row"])
-    print(f"{run.run_dir}", flush=True)
-    left = config.seconds - trained_seconds(read_rows(Path(str(run.run_dir)) / METRICS))
+def annealed(config: Config, run: TrainConfig) -> TrainConfig:
+    """The settings with MAML++'s schedule, of a tenth of the training: of as many steps as its seconds are enough for,
+    by the speed of the first ones, in a run that is thrown away."""
+    if run.algorithm != "maml++" or config.budget == "tasks" or run.anneal_steps is not None:
+        return run
+    asked = iter([None] * TIMED_ROWS)
+    with tempfile.TemporaryDirectory() as place:
+        first = dataclasses.replace(
+            run, anneal_steps=max(1, TIMED_ROWS * LOG_EVERY // 10), run_dir=f"{place}/run", resume=False
+        )
+        rows = train_run(first, stop=lambda: next(asked, OUT_OF_TIME)).rows
+    steps = rows[-1]["step"] * config.seconds / trained_seconds(rows)
+    return dataclasses.replace(run, anneal_steps=max(1, round(steps / 10)))
+
+
+def trained(config: Config, run: TrainConfig) -> TrainResult:
+    """Train within the budget, or go on."""
     with asked_to_stop() as stop, shown(run) as report:
-        result = train(run, report=report, stop=until(left, stop) if config.budget == "seconds" else stop)
+        if config.budget == "seconds":
+            stop, report = until(config.seconds, Path(str(run.run_dir)) / METRICS, stop, report)
+        result = train_run(run, report=report, stop=stop, save_seconds=SAVE_SECONDS)
     if result.stopped_by not in (None, OUT_OF_TIME):
         sys.exit(f"stopped and saved at step {result.step}; the same command goes on.")
-    problem = load_problem(result.config)
-    trained = load_trained(result.run_dir, "newest")
-    sample = problem.sampler("test", run.way, run.shot, run.query_shot)
-    learner = learners.training_learner(result.config, problem.train_classes)
-    learner = learner if not callable(learner) else learner(jax.numpy.int32(0))
-    training = rounds.samplers(result.config, problem)[0]
-    memory = memory_of_training(learner, trained.params, training(jax.random.key(0)))
-    judged = judge(trained, sample, run.way, seed=config.seed, episodes=config.episodes, train_mebibytes=memory)
-    row = Row(
-        run.algorithm, run.way, run.shot, judged.accuracy.tolist(), judged.calibration_error,
+    return result
+
+
+def judged(config: Config, problem: Problem, result: TrainResult) -> Row:
+    """The line of a learner that has been trained."""
+    run, learner = result.config, learners.training_learner(result.config, problem.train_classes)
+    newest = load_trained(result.run_dir, "newest")
+    episode = jax.eval_shape(rounds.samplers(run, problem)[0], jax.random.key(0))
+    memory = memory_of_training(at_step(learner, jax.numpy.int32(0)), newest.params, episode)
+    sample = problem.sampler("test", run.way, run.shot, config.query_shot)
+    found = judge(newest, sample, run.way, seed=config.seed, episodes=config.episodes, train_mebibytes=memory)
+    return Row(
+        run.algorithm, run.way, run.shot, found.accuracy.tolist(), found.calibration_error,
         result.step * run.meta_batch_size, trained_seconds(result.rows),
-        judged.adapt_milliseconds, judged.train_mebibytes,
+        found.adapt_milliseconds, found.train_mebibytes,
     )  # fmt: skip
-    write_json(path, {"episodes": config.episodes, "split_hash": problem.split_hash, "row": row._asdict()})
+
+
+def measure(config: Config, run: TrainConfig, problem: Problem) -> Row:
+    """Train and judge; what has been judged, or has diverged, is taken as it is."""
+    path = Path(str(run.run_dir)) / JUDGED
+    kept = read_json(path) if path.exists() else {"row": {}}
+    if set(kept["row"]) == set(Row._fields) and kept["episodes"] == config.episodes:
+        return Row(**kept["row"])
+    print(f"{run.run_dir}", flush=True)
+    try:
+        row = judged(config, problem, trained(config, annealed(config, run)))
+    except DivergedError as error:
+        row = Row(run.algorithm, run.way, run.shot, [], 0.0, 0, 0.0, 0.0, 0.0, str(error).partition(";")[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"episodes": config.episodes, "row": row._asdict()})
     return row
 
 
@@ -213,7 +287,7 @@ def markdown(rows: list[Row], reference: str) -> str:
     lines = []
     for way, shot in sorted({(row.way, row.shot) for row in rows}):
         group = [row for row in rows if (row.way, row.shot) == (way, shot)]
-        base = next((row for row in group if row.algorithm == reference), None)
+        base = next((row for row in group if row.algorithm == reference and not row.failed), None)
         lines += [
             f"{way}-way {shot}-shot",
             "",
@@ -221,14 +295,57 @@ def markdown(rows: list[Row], reference: str) -> str:
             "| adapting, ms | memory, MiB |",
             "|---|---|---|---|---|---|---|---|",
         ]
-        for row in sorted(group, key=lambda row: -np.mean(row.accuracy)):
-            lines.append(
-                f"| {row.algorithm} | {percent(evaluation.summarise(np.array(row.accuracy)))} | {beside(row, base)} "
-                f"| {100 * row.calibration_error:.1f} | {row.tasks:,} | {row.train_seconds:.0f} "
-                f"| {row.adapt_milliseconds:.1f} | {row.train_mebibytes:.0f} |"
-            )
+        for row in sorted(group, key=lambda row: -np.mean(row.accuracy or [-1.0])):
+            lines.append(f"| {row.algorithm} | {_cells(row, base)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _cells(row: Row, base: Row | None) -> str:
+    if row.failed:
+        return f"failed: {row.failed}" + " | -" * 6
+    return (
+        f"{percent(evaluation.summarise(np.array(row.accuracy)))} | {beside(row, base)} "
+        f"| {100 * row.calibration_error:.1f} | {row.tasks:,} | {row.train_seconds:.0f} "
+        f"| {row.adapt_milliseconds:.1f} | {row.train_mebibytes:.0f}"
+    )
+
+
+def footer(config: Config, runs: list[TrainConfig], problem: Problem) -> str:
+    """What the table is of, and what its columns are."""
+    known = {run.algorithm: run for run in runs}
+    device, date = jax.devices()[0].device_kind, datetime.datetime.now(datetime.UTC).date()
+    budget = f"{config.tasks:,} tasks" if config.budget == "tasks" else f"{config.seconds:g} seconds"
+    lines = [
+        f"Data: {problem.name}, split {problem.protocol} {problem.split_hash}. {config.episodes} test episodes with "
+        f"{config.query_shot} queries of each class, the same for all; queries see each other (transductive).",
+        f"Training: conv4 with {config.features} channels and batch normalisation, {budget} each, compiling not "
+        f"counted, seed {config.seed}; {device}, {date}.",
+        *_inner_steps(known),
+    ]
+    if known.keys() & {"baseline", "baseline++"}:
+        lines.append("A task of baseline and baseline++ is a batch with as many pictures of all training classes.")
+    if "reptile" in known:
+        lines.append("reptile adapts in training to all pictures of a task that others have as support and queries.")
+    if "maml++" in known:
+        estimate = ", as estimated from its first" if config.budget == "seconds" else ""
+        lines.append(f"maml++ leaves second derivatives out for the first three tenths of its steps{estimate}.")
+    lines += [
+        "Calibration error: how far the share of right predictions is from their confidence, on average over intervals "
+        "of confidence; 0 is best.",
+        "Memory: temporary buffers that the compiler plans for the meta-gradient of one task.",
+    ]
+    return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def _inner_steps(known: Mapping[str, TrainConfig]) -> list[str]:
+    """A line, if there is a learner with inner steps."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for name, run in known.items():
+        if name in WITH_INNER_LOOP:
+            found.setdefault((run.inner_steps, build.eval_steps(run)), []).append(name)
+    each = [f"{steps} and {tested} of {', '.join(names)}" for (steps, tested), names in found.items()]
+    return [f"Inner steps in training and in the test: {'; '.join(each)}."] if each else []
 
 
 def percent(value: evaluation.Evaluation, sign: str = "") -> str:
@@ -244,7 +361,8 @@ def beside(row: Row, base: Row | None) -> str:
 
 
 def picture(rows: list[Row], path: Path) -> Path:
-    """Accuracy with intervals, best at the top, a panel for each way and shot."""
+    """Accuracy with intervals, best at the top, a panel for each way and shot; without those that failed."""
+    rows = [row for row in rows if not row.failed]
     kinds = sorted({(row.way, row.shot) for row in rows})
     figure = figure_maker()(1 + 4 * len(kinds), 1.2 + 0.28 * len({row.algorithm for row in rows}))
     for axes, (way, shot) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
@@ -268,31 +386,40 @@ def main(config: Config) -> list[Row]:
         RunError: for settings that make no sense.
         DataError: for data that are missing or damaged.
     """
-    config = made_quick(config)
     check(config)
     use_compile_cache(True)
+    runs, problem = plan(config)
     folder = Path(config.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
-    for way in config.ways:
-        for shot in config.shots:
-            for algorithm in config.algorithms:
-                rows.append(measure(config, settings(config, algorithm, way, shot)))
-                write_text(folder / "results.json", json.dumps([row._asdict() for row in rows]) + "\n")
-                write_text(folder / "table.md", markdown(rows, config.reference))
-    print(markdown(rows, config.reference))
-    print(f"kept in {folder}: results.json, table.md and {picture(rows, folder / 'accuracy.png').name}")
+    for run in runs:
+        rows.append(measure(config, run, problem))
+        write_text(folder / "results.json", json.dumps([row._asdict() for row in rows]) + "\n")
+        write_text(folder / "table.md", markdown(rows, config.reference) + "\n" + footer(config, runs, problem))
+    print((folder / "table.md").read_text())
+    print(f"kept in {folder}: results.json and table.md")
+    if any(not row.failed for row in rows):
+        print(f"drawn in {picture(rows, folder / 'accuracy.png')}")
     return rows
+
+
+def parsed(words: Sequence[str]) -> Config:
+    """The settings that flags give; those of `--quick` are a start that they win over."""
+    rest = [word for word in words if word != "--quick"]
+    return tyro.cli(Config, default=QUICK if len(rest) < len(words) else Config(), args=rest, prog="compare")
 
 
 def run() -> None:
     """As a program."""
     use_cores()
     try:
-        main(tyro.cli(Config))
+        main(parsed(sys.argv[1:]))
     except (RunError, DataError) as error:
         print(f"compare: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("compare: stopped; the same command goes on.", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

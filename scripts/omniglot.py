@@ -17,10 +17,12 @@ import numpy as np
 import tyro
 
 from jmeta.datasets import DataError
-from jmeta.runs import EvaluateConfig, RunError, TrainConfig, evaluate, from_preset, train
+from jmeta.runs import EvaluateConfig, RunError, TrainConfig, Trained, evaluate, from_preset, load_trained, train
+from jmeta.runs.build import eval_steps
 from jmeta.runs.compile_cache import use_compile_cache
 from jmeta.runs.folder import EVALUATION, METRICS, read_json, read_rows, write_text
 from jmeta.runs.progress import shown
+from jmeta.runs.seeds import over_seeds
 from jmeta.runs.signals import asked_to_stop
 
 ALGORITHMS = ("maml", "fomaml", "anil", "meta-sgd", "reptile")
@@ -109,10 +111,26 @@ def measure(config: Config, run: TrainConfig) -> tuple[dict[str, Any], float]:
         result = train(run, report=report, stop=stop)
     if result.stopped_by is not None:
         sys.exit(f"stopped and saved at step {result.step}; the same command goes on.")
-    path = result.run_dir / EVALUATION
-    if not path.exists() or read_json(path)["episodes"] != config.episodes:
-        evaluate(EvaluateConfig(str(result.run_dir), episodes=config.episodes, data_dir=config.data_dir))
-    return read_json(path), sum(row["seconds"] for row in read_rows(result.run_dir / METRICS))
+    seconds = sum(row["seconds"] for row in read_rows(result.run_dir / METRICS))
+    kept = evaluated(config, load_trained(result.run_dir), result.run_dir / EVALUATION)
+    if kept is None:
+        kept = evaluate(EvaluateConfig(str(result.run_dir), episodes=config.episodes, data_dir=config.data_dir))
+    return kept, seconds
+
+
+def evaluated(config: Config, trained: Trained, path: Path) -> dict[str, Any] | None:
+    """What a file holds, if it is the evaluation that the table is of."""
+    if not path.exists():
+        return None
+    default, run = EvaluateConfig(""), trained.config
+    wanted = {
+        "episodes": config.episodes, "way": run.way, "shot": run.shot, "query_shot": run.query_shot,
+        "inner_steps": eval_steps(run), "part": default.part, "seed": default.seed, "rotations": run.rotations,
+        "split_hash": trained.stored["split_hash"], "data_checksum": trained.stored["data_checksum"],
+        "reading": "transductive" if run.norm == "batch" else "inductive", "checkpoint_step": trained.step,
+    }  # fmt: skip
+    kept = read_json(path)
+    return kept if all(kept.get(name) == value for name, value in wanted.items()) else None
 
 
 def markdown(rows: list[Row]) -> str:
@@ -133,13 +151,14 @@ def markdown(rows: list[Row]) -> str:
 
 
 def cell(evaluations: list[dict[str, Any]], value: str, interval: str) -> str:
-    """Mean over seeds; the interval is over episodes for one seed, and over seeds for more."""
+    """Mean over seeds; the interval is over episodes for one seed, and by Student's t over seeds for more."""
     found = [100 * e[value] for e in evaluations if e.get(value) is not None]
     if not found:
         return "-"
     if len(found) == 1:
         return f"{found[0]:.1f} +- {100 * evaluations[0][interval]:.1f}"
-    return f"{np.mean(found):.1f} +- {1.96 * np.std(found, ddof=1) / np.sqrt(len(found)):.1f} ({len(found)} seeds)"
+    mean, ci95 = over_seeds(found)
+    return f"{mean:.1f} +- {ci95:.1f} ({len(found)} seeds)"
 
 
 def main(config: Config) -> list[Row]:

@@ -170,11 +170,13 @@ def main(config: Config) -> list[Row]:
     """Measure, print and write.
 
     Raises:
-        RunError: for run folders that can't be used, or none and no baselines.
+        RunError: for run folders that can't be used, or none and no baselines, or steps below 0.
         DataError: if the runs are missing or damaged.
     """
     if not config.run_dirs and not config.baselines:
         raise RunError("there is nothing to measure: give --run-dirs, or leave --no-baselines out.")
+    if config.inner_steps is not None and config.inner_steps < 0:
+        raise RunError(f"--inner-steps must be 0 or more, got {config.inner_steps}: choose another.")
     use_compile_cache(True)
     rows = [row_of(config, run_dir) for run_dir in config.run_dirs]
     rows += baselines(config) if config.baselines else []
@@ -186,9 +188,17 @@ def main(config: Config) -> list[Row]:
     return rows
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """As a program."""
     try:
         main(tyro.cli(Config))
     except (RunError, DataError) as error:
         print(f"one_shot_runs: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("one_shot_runs: stopped, nothing is written: start it again.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

@@ -23,6 +23,7 @@ from jmeta.datasets import DataError
 from jmeta.evaluation import summarise
 from jmeta.runs import RunError, Trained, load_trained
 from jmeta.runs.build import eval_chunk_size, eval_steps
+from jmeta.runs.checkpoints import digest_of
 from jmeta.runs.compile_cache import use_compile_cache
 from jmeta.runs.floor import nearest_pixels
 from jmeta.runs.folder import write_json, write_text
@@ -73,8 +74,11 @@ class Cell(NamedTuple):
 
     Attributes:
         name: of the run folder, or `FLOOR`.
+        run_dir: the run folder's whole path; empty for the floor.
         algorithm: of the learner.
         step: of the checkpoint; 0 for the floor.
+        digest: of its parameters.
+        inner_steps: that it adapts by.
         dataset: the name of the data.
         shot: support examples of each class.
         protocol: of the split.
@@ -85,8 +89,11 @@ class Cell(NamedTuple):
     """
 
     name: str
+    run_dir: str
     algorithm: str
     step: int
+    digest: str
+    inner_steps: int
     dataset: str
     shot: int
     protocol: str
@@ -100,8 +107,10 @@ class Entry(NamedTuple):
     """What is measured in a row: a learner that is ready for episodes, and its data by name."""
 
     name: str
+    run_dir: str
     algorithm: str
     step: int
+    inner_steps: int
     learner: Learner
     params: Params
     chunk_size: int
@@ -115,8 +124,10 @@ def entry_of(config: Config, run_dir: str) -> Entry:
     params = at_way(trained.params, trained.config.way, config.way)
     return Entry(
         Path(run_dir).name,
+        str(Path(run_dir).resolve()),
         trained.config.algorithm,
         trained.step,
+        steps,
         trained.learner_of(steps, config.way),
         params,
         eval_chunk_size(trained.config),
@@ -130,6 +141,20 @@ def data_for(config: Config, trained: Trained) -> dict[str, Shown]:
     shown = [show(trained._replace(config=own), data_dir=config.data_dir)]
     shown += [show(trained, name, data_dir=config.data_dir) for name in config.datasets]
     return {one.problem.name: one for one in shown}
+
+
+def check_sizes(config: Config) -> None:
+    """Refuse numbers that make no sense.
+
+    Raises:
+        RunError: saying what they must be.
+    """
+    if not config.run_dirs or not config.shots or min(config.way, config.query_shot, *config.shots) < 1:
+        raise RunError("there must be run folders and shots, and all sizes must be 1 or more: correct them.")
+    if config.episodes < 2:
+        raise RunError(f"--episodes must be 2 or more, got {config.episodes}: choose another.")
+    if config.inner_steps is not None and config.inner_steps < 0:
+        raise RunError(f"--inner-steps must be 0 or more, got {config.inner_steps}: choose another.")
 
 
 def check(config: Config, entries: list[Entry]) -> None:
@@ -156,7 +181,8 @@ def measure(config: Config, entry: Entry, name: str, shot: int, kept: list[Cell]
     """One cell of the table, if it isn't among those that are kept."""
     problem = entry.data[name].problem
     data = (problem.protocol, problem.split_hash, problem.checksum, ", ".join(problem.changes))
-    cell = Cell(entry.name, entry.algorithm, entry.step, name, shot, *data, [])
+    learner = (entry.name, entry.run_dir, entry.algorithm, entry.step, digest_of(entry.params), entry.inner_steps)
+    cell = Cell(*learner, name, shot, *data, [])
     for old in kept:
         if old._replace(accuracy=[]) == cell:
             return old
@@ -229,6 +255,15 @@ def kept_in(config: Config) -> list[Cell]:
         return []
 
 
+def write(config: Config, cells: list[Cell], kept: list[Cell]) -> None:
+    """The results, with those of an earlier start that are still to come, and the table, each whole or not at all."""
+    done = {(cell.name, cell.dataset, cell.shot) for cell in cells}
+    later = [cell for cell in kept if (cell.name, cell.dataset, cell.shot) not in done]
+    record = {"settings": settings_of(config), "cells": [cell._asdict() for cell in [*cells, *later]]}
+    write_json(Path(config.output) / RESULTS, record)
+    write_text(Path(config.output) / TABLE, markdown(config, cells))
+
+
 def main(config: Config) -> list[Cell]:
     """Measure what is missing, then print and write the table.
 
@@ -236,31 +271,35 @@ def main(config: Config) -> list[Cell]:
         RunError: for run folders that can't be used, or that can't be in one table.
         DataError: for data that are missing or damaged.
     """
-    if not config.run_dirs or min(config.way, config.query_shot, *config.shots) < 1 or config.episodes < 2:
-        raise RunError("there must be run folders, --episodes 2 or more, and all sizes 1 or more: correct them.")
+    check_sizes(config)
     use_compile_cache(True)
     entries = [entry_of(config, run_dir) for run_dir in config.run_dirs]
     check(config, entries)
-    floor = Entry(FLOOR, "-", 0, nearest_pixels(), (), entries[0].chunk_size, entries[0].data)
-    folder, kept = Path(config.output), kept_in(config)
-    folder.mkdir(parents=True, exist_ok=True)
+    floor = Entry(FLOOR, "", "-", 0, 0, nearest_pixels(), (), entries[0].chunk_size, entries[0].data)
+    kept = kept_in(config)
+    Path(config.output).mkdir(parents=True, exist_ok=True)
     cells: list[Cell] = []
     for entry in (floor, *entries):
         for name in entry.data:
             for shot in config.shots:
                 cells.append(measure(config, entry, name, shot, kept))
-        later = [cell for cell in kept if cell.name in {e.name for e in entries} - {cell.name for cell in cells}]
-        record = {"settings": settings_of(config), "cells": [cell._asdict() for cell in [*cells, *later]]}
-        write_json(folder / RESULTS, record)
-        write_text(folder / TABLE, markdown(config, cells))
+                write(config, cells, kept)
         print(f"{entry.name}: done", flush=True)
     print(markdown(config, cells))
     return cells
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """As a program."""
     try:
         main(tyro.cli(Config))
     except (RunError, DataError) as error:
         print(f"transfer: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("transfer: stopped; the same command goes on.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

@@ -3,8 +3,10 @@
 import importlib.util
 import json
 import subprocess
+import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -69,10 +71,27 @@ def test_omniglot_table_shows_intervals_of_episodes_or_of_seeds():
     assert omniglot.cell([one], "accuracy", "ci95") == "97.5 +- 0.4"
     assert omniglot.cell([one], "inductive_accuracy", "inductive_ci95") == "-"
     two = [{"accuracy": 0.97, "ci95": 0.1}, {"accuracy": 0.99, "ci95": 0.1}]
-    # 1.96 * sqrt(2) / sqrt(2)
-    assert omniglot.cell(two, "accuracy", "ci95") == "98.0 +- 2.0 (2 seeds)"
+    # Student's t of one degree of freedom, 12.706, times a standard deviation of sqrt(2), over sqrt(2)
+    assert omniglot.cell(two, "accuracy", "ci95") == "98.0 +- 12.7 (2 seeds)"
     table = omniglot.markdown([omniglot.Row("maml", 1, [one], [90.0, 150.0], 14_000)])
     assert "| maml | 5-way 1-shot | 97.5 +- 0.4 | - | 98.7 +- 0.4 | 14000 | 2 |" in table
+
+
+def test_omniglot_takes_no_evaluation_of_anything_else(tmp_path):
+    omniglot, path = load("omniglot"), tmp_path / "evaluation.json"
+    run = omniglot.settings(omniglot.Config(), "maml", 1, 0)
+    trained = omniglot.Trained(run, {"split_hash": "s", "data_checksum": "d"}, 500, None, None)
+    assert omniglot.evaluated(omniglot.Config(), trained, path) is None
+    kept = {
+        "episodes": 1000, "way": 5, "shot": 1, "query_shot": 1, "inner_steps": 3, "part": "test", "seed": 0,
+        "rotations": True, "split_hash": "s", "data_checksum": "d", "reading": "transductive", "checkpoint_step": 500,
+        "accuracy": 0.9,
+    }  # fmt: skip
+    path.write_text(json.dumps(kept))
+    assert omniglot.evaluated(omniglot.Config(), trained, path) == kept
+    for name, other in (("data_checksum", "e"), ("way", 20), ("shot", 5), ("checkpoint_step", 1000), ("episodes", 600)):
+        path.write_text(json.dumps({**kept, name: other}))
+        assert omniglot.evaluated(omniglot.Config(), trained, path) is None, name
 
 
 def test_omniglot_refuses_rows_that_it_does_not_have():
@@ -97,34 +116,38 @@ def test_compare_shows_the_best_first_and_differences_in_pairs():
     assert "| maml | 67.5 +- 16.7 | - |" in compare.markdown([row(compare, "maml", hard)], "prototypical")
 
 
-def test_compare_stops_when_the_seconds_are_over_and_not_while_it_compiles():
+def test_compare_stops_when_the_seconds_of_all_starts_are_over(tmp_path):
     compare = load("compare")
-    now = [0.0]
-    asks = compare.until(10.0, lambda: None, lambda: now[0])
+    metrics, told = tmp_path / "metrics.jsonl", []
+    report = compare.Report(lambda step, loss: None, told.append, lambda text: None)
+
+    def until(seconds, stop=lambda: None):
+        return compare.until(seconds, metrics, stop, report)
+
+    asks, report_to = until(10.0)
     assert asks() is None
-    now[0] = 100.0  # spent on compiling
-    assert asks() is None
-    now[0] = 109.0
-    assert asks() is None
-    now[0] = 111.0
+    report_to.row({"seconds": 4.0, "compile_seconds": 30.0})
+    assert asks() is None and told == [{"seconds": 4.0, "compile_seconds": 30.0}]
+    report_to.row({"seconds": 6.5})
     assert asks() == compare.OUT_OF_TIME
-    assert compare.until(0.0, lambda: None)() == compare.OUT_OF_TIME
-    assert compare.until(5.0, lambda: 15)() == 15
+    metrics.write_text('{"step": 5, "seconds": 4.0, "compile_seconds": 30.0}\n{"step": 10, "seconds": 5.0}\n')
+    asks, report_to = until(10.0)
+    assert asks() is None
+    report_to.row({"seconds": 1.5})
+    assert asks() == compare.OUT_OF_TIME
+    assert until(5.0)[0]() == compare.OUT_OF_TIME
+    assert until(50.0, lambda: 15)[0]() == 15
 
 
-def test_compare_counts_training_without_compiling():
-    rows = [{"seconds": 30.0}, {"seconds": 2.0}, {"seconds": 4.0}]
-    assert load("compare").trained_seconds(rows) == 9.0
-    assert load("compare").trained_seconds(rows[:1]) == 0.0
+def small(compare, run_dir, **settings):
+    given = {"algorithms": ("prototypical", "baseline"), "tasks": 128, "dataset": "glyphs:60", "features": 4}
+    return compare.Config(**{**given, "query_shot": 2, "episodes": 20, "run_dir": str(run_dir), **settings})
 
 
 @pytest.mark.standard_promotion
 def test_compare_trains_judges_and_resumes(tmp_path, capsys):
     compare = load("compare")
-    config = compare.Config(
-        algorithms=("prototypical", "baseline"), tasks=128, dataset="glyphs:60", features=4, query_shot=2, episodes=20,
-        run_dir=str(tmp_path),
-    )  # fmt: skip
+    config = small(compare, tmp_path)
     rows = compare.main(config)
     assert [(r.algorithm, r.tasks, len(r.accuracy)) for r in rows] == [("prototypical", 128, 20), ("baseline", 128, 20)]
     assert all(0 < r.calibration_error < 1 and r.adapt_milliseconds > 0 and r.train_mebibytes > 0 for r in rows)
@@ -133,6 +156,124 @@ def test_compare_trains_judges_and_resumes(tmp_path, capsys):
     assert compare.main(config) == rows
     assert "baseline-5w1s" not in capsys.readouterr().out  # nothing was trained again
     assert json.loads((tmp_path / "results.json").read_text())[0]["accuracy"] == rows[0].accuracy
+    for settings in ({"dataset": "glyphs:70"}, {"features": 8}, {"query_shot": 3}):
+        with pytest.raises(compare.RunError, match="another --run-dir") as caught:
+            compare.main(small(compare, tmp_path, **settings))
+        assert f"--{next(iter(settings)).replace('_', '-')} " in str(caught.value)
+
+
+@pytest.mark.standard_promotion
+def test_compare_does_not_count_what_a_kill_has_lost(tmp_path):
+    compare = load("compare")
+    config = small(compare, tmp_path, algorithms=("prototypical",), budget="seconds", seconds=0.1)
+    rows = compare.main(config)
+    assert 0.1 <= rows[0].train_seconds < 10 and rows[0].tasks > 0
+    run_dir = next(tmp_path.glob("prototypical-*"))
+    (run_dir / "comparison.json").unlink()
+    with open(run_dir / "metrics.jsonl", "a") as file:
+        file.write('{"step": 1000000, "seconds": 1000.0}\n')  # after the last checkpoint
+    again = compare.main(config)
+    assert (again[0].tasks, again[0].train_seconds) == (rows[0].tasks, rows[0].train_seconds)
+    np.testing.assert_array_equal(again[0].accuracy, rows[0].accuracy)
+
+
+@pytest.mark.standard_promotion
+def test_compare_goes_on_where_a_learner_diverges(tmp_path, monkeypatch, capsys):
+    compare = load("compare")
+    train = compare.train_run
+
+    def diverges(run, **options):
+        if run.algorithm == "baseline":
+            raise compare.DivergedError("training has diverged at step 7; the checkpoint of step 5 is kept: try.")
+        return train(run, **options)
+
+    monkeypatch.setattr(compare, "train_run", diverges)
+    config = small(compare, tmp_path, algorithms=("baseline",))  # the reference comes by itself
+    rows = compare.main(config)
+    assert [row.algorithm for row in rows] == ["baseline", "prototypical"]
+    assert rows[0].failed == "training has diverged at step 7" and not rows[1].failed
+    assert f"| baseline | failed: {rows[0].failed}{' | -' * 6} |" in capsys.readouterr().out
+    monkeypatch.setattr(compare, "train_run", lambda *_, **__: pytest.fail("trained again"))
+    assert compare.main(config) == rows
+
+
+def test_compare_asks_for_matplotlib_first(tmp_path, monkeypatch):
+    compare = load("compare")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(compare.RunError, match=r"pip install 'jmeta\[plots\]'"):
+        compare.main(small(compare, tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_compare_refuses_before_it_trains(tmp_path):
+    compare = load("compare")
+    config = small(compare, tmp_path / "new", algorithms=("prototypical", "reptile"), ways=(5, 20), query_shot=20)
+    with pytest.raises(compare.RunError, match="prototypical, 5-way 1-shot: 1 support and 20 query examples"):
+        compare.main(config)
+    with pytest.raises(compare.RunError, match="40-way 1-shot: 40-way episodes need 40 classes"):
+        compare.main(small(compare, tmp_path / "new", ways=(5, 40)))
+    assert not (tmp_path / "new").exists()
+
+
+def test_compare_gives_all_learners_one_network_and_as_many_pictures_of_a_task():
+    compare = load("compare")
+    config = compare.Config(query_shot=15)
+    runs = {name: compare.settings(config, name, 5, 1) for name in compare.ALGORITHMS}
+    assert {(run.network, run.features, run.norm) for run in runs.values()} == {("conv4", (64,), "batch")}
+    assert (runs["reptile"].train_shots, runs["reptile"].shot) == (16, 1)
+    assert {(run.train_shots or run.shot) + run.query_shot for run in runs.values()} == {16, 17}
+    problem = compare.load_problem(compare.dataclasses.replace(runs["maml"], dataset="glyphs:60"))
+    text = compare.footer(config, list(runs.values()), problem)
+    for part in (
+        "glyphs, split classes " + problem.split_hash, "conv4 with 64 channels", "20,000 tasks", "seed 0", "1000 test",
+        "15 queries of each class", "transductive", "1 and 3 of maml, ", "3 and 5 of reptile", "Memory: ",
+        "Calibration error: ", "reptile adapts in training to all pictures of a task", "maml++ leaves second",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_compare_estimates_the_schedule_of_maml_plus_plus(tmp_path, monkeypatch):
+    compare = load("compare")
+
+    def train(run, stop):
+        rows = []
+        while stop() is None:
+            rows.append({"step": 5 * (len(rows) + 1), "seconds": 1.0})
+        return compare.TrainResult(run, tmp_path, None, rows[-1]["step"], compare.OUT_OF_TIME, rows)
+
+    monkeypatch.setattr(compare, "train_run", train)
+    config = compare.Config(budget="seconds", seconds=300.0, run_dir=str(tmp_path))
+    run = compare.settings(config, "maml++", 5, 1)
+    # 5 steps a second are 1,500 in all.
+    assert compare.annealed(config, run).anneal_steps == 150
+    assert compare.annealed(config, compare.settings(config, "maml", 5, 1)).anneal_steps is None
+    assert compare.annealed(compare.Config(), compare.settings(compare.Config(), "maml++", 5, 1)).anneal_steps is None
+    folder = Path(run.run_dir)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"anneal_steps": 99}')
+    assert compare.annealed(config, compare.settings(config, "maml++", 5, 1)).anneal_steps == 99
+
+
+def test_compare_lets_flags_win_over_those_of_quick():
+    compare = load("compare")
+    assert compare.parsed([]) == compare.Config()
+    assert compare.parsed(["--quick"]) == compare.QUICK
+    given = compare.parsed(["--ways", "20", "--quick", "--episodes", "50"])
+    assert given == compare.dataclasses.replace(compare.QUICK, ways=(20,), episodes=50)
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "relation", "baseline"])
+@pytest.mark.standard_promotion
+def test_memory_is_planned_alike_without_optimized_code(algorithm):
+    compare = load("compare")
+    config = compare.Config(features=8, dataset="glyphs:60")
+    run = compare.settings(config, algorithm, 5, 1)
+    problem = compare.load_problem(run)
+    learner = compare.learners.training_learner(run, problem.train_classes)
+    episode = jax.eval_shape(compare.rounds.samplers(run, problem)[0], jax.random.key(0))
+    params = jax.eval_shape(learner.init, jax.random.key(0), episode.support.x)
+    planned = jax.jit(jax.grad(learner.loss, has_aux=True)).lower(params, episode).compile().memory_analysis()
+    assert compare.memory_of_training(learner, params, episode) == planned.temp_size_in_bytes / 2**20 > 0
 
 
 @pytest.mark.parametrize(
@@ -142,6 +283,11 @@ def test_compare_trains_judges_and_resumes(tmp_path, capsys):
         ({"budget": "money"}, "tasks"),
         ({"seconds": 0.0}, "above 0"),
         ({"reference": "protonet"}, "prototypical"),
+        ({"episodes": 0}, "2 or more --episodes, got 0"),
+        ({"ways": ()}, "there must be ways"),
+        ({"dataset": "sinusoid"}, "sinusoid has no pictures"),
+        ({"dataset": "linear"}, "linear has no pictures"),
+        ({"query_shot": 0}, "--query-shot must be 1 or more, got 0"),
     ],
 )
 def test_compare_refuses_what_is_not_there(settings, says):

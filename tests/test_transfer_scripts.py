@@ -1,6 +1,7 @@
 """scripts/transfer.py and scripts/one_shot_runs.py on a run of two seconds, and their distances by hand."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -79,6 +80,53 @@ def test_transfer_measures_every_cell_on_the_same_episodes(place, own_cache, tmp
     assert transfer.main(config) == cells, "what is there is kept"
 
 
+def test_transfer_keeps_what_was_measured_of_the_same_parameters_alone(place, own_cache, tmp_path, monkeypatch):
+    transfer, run_dir = load("transfer"), tmp_path / "runs" / "anil"
+    shutil.copytree(place / "anil", run_dir)
+    config = transfer.Config(
+        run_dirs=(str(run_dir),), datasets=(), way=2, query_shot=2, shots=(1, 2), episodes=4,
+        output=str(tmp_path / "out"), data_dir=str(place),
+    )  # fmt: skip
+    measured, evaluate = [], transfer.evaluation.evaluate
+
+    def stopped(*args, **kwargs):
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        measured.append(1)
+        return evaluate(*args, **kwargs)
+
+    monkeypatch.setattr(transfer.evaluation, "evaluate", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        transfer.main(config)
+    kept = json.loads((tmp_path / "out" / "transfer.json").read_text())["cells"]
+    assert [(cell["name"], cell["shot"]) for cell in kept] == [(transfer.FLOOR, 1), (transfer.FLOOR, 2), ("anil", 1)]
+    measured.clear()
+    cells = transfer.main(config)
+    assert len(measured) == 1 and cells[2].accuracy == kept[2]["accuracy"]
+    # Another run of the same name, algorithm and step, in the place of the first.
+    shutil.rmtree(run_dir)
+    words = ["train", "--dataset", str(place / "shapes.npz"), *TINY.split(), "--algorithm", "anil", "--seed", "1"]
+    assert main([*words, "--run-dir", str(run_dir), "--no-compile-cache"]) == 0
+    measured.clear()
+    again = transfer.main(config)
+    assert len(measured) == 2 and again[:2] == cells[:2] and again[2].digest != cells[2].digest
+
+
+@pytest.mark.parametrize("name", ["compare", "one_shot_runs", "transfer"])
+def test_programs_that_are_stopped_say_so_in_a_sentence(name, monkeypatch, capsys):
+    script = load(name)
+
+    def stopped(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "main", stopped)
+    monkeypatch.setattr("sys.argv", [name, *(["--run-dirs", "x"] if name == "transfer" else [])])
+    with pytest.raises(SystemExit) as caught:
+        script.run()
+    err = capsys.readouterr().err
+    assert caught.value.code == 130 and err.startswith(f"{name}: stopped") and err.count("\n") == 1
+
+
 def test_transfer_refuses_what_cannot_be_in_one_table(place, own_cache, tmp_path):
     transfer = load("transfer")
 
@@ -91,7 +139,9 @@ def test_transfer_refuses_what_cannot_be_in_one_table(place, own_cache, tmp_path
 
     assert "different names" in refused(run_dirs=(str(place / "anil"), str(place / "anil")), datasets=())
     assert "was trained on 8 of the classes of again" in refused(datasets=("again",))
-    assert "--episodes 2 or more" in refused(episodes=1)
+    assert "--episodes must be 2 or more, got 1" in refused(episodes=1)
+    assert "--inner-steps must be 0 or more, got -1" in refused(inner_steps=-1)
+    assert "there must be run folders and shots" in refused(shots=())
     assert "is no run folder" in refused(run_dirs=(str(tmp_path),))
 
 
@@ -111,6 +161,8 @@ def test_one_shot_runs_are_measured_beside_the_baselines(place, own_cache, tmp_p
     assert len(json.loads((tmp_path / "out" / "one_shot_runs.json").read_text())["rows"]) == 3
     with pytest.raises(script.RunError, match="nothing to measure"):
         script.main(script.Config(baselines=False))
+    with pytest.raises(script.RunError, match="--inner-steps must be 0 or more, got -1"):
+        script.main(script.Config(inner_steps=-1))
 
 
 def test_modified_hausdorff_distance_by_hand():

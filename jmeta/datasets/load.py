@@ -21,7 +21,7 @@ class Available(NamedTuple):
     status: str
 
 
-def load(name: str, root: str | os.PathLike[str] | None = None) -> Dataset:
+def load(name: str, root: str | os.PathLike[str] | None = None, *, download: bool = True) -> Dataset:
     """Loads a data set as one uint8 array.
 
     Args:
@@ -34,6 +34,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> Dataset:
             a path            an .npz file or a folder of images with a sub-folder a class. A path that does not exist
                               from here is looked for in `root` too, the ending .npz can be left out there.
         root: the folder data sets are looked for in; None means $JMETA_DATA, else a folder in the user's cache.
+        download: whether files that are missing may be downloaded.
 
     Returns:
         The `Dataset`.
@@ -44,7 +45,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> Dataset:
     folder = cache.data_root(root)
     kind, colon, rest = name.partition(":")
     if name in omniglot.ARCHIVES:
-        return omniglot.load(name, folder)
+        return omniglot.load(name, folder, download)
     if name == omniglot_runs.NAME:
         raise DataError(f"{name} is a test of fixed episodes: take it with jmeta evaluate --dataset {name}.")
     if name == "digits":
@@ -52,7 +53,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> Dataset:
     if name == "glyphs" or (kind == "glyphs" and colon):
         return _glyphs(rest if colon else None)
     if kind == "tfds" and colon:
-        return tfds_images.load(rest, folder)
+        return tfds_images.load(rest, folder, download)
     places = [Path(name).expanduser(), folder / name, folder / f"{name}.npz"] if name.strip() else []
     for path in places:
         if path.is_dir():

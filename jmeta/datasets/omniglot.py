@@ -41,15 +41,16 @@ class Characters(NamedTuple):
     alphabets: tuple[str, ...]
 
 
-def load(name: str, root: Path) -> Dataset:
+def load(name: str, root: Path, download: bool = True) -> Dataset:
     """Loads Omniglot at 28x28, ink bright, from its archives or from the cache.
 
     The archives are looked for in `root/omniglot`, `root`, and the download folders of TFDS; where they are missing
-    and there is a network, they are downloaded through TFDS. Classes are in the order archive, alphabet, character.
+    and there is a network, they may be downloaded through TFDS. Classes are in the order archive, alphabet, character.
 
     Args:
         name: "omniglot", or "omniglot-small1" or "omniglot-small2" for a small background set with the evaluation set.
         root: folder to look in.
+        download: whether missing archives may be downloaded.
 
     Returns:
         Images [1623, 20, 28, 28, 1]; for the small sets [795, ...] and [815, ...].
@@ -59,20 +60,25 @@ def load(name: str, root: Path) -> Dataset:
 
     Source: Lake et al. 2015, Human-level concept learning through probabilistic program induction.
     """
-    paths = archives(name, root)
+    paths = archives(name, root, download)
     key = hashlib.sha256("".join(_file_hash(path) for path in paths.values()).encode()).hexdigest()[:16]
     return cache.cached(f"{name}{SIZE}-{key}", lambda: _build(name, paths))
 
 
-def archives(name: str, root: Path) -> dict[str, Path]:
+def archives(name: str, root: Path, download: bool = True) -> dict[str, Path]:
     """Finds the archives of a set, file name -> path, downloading those that are missing where there is a network.
+
+    Args:
+        name: of the set.
+        root: folder to look in.
+        download: False downloads nothing.
 
     Raises:
         DataError: archives that are neither there nor to be had; says so within a few seconds.
     """
     found = {file: find(file, root) for file in ARCHIVES[name]}
     missing = {file: URL + file for file, path in found.items() if path is None}
-    if missing and not downloads.reachable(next(iter(missing.values()))):
+    if missing and not (download and downloads.reachable(next(iter(missing.values())))):
         places = [root / "omniglot", root, *(f / "downloads" for f in downloads.tfds_folders(root))]
         raise DataError(
             f"{name} needs {' and '.join(missing)}, not found in {', '.join(map(str, places))} and there is no network "

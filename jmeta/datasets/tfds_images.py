@@ -16,7 +16,7 @@ RESIZED = 84
 MAX_BYTES = 8 * 2**30
 
 
-def load(name: str, root: Path) -> Dataset:
+def load(name: str, root: Path, download: bool = True) -> Dataset:
     """Loads every labelled image of all splits of a TFDS set, by class.
 
     Omniglot is read from its archives, as `omniglot`. Another set is read where it is prepared in array_record form,
@@ -26,6 +26,7 @@ def load(name: str, root: Path) -> Dataset:
     Args:
         name: a TFDS name such as "mnist" or "cmaterdb/bangla", or the path of a folder that holds a prepared set.
         root: a TFDS data folder.
+        download: False takes what is prepared alone.
 
     Returns:
         The `Dataset`, named after the set; classes with fewer images than the largest are padded with zeros.
@@ -34,8 +35,10 @@ def load(name: str, root: Path) -> Dataset:
         DataError: an unknown set, one that is neither prepared nor to be had, or one without images and labels.
     """
     if name == "omniglot":
-        return omniglot.load(name, root)
+        return omniglot.load(name, root, download)
     builder = _builder(name, root)
+    if not (download or builder.is_prepared()):
+        raise DataError(f"tfds:{builder.name} is not prepared in {root}: prepare it there.")
     _prepare(builder, root)
     key = _fingerprint(builder)
     return cache.cached(f"tfds-{builder.name}-{key}", lambda: _read(builder)) if key else _read(builder)

@@ -113,7 +113,7 @@ def save(checkpoints: Checkpoints, state: TrainState, score: float | None) -> No
     if shutil.disk_usage(checkpoints.folder).free < 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN:
         raise _no_room(checkpoints, step, os.strerror(errno.ENOSPC))
     items = ocp.args.Composite(
-        **{_STATE: ocp.args.StandardSave(tree), _RECORD: ocp.args.JsonSave({"digest": _digest(tree)})}
+        **{_STATE: ocp.args.StandardSave(tree), _RECORD: ocp.args.JsonSave({"digest": digest_of(tree)})}
     )
     try:
         checkpoints.manager.save(step, args=items, metrics=None if score is None else {"score": score}, force=True)
@@ -180,7 +180,7 @@ def restore(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState
         tree, digest = found[_STATE], found[_RECORD]["digest"]
     except _DAMAGED as error:
         raise _damaged(checkpoints, step, first_line(error)) from error
-    if _digest(tree) != digest:
+    if digest_of(tree) != digest:
         raise _damaged(checkpoints, step, "its contents are not what was saved")
     tree = jax.tree.map(jnp.asarray, tree)
     return TrainState(tree["params"], tree["opt_state"], jax.random.wrap_key_data(tree["key"]), tree["step"])
@@ -226,7 +226,8 @@ def _parts(state: TrainState) -> dict[str, Any]:
     }
 
 
-def _digest(tree: Any) -> str:
+def digest_of(tree: Any) -> str:
+    """A digest of a tree of arrays: of their names, types, shapes and bits."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         array = np.asarray(leaf)

@@ -61,6 +61,7 @@ _AT_LEAST_ONE = [
     "train_way",
     "context_size",
     "target_steps",
+    "anneal_steps",
     "train_shots",
     "inner_batch_size",
     "eval_inner_batch_size",
@@ -72,7 +73,7 @@ OWN_FIELDS = ("data_dir", "compile_cache", "coordinator", "num_processes", "proc
 _PLACE_FIELDS = (*OWN_FIELDS, "run_dir", "resume", "preset", "devices")
 _LATER_FIELDS = (
     "inner_grad", "truncation", "precision", "seeds", "sweep",
-    "train_way", "regularization", "context_size", "target_steps",
+    "train_way", "regularization", "context_size", "target_steps", "anneal_steps",
 )  # fmt: skip
 """What run folders of earlier versions lack, and had the default of."""
 
@@ -112,6 +113,8 @@ class TrainConfig:
         regularization: iMAML's lambda, how strongly a task is held at the parameters it started from.
         context_size: numbers that CAVIA adapts to a task.
         target_steps: steps that the bootstrapped learner's target is ahead.
+        anneal_steps: outer steps over which MAML++'s losses before the last inner step fade out; second derivatives
+            come in after three times as many. Otherwise a tenth of all.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         run_dir: where the run is kept; otherwise runs/ALGORITHM-DATASET-WAYwSHOTs.
         resume: go on with the run in the run folder, bit for bit as if it had never stopped.
@@ -185,6 +188,7 @@ class TrainConfig:
     regularization: float | None = None
     context_size: int | None = None
     target_steps: int | None = None
+    anneal_steps: int | None = None
     train_shots: int | None = None
     inner_batch_size: int | None = None
     eval_inner_steps: int | None = 3
@@ -250,6 +254,8 @@ def _check_together(config: TrainConfig) -> None:
         if (getattr(config, name) is None) == (config.algorithm == owner):
             wrong = "needs" if config.algorithm == owner else "does not take"
             raise RunError(f"{config.algorithm} {wrong} {flag(name)}, which is for {owner} alone: correct it.")
+    if config.anneal_steps is not None and config.algorithm != "maml++":
+        raise RunError(f"{config.algorithm} has no losses that fade out: leave --anneal-steps out.")
     if config.algorithm in WITHOUT_INNER_LOOP and (config.inner_steps or config.eval_inner_steps):
         raise RunError(f"{config.algorithm} has no inner loop: leave --inner-steps and --eval-inner-steps out.")
     if config.algorithm in CLASSIFIERS and config.dataset == "sinusoid":

@@ -10,6 +10,10 @@ class RunError(ValueError):
     """Settings, files or results that a run can't go on with; the message is one sentence that says what to do."""
 
 
+class DivergedError(RunError):
+    """Training whose loss or parameters are no longer finite."""
+
+
 def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
     """An error for a name that isn't there, with the closest one that is.
 

@@ -1,7 +1,8 @@
-"""How good a run's learner is on new episodes: `evaluation.json`."""
+"""How good a run's learner is on new episodes: `evaluation.json`, and one for each of other data."""
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ CHEAP_IMAGES = 2500
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json.
+    """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json; that of other data
+    than the run's is evaluation-NAME.json.
 
     The episodes depend on the seed, the data and their sizes alone, so every run that is evaluated meets the same ones.
 
@@ -40,7 +42,8 @@ class EvaluateConfig:
         inner_steps: inner steps; otherwise the run's for evaluation.
         dataset: other data than it was trained on, by name or path. Pictures are resized and made greyscale as it
             takes, and inverted where paper is bright in one set of drawings and dark in the other; what was done is
-            said. omniglot-runs is the official one-shot test of Omniglot: 20 runs of 20-way 1-shot within an alphabet.
+            said. omniglot-runs is the official one-shot test of Omniglot: 20 runs of 20-way 1-shot within an alphabet,
+            each query judged alone.
         split: the other data's split, or another of the same: finn, lake, classes, all, ... Otherwise the default one
             for its own data and Omniglot, and all classes of other data.
         part: test, val or train.
@@ -49,7 +52,8 @@ class EvaluateConfig:
         data_dir: the folder of data sets; otherwise the run's.
         transductive: whether accuracy is of queries predicted together, so that batch statistics see them all, or one
             by one. Where the network tells them apart and it is cheap, the other reading is reported too.
-        output: the file that is written; otherwise evaluation.json in the run folder.
+        output: the file that is written; otherwise evaluation.json in the run folder, or evaluation-NAME.json for
+            other data.
         compile_cache: keep compiled programs for the next start.
     """
 
@@ -71,7 +75,7 @@ class EvaluateConfig:
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Evaluate a run and write `evaluation.json`.
+    """Evaluate a run and write `evaluation.json`, or `evaluation-NAME.json` for other data than it was trained on.
 
     Returns:
         What was written.
@@ -102,12 +106,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 
 def _one_shot_test(config: EvaluateConfig, trained: Trained) -> dict[str, Any]:
-    for name, fixed in (("way", omniglot_runs.WAY), ("shot", 1), ("query_shot", 1)):
-        if getattr(config, name) not in (None, fixed):
-            raise RunError(f"{omniglot_runs.NAME} has {flag(name)} {fixed}, got {getattr(config, name)}: leave it out.")
+    _check_one_shot(config)
     test = one_shot.one_shot_test(trained, config.data_dir)
     steps = build.eval_steps(trained.config) if config.inner_steps is None else config.inner_steps
-    numbers = one_shot.measure(trained, test, inner_steps=steps, transductive=config.transductive)
+    numbers = one_shot.measure(trained, test, inner_steps=steps)
     row = {"inner_steps": steps, **{name: numbers[name] for name in ("accuracy", "ci95")}}
     result = {
         **numbers, "steps": [row], "way": omniglot_runs.WAY, "shot": 1, "query_shot": 1, "inner_steps": steps,
@@ -117,18 +119,39 @@ def _one_shot_test(config: EvaluateConfig, trained: Trained) -> dict[str, Any]:
     return _written(config, trained, result)
 
 
+def _check_one_shot(config: EvaluateConfig) -> None:
+    for name, fixed in (("way", omniglot_runs.WAY), ("shot", 1), ("query_shot", 1)):
+        if getattr(config, name) not in (None, fixed):
+            raise RunError(f"{omniglot_runs.NAME} has {flag(name)} {fixed}, got {getattr(config, name)}: leave it out.")
+    for name in ("episodes", "part", "split", "seed"):
+        if getattr(config, name) != getattr(EvaluateConfig, name):
+            raise RunError(f"{omniglot_runs.NAME} is {omniglot_runs.RUNS} fixed episodes: leave {flag(name)} out.")
+
+
 def _written(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -> dict[str, Any]:
     result |= {
         "algorithm": trained.config.algorithm, "trained_on": trained.config.dataset,
         "trained_way": trained.config.way, "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-    folder.write_json(Path(config.output or Path(config.run_dir) / folder.EVALUATION), result)
+    own = result.get("data_checksum") == trained.stored["data_checksum"]
+    folder.write_json(Path(config.output or Path(config.run_dir) / file_name(result["dataset"], own)), result)
     return result
 
 
+def file_name(dataset: str, own: bool) -> str:
+    """Where an evaluation is kept in a run folder.
+
+    Args:
+        dataset: the name of its data.
+        own: whether the run was trained on them.
+    """
+    path = Path(folder.EVALUATION)
+    return path.name if own else f"{path.stem}-{re.sub(r'[^0-9A-Za-z._]+', '-', dataset)}{path.suffix}"
+
+
 def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
-    """Evaluate each run of a group, and write `evaluation.json` in each and one of all in their folder.
+    """Evaluate each run of a group, and write a file as `evaluate` does in each and one of all in their folder.
 
     Args:
         config: with the group's folder as `run_dir`.
@@ -162,7 +185,9 @@ def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
         if not isinstance(value, float | list) and all(own.get(key) == value for own in results.values())
     }
     summary = {**shared, **seeds.summary(group, name, {**numbers, **diverged})}
-    folder.write_json(Path(config.output or run_dir / folder.EVALUATION), summary)
+    member, found = next(iter(results.items()))
+    own = found.get("data_checksum") == folder.read_json(run_dir / member / folder.CONFIG)["data_checksum"]
+    folder.write_json(Path(config.output or run_dir / file_name(found["dataset"], own)), summary)
     return summary
 
 

@@ -14,6 +14,8 @@ from jmeta.runs.trained import Trained, at_way
 from jmeta.types import Episode, Learner, Params
 
 TIMED = 30
+_PLAN_ALONE = {"xla_backend_optimization_level": 0}
+"""Memory is planned before machine code is made, which is most of the time of compiling and needs no care here."""
 
 
 class Judged(NamedTuple):
@@ -68,7 +70,13 @@ def adapt_milliseconds(learner: Learner, params: Params, episode: Episode) -> fl
 
 
 def memory_of_training(learner: Learner, params: Params, episode: Episode) -> float:
-    """Mebibytes of temporary memory for the meta-gradient of one episode; NaN where the compiler does not tell."""
+    """Mebibytes of temporary memory for the meta-gradient of one episode; NaN where the compiler does not tell.
+
+    Args:
+        learner: as it is trained.
+        params: meta-parameters, or their shapes.
+        episode: of training, or its shapes.
+    """
     gradient = jax.jit(jax.grad(learner.loss, has_aux=True))
-    planned = gradient.lower(params, episode).compile().memory_analysis()
+    planned = gradient.lower(params, episode).compile(_PLAN_ALONE).memory_analysis()
     return planned.temp_size_in_bytes / 2**20 if planned is not None else float("nan")

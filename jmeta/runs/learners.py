@@ -155,8 +155,8 @@ def _bootstrapped(wanted: Wanted) -> Learner:
 
 
 def _maml_plus_plus(wanted: Wanted) -> Learner | Schedule:
-    """The losses before the last step fade out over a tenth of the training, as in the paper; second derivatives come
-    in after three tenths."""
+    """The losses before the last step fade out over a tenth of the training, as in the paper, or over as many steps as
+    the settings say; second derivatives come in after three times as many."""
     config = wanted.config
     model = networks.network(config, wanted.way)
     options = {"inner_lr": config.inner_lr, "inner_steps": wanted.inner_steps, "loss_fn": _loss_fn(config)}
@@ -165,9 +165,9 @@ def _maml_plus_plus(wanted: Wanted) -> Learner | Schedule:
         return algorithms.maml_plus_plus(model, **options)
 
     def schedule(step: Array) -> Learner:
-        anneal = max(1, config.outer_steps // 10)
+        anneal = config.anneal_steps or max(1, config.outer_steps // 10)
         weights = algorithms.multi_step_weights(step, config.inner_steps, anneal)
-        first = step < config.outer_steps * 3 // 10
+        first = step < (config.outer_steps * 3 // 10 if config.anneal_steps is None else 3 * anneal)
         return algorithms.maml_plus_plus(model, loss_weights=weights, first_order=first, **options)
 
     return schedule

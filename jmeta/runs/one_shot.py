@@ -47,8 +47,7 @@ def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
     """
     if trained.config.dataset in VECTOR_TASKS:
         raise RunError(f"a learner of {trained.config.dataset} can't be shown {NAME}: choose another --dataset.")
-    folder = data_dir or trained.config.data_dir
-    runs, known = load_runs(cache.data_root(folder)), known_to(trained, folder)
+    runs, known = load_runs(cache.data_root(data_dir or trained.config.data_dir)), known_to(trained, data_dir)
     both, changes = match(np.concatenate([runs.support, runs.query], axis=1), known.look)
     shown = OneShotRuns(both[:, :WAY], both[:, WAY:], runs.labels)
     return OneShotTest(episodes_of(shown), changes, _characters_seen(known, shown))

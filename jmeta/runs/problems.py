@@ -107,15 +107,20 @@ def _of_images(config: TrainConfig, dataset: Dataset, images: np.ndarray, change
     )
 
 
-def load_images(name: str, data_dir: str | None) -> Dataset:
+def load_images(name: str, data_dir: str | None, *, download: bool = True) -> Dataset:
     """A data set of images by its name.
+
+    Args:
+        name: of the data.
+        data_dir: the folder that they are looked for in.
+        download: whether they may be downloaded if they are not there.
 
     Raises:
         DataError: for data that are missing or damaged.
         RunError: for a misspelt name.
     """
     try:
-        return datasets.load(name, data_dir)
+        return datasets.load(name, data_dir, download=download)
     except datasets.DataError as error:
         close = closest(name, NAMES)
         if close is None or name in NAMES or not str(error).startswith("there is no data set"):

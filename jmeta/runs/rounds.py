@@ -96,7 +96,7 @@ def take(
         if asked is not None:
             return None, asked
         length = min(piece, end - step)
-        with _memory_of(config):
+        with memory_of(config):
             state, metrics = advance(state, length)
             # The piece before is waited for while this one is computed, which keeps a device busy and the bar honest.
             if done:
@@ -108,7 +108,12 @@ def take(
 
 
 @contextmanager
-def _memory_of(config: TrainConfig) -> Iterator[None]:
+def memory_of(config: TrainConfig) -> Iterator[None]:
+    """Say what to do where a device has too little memory.
+
+    Raises:
+        RunError: then.
+    """
     try:
         yield
     except jax.errors.JaxRuntimeError as error:

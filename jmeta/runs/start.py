@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jmeta.runs import folder, record
-from jmeta.runs.config import ALGORITHMS, TrainConfig
-from jmeta.runs.errors import unknown
+from jmeta.runs.config import ALGORITHMS, TrainConfig, check, normalise
+from jmeta.runs.errors import RunError, unknown
 from jmeta.runs.presets import defaults, from_preset
 
 
@@ -32,6 +32,31 @@ def starting_point(words: Sequence[str]) -> TrainConfig:
     if algorithm not in ALGORITHMS:
         raise unknown("algorithm", algorithm, ALGORITHMS)
     return defaults(algorithm, value_of(words, "dataset") or "glyphs")
+
+
+def check_preset(config: TrainConfig) -> None:
+    """Refuse an algorithm that can't be trained with the settings of another's preset, where no flag has changed them.
+
+    Raises:
+        RunError: naming both.
+    """
+    why = _refusal(config)
+    if why is None or config.preset is None:
+        return
+    preset = from_preset(config.preset)
+    if why == _refusal(dataclasses.replace(preset, algorithm=config.algorithm)):
+        reason = why.partition(":")[0]
+        raise RunError(
+            f"{reason}, and --preset {config.preset} is of {preset.algorithm}: leave --preset or --algorithm out."
+        )
+
+
+def _refusal(config: TrainConfig) -> str | None:
+    try:
+        check(normalise(config))
+    except RunError as error:
+        return str(error)
+    return None
 
 
 def value_of(words: Sequence[str], name: str) -> str | None:

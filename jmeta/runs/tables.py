@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jmeta import datasets
+from jmeta.runs.config import ANY_WAY
 from jmeta.runs.errors import RunError, unknown
 from jmeta.runs.predict import Prediction
 
@@ -21,7 +22,7 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     for row in result["steps"]:
         table.add_row(str(row["inner_steps"]), _number(name, row[name]), f"+- {_number(name, row['ci95'])}")
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
-    if result["way"] != result["trained_way"]:
+    if result["way"] != result["trained_way"] and result["algorithm"] not in ANY_WAY:
         print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if result.get("changes"):
         print(f"pictures of {result['dataset']}: {result['changes']}")

@@ -16,7 +16,7 @@ from jmeta import sharding, training
 from jmeta.runs import build, checkpoints, devices, folder, learners, processes, record, rounds
 from jmeta.runs.checkpoints import Checkpoints
 from jmeta.runs.config import TrainConfig, check, default_run_dir, from_dict, is_group, normalise, to_dict
-from jmeta.runs.errors import RunError
+from jmeta.runs.errors import DivergedError, RunError
 from jmeta.runs.problems import Problem, load_problem
 from jmeta.runs.progress import Report, silent
 from jmeta.runs.signals import Stop
@@ -54,9 +54,16 @@ class _Run(NamedTuple):
     checkpoints: Checkpoints | None
     report: Report
     stop: Stop
+    save_due: Callable[[], bool]
 
 
-def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: None) -> TrainResult:
+def train(
+    config: TrainConfig,
+    *,
+    report: Report = silent,
+    stop: Stop = lambda: None,
+    save_seconds: float | None = None,
+) -> TrainResult:
     """Train, or go on training, in a run folder.
 
     In several processes, started with the same settings, the first keeps the folder and reports. What fails in one of
@@ -66,13 +73,14 @@ def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: 
         config: the settings.
         report: told of every piece and every row.
         stop: asked after each piece; a signal's number makes it save and return.
+        save_seconds: save after so many seconds too, without a validation.
 
     Returns:
         The parameters at the end, and how it ended.
 
     Raises:
         RunError: for settings that make no sense, devices or processes that can't be had, a run folder that belongs to
-            another run, a damaged checkpoint, or training that has diverged.
+            another run, a damaged checkpoint, or, as DivergedError, training that has diverged.
         DataError: for data that are missing or damaged.
         OSError: if the run folder can't be written to.
     """
@@ -108,7 +116,8 @@ def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: 
         )
         validate = rounds.validator(config, validation)
         report = report if processes.is_first() else silent
-        run = _Run(config, mesh, advance, validate, run_dir / folder.METRICS, kept, report, processes.agreed(stop))
+        metrics, stop = run_dir / folder.METRICS, processes.agreed(stop)
+        run = _Run(config, mesh, advance, validate, metrics, kept, report, stop, _alarm(save_seconds))
         state, stopped_by = _loop(run, _first_state(run, start))
     state = _own(run, state)
     rows = folder.read_rows(run.metrics) if processes.is_first() else []
@@ -118,6 +127,20 @@ def train(config: TrainConfig, *, report: Report = silent, stop: Stop = lambda: 
 def _opened(stack: ExitStack, run_dir: Path, config: TrainConfig, problem: Problem, parameters: int) -> Checkpoints:
     record.open_folder(run_dir, config, problem, parameters)
     return stack.enter_context(checkpoints.opened(run_dir / folder.CHECKPOINTS))
+
+
+def _alarm(seconds: float | None) -> Callable[[], bool]:
+    """Whether so many seconds are over since it last said so; never for None."""
+    last = time.monotonic()
+
+    def due() -> bool:
+        nonlocal last
+        if seconds is None or time.monotonic() - last < seconds:
+            return False
+        last = time.monotonic()
+        return True
+
+    return due
 
 
 def _own(run: _Run, state: TrainState) -> TrainState:
@@ -157,6 +180,7 @@ def _files_of(run: _Run) -> Checkpoints:
 def _loop(run: _Run, state: TrainState) -> tuple[TrainState, int | None]:
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
     step = int(_own(run, state).step)
+    compiling = _compile(run, state) if step < run.config.outer_steps else {}
     while step < run.config.outer_steps:
         began = time.perf_counter()
         after, result = _round(run, state, step)
@@ -164,8 +188,17 @@ def _loop(run: _Run, state: TrainState) -> tuple[TrainState, int | None]:
             processes.on_first(_keep_unfinished, run, state)
             return state, result
         state, step = after, int(_own(run, after).step)
-        processes.on_first(_keep, run, state, result, time.perf_counter() - began)
+        processes.on_first(_keep, run, state, result, time.perf_counter() - began, compiling)
+        compiling = {}
     return state, None
+
+
+def _compile(run: _Run, state: TrainState) -> dict[str, float]:
+    """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
+    began = time.perf_counter()
+    with rounds.memory_of(run.config):
+        jax.block_until_ready(run.advance(state, 0))
+    return {"compile_seconds": round(time.perf_counter() - began, 3)}
 
 
 def _keep_unfinished(run: _Run, state: TrainState) -> None:
@@ -174,18 +207,20 @@ def _keep_unfinished(run: _Run, state: TrainState) -> None:
         checkpoints.save(kept, own, None)
 
 
-def _keep(run: _Run, state: TrainState, metrics: Any, seconds: float) -> None:
+def _keep(run: _Run, state: TrainState, metrics: Any, seconds: float, compiling: dict[str, float]) -> None:
     """Write the row of a round and, where one is due, validate and save a checkpoint."""
     own = _own(run, state)
     step = int(own.step)
-    row = rounds.row(run.config, step, metrics, seconds)
-    saves = rounds.saves(run.config, step)
+    row = rounds.row(run.config, step, metrics, seconds) | compiling
+    validates = rounds.saves(run.config, step)
+    saves = run.save_due() or validates
     if saves:
         _refuse_nan(run, step, optax.tree.norm(own.params))
+    if validates:
         row |= run.validate(own.params)
     folder.append_row(run.metrics, row)
     if saves:
-        checkpoints.save(_files_of(run), own, rounds.score(row))
+        checkpoints.save(_files_of(run), own, rounds.score(row) if validates else None)
     run.report.row(row)
 
 
@@ -212,7 +247,7 @@ def _refuse_nan(run: _Run, step: int, norm: Any) -> None:
 def _diverged(run: _Run, step: int) -> None:
     last = None if run.checkpoints is None else checkpoints.newest(run.checkpoints)
     kept = "there is no checkpoint yet" if last is None else f"the checkpoint of step {last} is kept"
-    raise RunError(
+    raise DivergedError(
         f"training has diverged: the loss or the parameters are no longer finite at step {step}; {kept}: "
         "try a smaller --inner-lr or --outer-lr in another --run-dir."
     )

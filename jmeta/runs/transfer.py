@@ -76,7 +76,7 @@ def show(
         run = dataclasses.replace(run, split="all")
     if images.checksum == trained.stored["data_checksum"]:  # its own by another name
         run = dataclasses.replace(trained.config, split=split or trained.config.split, data_dir=run.data_dir)
-    known = known_to(trained, run.data_dir)
+    known = known_to(trained, data_dir)
     problem = problem_like(run, images, known.look)
     if images.checksum == trained.stored["data_checksum"]:
         return Shown(run, problem, _shared(trained, problem, part))
@@ -84,20 +84,29 @@ def show(
 
 
 def known_to(trained: Trained, data_dir: str | None = None) -> Known:
-    """What a learner was trained on.
+    """What a learner was trained on, where it can still be found; nothing is downloaded.
 
     Args:
         trained: the learner.
-        data_dir: the folder of data sets; otherwise the run's.
+        data_dir: another folder that its data may be in, if they aren't in the run's.
     """
     shape = tuple(trained.stored["input_shape"])
+    for place in dict.fromkeys((trained.config.data_dir, data_dir)):
+        dataset = _trained_on(trained, place)
+        if dataset is not None:
+            known = dataset._replace(images=resize(dataset.images, shape))
+            shown = look(known.images, known.counts)._replace(shape=shape)
+            return Known(shown, known, dataset.split(trained.stored["protocol"]))
+    return Known(Look(shape, None))
+
+
+def _trained_on(trained: Trained, data_dir: str | None) -> Dataset | None:
+    """The data of that name in a folder, if they are those of training."""
     try:
-        dataset = load_images(trained.config.dataset, data_dir or trained.config.data_dir)
-        split = dataset.split(trained.stored["protocol"])
+        dataset = load_images(trained.config.dataset, data_dir, download=False)
     except (DataError, RunError):
-        return Known(Look(shape, None))
-    known = dataset._replace(images=resize(dataset.images, shape))
-    return Known(look(known.images, known.counts)._replace(shape=shape), known, split)
+        return None
+    return dataset if dataset.checksum == trained.stored["data_checksum"] else None
 
 
 def seen(known: Known, images: np.ndarray, counts: np.ndarray) -> int | None:

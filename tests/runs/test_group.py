@@ -179,7 +179,7 @@ def test_a_group_of_which_all_diverge_stops(refused, shapes, tmp_path):
     assert "have diverged" in refused("evaluate", "--run-dir", tmp_path / "g")
 
 
-def test_every_member_is_evaluated(cli, seeds, finished, tmp_path):
+def test_every_member_is_evaluated(cli, seeds, shapes, tmp_path):
     group = tmp_path / "g"
     shutil.copytree(seeds, group)
     result = cli("evaluate", "--run-dir", group, "--episodes", 20)
@@ -191,6 +191,11 @@ def test_every_member_is_evaluated(cli, seeds, finished, tmp_path):
     mean = summary["settings"][0]["mean"]
     assert mean == pytest.approx(np.mean([own["accuracy"] for own in each]))
     assert f"accuracy {100 * mean:.2f} % +- " in result.out and "(2 seeds)" in result.out
+    np.savez(tmp_path / "other.npz", images=255 - np.load(shapes)["images"][:, :6])
+    assert cli("evaluate", "--run-dir", group, "--episodes", 20, "--dataset", tmp_path / "other.npz").code == 0
+    assert read(group / "evaluation.json") == summary
+    for folder in (group, group / "seed0", group / "seed1"):
+        assert read(folder / "evaluation-other.json")["dataset"] == "other"
 
 
 def test_the_curves_of_all_are_drawn(cli, seeds, tmp_path):

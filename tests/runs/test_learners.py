@@ -10,7 +10,7 @@ import pytest
 from small_runs import TINY, assert_same_run, rows_of
 
 import jmeta
-from jmeta.runs import train
+from jmeta.runs import learners, train
 from jmeta.runs.config import TrainConfig, from_dict
 from jmeta.runs.learners import training_learner
 
@@ -34,6 +34,7 @@ def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tm
     assert rows_of(tmp_path / "run")[-1]["val_accuracy"] > 0.6
     result = cli("evaluate", "--run-dir", tmp_path / "run", "--way", 3, "--shot", 2, "--episodes", 30)
     assert result.code == 0, result.err
+    assert ("trained 2-way: its head" in result.out) == (algorithm in ("maml++", "imaml"))
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert found["accuracy"] > 0.45 and (found["way"], found["shot"]) == (3, 2)
     assert found["steps"][-1]["accuracy"] == found["accuracy"]
@@ -51,10 +52,29 @@ def test_a_schedule_goes_on_where_it_stopped(cli, shapes, tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
+def seen_weights(config, monkeypatch):
+    """Loss weights and first order of the schedule at each of its outer steps."""
+    made = []
+    monkeypatch.setattr(learners.algorithms, "maml_plus_plus", lambda model, **options: made.append(options))
+    schedule = training_learner(config, None)
+    for step in range(config.outer_steps):
+        schedule(jnp.int32(step))
+    return [(float(own["loss_weights"][0]), bool(own["first_order"])) for own in made]
+
+
+def test_a_schedule_is_as_long_as_the_training_or_as_it_is_told(monkeypatch):
+    config = TrainConfig(algorithm="maml++", inner_steps=2, outer_steps=20)
+    for settings, anneal in ((config, 2), (dataclasses.replace(config, anneal_steps=4), 4)):
+        found = seen_weights(settings, monkeypatch)
+        assert [w > 0 for w, _ in found] == [step < anneal for step in range(20)]
+        assert [first for _, first in found] == [step < 3 * anneal for step in range(20)]
+
+
 def test_a_learner_without_an_inner_loop_refuses_its_settings(refused, shapes):
     words = ("train", "--dataset", shapes, "--algorithm", "prototypical", "--inner-steps", 3)
     assert "prototypical has no inner loop" in refused(*words)
     assert "imaml alone" in refused("train", "--dataset", shapes, "--regularization", 1.0)
+    assert "maml has no losses that fade out" in refused("train", "--dataset", shapes, "--anneal-steps", 5)
     assert "baseline learns from all training classes" in refused(
         "train", "--dataset", "linear", "--algorithm", "baseline"
     )

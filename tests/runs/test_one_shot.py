@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fake_omniglot import write_runs
+from small_runs import TINY
 
 from jmeta import Learner
 from jmeta.datasets.omniglot_runs import OneShotRuns
@@ -32,6 +33,18 @@ def test_errors_of_each_run_are_counted():
         np.testing.assert_allclose(found, [0, 0.25, 1], atol=1e-6)
 
 
+def test_each_query_is_judged_alone(cli, shapes, tmp_path):
+    write_runs(tmp_path / "data" / "omniglot" / "all_runs.zip")
+    run_dir = tmp_path / "run"
+    assert cli("train", "--dataset", shapes, *TINY, "--norm", "batch", "--run-dir", run_dir).code == 0
+    words = ("evaluate", "--run-dir", run_dir, "--dataset", "omniglot-runs", "--data-dir", tmp_path / "data")
+    result = cli(*words)
+    assert result.code == 0 and "transductive accuracy" in result.out, result
+    found = json.loads((run_dir / "evaluation-omniglot-runs.json").read_text())
+    assert found["reading"] == "inductive" and "transductive_accuracy" in found
+    assert not (run_dir / "evaluation.json").exists()
+
+
 def test_the_official_test_from_the_command_line(cli, refused, finished, tmp_path):
     write_runs(tmp_path / "data" / "omniglot" / "all_runs.zip")
     words = ("evaluate", "--run-dir", finished, "--dataset", "omniglot-runs", "--data-dir", tmp_path / "data")
@@ -46,4 +59,6 @@ def test_the_official_test_from_the_command_line(cli, refused, finished, tmp_pat
     assert "wrong in each run, %: " in result.out and result.out.splitlines()[-1].endswith("(20 episodes)")
     assert "--way 20, got 5: leave it out" in refused(*words, "--way", 5)
     assert "--shot 1, got 5: leave it out" in refused(*words, "--shot", 5)
+    for flag, value in (("--episodes", 100), ("--part", "val"), ("--split", "lake"), ("--seed", 1)):
+        assert f"omniglot-runs is 20 fixed episodes: leave {flag} out" in refused(*words, flag, value)
     assert "needs all_runs.zip" in refused(*words[:-4], "--data-dir", tmp_path)

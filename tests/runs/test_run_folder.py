@@ -13,6 +13,7 @@ from small_runs import TINY, assert_same_run, rows_of
 
 from jmeta.runs import TrainConfig, checkpoints, folder, train
 from jmeta.runs.config import from_dict
+from jmeta.runs.errors import DivergedError
 
 pytestmark = pytest.mark.standard_promotion
 train_file = importlib.import_module("jmeta.runs.train")
@@ -182,11 +183,47 @@ def test_a_full_disk_leaves_the_checkpoint_before(refused, cli, finished, shapes
     assert_same_run(finished, tmp_path / "run")
 
 
-def test_train_is_a_function(shapes, tmp_path):
-    config = TrainConfig(
-        dataset=shapes, way=2, query_shot=2, network="mlp", features=(16,), norm="none", inner_lr=0.5,
-        meta_batch_size=4, outer_steps=5, log_every=5, save_every=5, val_episodes=5, run_dir=str(tmp_path / "run"),
+def small(shapes, run_dir, **settings):
+    return dataclasses.replace(
+        TrainConfig(
+            dataset=shapes, way=2, query_shot=2, network="mlp", features=(16,), norm="none", inner_lr=0.5,
+            meta_batch_size=4, outer_steps=20, log_every=5, save_every=10, val_episodes=5, run_dir=str(run_dir),
+        ),
+        **settings,
     )  # fmt: skip
+
+
+def test_training_that_diverges_is_told_from_other_errors(shapes, tmp_path):
+    with pytest.raises(DivergedError, match="diverged"):
+        train(small(shapes, tmp_path / "run", inner_lr=1e38))
+
+
+def test_compiling_is_timed_apart_from_the_steps_at_each_start(shapes, tmp_path):
+    config, asked = small(shapes, tmp_path / "run", resume=True), iter([None, None])
+    assert train(config, stop=lambda: next(asked, signal.SIGTERM)).step == 10
+    rows = train(config).rows
+    assert ["compile_seconds" in row for row in rows] == [True, False, True, False]
+    assert all(row["seconds"] < row["compile_seconds"] for row in rows if "compile_seconds" in row)
+
+
+def test_a_checkpoint_that_the_clock_asks_for_is_not_validated(shapes, tmp_path, monkeypatch):
+    kept, saves = [], checkpoints.save
+
+    def save(folder, state, score):
+        kept.append((int(state.step), score is not None))
+        saves(folder, state, score)
+
+    monkeypatch.setattr(checkpoints, "save", save)
+    rows = train(small(shapes, tmp_path / "run"), save_seconds=0.0).rows
+    assert kept == [(5, False), (10, True), (15, False), (20, True)]
+    assert ["val_accuracy" in row for row in rows] == [False, True, False, True]
+    kept.clear()
+    train(small(shapes, tmp_path / "seldom"), save_seconds=1e6)
+    assert kept == [(10, True), (20, True)]
+
+
+def test_train_is_a_function(shapes, tmp_path):
+    config = small(shapes, tmp_path / "run", outer_steps=5, save_every=5)
     result = train(config)
     assert result.step == 5 and result.stopped_by is None and len(result.rows) == 1
     assert dataclasses.replace(result.config, chunk_size=None, devices=None) == config

@@ -27,7 +27,7 @@ from jmeta.runs.config import (
     normalise,
     to_dict,
 )
-from jmeta.runs.start import starting_point, value_of
+from jmeta.runs.start import check_preset, starting_point, value_of
 from jmeta.types import Batch, Episode
 
 pytestmark = pytest.mark.standard_promotion
@@ -189,7 +189,7 @@ def test_schedules_end_at_zero():
 
 
 def test_a_record_from_before_a_setting_had_its_default():
-    later = ("inner_grad", "truncation", "precision", "seeds", "sweep", *OWN_SETTINGS, "train_way")
+    later = ("inner_grad", "truncation", "precision", "seeds", "sweep", *OWN_SETTINGS, "anneal_steps", "train_way")
     values = {k: v for k, v in to_dict(TrainConfig(shot=3)).items() if k not in later}
     assert from_dict(values) == TrainConfig(shot=3)
 
@@ -215,6 +215,17 @@ def test_a_flag_wins_over_a_preset():
     start = starting_point(words)
     assert (start.algorithm, start.inner_batch_size, start.shot) == ("reptile", 25, 1)
     assert value_of(["--run-dir=a", "--run_dir", "b"], "run-dir") == "b" and value_of(["--way"], "way") is None
+
+
+def test_an_algorithm_beside_the_preset_of_another():
+    words = ["--preset", "maml-omniglot-5w1s", "--algorithm", "prototypical"]
+    mixed = dataclasses.replace(starting_point(words), algorithm="prototypical")
+    with pytest.raises(RunError, match="prototypical has no inner loop, and --preset maml-omniglot-5w1s is of maml: "):
+        check_preset(mixed)
+    check_preset(dataclasses.replace(mixed, inner_steps=0, eval_inner_steps=None))
+    check_preset(dataclasses.replace(mixed, algorithm="fomaml"))
+    check_preset(dataclasses.replace(mixed, way=0))  # is refused for another reason, with its own words
+    check_preset(TrainConfig(algorithm="prototypical"))
 
 
 def test_defaults_follow_algorithm_and_data():

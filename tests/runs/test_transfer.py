@@ -1,10 +1,14 @@
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from jmeta.datasets import downloads
 from jmeta.runs import load_trained
+from jmeta.runs.evaluate import file_name
 from jmeta.runs.transfer import known_to, seen, show
 
 pytestmark = pytest.mark.standard_promotion
@@ -58,6 +62,27 @@ def test_other_data_are_matched_and_it_is_said(cli, of_dots, bars, tmp_path):
     assert found["accuracy"] > 0.3
 
 
+def test_an_evaluation_on_other_data_leaves_that_on_its_own(cli, of_dots, bars, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(of_dots, run_dir)
+    words = ("evaluate", "--run-dir", run_dir, "--episodes", 5)
+    assert cli(*words).code == 0
+    own = (run_dir / "evaluation.json").read_bytes()
+    assert cli(*words, "--dataset", bars, "--query-shot", 2).code == 0
+    assert (run_dir / "evaluation.json").read_bytes() == own
+    assert json.loads((run_dir / "evaluation-bars.json").read_text())["dataset"] == "bars"
+    np.savez(tmp_path / "copy.npz", **np.load(of_dots.parent / "dots.npz"))
+    assert cli(*words, "--dataset", tmp_path / "copy.npz").code == 0  # its own by another name
+    assert {path.name for path in run_dir.glob("evaluation*")} == {"evaluation.json", "evaluation-bars.json"}
+    assert json.loads((run_dir / "evaluation.json").read_text())["dataset"] == "copy"
+
+
+def test_file_names_of_evaluations():
+    assert file_name("omniglot", True) == "evaluation.json"
+    assert file_name("omniglot-runs", False) == "evaluation-omniglot-runs.json"
+    assert file_name("cmaterdb/bangla: 2", False) == "evaluation-cmaterdb-bangla-2.json"
+
+
 def test_own_data_are_left_alone(cli, of_dots, tmp_path):
     result = cli("evaluate", "--run-dir", of_dots, "--episodes", 5, "--output", tmp_path / "e.json")
     assert result.code == 0 and "pictures of" not in result.out
@@ -97,7 +122,30 @@ def test_training_data_that_are_gone_leave_it_unknown(cli, cli_once, shapes, bar
     assert result.code == 0, result
     assert "not inverted (border 255 of 255, in training unknown)" in result.out
     assert "whether its classes were trained on is not known" in result.out
-    assert json.loads((run_dir / "evaluation.json").read_text())["seen_classes"] is None
+    assert json.loads((run_dir / "evaluation-bars.json").read_text())["seen_classes"] is None
+
+
+def test_training_data_are_looked_for_where_they_were_and_known_by_their_checksum(shapes, of_dots, tmp_path):
+    there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
+    for folder, source in ((there, of_dots.parent / "dots.npz"), (elsewhere, Path(shapes))):
+        folder.mkdir()
+        (folder / "named.npz").write_bytes(source.read_bytes())
+    trained = load_trained(of_dots)
+    named = trained._replace(config=dataclasses.replace(trained.config, dataset="named", data_dir=str(there)))
+    checksum = trained.stored["data_checksum"]
+    assert known_to(named, str(elsewhere)).dataset.checksum == checksum
+    (there / "named.npz").rename(tmp_path / "named.npz")
+    assert known_to(named, str(elsewhere)) == ((tuple(trained.stored["input_shape"]), None), None, None)
+    assert known_to(named, str(tmp_path)).dataset.checksum == checksum
+
+
+def test_nothing_is_downloaded_to_know_what_was_trained_on(of_dots, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    monkeypatch.setattr(downloads, "reachable", lambda url: pytest.fail("asked the network"))
+    trained = load_trained(of_dots)
+    for name in ("omniglot", "tfds:mnist"):
+        run = dataclasses.replace(trained.config, dataset=name, data_dir=str(tmp_path))
+        assert known_to(trained._replace(config=run)).dataset is None
 
 
 def test_channels_that_do_not_fit_are_refused(refused, of_dots, tmp_path):
