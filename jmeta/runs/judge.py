@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ from jmeta.runs.trained import Trained, at_way
 from jmeta.types import Episode, Learner, Params
 
 TIMED = 30
-_PLAN_ALONE: dict[str, Any] = {"xla_backend_optimization_level": 0}
+_PLAN_ALONE: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
 """Memory is planned before machine code is made, which is most of the time of compiling and needs no care here."""
 
 
