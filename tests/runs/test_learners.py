@@ -24,7 +24,8 @@ pytestmark = pytest.mark.standard_promotion
         ("baseline", ()),
         ("baseline++", ("--rotations",)),
         ("maml++", ("--inner-steps", 2, "--inner-lr", 0.1)),
-        ("imaml", ("--regularization", 0.5, "--inner-steps", 4)),
+        # An implicit gradient is that of a point where the inner loop has arrived.
+        ("imaml", ("--regularization", 1.0, "--inner-steps", 10, "--inner-lr", 0.2, "--outer-lr", 0.003)),
     ],
 )
 def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tmp_path, algorithm, flags):
