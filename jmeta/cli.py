@@ -84,12 +84,12 @@ def _train(words: list[str]) -> int:
     from jmeta.runs.config import is_group
     from jmeta.runs.devices import use_one_thread
     from jmeta.runs.signals import asked_to_stop
-    from jmeta.runs.start import check_preset, starting_point
+    from jmeta.runs.start import check_preset, dataset_of, starting_point
 
+    use_one_thread(dataset_of(words))
     with processes.joined(words):
         start = processes.together(starting_point, words)
         config = tyro.cli(type(start), default=start, args=words, prog="jmeta train")
-        use_one_thread(config.dataset)
         use_compile_cache(config.compile_cache)
         processes.together(check_preset, config)
         shown = progress.shown(config) if processes.is_first() else nullcontext(progress.silent)

@@ -22,13 +22,13 @@ def use_cores() -> None:
             jax.config.update("jax_num_cpu_devices", _cores())
 
 
-def use_one_thread(dataset: str) -> None:
+def use_one_thread(dataset: str | None) -> None:
     """Let a CPU compute curves and vectors with one thread, before JAX starts; unless the environment says how many.
 
     Their operations are too short to share: two threads take 1.3 times as long as one for MAML on sine curves.
 
     Args:
-        dataset: what is learned; nothing changes for pictures.
+        dataset: what is learned; nothing changes for pictures, or where that isn't known.
     """
     if dataset in VECTOR_TASKS:
         os.environ.setdefault("NPROC", "1")

@@ -59,6 +59,14 @@ def _refusal(config: TrainConfig) -> str | None:
     return None
 
 
+def dataset_of(words: Sequence[str]) -> str | None:
+    """What is learned, as far as the words tell, before JAX starts; None for words that `starting_point` refuses."""
+    try:
+        return value_of(words, "dataset") or starting_point(words).dataset
+    except (RunError, OSError):
+        return None
+
+
 def value_of(words: Sequence[str], name: str) -> str | None:
     """The last value given to a flag, as `--name value` or `--name=value`."""
     spellings = {f"--{name}", f"--{name.replace('-', '_')}"}

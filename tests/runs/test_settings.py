@@ -27,7 +27,7 @@ from jmeta.runs.config import (
     normalise,
     to_dict,
 )
-from jmeta.runs.start import check_preset, starting_point, value_of
+from jmeta.runs.start import check_preset, dataset_of, starting_point, value_of
 from jmeta.types import Batch, Episode
 
 pytestmark = pytest.mark.standard_promotion
@@ -246,3 +246,12 @@ def test_pieces_divide_a_round():
     for log_every, piece in ((50, 5), (7, 1), (4, 4), (3, 3)):
         assert build.piece_length(TrainConfig(log_every=log_every)) == piece
     assert build.piece_length(TrainConfig(dataset="sinusoid", log_every=2500)) == 625
+
+
+def test_what_is_learned_is_known_before_anything_starts(tmp_path):
+    assert dataset_of(["--dataset", "linear", "--preset", "maml-sinusoid"]) == "linear"
+    assert dataset_of(["--preset", "maml_sinusoid"]) == "sinusoid"
+    assert dataset_of(["--preset", "maml-sinus"]) is None
+    assert dataset_of(["--run-dir", str(tmp_path), "--resume"]) == "glyphs"
+    (tmp_path / "config.json").write_text("{")
+    assert dataset_of(["--run-dir", str(tmp_path), "--resume"]) is None
