@@ -17,7 +17,6 @@ flags = os.environ.get("XLA_FLAGS", "")
 for flag, value in (
     ("xla_force_host_platform_device_count", "4"),
     ("xla_backend_optimization_level", "1"),
-    ("xla_cpu_use_fusion_emitters", "false"),
 ):
     if flag not in flags:
         flags = f"{flags} --{flag}={value}".strip()
