@@ -10,9 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to an empty folder
-# Four devices, unless XLA_FLAGS says otherwise.
+# Tests compile thousands of small programs and run each a few times: with all of XLA's optimizations, most of the time
+# would be its compiler's. Not level 0, whose gradient of `relation` on maps is wrong. What XLA_FLAGS already sets
+# stays, so that the tests can also be run on optimized programs.
 flags = os.environ.get("XLA_FLAGS", "")
-for flag, value in (("xla_force_host_platform_device_count", "4"),):
+for flag, value in (
+    ("xla_force_host_platform_device_count", "4"),
+    ("xla_backend_optimization_level", "1"),
+    ("xla_cpu_use_fusion_emitters", "false"),
+):
     if flag not in flags:
         flags = f"{flags} --{flag}={value}".strip()
 os.environ["XLA_FLAGS"] = flags
