@@ -2,6 +2,7 @@
 
 from jmeta import (
     algorithms,
+    augment,
     datasets,
     distances,
     episodes,
@@ -105,6 +106,7 @@ __all__ = [
     "anil",
     "attach_gradient",
     "attention_learner",
+    "augment",
     "baseline",
     "baseline_plus_plus",
     "boil",

@@ -1,7 +1,7 @@
 """Pure samplers of episodes: `sample(key) -> Episode`, made for use inside `jit` and under `vmap`."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,14 +10,26 @@ import numpy as np
 from jax import Array
 from jax.tree_util import Partial
 
+from jmeta.augment import Augment
 from jmeta.types import Batch, Episode
+
+AUGMENTING = 0xA06
+"""Folded into an episode's key for its augmentation, so that all else is drawn as without one."""
 
 Sampler = Callable[[Array], Episode]
 """`key -> Episode`. A `jax.tree_util.Partial` carries its data as arguments through `jit`, not as constants."""
 
 
 def few_shot_sampler(
-    images: Any, *, way: int, shot: int, query_shot: int, rotations: bool = False, counts: Any = None
+    images: Any,
+    *,
+    way: int,
+    shot: int,
+    query_shot: int,
+    rotations: bool = False,
+    counts: Any = None,
+    groups: Sequence[Any] | None = None,
+    augment: Augment | None = None,
 ) -> Partial:
     """Sampler of N-way K-shot classification episodes from an array of images held on the device.
 
@@ -32,6 +44,11 @@ def few_shot_sampler(
         rotations: turn each class of each episode by its own multiple of 90 degrees, which makes four classes of one;
             support and query of a class turn together. Needs H = W.
         counts: `[classes]`, how many of the examples of each class are real; None means all.
+        groups: `[classes]`, the group that each class is of, such as its alphabet, to draw the classes of an episode
+            from one group, which is harder; a group is as likely as it has classes, and one of fewer than `way` is left
+            out. None draws from all classes.
+        augment: `(key, image) -> image`, which changes each example, after its turn; such as
+            `jmeta.augment.random_affine()`.
 
     Returns:
         `sample(key) -> Episode`, with x `[way * shot, H, W, C]` float32 in 0 to 1 and y one-hot.
@@ -43,12 +60,25 @@ def few_shot_sampler(
         ((5, 28, 28, 1), (15, 5))
 
     Raises:
-        ValueError: if a size is below 1, there are too few classes or examples, or the array is of another form.
+        ValueError: if a size is below 1, there are too few classes or examples, also in a group, or the array is of
+            another form.
     """
     check_few_shot(images.shape, way, shot, query_shot, rotations, counts)
     counts = jnp.full(images.shape[0], images.shape[1], jnp.int32) if counts is None else jnp.asarray(counts, jnp.int32)
-    draw = functools.partial(_draw_few_shot, way, shot, query_shot, rotations)
-    return Partial(draw, jnp.asarray(images), counts)
+    draw = functools.partial(_draw_few_shot, way, shot, query_shot, rotations, augment)
+    return Partial(draw, jnp.asarray(images), counts, None if groups is None else _large_groups(groups, way, images))
+
+
+def _large_groups(groups: Sequence[Any], way: int, images: Any) -> Array:
+    """The number of each class's group, or -1 where it has fewer than `way` classes."""
+    if len(groups) != images.shape[0]:
+        raise ValueError(f"groups must have one for each of the {images.shape[0]} classes, got {len(groups)}")
+    _, numbers, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    if sizes.max() < way:
+        raise ValueError(
+            f"{way}-way episodes within a group need one of {way} classes, and the largest has {sizes.max()}"
+        )
+    return jnp.asarray(np.where(sizes[numbers] < way, -1, numbers), jnp.int32)
 
 
 def check_few_shot(
@@ -87,18 +117,41 @@ def _check_images(shape: tuple[int, ...], rotations: bool, counts: Any) -> None:
 
 
 def _draw_few_shot(
-    way: int, shot: int, query_shot: int, rotations: bool, images: Array, counts: Array, key: Array
+    way: int,
+    shot: int,
+    query_shot: int,
+    rotations: bool,
+    augment: Augment | None,
+    images: Array,
+    counts: Array,
+    groups: Array | None,
+    key: Array,
 ) -> Episode:
     class_key, example_key, turn_key = jax.random.split(key, 3)
-    classes = jax.random.choice(class_key, images.shape[0], (way,), replace=False)
+    if groups is None:
+        classes = jax.random.choice(class_key, images.shape[0], (way,), replace=False)
+    else:
+        classes = _classes_of_one_group(class_key, groups, way)
     noise = jax.random.uniform(example_key, (way, images.shape[1]))
     noise = jnp.where(_places(images.shape[1])[None] < counts[classes, None], noise, 2.0)
     _, examples = jax.lax.top_k(-noise, shot + query_shot)
     x = _floats(images[classes[:, None], examples])
     if rotations:
         x = jax.vmap(rotate)(x, jax.random.randint(turn_key, (way,), 0, 4))
+    if augment is not None:
+        keys = jax.random.split(jax.random.fold_in(key, AUGMENTING), (way, shot + query_shot))
+        x = jax.vmap(jax.vmap(augment))(keys, x)
     support, query = x[:, :shot], x[:, shot:]
     return Episode(_example_major(support), _example_major(query))
+
+
+def _classes_of_one_group(key: Array, groups: Array, way: int) -> Array:
+    """`[way]` classes of the group of a class that is drawn among those of large groups."""
+    anchor_key, order_key = jax.random.split(key)
+    noise = jax.random.uniform(anchor_key, groups.shape)
+    group = groups[jnp.argmax(jnp.where(groups >= 0, noise, -1.0))]
+    noise = jax.random.uniform(order_key, groups.shape)
+    return jax.lax.top_k(jnp.where(groups == group, noise, -1.0), way)[1]
 
 
 def _example_major(x: Array) -> Batch:
@@ -240,7 +293,9 @@ def _draw_varied(
     return Episode(support, batch(example, row, present[row] & (example < query_shot)))
 
 
-def classification_sampler(images: Any, *, batch_size: int, rotations: bool = False, counts: Any = None) -> Partial:
+def classification_sampler(
+    images: Any, *, batch_size: int, rotations: bool = False, counts: Any = None, augment: Augment | None = None
+) -> Partial:
     """Sampler of ordinary batches to train a classifier of all classes on, in the form of episodes.
 
     Each example of the batch is drawn from all that there are, whichever were drawn before. Support and query are the
@@ -252,6 +307,7 @@ def classification_sampler(images: Any, *, batch_size: int, rotations: bool = Fa
         rotations: turn each example by a multiple of 90 degrees, and count what is turned as a class of its own: class
             `turns * classes + k` is class k turned `turns` times. Needs H = W.
         counts: `[classes]`, how many of the examples of each class are real; None means all.
+        augment: as in `few_shot_sampler`.
 
     Returns:
         `sample(key) -> Episode`, with x `[batch_size, H, W, C]` float32 in 0 to 1 and y one-hot over all classes, of
@@ -272,11 +328,13 @@ def classification_sampler(images: Any, *, batch_size: int, rotations: bool = Fa
     sizes = np.full(images.shape[0], images.shape[1]) if counts is None else np.asarray(counts, np.int64)
     if not len(sizes) or sizes.min() < 1:
         raise ValueError(f"every class must have 1 example or more, got {sizes.min(initial=0)}")
-    draw = functools.partial(_draw_batch, batch_size, rotations)
+    draw = functools.partial(_draw_batch, batch_size, rotations, augment)
     return Partial(draw, jnp.asarray(images), jnp.asarray(np.cumsum(sizes), jnp.int32))
 
 
-def _draw_batch(batch_size: int, rotations: bool, images: Array, ends: Array, key: Array) -> Episode:
+def _draw_batch(
+    batch_size: int, rotations: bool, augment: Augment | None, images: Array, ends: Array, key: Array
+) -> Episode:
     example_key, turn_key = jax.random.split(key)
     classes = images.shape[0]
     place = jax.random.randint(example_key, (batch_size,), 0, ends[-1], jnp.int32)
@@ -285,6 +343,8 @@ def _draw_batch(batch_size: int, rotations: bool, images: Array, ends: Array, ke
     if rotations:
         turns = jax.random.randint(turn_key, (batch_size,), 0, 4, jnp.int32)
         x, label, classes = jax.vmap(rotate)(x, turns), turns * classes + label, 4 * classes
+    if augment is not None:
+        x = jax.vmap(augment)(jax.random.split(jax.random.fold_in(key, AUGMENTING), batch_size), x)
     batch = Batch(x, jax.nn.one_hot(label, classes, dtype=_label_dtype(x)))
     return Episode(batch, batch)
 

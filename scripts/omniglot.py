@@ -1,8 +1,8 @@
-"""The Omniglot table: five learners, 5-way 1-shot and 5-shot, beside what was published.
+"""The Omniglot table: all learners at 5-way and 20-way, 1-shot and 5-shot, beside what was published.
 
-    python scripts/omniglot.py                                    # lengths for two CPU cores: an hour or two in all
+    python scripts/omniglot.py                                    # lengths for two CPU cores: some four hours in all
+    python scripts/omniglot.py --algorithms prototypical          # a line of it, ten minutes
     python scripts/omniglot.py --published --seeds 0 1 2          # the published lengths; meant for a GPU
-    python scripts/omniglot.py --algorithms maml --shots 1        # one row of it
 
 Every run is a folder like those of `jmeta train`. Started again, it goes on where it stopped.
 """
@@ -10,6 +10,7 @@ Every run is a folder like those of `jmeta train`. Started again, it goes on whe
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,38 +21,80 @@ from jmeta.datasets import DataError
 from jmeta.runs import EvaluateConfig, RunError, TrainConfig, Trained, evaluate, from_preset, load_trained, train
 from jmeta.runs.build import eval_steps
 from jmeta.runs.compile_cache import use_compile_cache
-from jmeta.runs.folder import EVALUATION, METRICS, read_json, read_rows, write_text
+from jmeta.runs.config import ALGORITHMS, ANY_WAY
+from jmeta.runs.devices import use_cores
+from jmeta.runs.errors import unknown
+from jmeta.runs.evaluate import file_name
+from jmeta.runs.folder import METRICS, read_json, read_rows, write_text
 from jmeta.runs.progress import shown
 from jmeta.runs.seeds import over_seeds
 from jmeta.runs.signals import asked_to_stop
 
-ALGORITHMS = ("maml", "fomaml", "anil", "meta-sgd", "reptile")
+WAYS, SHOTS = (5, 20), (1, 5)
 SMALLER = {"outer_schedule": "cosine", "outer_lr": 2e-3, "meta_batch_size": 16, "save_every": 500}
-SHORT: dict[tuple[str, int], dict[str, Any]] = {
-    ("maml", 1): {"outer_steps": 14_000, "outer_schedule": "cosine"},
-    ("maml", 5): {"outer_steps": 800, **SMALLER},
-    ("fomaml", 1): {"outer_steps": 6000, **SMALLER},
-    ("fomaml", 5): {"outer_steps": 2000, **SMALLER},
-    ("anil", 1): {"outer_steps": 4000, **SMALLER},
-    ("anil", 5): {"outer_steps": 1000, **SMALLER},
-    ("meta-sgd", 1): {"outer_steps": 3000, **SMALLER},
-    ("meta-sgd", 5): {"outer_steps": 600, **SMALLER},
-    ("reptile", 1): {"outer_steps": 2000},
-    ("reptile", 5): {"outer_steps": 2000},
+SHORT: dict[tuple[str, int, int], dict[str, Any]] = {
+    ("maml", 5, 1): {"outer_steps": 14_000, "outer_schedule": "cosine"},
+    ("maml", 5, 5): {"outer_steps": 800, **SMALLER},
+    ("fomaml", 5, 1): {"outer_steps": 6000, **SMALLER},
+    ("fomaml", 5, 5): {"outer_steps": 2000, **SMALLER},
+    ("anil", 5, 1): {"outer_steps": 4000, **SMALLER},
+    ("anil", 5, 5): {"outer_steps": 1000, **SMALLER},
+    ("meta-sgd", 5, 1): {"outer_steps": 3000, **SMALLER},
+    ("meta-sgd", 5, 5): {"outer_steps": 600, **SMALLER},
+    ("reptile", 5, 1): {"outer_steps": 2000},
+    ("reptile", 5, 5): {"outer_steps": 2000},
+    ("maml", 20, 1): {"outer_steps": 500, **SMALLER, "meta_batch_size": 4},
+    ("fomaml", 20, 1): {"outer_steps": 900, **SMALLER, "meta_batch_size": 4},
+    ("anil", 20, 1): {"outer_steps": 2500, **SMALLER, "meta_batch_size": 4},
+    ("meta-sgd", 20, 1): {"outer_steps": 1800, **SMALLER, "meta_batch_size": 4},
+    ("reptile", 20, 1): {"outer_steps": 600, "eval_inner_steps": 20},
 }
-"""What differs from the presets where an hour has to do."""
+"""Which sizes a learner with published settings is trained at where minutes have to do, and how; other cells of its
+line take the run at one shot."""
 
-PUBLISHED: dict[tuple[str, int], str] = {
-    ("maml", 1): "98.7 +- 0.4",
-    ("maml", 5): "99.9 +- 0.1",
-    ("fomaml", 1): "98.3",
-    ("fomaml", 5): "99.2",
-    ("meta-sgd", 1): "99.53 +- 0.26",
-    ("meta-sgd", 5): "99.93 +- 0.09",
-    ("reptile", 1): "97.68",
-    ("reptile", 5): "99.48",
+PUBLISHED: dict[tuple[str, int, int], str] = {
+    ("maml", 5, 1): "98.7 +- 0.4",
+    ("maml", 5, 5): "99.9 +- 0.1",
+    ("maml", 20, 1): "95.8 +- 0.3",
+    ("maml", 20, 5): "98.9 +- 0.2",
+    ("fomaml", 5, 1): "98.3",
+    ("fomaml", 5, 5): "99.2",
+    ("fomaml", 20, 1): "89.4",
+    ("fomaml", 20, 5): "97.9",
+    ("anil", 20, 1): "96.2 +- 0.5",
+    ("anil", 20, 5): "98.0 +- 0.3",
+    ("meta-sgd", 5, 1): "99.53 +- 0.26",
+    ("meta-sgd", 5, 5): "99.93 +- 0.09",
+    ("reptile", 5, 1): "97.68",
+    ("reptile", 5, 5): "99.48",
+    ("reptile", 20, 1): "89.43",
+    ("reptile", 20, 5): "97.12",
+    ("maml++", 5, 1): "99.47",
+    ("maml++", 5, 5): "99.93",
+    ("maml++", 20, 1): "97.65",
+    ("maml++", 20, 5): "99.33",
+    ("imaml", 5, 1): "99.16",
+    ("imaml", 5, 5): "99.67",
+    ("imaml", 20, 1): "94.46",
+    ("imaml", 20, 5): "98.69",
+    ("prototypical", 5, 1): "98.8",
+    ("prototypical", 5, 5): "99.7",
+    ("prototypical", 20, 1): "96.0",
+    ("prototypical", 20, 5): "98.9",
+    ("matching", 5, 1): "98.1",
+    ("matching", 5, 5): "98.9",
+    ("matching", 20, 1): "93.8",
+    ("matching", 20, 5): "98.5",
+    ("siamese", 5, 1): "97.3",
+    ("siamese", 5, 5): "98.4",
+    ("siamese", 20, 1): "88.2",
+    ("siamese", 20, 5): "97.0",
+    ("relation", 5, 1): "99.6 +- 0.2",
+    ("relation", 5, 5): "99.8 +- 0.1",
+    ("relation", 20, 1): "97.6 +- 0.2",
+    ("relation", 20, 5): "99.1 +- 0.1",
 }
-"""Accuracy in %: MAML from its paper, the other published ones as later papers quote them; ANIL has no 5-way figure."""
+"""Accuracy in %: MAML, ANIL, Prototypical networks from their papers, the others as later papers quote them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,94 +103,159 @@ class Config:
 
     Attributes:
         algorithms: which learners.
+        ways: classes of an episode, 5 or 20.
         shots: support examples of each class, 1 or 5.
         seeds: an independent run for each.
-        published: train as long as the papers did, with their constant outer rates.
+        published: train those that have published lengths as long as their papers did, with constant outer rates, and
+            at each way and shot.
         episodes: of each evaluation.
         run_dir: the folder of all runs, of results.json and table.md.
         data_dir: the folder of data sets; otherwise $JMETA_DATA.
         chunk_size: episodes computed at once; otherwise a good number for the device.
+        devices: how many share the work of a run; otherwise as `jmeta train` chooses.
     """
 
     algorithms: tuple[str, ...] = ALGORITHMS
-    shots: tuple[int, ...] = (1, 5)
+    ways: tuple[int, ...] = WAYS
+    shots: tuple[int, ...] = SHOTS
     seeds: tuple[int, ...] = (0,)
     published: bool = False
     episodes: int = 1000
     run_dir: str = "runs/omniglot"
     data_dir: str | None = None
     chunk_size: int | None = None
+    devices: int | None = None
 
 
 class Row(NamedTuple):
-    """One line of the table: a learner at a shot, over its seeds."""
+    """One cell of the table: a learner at a way and a shot, over its seeds.
+
+    Attributes:
+        algorithm: its name.
+        way: classes of an episode.
+        shot: support examples of each class.
+        trained: way and shot of its training.
+        steps: outer steps of its training.
+        seconds: of training, of each seed.
+        evaluations: of each seed.
+    """
 
     algorithm: str
+    way: int
     shot: int
-    evaluations: list[dict[str, Any]]
-    seconds: list[float]
+    trained: tuple[int, int]
     steps: int
+    seconds: list[float]
+    evaluations: list[dict[str, Any]]
 
 
-def settings(config: Config, algorithm: str, shot: int, seed: int) -> TrainConfig:
-    """A run's settings: the preset, shortened or not."""
-    preset = from_preset(f"{algorithm}-omniglot-5w{shot}s")
-    length = "published" if config.published else "short"
+def trained_at(config: Config, algorithm: str, way: int, shot: int) -> tuple[int, int]:
+    """Way and shot of the run that serves a cell: one for all sizes, where no parameter belongs to a class."""
+    if algorithm in ANY_WAY:
+        return WAYS[0], SHOTS[0]
+    whole = config.published and (algorithm, *WAYS[:1], *SHOTS[:1]) in SHORT
+    return (way, shot) if whole or (algorithm, way, shot) in SHORT else (way, SHOTS[0])
+
+
+def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> TrainConfig:
+    """The settings of the run that serves a cell: the preset, shortened where the papers' length is meant for a GPU."""
+    way, shot = trained_at(config, algorithm, way, shot)
+    short = {} if config.published else SHORT.get((algorithm, way, shot), {})
+    length = "short" if short else "preset"
+    size = "" if algorithm in ANY_WAY else f"-{way}w{shot}s"
     return dataclasses.replace(
-        preset,
-        **({} if config.published else SHORT[algorithm, shot]),
+        from_preset(f"{algorithm}-omniglot-{way}w{shot}s"),
+        **short,
         seed=seed,
         chunk_size=config.chunk_size,
+        devices=config.devices,
         data_dir=config.data_dir,
-        run_dir=str(Path(config.run_dir) / f"{length}-{algorithm}-5w{shot}s-seed{seed}"),
+        run_dir=str(Path(config.run_dir) / f"{length}-{algorithm}{size}-seed{seed}"),
         resume=True,
     )
 
 
-def measure(config: Config, run: TrainConfig) -> tuple[dict[str, Any], float]:
+def measure(config: Config, run: TrainConfig, way: int, shot: int) -> tuple[dict[str, Any], float]:
     """Train to the end, or go on, and evaluate once; the evaluation and the seconds of training."""
-    print(f"{run.run_dir}: {run.outer_steps} outer steps", flush=True)
+    print(f"{run.run_dir}: {run.outer_steps} outer steps, tested {way}-way {shot}-shot", flush=True)
     with asked_to_stop() as stop, shown(run) as report:
         result = train(run, report=report, stop=stop)
     if result.stopped_by is not None:
         sys.exit(f"stopped and saved at step {result.step}; the same command goes on.")
     seconds = sum(row["seconds"] for row in read_rows(result.run_dir / METRICS))
-    kept = evaluated(config, load_trained(result.run_dir), result.run_dir / EVALUATION)
-    if kept is None:
-        kept = evaluate(EvaluateConfig(str(result.run_dir), episodes=config.episodes, data_dir=config.data_dir))
-    return kept, seconds
+    wanted = test_of(config, run, result.run_dir, way, shot)
+    kept = evaluated(wanted, load_trained(result.run_dir))
+    return (evaluate(wanted) if kept is None else kept), seconds
 
 
-def evaluated(config: Config, trained: Trained, path: Path) -> dict[str, Any] | None:
-    """What a file holds, if it is the evaluation that the table is of."""
-    if not path.exists():
-        return None
-    default, run = EvaluateConfig(""), trained.config
-    wanted = {
-        "episodes": config.episodes, "way": run.way, "shot": run.shot, "query_shot": run.query_shot,
-        "inner_steps": eval_steps(run), "part": default.part, "seed": default.seed, "rotations": run.rotations,
-        "split_hash": trained.stored["split_hash"], "data_checksum": trained.stored["data_checksum"],
+def test_of(config: Config, run: TrainConfig, run_dir: Path, way: int, shot: int) -> EvaluateConfig:
+    """The test of a cell. A 5-shot test of a run at one shot has as many queries as that of a run at five."""
+    queries = run.query_shot if run.algorithm in ANY_WAY else shot
+    queries = 1 if run.algorithm == "reptile" else queries
+    return EvaluateConfig(
+        str(run_dir), way=way, shot=shot, query_shot=queries, episodes=config.episodes, data_dir=config.data_dir
+    )
+
+
+def evaluated(wanted: EvaluateConfig, trained: Trained) -> dict[str, Any] | None:
+    """What a run folder holds, if it is the evaluation that the table is of."""
+    run, stored = trained.config, trained.stored
+    values = {
+        "episodes": wanted.episodes, "way": wanted.way, "shot": wanted.shot, "query_shot": wanted.query_shot,
+        "inner_steps": eval_steps(run), "part": wanted.part, "seed": wanted.seed, "rotations": run.rotations,
+        "split_hash": stored["split_hash"], "data_checksum": stored["data_checksum"],
         "reading": "transductive" if run.norm == "batch" else "inductive", "checkpoint_step": trained.step,
     }  # fmt: skip
-    kept = read_json(path)
-    return kept if all(kept.get(name) == value for name, value in wanted.items()) else None
+    named = {**values, "dataset": run.dataset, "protocol": stored["protocol"]}
+    path = Path(wanted.run_dir) / file_name(named, stored)
+    kept = read_json(path) if path.exists() else {}
+    return kept if kept and all(kept.get(name) == value for name, value in values.items()) else None
 
 
-def markdown(rows: list[Row]) -> str:
-    """The table, in Markdown."""
-    lines = [
-        "| learner | episodes | accuracy, % | one query at a time, % | published, % | outer steps | minutes |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        reading = cell(row.evaluations, "accuracy", "ci95")
-        alone = cell(row.evaluations, "inductive_accuracy", "inductive_ci95")
-        minutes = f"{np.mean(row.seconds) / 60:.0f}"
-        known = PUBLISHED.get((row.algorithm, row.shot), "-")
-        lines.append(
-            f"| {row.algorithm} | 5-way {row.shot}-shot | {reading} | {alone} | {known} | {row.steps} | {minutes} |"
-        )
-    return "\n".join(lines) + "\n"
+def markdown(rows: Sequence[Row]) -> str:
+    """The table: a line a learner, best first at the first size; below it, what queries cost one at a time."""
+    sizes = sorted({(row.way, row.shot) for row in rows})
+    found = {(row.algorithm, row.way, row.shot): row for row in rows}
+    names = sorted({row.algorithm for row in rows}, key=lambda name: _order(found, name, sizes[0]))
+    heads = [f"{way}-way {shot}-shot" for way, shot in sizes]
+    lines = [f"| learner | {' | '.join(f'{head} | published' for head in heads)} | minutes |"]
+    lines += ["|---" * (2 + 2 * len(sizes)) + "|"]
+    for name in names:
+        cells = [_cell(found.get((name, *size)), "accuracy", "ci95") for size in sizes]
+        known = [PUBLISHED.get((name, *size), "-") for size in sizes]
+        pairs = " | ".join(f"{cell} | {value}" for cell, value in zip(cells, known, strict=True))
+        lines.append(f"| {name} | {pairs} | {_minutes([row for row in rows if row.algorithm == name])} |")
+    lines += ["", f"| learner, one query at a time | {' | '.join(heads)} |", "|---" * (1 + len(sizes)) + "|"]
+    for name in names:
+        cells = [_cell(found.get((name, *size)), "inductive_accuracy", "inductive_ci95") for size in sizes]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *_notes(rows)]) + "\n"
+
+
+def _order(found: dict[tuple[str, int, int], Row], name: str, size: tuple[int, int]) -> float:
+    row = found.get((name, *size))
+    return 0.0 if row is None else -float(np.mean([e["accuracy"] for e in row.evaluations]))
+
+
+def _minutes(rows: Sequence[Row]) -> str:
+    """Of training all runs of a line, of one seed."""
+    runs = {row.trained: float(np.mean(row.seconds)) for row in rows}
+    return f"{sum(runs.values()) / 60:.0f}"
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """How the runs of each line were trained."""
+    lines = []
+    for name in dict.fromkeys(row.algorithm for row in rows):
+        runs = sorted({(row.trained, row.steps) for row in rows if row.algorithm == name})
+        sizes = ["" if name in ANY_WAY else f" of {way}-way {shot}-shot" for (way, shot), _ in runs]
+        each = [f"{steps:,} steps{size}" for (_, steps), size in zip(runs, sizes, strict=True)]
+        lines.append(f"- {name}: {', '.join(each)}.")
+    return lines
+
+
+def _cell(row: Row | None, value: str, interval: str) -> str:
+    return "-" if row is None else cell(row.evaluations, value, interval)
 
 
 def cell(evaluations: list[dict[str, Any]], value: str, interval: str) -> str:
@@ -161,27 +269,40 @@ def cell(evaluations: list[dict[str, Any]], value: str, interval: str) -> str:
     return f"{mean:.1f} +- {ci95:.1f} ({len(found)} seeds)"
 
 
+def check(config: Config) -> None:
+    """Refuse what has no place in the table.
+
+    Raises:
+        RunError: naming it.
+    """
+    for algorithm in config.algorithms:
+        if algorithm not in ALGORITHMS:
+            raise unknown("algorithm", algorithm, ALGORITHMS)
+    for name, given, known in (("way", config.ways, WAYS), ("shot", config.shots, SHOTS)):
+        for size in given:
+            if size not in known:
+                raise RunError(f"there is no column for {name} {size}: choose from {known[0]} and {known[1]}.")
+    if not (config.algorithms and config.ways and config.shots and config.seeds):
+        raise RunError("there must be --algorithms, --ways, --shots and --seeds: give at least one of each.")
+
+
 def main(config: Config) -> list[Row]:
     """Train and evaluate what is missing, then print and write the table.
 
     Raises:
-        RunError: for a learner or shot that isn't in the table.
+        RunError: for a learner, way or shot that isn't in the table.
         DataError: for data that are missing or damaged.
     """
-    for algorithm in config.algorithms:
-        for shot in config.shots:
-            if (algorithm, shot) not in SHORT:
-                raise RunError(
-                    f"there is no row for {algorithm} at {shot} shots: choose from {', '.join(ALGORITHMS)}, 1 or 5."
-                )
+    check(config)
     use_compile_cache(True)
-    rows = []
-    for shot in config.shots:
-        for algorithm in config.algorithms:
-            runs = [settings(config, algorithm, shot, seed) for seed in config.seeds]
-            measured = [measure(config, run) for run in runs]
-            rows.append(Row(algorithm, shot, [m[0] for m in measured], [m[1] for m in measured], runs[0].outer_steps))
-            folder = Path(config.run_dir)
+    rows, folder = [], Path(config.run_dir)
+    for algorithm in dict.fromkeys(config.algorithms):
+        for way, shot in ((way, shot) for way in config.ways for shot in config.shots):
+            runs = [settings(config, algorithm, way, shot, seed) for seed in config.seeds]
+            measured = [measure(config, run, way, shot) for run in runs]
+            evaluations, seconds = [m[0] for m in measured], [m[1] for m in measured]
+            trained = trained_at(config, algorithm, way, shot)
+            rows.append(Row(algorithm, way, shot, trained, runs[0].outer_steps, seconds, evaluations))
             write_text(folder / "results.json", json.dumps([row._asdict() for row in rows], indent=1) + "\n")
             write_text(folder / "table.md", markdown(rows))
     print(markdown(rows))
@@ -189,8 +310,12 @@ def main(config: Config) -> list[Row]:
 
 
 if __name__ == "__main__":
+    use_cores()
     try:
         main(tyro.cli(Config))
     except (RunError, DataError) as error:
         print(f"omniglot: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("omniglot: stopped; the same command goes on.", file=sys.stderr)
+        sys.exit(130)

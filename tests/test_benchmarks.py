@@ -436,6 +436,9 @@ def test_what_would_take_too_long_or_too_much_is_not_tried(tmp_path):
     huge = small._replace(timings={**small.timings, "torch-loop": timing(0.1, peak=2**50)})
     if driver.available_bytes() is not None:
         assert "GiB of memory" in driver.foresee("torch-loop", huge, 8, plan(tmp_path))
+    # jmeta's memory does not grow with the tasks.
+    whole = small._replace(timings={**small.timings, "jmeta-run": timing(0.1, peak=2**50)})
+    assert driver.foresee("jmeta-run", whole, 8, plan(tmp_path)) is None
     huge = small._replace(timings={**small.timings, "torch-loop": timing(0.1, peak=2**50, device=1)})
     assert driver.foresee("torch-loop", huge, 8, plan(tmp_path)) is None
 

@@ -410,3 +410,46 @@ def test_a_turned_class_of_a_batch_is_a_class_of_its_own():
 def test_batches_that_cannot_be_drawn_are_refused(images, options, message):
     with pytest.raises(ValueError, match=message):
         jmeta.classification_sampler(images, **{"batch_size": 2, **options})
+
+
+def test_classes_of_an_episode_are_of_one_group_and_each_class_of_a_large_one_is_as_likely():
+    groups = ["b", "a", "b", "a", "c", "a", "a"]  # a has 4 classes, b 2 and c 1
+    drawn = draw(jmeta.few_shot_sampler(coded(), way=2, shot=1, query_shot=2, groups=groups), 3000)
+    found = codes(drawn.support.x)[0]
+    letters = np.array(groups)[found]
+    assert (letters[:, 0] == letters[:, 1]).all() and (found[:, 0] != found[:, 1]).all()
+    share = np.bincount(found.ravel(), minlength=CLASSES) / found.size
+    np.testing.assert_allclose(share, [1 / 6, 1 / 6, 1 / 6, 1 / 6, 0, 1 / 6, 1 / 6], atol=0.02)
+    same = draw(jmeta.few_shot_sampler(coded(), way=4, shot=1, query_shot=2, groups=groups))
+    assert {tuple(sorted(row)) for row in codes(same.support.x)[0].tolist()} == {(1, 3, 5, 6)}
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        (["a"] * 6, "groups must have one for each of the 7 classes, got 6"),
+        (list("aaabbbc"), "need one of 4 classes, the largest has 3"),
+    ],
+)
+def test_groups_that_cannot_give_an_episode_are_refused(groups, says):
+    with pytest.raises(ValueError, match=says):
+        jmeta.few_shot_sampler(coded(), way=4, shot=1, query_shot=2, groups=groups)
+
+
+def test_each_example_is_augmented_by_its_own_key_and_all_else_stays():
+    def shade(key, image):
+        return image + jax.random.uniform(key, (), image.dtype, 1.0, 2.0)
+
+    options = {"way": 3, "shot": 2, "query_shot": 2, "rotations": True}
+    plain = jmeta.few_shot_sampler(coded(), **options)(jax.random.key(4))
+    shaded = jmeta.few_shot_sampler(coded(), **options, augment=shade)(jax.random.key(4))
+    added = [np.asarray(b.x - a.x) for a, b in zip(plain, shaded, strict=True)]
+    each = np.concatenate(added).reshape(12, -1)
+    assert_close(each, np.tile(each[:, :1], (1, each.shape[1])), rtol=1e-5)
+    assert len(np.unique(np.round(each[:, 0], 4))) == 12 and each.min() >= 1.0 and each.max() <= 2.0
+    np.testing.assert_array_equal(plain.support.y, shaded.support.y)
+    plain = jmeta.classification_sampler(coded(), batch_size=9)(jax.random.key(4)).query
+    shaded = jmeta.classification_sampler(coded(), batch_size=9, augment=shade)(jax.random.key(4)).query
+    each = np.asarray(shaded.x - plain.x).reshape(9, -1)
+    assert len(np.unique(np.round(each[:, 0], 4))) == 9 and each.min() >= 1.0
+    np.testing.assert_array_equal(plain.y, shaded.y)

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 import pytest
 
+from jmeta.runs.config import check
+
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
@@ -57,12 +59,32 @@ def test_shell_scripts_parse(script):
 
 def test_omniglot_settings_are_the_preset_shortened_or_whole():
     omniglot = load("omniglot")
-    short = omniglot.settings(omniglot.Config(), "fomaml", 1, 3)
-    whole = omniglot.settings(omniglot.Config(published=True), "fomaml", 1, 3)
+    short = omniglot.settings(omniglot.Config(), "fomaml", 5, 1, 3)
+    whole = omniglot.settings(omniglot.Config(published=True), "fomaml", 5, 1, 3)
     assert (short.outer_steps, short.outer_schedule, short.seed) == (6000, "cosine", 3)
     assert (whole.outer_steps, whole.outer_schedule, whole.outer_lr) == (60_000, "constant", 1e-3)
     assert short.run_dir != whole.run_dir
-    assert set(omniglot.SHORT) == {(a, s) for a in omniglot.ALGORITHMS for s in (1, 5)}
+
+
+def test_omniglot_trains_once_for_all_sizes_that_a_run_can_serve():
+    omniglot = load("omniglot")
+
+    def runs(algorithm, **settings):
+        config = omniglot.Config(**settings)
+        found = {size: omniglot.settings(config, algorithm, *size, 0) for size in ((5, 1), (5, 5), (20, 1), (20, 5))}
+        for run in found.values():
+            check(run)
+        return {size: (run.way, run.shot) for size, run in found.items()}, {run.run_dir for run in found.values()}
+
+    once = dict.fromkeys(((5, 1), (5, 5), (20, 1), (20, 5)), (5, 1))
+    assert runs("prototypical") == (once, {"runs/omniglot/preset-prototypical-seed0"})
+    assert runs("cavia")[0] == {(5, 1): (5, 1), (5, 5): (5, 1), (20, 1): (20, 1), (20, 5): (20, 1)}
+    assert runs("maml")[0] == {(5, 1): (5, 1), (5, 5): (5, 5), (20, 1): (20, 1), (20, 5): (20, 1)}
+    assert runs("maml", published=True)[0] == {size: size for size in once}
+    assert len(runs("maml", published=True)[1]) == 4
+    assert {name for name, _, _ in omniglot.PUBLISHED} | {name for name, _, _ in omniglot.SHORT} < set(
+        omniglot.ALGORITHMS
+    )
 
 
 def test_omniglot_table_shows_intervals_of_episodes_or_of_seeds():
@@ -73,31 +95,67 @@ def test_omniglot_table_shows_intervals_of_episodes_or_of_seeds():
     two = [{"accuracy": 0.97, "ci95": 0.1}, {"accuracy": 0.99, "ci95": 0.1}]
     # Student's t of one degree of freedom, 12.706, times a standard deviation of sqrt(2), over sqrt(2)
     assert omniglot.cell(two, "accuracy", "ci95") == "98.0 +- 12.7 (2 seeds)"
-    table = omniglot.markdown([omniglot.Row("maml", 1, [one], [90.0, 150.0], 14_000)])
-    assert "| maml | 5-way 1-shot | 97.5 +- 0.4 | - | 98.7 +- 0.4 | 14000 | 2 |" in table
+
+
+def test_omniglot_table_has_a_line_for_each_learner_best_first():
+    omniglot = load("omniglot")
+
+    def cell(algorithm, size, trained, accuracy, minutes):
+        found = {"accuracy": accuracy, "ci95": 0.004, "inductive_accuracy": accuracy - 0.1, "inductive_ci95": 0.005}
+        return omniglot.Row(algorithm, *size, trained, 600, [60 * minutes], [found])
+
+    rows = [
+        cell("maml", (5, 1), (5, 1), 0.9, 2),
+        cell("maml", (20, 1), (20, 1), 0.8, 3),
+        cell("matching", (5, 1), (5, 1), 0.95, 4),
+        cell("matching", (20, 1), (5, 1), 0.85, 4),
+        cell("ridge", (20, 1), (5, 1), 0.7, 1),
+    ]
+    head, _, *lines = omniglot.markdown(rows).splitlines()
+    assert head == "| learner | 5-way 1-shot | published | 20-way 1-shot | published | minutes |"
+    assert lines[:3] == [
+        "| matching | 95.0 +- 0.4 | 98.1 | 85.0 +- 0.4 | 93.8 | 4 |",
+        "| maml | 90.0 +- 0.4 | 98.7 +- 0.4 | 80.0 +- 0.4 | 95.8 +- 0.3 | 5 |",
+        "| ridge | - | - | 70.0 +- 0.4 | - | 1 |",
+    ]
+    assert "| maml | 80.0 +- 0.5 | 70.0 +- 0.5 |" in lines
+    assert "- maml: 600 steps of 5-way 1-shot, 600 steps of 20-way 1-shot." in lines
+    assert "- matching: 600 steps." in lines
 
 
 def test_omniglot_takes_no_evaluation_of_anything_else(tmp_path):
-    omniglot, path = load("omniglot"), tmp_path / "evaluation.json"
-    run = omniglot.settings(omniglot.Config(), "maml", 1, 0)
-    trained = omniglot.Trained(run, {"split_hash": "s", "data_checksum": "d"}, 500, None, None)
-    assert omniglot.evaluated(omniglot.Config(), trained, path) is None
+    omniglot = load("omniglot")
+    run = omniglot.settings(omniglot.Config(), "maml", 20, 1, 0)
+    stored = {"split_hash": "s", "data_checksum": "d", "protocol": "finn", "way": 20, "shot": 1}
+    trained = omniglot.Trained(run, stored, 500, None, None)
+    wanted = omniglot.test_of(omniglot.Config(), run, tmp_path, 20, 5)
+    assert omniglot.evaluated(wanted, trained) is None
     kept = {
-        "episodes": 1000, "way": 5, "shot": 1, "query_shot": 1, "inner_steps": 3, "part": "test", "seed": 0,
+        "episodes": 1000, "way": 20, "shot": 5, "query_shot": 5, "inner_steps": 5, "part": "test", "seed": 0,
         "rotations": True, "split_hash": "s", "data_checksum": "d", "reading": "transductive", "checkpoint_step": 500,
         "accuracy": 0.9,
     }  # fmt: skip
+    path = tmp_path / "evaluation-20w5s.json"
     path.write_text(json.dumps(kept))
-    assert omniglot.evaluated(omniglot.Config(), trained, path) == kept
-    for name, other in (("data_checksum", "e"), ("way", 20), ("shot", 5), ("checkpoint_step", 1000), ("episodes", 600)):
+    assert omniglot.evaluated(wanted, trained) == kept
+    for name, other in (("data_checksum", "e"), ("way", 5), ("shot", 1), ("checkpoint_step", 1000), ("episodes", 600)):
         path.write_text(json.dumps({**kept, name: other}))
-        assert omniglot.evaluated(omniglot.Config(), trained, path) is None, name
+        assert omniglot.evaluated(wanted, trained) is None, name
 
 
-def test_omniglot_refuses_rows_that_it_does_not_have():
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"shots": (3,)}, "there is no column for shot 3: choose from 1 and 5"),
+        ({"ways": (10,)}, "there is no column for way 10: choose from 5 and 20"),
+        ({"algorithms": ("mammal",)}, "did you mean 'maml'"),
+        ({"seeds": ()}, "give at least one of each"),
+    ],
+)
+def test_omniglot_refuses_what_has_no_place_in_its_table(settings, words):
     omniglot = load("omniglot")
-    with pytest.raises(omniglot.RunError, match="choose from maml"):
-        omniglot.main(omniglot.Config(shots=(3,)))
+    with pytest.raises(omniglot.RunError, match=words):
+        omniglot.main(omniglot.Config(**settings))
 
 
 def row(compare, algorithm, accuracy, way=5):

@@ -31,6 +31,7 @@ OUTER_OPTIMIZERS = ("adam", "nesterov", "sgd", "sam")
 SCHEDULES = ("constant", "cosine", "linear")
 INNER_GRADS = ("reverse", "remat", "mixed")
 PRECISIONS = ("float32", "bfloat16")
+AUGMENTS = ("none", "affine")
 SWEPT = ("inner_lr", "outer_lr")
 VECTOR_TASKS = ("sinusoid", "linear")
 
@@ -46,6 +47,7 @@ _CHOICES = {
     "outer_schedule": SCHEDULES,
     "inner_grad": INNER_GRADS,
     "precision": PRECISIONS,
+    "augment": AUGMENTS,
 }
 _AT_LEAST_ONE = [
     "way",
@@ -72,7 +74,7 @@ OWN_FIELDS = ("data_dir", "compile_cache", "coordinator", "num_processes", "proc
 """What each process of a run may have its own of."""
 _PLACE_FIELDS = (*OWN_FIELDS, "run_dir", "resume", "preset", "devices")
 _LATER_FIELDS = (
-    "inner_grad", "truncation", "precision", "seeds", "sweep",
+    "inner_grad", "truncation", "precision", "seeds", "sweep", "within_groups", "augment",
     "train_way", "regularization", "context_size", "target_steps", "anneal_steps",
 )  # fmt: skip
 """What run folders of earlier versions lack, and had the default of."""
@@ -121,6 +123,10 @@ class TrainConfig:
         split: which classes are for training, validation and test: finn, lake, small1, small2, classes or default,
             which is finn for Omniglot.
         rotations: turn each class of each episode by its own multiple of 90 degrees, in all parts of the split.
+        within_groups: draw the classes of an episode from one group of classes, such as the characters of an alphabet,
+            in all parts of the split; harder, and closer to Omniglot's official test.
+        augment: how pictures are changed in training: none, or affine (turned, stretched, slanted and moved a little,
+            each by its own random amount).
         network: conv4 (four strided convolutions, mean over positions), conv4-flat (all positions), conv4-pool
             (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, mlp, or linear.
         features: channels of the convolutions (one number, or one for each), or units of the MLP's layers.
@@ -175,6 +181,8 @@ class TrainConfig:
     resume: bool = False
     split: str = "default"
     rotations: bool = False
+    within_groups: bool = False
+    augment: str = "none"
     network: str = "conv4"
     features: tuple[int, ...] = (64,)
     norm: str = "batch"

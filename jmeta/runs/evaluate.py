@@ -1,9 +1,9 @@
-"""How good a run's learner is on new episodes: `evaluation.json`, and one for each of other data."""
+"""How good a run's learner is on new episodes: `evaluation.json`, and a file for each other data, size and part."""
 
 import dataclasses
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ from jmeta.runs.trained import Trained, at_way, load_trained
 from jmeta.runs.transfer import show
 
 PARTS = ("test", "val", "train")
-CHEAP_IMAGES = 2500
+CHEAP_IMAGES = 600
 """Up to so many images an episode, the reading one query at a time is taken too."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json; that of other data
-    than the run's is evaluation-NAME.json.
+    """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json; other data,
+    split, way and shot, and part than the run's test are in the name, as in evaluation-mnist28-10w5s.json.
 
     The episodes depend on the seed, the data and their sizes alone, so every run that is evaluated meets the same ones.
 
@@ -52,8 +52,8 @@ class EvaluateConfig:
         data_dir: the folder of data sets; otherwise the run's.
         transductive: whether accuracy is of queries predicted together, so that batch statistics see them all, or one
             by one. Where the network tells them apart and it is cheap, the other reading is reported too.
-        output: the file that is written; otherwise evaluation.json in the run folder, or evaluation-NAME.json for
-            other data.
+        output: the file that is written; otherwise evaluation.json in the run folder, or one whose name has the other
+            data, way and shot, and part.
         compile_cache: keep compiled programs for the next start.
     """
 
@@ -75,7 +75,7 @@ class EvaluateConfig:
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Evaluate a run and write `evaluation.json`, or `evaluation-NAME.json` for other data than it was trained on.
+    """Evaluate a run and write `evaluation.json`, or what `file_name` calls the file of other episodes.
 
     Returns:
         What was written.
@@ -99,7 +99,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     result = {
         **numbers, "way": way, "shot": shot, "query_shot": query_shot, "inner_steps": steps,
         "dataset": problem.name, "part": config.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
-        "data_checksum": problem.checksum, "rotations": run.rotations, "seed": config.seed,
+        "data_checksum": problem.checksum, "rotations": run.rotations,
+        "within_groups": run.within_groups, "seed": config.seed,
         "seen_classes": seen, "changes": ", ".join(problem.changes),
     }  # fmt: skip
     return _written(config, trained, result)
@@ -134,20 +135,28 @@ def _written(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -
         "trained_way": trained.config.way, "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-    own = result.get("data_checksum") == trained.stored["data_checksum"]
-    folder.write_json(Path(config.output or Path(config.run_dir) / file_name(result["dataset"], own)), result)
+    folder.write_json(Path(config.output or Path(config.run_dir) / file_name(result, trained.stored)), result)
     return result
 
 
-def file_name(dataset: str, own: bool) -> str:
-    """Where an evaluation is kept in a run folder.
+def file_name(result: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
+    """Where an evaluation is kept in a run folder, so that no other one replaces it: `evaluation-mnist28-10w5s.json`.
 
     Args:
-        dataset: the name of its data.
-        own: whether the run was trained on them.
+        result: the evaluation.
+        stored: what the run's `config.json` holds.
     """
-    path = Path(folder.EVALUATION)
-    return path.name if own else f"{path.stem}-{re.sub(r'[^0-9A-Za-z._]+', '-', dataset)}{path.suffix}"
+    path, official = Path(folder.EVALUATION), result["dataset"] == omniglot_runs.NAME
+    parts = [path.stem]
+    if result.get("data_checksum") != stored["data_checksum"]:
+        parts.append(re.sub(r"[^0-9A-Za-z._]+", "-", result["dataset"]))
+    elif result["protocol"] != stored["protocol"]:
+        parts.append(result["protocol"])
+    if not official and (result["way"], result["shot"]) != (stored["way"], stored["shot"]):
+        parts.append(f"{result['way']}w{result['shot']}s")
+    if result["part"] != EvaluateConfig.part:
+        parts.append(result["part"])
+    return "-".join(parts) + path.suffix
 
 
 def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
@@ -186,8 +195,8 @@ def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
     }
     summary = {**shared, **seeds.summary(group, name, {**numbers, **diverged})}
     member, found = next(iter(results.items()))
-    own = found.get("data_checksum") == folder.read_json(run_dir / member / folder.CONFIG)["data_checksum"]
-    folder.write_json(Path(config.output or run_dir / file_name(found["dataset"], own)), summary)
+    stored = folder.read_json(run_dir / member / folder.CONFIG)
+    folder.write_json(Path(config.output or run_dir / file_name(found, stored)), summary)
     return summary
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-from jmeta.runs.config import VECTOR_TASKS, WITHOUT_INNER_LOOP, TrainConfig
+from jmeta.runs.config import ANY_WAY, VECTOR_TASKS, WITHOUT_INNER_LOOP, TrainConfig
 from jmeta.runs.errors import unknown
 
 _MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, section 5 and appendix A, https://arxiv.org/abs/1703.03400"
@@ -13,6 +13,30 @@ _REPTILE = (
     "Nichol et al. 2018, On First-Order Meta-Learning Algorithms, https://arxiv.org/abs/1803.02999, with the authors' "
     "commands in https://github.com/openai/supervised-reptile"
 )
+_LONG = ("prototypical", "matching", "siamese", "ridge", "proto-maml")
+_PUBLISHED = ("maml", "fomaml", "anil", "meta-sgd", "reptile")
+_MATCHING = "Vinyals et al. 2016, Matching Networks for One Shot Learning, https://arxiv.org/abs/1606.04080"
+_CLOSER_LOOK = "Chen et al. 2019, A Closer Look at Few-shot Classification, https://arxiv.org/abs/1904.04232"
+_AFTER = {
+    "maml++": "Antoniou et al. 2019, How to Train Your MAML, https://arxiv.org/abs/1810.09502",
+    "imaml": "Rajeswaran et al. 2019, Meta-Learning with Implicit Gradients, https://arxiv.org/abs/1909.04630",
+    "bootstrapped": "Flennerhag et al. 2022, Bootstrapped Meta-Learning, https://arxiv.org/abs/2109.04504",
+    "boil": "Oh et al. 2021, BOIL, https://arxiv.org/abs/2008.08882",
+    "cavia": "Zintgraf et al. 2019, Fast Context Adaptation via Meta-Learning, https://arxiv.org/abs/1810.03642",
+    "proto-maml": "Triantafillou et al. 2020, Meta-Dataset, https://arxiv.org/abs/1903.03096",
+    "prototypical": "Snell et al. 2017, Prototypical Networks, https://arxiv.org/abs/1703.05175",
+    "matching": _MATCHING,
+    "matching-cosine": _MATCHING,
+    "matching-fce": _MATCHING,
+    "siamese": "Koch et al. 2015, Siamese Networks, https://www.cs.cmu.edu/~rsalakhu/papers/oneshot1.pdf",
+    "relation": "Sung et al. 2018, Learning to Compare, https://arxiv.org/abs/1711.06025",
+    "ridge": "Bertinetto et al. 2019, Differentiable Closed-Form Solvers, https://arxiv.org/abs/1805.08136",
+    "baseline": _CLOSER_LOOK,
+    "baseline++": _CLOSER_LOOK,
+    "neural-process": "Garnelo et al. 2018, Conditional Neural Processes, https://arxiv.org/abs/1807.01613",
+    "attention": "Mishra et al. 2018, A Simple Neural Attentive Meta-Learner, https://arxiv.org/abs/1707.03141",
+}
+"""What settings of this project's own follow in form; their networks and lengths are chosen for minutes."""
 
 
 _OWN: dict[str, dict[str, Any]] = {
@@ -38,10 +62,11 @@ def presets() -> dict[str, Preset]:
     against 90 % of validation after the first 1,000 steps of 5-way 1-shot. `--inner-lr 2.0` is the literal setting.
     """
     found = {"quickstart": _quickstart()}
-    for algorithm in ("maml", "fomaml", "anil", "meta-sgd", "reptile"):
+    for algorithm in (*_PUBLISHED, *_AFTER):
         for way, shot in ((5, 1), (5, 5), (20, 1), (20, 5)):
             found[f"{algorithm}-omniglot-{way}w{shot}s"] = _omniglot(algorithm, way, shot)
-        found[f"{algorithm}-sinusoid"] = _sinusoid(algorithm)
+        if algorithm in _PUBLISHED:
+            found[f"{algorithm}-sinusoid"] = _sinusoid(algorithm)
     return found
 
 
@@ -107,6 +132,8 @@ def _quickstart() -> Preset:
 def _omniglot(algorithm: str, way: int, shot: int) -> Preset:
     common = {"dataset": "omniglot", "algorithm": algorithm, "split": "finn", "rotations": True, "way": way,
               "shot": shot, "log_every": 100, "save_every": 1000, "val_episodes": 200}  # fmt: skip
+    if algorithm in ANY_WAY:
+        return Preset(f"this project's own, after {_AFTER[algorithm]}", {**common, **_comparing(algorithm)})
     if algorithm == "reptile":
         return Preset(_REPTILE, {**common, **_reptile_omniglot(way, shot)})
     steps = 1 if way == 5 else 5
@@ -116,7 +143,35 @@ def _omniglot(algorithm: str, way: int, shot: int) -> Preset:
         return Preset(_META_SGD, {**common, "inner_steps": 1, "eval_inner_steps": 1})
     if algorithm == "anil":  # five steps, as in its paper's 20-way tasks: there are no 5-way settings
         return Preset(_ANIL, {**common, "inner_steps": 5, "eval_inner_steps": 5})
+    if algorithm in _AFTER:
+        return Preset(f"this project's own, after {_AFTER[algorithm]}", {**common, **_adapting(algorithm, way)})
     return Preset(_MAML, common)
+
+
+def _comparing(algorithm: str) -> dict[str, Any]:
+    """Five to ten minutes of a CPU's core. Twenty classes an episode in training, for a test of five or twenty, and a
+    step an episode, which learns the most in a given time."""
+    settings = {"network": "conv4-flat", "train_way": 20, "query_shot": 5, "meta_batch_size": 1, "outer_lr": 2e-3,
+                "outer_schedule": "cosine", "outer_steps": 8000 if algorithm in _LONG else 3000}  # fmt: skip
+    own: dict[str, dict[str, Any]] = {
+        "proto-maml": {"inner_lr": 0.02, "inner_steps": 1, "eval_inner_steps": 3, "outer_lr": 1e-3},
+        "relation": {"train_way": 5, "outer_lr": 1e-3},
+    }
+    return {**settings, **own.get(algorithm, {})}
+
+
+def _adapting(algorithm: str, way: int) -> dict[str, Any]:
+    """A few minutes of a CPU's core, where the learner's paper has other data or a longer schedule."""
+    settings = {"outer_schedule": "cosine", "outer_lr": 2e-3, "meta_batch_size": 4}
+    own: dict[str, dict[str, Any]] = {
+        "boil": {"outer_steps": 6000},
+        "bootstrapped": {"outer_steps": 3000},
+        "cavia": {"inner_lr": 1.0, "inner_steps": 2, "eval_inner_steps": None, "outer_steps": 4000},
+        "maml++": {"inner_lr": 0.1, "inner_steps": 5, "eval_inner_steps": None, "outer_steps": 2000},
+        "imaml": {"inner_lr": 0.2, "inner_steps": 10, "eval_inner_steps": None, "outer_steps": 1600},
+    }
+    chosen = {**settings, **own[algorithm]}
+    return chosen if way == 5 else {**chosen, "outer_steps": chosen["outer_steps"] // 4}
 
 
 def _reptile_omniglot(way: int, shot: int) -> dict[str, Any]:

@@ -1,19 +1,21 @@
 """What a run learns from: a data set with its split, or a sampler of curves or planes, in one form."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jax.tree_util import Partial
 
-from jmeta import datasets, episodes
+from jmeta import augment, datasets, episodes
 from jmeta.datasets import Dataset, Split
 from jmeta.datasets.convert import Look, match, resize
 from jmeta.runs.config import VECTOR_TASKS, TrainConfig
 from jmeta.runs.errors import RunError, closest
 
 LINEAR_FEATURES = 10
+AUGMENTS: dict[str, augment.Augment | None] = {"none": None, "affine": augment.random_affine()}
 NAMES = ("omniglot", "omniglot-small1", "omniglot-small2", "glyphs", "digits", *VECTOR_TASKS)
 
 
@@ -96,9 +98,13 @@ def _of_images(config: TrainConfig, dataset: Dataset, images: np.ndarray, change
         split.protocol,
         split.hash,
         dataset.checksum,
-        lambda part, way, shot, query: _few_shot(shown, split, config.rotations, part, way, shot, query),
+        lambda part, way, shot, query: _few_shot(shown, split, config, part, way, shot, query),
         lambda size: episodes.classification_sampler(
-            shown.images[split.train], batch_size=size, rotations=config.rotations, counts=shown.counts[split.train]
+            shown.images[split.train],
+            batch_size=size,
+            rotations=config.rotations,
+            counts=shown.counts[split.train],
+            augment=AUGMENTS[config.augment],
         ),
         len(split.train) * (4 if config.rotations else 1),
         shown,
@@ -134,7 +140,7 @@ def _made_up(name: str, shape: tuple[int, ...], draw: Callable[[int, int], Parti
 
 
 def _few_shot(
-    dataset: Dataset, split: Split, rotations: bool, part: str, way: int, shot: int, query_shot: int
+    dataset: Dataset, split: Split, config: TrainConfig, part: str, way: int, shot: int, query_shot: int
 ) -> Partial:
     classes = getattr(split, part)
     images, counts = dataset.images[classes], dataset.counts[classes]
@@ -149,19 +155,44 @@ def _few_shot(
             f"{shot} support and {query_shot} query examples of each class are {shot + query_shot}, and a class of "
             f"{dataset.name} has {fewest}: ask for a smaller --shot or --query-shot."
         )
-    if rotations and images.shape[2] != images.shape[3]:
+    if config.rotations and images.shape[2] != images.shape[3]:
         raise RunError(
             f"rotations need square pictures, got {images.shape[2]} x {images.shape[3]}: use --no-rotations."
         )
     return episodes.few_shot_sampler(
-        images, way=way, shot=shot, query_shot=query_shot, rotations=rotations, counts=counts
+        images,
+        way=way,
+        shot=shot,
+        query_shot=query_shot,
+        rotations=config.rotations,
+        counts=counts,
+        groups=_groups(dataset, classes, part, way) if config.within_groups else None,
+        augment=AUGMENTS[config.augment] if part == "train" else None,
     )
 
 
+def _groups(dataset: Dataset, classes: np.ndarray, part: str, way: int) -> list[str]:
+    """The group of each class, if one of them is large enough."""
+    groups = [dataset.groups[i] for i in classes]
+    largest = max(Counter(groups).values())
+    if largest < way:
+        raise RunError(
+            f"{way}-way episodes within a group need {way} classes in it, and the largest of the {part} part of "
+            f"{dataset.name} has {largest}: ask for a smaller --way, or --no-within-groups."
+        )
+    return groups
+
+
 def with_dataset(config: TrainConfig, dataset: str | None, split: str | None, data_dir: str | None) -> TrainConfig:
-    """The settings on other data: another data set comes with its default split and without rotations."""
+    """The settings on other data: another data set comes with its default split, and without rotations and groups."""
     if dataset is not None and dataset != config.dataset:
-        config = dataclasses.replace(config, dataset=dataset, split="default", rotations=dataset.startswith("omniglot"))
+        config = dataclasses.replace(
+            config,
+            dataset=dataset,
+            split="default",
+            rotations=dataset.startswith("omniglot"),
+            within_groups=False,
+        )
     if split is not None:
         config = dataclasses.replace(config, split=split)
     return config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)

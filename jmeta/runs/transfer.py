@@ -64,7 +64,7 @@ def show(
         DataError: for data that are missing or damaged.
     """
     own = trained.config.dataset
-    run = with_dataset(trained.config, dataset, split, data_dir)
+    run = dataclasses.replace(with_dataset(trained.config, dataset, split, data_dir), augment="none")
     if (run.dataset in VECTOR_TASKS or own in VECTOR_TASKS) and run.dataset != own:
         raise RunError(f"a learner of {own} can't be shown {run.dataset}: choose another --dataset.")
     if run.dataset == own:

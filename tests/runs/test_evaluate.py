@@ -80,7 +80,7 @@ def test_curves_are_judged_by_their_error(cli, tmp_path):
     words = "--preset maml-sinusoid --outer-steps 100 --log-every 50 --save-every 100 --val-episodes 20".split()  # noqa: SIM905
     assert cli("train", *words, "--run-dir", tmp_path / "run").code == 0
     result = cli("evaluate", "--run-dir", tmp_path / "run", "--shot", 5, "--inner-steps", 2, "--episodes", 50)
-    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    found = json.loads((tmp_path / "run" / "evaluation-1w5s.json").read_text())
     assert result.code == 0 and "accuracy" not in found and len(found["steps"]) == 3
     assert found["steps"][-1]["error"] == found["error"] > 0 and found["ci95"] > 0
     assert result.out.splitlines()[-1].startswith(f"error {found['error']:.4f} +- ")

@@ -6,13 +6,15 @@ import signal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from small_runs import TINY, assert_same_run, rows_of
 
 import jmeta
-from jmeta.runs import learners, train
+from jmeta.runs import learners, rounds, train
 from jmeta.runs.config import TrainConfig, from_dict
 from jmeta.runs.learners import training_learner
+from jmeta.runs.problems import load_problem
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -36,7 +38,7 @@ def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tm
     result = cli("evaluate", "--run-dir", tmp_path / "run", "--way", 3, "--shot", 2, "--episodes", 30)
     assert result.code == 0, result.err
     assert ("trained 2-way: its head" in result.out) == (algorithm in ("maml++", "imaml"))
-    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    found = json.loads((tmp_path / "run" / "evaluation-3w2s.json").read_text())
     assert found["accuracy"] > 0.45 and (found["way"], found["shot"]) == (3, 2)
     assert found["steps"][-1]["accuracy"] == found["accuracy"]
 
@@ -104,3 +106,41 @@ def test_meta_gradients_through_adam_are_finite_where_an_inner_gradient_is_zero(
         assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads))
     grads = meta_gradient(params, jmeta.Episode(jmeta.Batch(x, y), jmeta.Batch(x + 1, y)))[0]
     assert any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(grads))
+
+
+def grouped(path):
+    """Sixty classes in two alphabets, whose ink is left or right; those of an alphabet differ in their shade."""
+    images = np.zeros((60, 6, 8, 8, 1), np.uint8)
+    shades = np.arange(70, 250, 6)[:, None, None, None, None]
+    images[:30, :, 2:6, 1:3] = shades
+    images[30:, :, 2:6, 5:7] = shades
+    np.savez(path, images=images, groups=np.repeat(["left", "right"], 30))
+    return str(path)
+
+
+def test_episodes_within_a_group_of_changed_pictures(cli, refused, tmp_path):
+    data = grouped(tmp_path / "letters.npz")
+    words = ["train", "--dataset", data, "--algorithm", "prototypical", *TINY, "--within-groups"]
+    result = cli(*words, "--augment", "affine", "--run-dir", tmp_path / "run")
+    assert result.code == 0, result.err
+    assert cli("evaluate", "--run-dir", tmp_path / "run", "--part", "train", "--episodes", 20).code == 0
+    found = json.loads((tmp_path / "run" / "evaluation-train.json").read_text())
+    assert found["within_groups"] is True
+    config = from_dict(json.loads((tmp_path / "run" / "config.json").read_text()))
+    problem = load_problem(config)
+    training, _ = rounds.samplers(config, problem)
+    plain = load_problem(dataclasses.replace(config, augment="none")).sampler("train", 2, 1, 2)
+    for key in jax.random.split(jax.random.key(0), 5):
+        changed, drawn = training(key).support.x, plain(key).support.x
+        halves = np.argwhere(np.asarray(drawn)[..., 0] > 0)[:, 2] // 4
+        assert len(np.unique(halves)) == 1, "the classes are of one alphabet, whose ink is on one side"
+        assert not np.array_equal(changed, drawn)
+    assert "the largest of the train part of letters has" in refused(*words, "--way", 31, "--run-dir", tmp_path / "no")
+
+
+def test_ordinary_batches_are_changed_too(tmp_path):
+    config = TrainConfig(dataset=grouped(tmp_path / "letters.npz"), algorithm="baseline", augment="affine")
+    changed = load_problem(config).batches(30)(jax.random.key(0)).query
+    plain = load_problem(dataclasses.replace(config, augment="none")).batches(30)(jax.random.key(0)).query
+    np.testing.assert_array_equal(changed.y, plain.y)
+    assert not np.array_equal(changed.x, plain.x)

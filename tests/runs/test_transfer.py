@@ -78,9 +78,20 @@ def test_an_evaluation_on_other_data_leaves_that_on_its_own(cli, of_dots, bars, 
 
 
 def test_file_names_of_evaluations():
-    assert file_name("omniglot", True) == "evaluation.json"
-    assert file_name("omniglot-runs", False) == "evaluation-omniglot-runs.json"
-    assert file_name("cmaterdb/bangla: 2", False) == "evaluation-cmaterdb-bangla-2.json"
+    stored = {"data_checksum": "c", "protocol": "finn", "way": 5, "shot": 1}
+    own = {**stored, "dataset": "omniglot", "part": "test"}
+    other = {**own, "dataset": "cmaterdb/bangla: 2", "data_checksum": "d", "protocol": "all"}
+    official = {"dataset": "omniglot-runs", "part": "test", "way": 20, "shot": 1, "protocol": "official"}
+    for result, name in (
+        (own, "evaluation.json"),
+        ({**own, "shot": 5}, "evaluation-5w5s.json"),
+        ({**own, "way": 20, "part": "val"}, "evaluation-20w1s-val.json"),
+        ({**own, "protocol": "lake"}, "evaluation-lake.json"),
+        (other, "evaluation-cmaterdb-bangla-2.json"),
+        ({**other, "way": 20, "shot": 5}, "evaluation-cmaterdb-bangla-2-20w5s.json"),
+        (official, "evaluation-omniglot-runs.json"),
+    ):
+        assert file_name(result, stored) == name
 
 
 def test_own_data_are_left_alone(cli, of_dots, tmp_path):
