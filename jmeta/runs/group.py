@@ -200,6 +200,7 @@ def _common_step(group: _Group, alive: list[tuple[int, _Member]]) -> int:
 def _loop(group: _Group, states: TrainState, diverged: Diverged) -> tuple[int, int | None]:
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
     step = _step_of(group, states, diverged)
+    compiling = rounds.compiled(group.config, group.advance, states) if step < group.config.outer_steps else {}
     while step < group.config.outer_steps:
         began = time.perf_counter()
         after, result = _round(group, states, step)
@@ -207,7 +208,8 @@ def _loop(group: _Group, states: TrainState, diverged: Diverged) -> tuple[int, i
             _keep_unfinished(group, states, step, diverged)
             return step, result
         states, step = after, _step_of(group, after, diverged)
-        diverged = _keep(group, states, step, result, time.perf_counter() - began, diverged)
+        diverged = _keep(group, states, step, (result, time.perf_counter() - began, compiling), diverged)
+        compiling = {}
     return step, None
 
 
@@ -242,13 +244,19 @@ def _keep_unfinished(group: _Group, states: TrainState, step: int, diverged: Div
 
 
 def _keep(
-    group: _Group, states: TrainState, step: int, metrics: Any, seconds: float, diverged: Diverged
+    group: _Group,
+    states: TrainState,
+    step: int,
+    measured: tuple[Any, float, Mapping[str, float]],
+    diverged: Diverged,
 ) -> dict[str, int]:
     """Write the rows of a round and, where they are due, validate and save; returns who has diverged by now.
 
+    What was measured are metrics, seconds, and what compiling took before.
+
     Who has is written first: without a checkpoint of this step, a member must be known to be out of it.
     """
-    own, found, rows = _own(group, states), dict(diverged), {}
+    (metrics, seconds, compiling), own, found, rows = measured, _own(group, states), dict(diverged), {}
     saves = rounds.saves(group.config, step)
     for i, member in _alive(group, diverged):
         of_member = jax.tree.map(lambda a, i=i: a[i], metrics)
@@ -256,7 +264,7 @@ def _keep(
         if len(bad):
             found[member.name] = step - len(of_member.loss) + int(bad[0]) + 1
             continue
-        row = rounds.row(member.config, step, of_member, seconds)
+        row = rounds.row(member.config, step, of_member, seconds) | compiling
         if saves:
             params = jax.tree.map(lambda a, i=i: a[i], own.params)
             if not math.isfinite(float(optax.tree.norm(params))):

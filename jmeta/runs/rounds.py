@@ -1,5 +1,6 @@
 """What a run does between two rows of its metrics, for one run and for many side by side."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -64,9 +65,21 @@ def saves(config: TrainConfig, step: int) -> bool:
     return step % config.save_every == 0 or step == config.outer_steps
 
 
+Advance = Callable[[TrainState, int], tuple[TrainState, Any]]
+"""`(state, steps) -> (state, metrics [..., steps])`."""
+
+
+def compiled(config: TrainConfig, advance: Advance, state: TrainState) -> dict[str, float]:
+    """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
+    began = time.perf_counter()
+    with memory_of(config):
+        jax.block_until_ready(advance(state, 0))
+    return {"compile_seconds": round(time.perf_counter() - began, 3)}
+
+
 def take(
     config: TrainConfig,
-    advance: Callable[[TrainState, int], tuple[TrainState, Any]],
+    advance: Advance,
     stop: Stop,
     look: Callable[[int, Any], None],
     state: TrainState,
@@ -76,7 +89,7 @@ def take(
 
     Args:
         config: the settings.
-        advance: `(state, steps) -> (state, metrics [..., steps])`.
+        advance: takes steps.
         stop: asked before each piece.
         look: `(step, metrics)`, called with each piece once it is computed.
         state: where to start.

@@ -180,7 +180,7 @@ def _files_of(run: _Run) -> Checkpoints:
 def _loop(run: _Run, state: TrainState) -> tuple[TrainState, int | None]:
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
     step = int(_own(run, state).step)
-    compiling = _compile(run, state) if step < run.config.outer_steps else {}
+    compiling = rounds.compiled(run.config, run.advance, state) if step < run.config.outer_steps else {}
     while step < run.config.outer_steps:
         began = time.perf_counter()
         after, result = _round(run, state, step)
@@ -191,14 +191,6 @@ def _loop(run: _Run, state: TrainState) -> tuple[TrainState, int | None]:
         processes.on_first(_keep, run, state, result, time.perf_counter() - began, compiling)
         compiling = {}
     return state, None
-
-
-def _compile(run: _Run, state: TrainState) -> dict[str, float]:
-    """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
-    began = time.perf_counter()
-    with rounds.memory_of(run.config):
-        jax.block_until_ready(run.advance(state, 0))
-    return {"compile_seconds": round(time.perf_counter() - began, 3)}
 
 
 def _keep_unfinished(run: _Run, state: TrainState) -> None:

@@ -17,6 +17,7 @@ from jmeta.cli import main
 from jmeta.runs import RunError, TrainConfig, checkpoints, load_trained, record, train, train_group
 from jmeta.runs.config import members, swept
 from jmeta.runs.figures import figure_maker
+from jmeta.runs.folder import read_rows
 from jmeta.runs.plot import group_curves
 from jmeta.runs.seeds import over_seeds, student_t
 
@@ -49,6 +50,13 @@ def test_each_seed_is_its_single_run(cli, seeds, finished, shapes, tmp_path):
         assert read(member / "config.json") == {**read(single / "config.json"), "run_dir": str(member)}
         assert names_in(member / "checkpoints") == names_in(single / "checkpoints")
     assert rows_of(finished) != rows_of(other)
+
+
+def test_compiling_is_timed_apart_from_the_steps(seeds):
+    for name in ("seed0", "seed1"):
+        rows = read_rows(seeds / name / "metrics.jsonl")
+        assert ["compile_seconds" in row for row in rows] == [True, False, False, False]
+        assert rows[0]["seconds"] < rows[0]["compile_seconds"]
 
 
 def test_each_rate_is_its_single_run_to_rounding(cli, finished, shapes, tmp_path):
