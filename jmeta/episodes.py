@@ -42,7 +42,8 @@ def few_shot_sampler(
         shot: support examples of each class.
         query_shot: query examples of each class.
         rotations: turn each class of each episode by its own multiple of 90 degrees, which makes four classes of one;
-            support and query of a class turn together. Needs H = W.
+            support and query of a class turn together. With groups, all classes of an episode turn together, which
+            makes four groups of one, and does not tell its classes apart. Needs H = W.
         counts: `[classes]`, how many of the examples of each class are real; None means all.
         groups: `[classes]`, the group that each class is of, such as its alphabet, to draw the classes of an episode
             from one group, which is harder; a group is as likely as it has classes, and one of fewer than `way` is left
@@ -137,7 +138,8 @@ def _draw_few_shot(
     _, examples = jax.lax.top_k(-noise, shot + query_shot)
     x = _floats(images[classes[:, None], examples])
     if rotations:
-        x = jax.vmap(rotate)(x, jax.random.randint(turn_key, (way,), 0, 4))
+        turns = jax.random.randint(turn_key, (way,), 0, 4)
+        x = jax.vmap(rotate)(x, turns if groups is None else jnp.broadcast_to(turns[0], (way,)))
     if augment is not None:
         keys = jax.random.split(jax.random.fold_in(key, AUGMENTING), (way, shot + query_shot))
         x = jax.vmap(jax.vmap(augment))(keys, x)

@@ -44,7 +44,7 @@ OUT_OF_TIME = -1
 """What stops a run whose seconds are over, in place of a signal's number."""
 SAVE_SECONDS = 20.0
 """Between checkpoints, which is what a kill can cost."""
-LOG_EVERY, TIMED_ROWS = 5, 4
+LOG_EVERY, TIMED_ROWS = 10, 4
 """Outer steps of a row, after which the budget is looked at; and rows that MAML++'s speed is estimated from."""
 
 
@@ -66,6 +66,7 @@ class Config:
         split: its split.
         features: channels of the convolutions.
         query_shot: query examples of each class.
+        meta_batch_size: tasks of an outer step; few, since in a short training many steps matter more.
         episodes: of the test, the same for all.
         reference: the learner that the others are compared with, episode by episode.
         seed: of the runs and of the test episodes.
@@ -83,6 +84,7 @@ class Config:
     split: str = "default"
     features: int = 64
     query_shot: int = 5
+    meta_batch_size: int = 4
     episodes: int = 1000
     reference: str = "prototypical"
     seed: int = 0
@@ -132,6 +134,8 @@ def check(config: Config) -> None:
             raise unknown("algorithm", algorithm, ALGORITHMS)
     if config.budget not in BUDGETS:
         raise unknown("budget", config.budget, BUDGETS)
+    if config.meta_batch_size < 1:
+        raise RunError(f"--meta-batch-size must be 1 or more, got {config.meta_batch_size}: choose another.")
     if config.tasks < 1 or not config.seconds > 0:
         raise RunError(f"a budget must be above 0, got {config.tasks} tasks and {config.seconds} seconds: give more.")
     if not (config.ways and config.shots) or config.episodes < 2:
@@ -145,7 +149,7 @@ def settings(config: Config, algorithm: str, way: int, shot: int) -> TrainConfig
     """A run's settings: the learner's defaults, with one network for all, and Adam at a constant rate for those that
     have a gradient. Reptile has no queries to learn from, and gets as many pictures of a task to adapt to."""
     start = defaults(algorithm, config.dataset)
-    steps = -(-config.tasks // start.meta_batch_size) if config.budget == "tasks" else 1_000_000
+    steps = -(-config.tasks // config.meta_batch_size) if config.budget == "tasks" else 1_000_000
     budget = f"{config.tasks}tasks" if config.budget == "tasks" else f"{config.seconds:g}s"
     reptile = {"train_shots": shot + config.query_shot, "query_shot": 1} if algorithm == "reptile" else {}
     run = dataclasses.replace(
@@ -153,6 +157,7 @@ def settings(config: Config, algorithm: str, way: int, shot: int) -> TrainConfig
         way=way,
         shot=shot,
         query_shot=config.query_shot,
+        meta_batch_size=config.meta_batch_size,
         split=config.split,
         network="conv4",
         features=(config.features,),
@@ -320,7 +325,7 @@ def footer(config: Config, runs: list[TrainConfig], problem: Problem) -> str:
         f"Data: {problem.name}, split {problem.protocol} {problem.split_hash}. {config.episodes} test episodes with "
         f"{config.query_shot} queries of each class, the same for all; queries see each other (transductive).",
         f"Training: conv4 with {config.features} channels and batch normalisation, {budget} each, compiling not "
-        f"counted, seed {config.seed}; {device}, {date}.",
+        f"counted, {config.meta_batch_size} tasks a step, seed {config.seed}; {device}, {date}.",
         *_inner_steps(known),
     ]
     if known.keys() & {"baseline", "baseline++"}:

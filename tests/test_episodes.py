@@ -424,11 +424,25 @@ def test_classes_of_an_episode_are_of_one_group_and_each_class_of_a_large_one_is
     assert {tuple(sorted(row)) for row in codes(same.support.x)[0].tolist()} == {(1, 3, 5, 6)}
 
 
+def test_classes_of_one_group_turn_together():
+    """The corner of the class's number tells the turn; two classes of different turns would give themselves away."""
+    images = np.zeros((8, 4, 3, 3, 1), np.uint8)
+    images[:, :, 0, 0] = 255
+    options = {"way": 4, "shot": 1, "query_shot": 2, "rotations": True}
+    drawn = draw(jmeta.few_shot_sampler(images, **options, groups=["a", "b"] * 4), 400)
+    corners = np.asarray(drawn.support.x)[:, :, ::2, ::2, 0].reshape(400, 4, 4).argmax(-1)
+    assert (corners == corners[:, :1]).all()
+    assert (np.bincount(corners[:, 0]) > 60).all()  # 100 each
+    apart = np.asarray(draw(jmeta.few_shot_sampler(images, **options), 50).support.x)[:, :, ::2, ::2, 0]
+    corners = apart.reshape(50, 4, 4).argmax(-1)
+    assert (corners != corners[:, :1]).any(1).mean() > 0.9
+
+
 @pytest.mark.parametrize(
     ("groups", "says"),
     [
         (["a"] * 6, "groups must have one for each of the 7 classes, got 6"),
-        (list("aaabbbc"), "need one of 4 classes, the largest has 3"),
+        (list("aaabbbc"), "need one of 4 classes, and the largest has 3"),
     ],
 )
 def test_groups_that_cannot_give_an_episode_are_refused(groups, says):

@@ -346,6 +346,7 @@ def test_memory_is_planned_alike_without_optimized_code(algorithm):
         ({"dataset": "sinusoid"}, "sinusoid has no pictures"),
         ({"dataset": "linear"}, "linear has no pictures"),
         ({"query_shot": 0}, "--query-shot must be 1 or more, got 0"),
+        ({"meta_batch_size": 0}, "--meta-batch-size must be 1 or more, got 0"),
     ],
 )
 def test_compare_refuses_what_is_not_there(settings, says):

@@ -122,7 +122,8 @@ class TrainConfig:
         resume: go on with the run in the run folder, bit for bit as if it had never stopped.
         split: which classes are for training, validation and test: finn, lake, small1, small2, classes or default,
             which is finn for Omniglot.
-        rotations: turn each class of each episode by its own multiple of 90 degrees, in all parts of the split.
+        rotations: turn each class of each episode by its own multiple of 90 degrees, in all parts of the split; within
+            groups, all classes of an episode by the same one.
         within_groups: draw the classes of an episode from one group of classes, such as the characters of an alphabet,
             in all parts of the split; harder, and closer to Omniglot's official test.
         augment: how pictures are changed in training: none, or affine (turned, stretched, slanted and moved a little,
