@@ -11,6 +11,7 @@ Every run is a folder like those of `jmeta train`. Started again, it goes on whe
 import dataclasses
 import datetime
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,8 @@ OUT_OF_TIME = -1
 """What stops a run whose seconds are over, in place of a signal's number."""
 SAVE_SECONDS = 20.0
 """Between checkpoints, which is what a kill can cost."""
+SAID_SECONDS = 2.0
+"""Of training, between two lines."""
 LOG_EVERY, TIMED_ROWS = 10, 4
 """Outer steps of a row, after which the budget is looked at; and rows that MAML++'s speed is estimated from."""
 
@@ -52,7 +55,8 @@ LOG_EVERY, TIMED_ROWS = 10, 4
 class Config:
     """Train all learners and judge them by the same test episodes; results.json, table.md and accuracy.png.
 
-    `--quick` is `--budget seconds --seconds 7 --features 32 --episodes 200 --run-dir runs/compare-quick` to start from.
+    `--quick` is `--budget seconds --seconds 7 --network mlp --features 128 64 --episodes 200 --run-dir
+    runs/compare-quick` to start from: a network that is soon compiled.
 
     Attributes:
         algorithms: which learners, beside the reference.
@@ -64,7 +68,8 @@ class Config:
         seconds: how many, where that is the budget.
         dataset: what is learned from.
         split: its split.
-        features: channels of the convolutions.
+        network: of all learners, one of those of `jmeta train`.
+        features: channels of the convolutions, or units of the layers.
         query_shot: query examples of each class.
         meta_batch_size: tasks of an outer step; few, since in a short training many steps matter more.
         episodes: of the test, the same for all.
@@ -82,7 +87,8 @@ class Config:
     seconds: float = 300.0
     dataset: str = "omniglot"
     split: str = "default"
-    features: int = 64
+    network: str = "conv4"
+    features: tuple[int, ...] = (64,)
     query_shot: int = 5
     meta_batch_size: int = 4
     episodes: int = 1000
@@ -92,7 +98,9 @@ class Config:
     data_dir: str | None = None
 
 
-QUICK = Config(budget="seconds", seconds=7.0, features=32, episodes=200, run_dir="runs/compare-quick")
+QUICK = Config(
+    budget="seconds", seconds=7.0, network="mlp", features=(128, 64), episodes=200, run_dir="runs/compare-quick"
+)
 
 
 class Row(NamedTuple):
@@ -159,8 +167,8 @@ def settings(config: Config, algorithm: str, way: int, shot: int) -> TrainConfig
         query_shot=config.query_shot,
         meta_batch_size=config.meta_batch_size,
         split=config.split,
-        network="conv4",
-        features=(config.features,),
+        network=config.network,
+        features=config.features,
         outer_steps=steps,
         outer_schedule="constant",
         log_every=LOG_EVERY,
@@ -220,9 +228,26 @@ def until(seconds: float, metrics: Path, stop: Stop, report: Report) -> tuple[St
     def row(values: Mapping[str, Any]) -> None:
         nonlocal spent
         spent = (spent or 0.0) + values["seconds"]
-        report.row(values)
+        report.row({**values, "spent": spent})
 
     return asks, report._replace(row=row)
+
+
+def countdown(seconds: float) -> Report:
+    """Says now and then how many of the seconds of training are over; rows must have what is `spent`."""
+    last = -math.inf
+
+    def row(values: Mapping[str, Any]) -> None:
+        nonlocal last
+        if values["spent"] >= min(seconds, last + SAID_SECONDS):
+            last = values["spent"]
+            print(
+                f"{last:.0f} of {seconds:g} s  step {values['step']}  loss {values['loss']:.4f}  "
+                f"accuracy {100 * values['accuracy']:.1f} %  {values['tasks_per_second']:.0f} tasks/s",
+                flush=True,
+            )
+
+    return Report(lambda step, loss: None, row, lambda text: print(text, flush=True))
 
 
 def trained_seconds(rows: list[dict[str, Any]]) -> float:
@@ -247,10 +272,14 @@ def annealed(config: Config, run: TrainConfig) -> TrainConfig:
 
 def trained(config: Config, run: TrainConfig) -> TrainResult:
     """Train within the budget, or go on."""
-    with asked_to_stop() as stop, shown(run) as report:
+    with asked_to_stop() as stop:
         if config.budget == "seconds":
-            stop, report = until(config.seconds, Path(str(run.run_dir)) / METRICS, stop, report)
-        result = train_run(run, report=report, stop=stop, save_seconds=SAVE_SECONDS)
+            metrics = Path(str(run.run_dir)) / METRICS
+            stop, report = until(config.seconds, metrics, stop, countdown(config.seconds))
+            result = train_run(run, report=report, stop=stop, save_seconds=SAVE_SECONDS)
+        else:
+            with shown(run) as report:
+                result = train_run(run, report=report, stop=stop, save_seconds=SAVE_SECONDS)
     if result.stopped_by not in (None, OUT_OF_TIME):
         sys.exit(f"stopped and saved at step {result.step}; the same command goes on.")
     return result
@@ -324,8 +353,8 @@ def footer(config: Config, runs: list[TrainConfig], problem: Problem) -> str:
     lines = [
         f"Data: {problem.name}, split {problem.protocol} {problem.split_hash}. {config.episodes} test episodes with "
         f"{config.query_shot} queries of each class, the same for all; queries see each other (transductive).",
-        f"Training: conv4 with {config.features} channels and batch normalisation, {budget} each, compiling not "
-        f"counted, {config.meta_batch_size} tasks a step, seed {config.seed}; {device}, {date}.",
+        f"Training: {config.network} {'-'.join(map(str, config.features))} with batch normalisation, {budget} each, "
+        f"compiling not counted, {config.meta_batch_size} tasks a step, seed {config.seed}; {device}, {date}.",
         *_inner_steps(known),
     ]
     if known.keys() & {"baseline", "baseline++"}:

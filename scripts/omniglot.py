@@ -43,11 +43,11 @@ SHORT: dict[tuple[str, int, int], dict[str, Any]] = {
     ("meta-sgd", 5, 5): {"outer_steps": 600, **SMALLER},
     ("reptile", 5, 1): {"outer_steps": 2000},
     ("reptile", 5, 5): {"outer_steps": 2000},
-    ("maml", 20, 1): {"outer_steps": 500, **SMALLER, "meta_batch_size": 4},
-    ("fomaml", 20, 1): {"outer_steps": 900, **SMALLER, "meta_batch_size": 4},
-    ("anil", 20, 1): {"outer_steps": 2500, **SMALLER, "meta_batch_size": 4},
-    ("meta-sgd", 20, 1): {"outer_steps": 1800, **SMALLER, "meta_batch_size": 4},
-    ("reptile", 20, 1): {"outer_steps": 600, "eval_inner_steps": 20},
+    ("maml", 20, 1): {"outer_steps": 250, **SMALLER, "meta_batch_size": 4},
+    ("fomaml", 20, 1): {"outer_steps": 450, **SMALLER, "meta_batch_size": 4},
+    ("anil", 20, 1): {"outer_steps": 1200, **SMALLER, "meta_batch_size": 4},
+    ("meta-sgd", 20, 1): {"outer_steps": 900, **SMALLER, "meta_batch_size": 4},
+    ("reptile", 20, 1): {"outer_steps": 300, "eval_inner_steps": 20},
 }
 """Which sizes a learner with published settings is trained at where minutes have to do, and how; other cells of its
 line take the run at one shot."""

@@ -185,7 +185,7 @@ def test_compare_stops_when_the_seconds_of_all_starts_are_over(tmp_path):
     asks, report_to = until(10.0)
     assert asks() is None
     report_to.row({"seconds": 4.0, "compile_seconds": 30.0})
-    assert asks() is None and told == [{"seconds": 4.0, "compile_seconds": 30.0}]
+    assert asks() is None and told == [{"seconds": 4.0, "compile_seconds": 30.0, "spent": 4.0}]
     report_to.row({"seconds": 6.5})
     assert asks() == compare.OUT_OF_TIME
     metrics.write_text('{"step": 5, "seconds": 4.0, "compile_seconds": 30.0}\n{"step": 10, "seconds": 5.0}\n')
@@ -197,8 +197,15 @@ def test_compare_stops_when_the_seconds_of_all_starts_are_over(tmp_path):
     assert until(50.0, lambda: 15)[0]() == 15
 
 
+def test_compare_says_now_and_then_how_much_time_is_over(capsys):
+    report = load("compare").countdown(5.0)
+    for spent in (0.5, 1.5, 2.6, 3.0, 5.1):
+        report.row({"step": 10, "loss": 1.0, "accuracy": 0.5, "tasks_per_second": 70.0, "spent": spent})
+    assert [line.partition(" of")[0] for line in capsys.readouterr().out.splitlines()] == ["0", "3", "5"]
+
+
 def small(compare, run_dir, **settings):
-    given = {"algorithms": ("prototypical", "baseline"), "tasks": 128, "dataset": "glyphs:60", "features": 4}
+    given = {"algorithms": ("prototypical", "baseline"), "tasks": 128, "dataset": "glyphs:60", "features": (4,)}
     return compare.Config(**{**given, "query_shot": 2, "episodes": 20, "run_dir": str(run_dir), **settings})
 
 
@@ -283,7 +290,7 @@ def test_compare_gives_all_learners_one_network_and_as_many_pictures_of_a_task()
     problem = compare.load_problem(compare.dataclasses.replace(runs["maml"], dataset="glyphs:60"))
     text = compare.footer(config, list(runs.values()), problem)
     for part in (
-        "glyphs, split classes " + problem.split_hash, "conv4 with 64 channels", "20,000 tasks", "seed 0", "1000 test",
+        "glyphs, split classes " + problem.split_hash, "conv4 64 with batch", "20,000 tasks", "seed 0", "1000 test",
         "15 queries of each class", "transductive", "1 and 3 of maml, ", "3 and 5 of reptile", "Memory: ",
         "Calibration error: ", "reptile adapts in training to all pictures of a task", "maml++ leaves second",
     ):  # fmt: skip

@@ -8,15 +8,20 @@ from flax import linen as nn
 from jax import Array
 
 from jmeta.nets.conv import Conv, max_pool2x2
-from jmeta.nets.networks import MLPEncoder, Network, Norm
+from jmeta.nets.networks import Network, Norm
 from jmeta.nets.norms import BatchNorm, normalise
 
 
 class ContextMLP(Network):
-    """An `MLP` whose input is the example with the context behind it.
+    """An `MLP` whose first layer sees the context too.
+
+        h = relu(norm(x W + b) + context V)
+
+    Without normalisation this is a layer on the example with the context behind it. The context comes after the
+    normalisation, which would take out again what all examples have in common.
 
     Attributes:
-        features: units of each hidden layer.
+        features: units of each hidden layer; without any, the outputs are a layer on both.
         out: outputs.
         norm: as in `MLP`.
 
@@ -31,9 +36,14 @@ class ContextMLP(Network):
     def __call__(self, inputs: tuple[Array, Array], weight: Array | None = None) -> Array:
         """`([N, ...], [context_size])` to `[N, out]`."""
         x, context = inputs
-        x = x.reshape(x.shape[0], -1)
-        x = jnp.concatenate([x, jnp.broadcast_to(context, (len(x), len(context)))], axis=-1)
-        return nn.Dense(self.out, name="head")(MLPEncoder(self.features, self.norm, name="encoder")(x, weight))
+        x, units = x.reshape(x.shape[0], -1), [*self.features, self.out]
+        shift = nn.Dense(units[0], use_bias=False, name="context")(context)[None]
+        for layer, hidden in enumerate(self.features):
+            x = nn.Dense(hidden)(x)
+            x = x if self.norm is None else normalise(self.norm(), x, weight)
+            x = nn.relu(x + shift if layer == 0 else x)
+        x = nn.Dense(self.out, name="head")(x)
+        return x if self.features else x + shift
 
 
 class FiLM(nn.Module):

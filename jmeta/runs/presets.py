@@ -171,7 +171,7 @@ def _adapting(algorithm: str, way: int) -> dict[str, Any]:
         "imaml": {"inner_lr": 0.2, "inner_steps": 10, "eval_inner_steps": None, "outer_steps": 1600},
     }
     chosen = {**settings, **own[algorithm]}
-    return chosen if way == 5 else {**chosen, "outer_steps": chosen["outer_steps"] // 4}
+    return chosen if way == 5 else {**chosen, "outer_steps": chosen["outer_steps"] // 8}
 
 
 def _reptile_omniglot(way: int, shot: int) -> dict[str, Any]:

@@ -22,12 +22,31 @@ def test_a_context_mlp_written_out():
     net = nets.ContextMLP((4, 5), 2)
     params = random_like(net.init(KEY, (x, CONTEXT)))
     z = np.concatenate([np.asarray(x).reshape(3, 4), np.tile(CONTEXT, (3, 1))], axis=1)
-    for name in ("Dense_0", "Dense_1"):
-        layer = params["params"]["encoder"][name]
-        z = np.maximum(z @ layer["kernel"] + layer["bias"][None], 0)
-    head = params["params"]["head"]
+    first, second, context, head = (params["params"][name] for name in ("Dense_0", "Dense_1", "context", "head"))
+    kernel = np.concatenate([first["kernel"], context["kernel"]])
+    z = np.maximum(z @ kernel + np.asarray(first["bias"]), 0)
+    z = np.maximum(z @ np.asarray(second["kernel"]) + np.asarray(second["bias"]), 0)
     expected = z @ head["kernel"] + head["bias"][None]
     np.testing.assert_allclose(net.apply(params, (x, CONTEXT)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_context_without_hidden_layers_is_a_shift_of_the_outputs():
+    x = jax.random.normal(KEY, (3, 4))
+    net = nets.ContextMLP((), 2)
+    params = random_like(net.init(KEY, (x, CONTEXT)))
+    head, context = (params["params"][name] for name in ("head", "context"))
+    both = np.concatenate([np.asarray(x), np.tile(CONTEXT, (3, 1))], axis=1)
+    expected = both @ np.concatenate([head["kernel"], context["kernel"]]) + np.asarray(head["bias"])
+    np.testing.assert_allclose(net.apply(params, (x, CONTEXT)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("net", [nets.ContextMLP((5, 4), 3, nets.BatchNorm), nets.FiLMConvNet(3, features=(4, 4))])
+def test_a_context_counts_beside_statistics_of_the_batch(net):
+    """What is the same for all examples would be gone again if they were normalised after it."""
+    x = jax.random.normal(KEY, (5, 4, 4, 1))
+    params = net.init(KEY, (x, CONTEXT))
+    gradient = jax.grad(lambda c: jnp.sum(net.apply(params, (x, c))[:, 0] ** 2))(jnp.zeros_like(CONTEXT))
+    assert float(jnp.max(jnp.abs(gradient))) > 1e-2
 
 
 def test_film_written_out():
