@@ -221,7 +221,7 @@ def test_compare_trains_judges_and_resumes(tmp_path, capsys):
     assert compare.main(config) == rows
     assert "baseline-5w1s" not in capsys.readouterr().out  # nothing was trained again
     assert json.loads((tmp_path / "results.json").read_text())[0]["accuracy"] == rows[0].accuracy
-    for settings in ({"dataset": "glyphs:70"}, {"features": 8}, {"query_shot": 3}):
+    for settings in ({"dataset": "glyphs:70"}, {"features": (8,)}, {"query_shot": 3}):
         with pytest.raises(compare.RunError, match="another --run-dir") as caught:
             compare.main(small(compare, tmp_path, **settings))
         assert f"--{next(iter(settings)).replace('_', '-')} " in str(caught.value)
@@ -331,7 +331,7 @@ def test_compare_lets_flags_win_over_those_of_quick():
 @pytest.mark.standard_promotion
 def test_memory_is_planned_alike_without_optimized_code(algorithm):
     compare = load("compare")
-    config = compare.Config(features=8, dataset="glyphs:60")
+    config = compare.Config(features=(8,), dataset="glyphs:60")
     run = compare.settings(config, algorithm, 5, 1)
     problem = compare.load_problem(run)
     learner = compare.learners.training_learner(run, problem.train_classes)
