@@ -247,7 +247,7 @@ def _keep(
     group: _Group,
     states: TrainState,
     step: int,
-    measured: tuple[Any, float, Mapping[str, float]],
+    measured: tuple[Any, float, dict[str, float]],
     diverged: Diverged,
 ) -> dict[str, int]:
     """Write the rows of a round and, where they are due, validate and save; returns who has diverged by now.
