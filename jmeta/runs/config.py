@@ -294,6 +294,8 @@ def _check_together(config: TrainConfig) -> None:
             f"inner mini-batches are for reptile, got --algorithm {config.algorithm}: "
             "leave --inner-batch-size and --eval-inner-batch-size out."
         )
+    if config.dataset in VECTOR_TASKS and (config.within_groups or config.augment != "none"):
+        raise RunError(f"{config.dataset} has no pictures: leave --within-groups and --augment out.")
     if config.dataset in VECTOR_TASKS and config.network not in ("mlp", "linear"):
         raise RunError(f"{config.dataset} has no pictures, so --network must be mlp or linear, got {config.network}.")
 

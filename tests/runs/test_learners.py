@@ -138,6 +138,11 @@ def test_episodes_within_a_group_of_changed_pictures(cli, refused, tmp_path):
     assert "the largest of the train part of letters has" in refused(*words, "--way", 31, "--run-dir", tmp_path / "no")
 
 
+def test_curves_have_no_groups_and_no_pictures_to_change(refused):
+    for words in (("--augment", "affine", "--dataset", "sinusoid"), ("--within-groups", "--dataset", "linear")):
+        assert "has no pictures: leave --within-groups and --augment out" in refused("train", *words)
+
+
 def test_ordinary_batches_are_changed_too(tmp_path):
     config = TrainConfig(dataset=grouped(tmp_path / "letters.npz"), algorithm="baseline", augment="affine")
     changed = load_problem(config).batches(30)(jax.random.key(0)).query
