@@ -1,0 +1,1 @@
+"""The programs behind `jmeta mtl`: each a `Config` and a `main(config)`."""

@@ -1,0 +1,110 @@
+"""Losses of several tasks at once: one model and one batch, over which tasks are a `vmap`."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from jmeta.losses import LossFn, cross_entropy, possible, weighted_mean
+from jmeta.mtl.types import Losses, MultiTaskModel
+from jmeta.types import Batch, Params
+
+
+def predictions(model: MultiTaskModel, params: Params, batch: Batch) -> Array:
+    """Predictions `[T, N, k]` of all tasks.
+
+    Args:
+        model: of T tasks.
+        params: its parameters.
+        batch: labels `[T, N, k]`, and inputs `[T, N, ...]`; or `[N, ...]` that all tasks have in common, where what the
+            tasks share is computed once. Weights `[T, N]` mark padding, which has no part in normalisation; they must
+            be one `[N]` where the inputs are.
+    """
+    numbers = jnp.arange(model.tasks, dtype=jnp.int32)
+    axis = None if has_common_inputs(batch) else 0
+    weight_axis = 0 if batch.weight is not None and batch.weight.ndim == 2 else None
+    return jax.vmap(model.apply, in_axes=(None, axis, 0, weight_axis))(params, batch.x, numbers, batch.weight)
+
+
+def has_common_inputs(batch: Batch) -> bool:
+    """Whether all tasks have the same inputs `[N, ...]`, and not each its own `[T, N, ...]`.
+
+    Raises:
+        ValueError: if the inputs fit neither.
+    """
+    tasks, n = batch.y.shape[:2]
+    if batch.x.shape[:2] == (tasks, n):
+        return False
+    if batch.x.shape[:1] == (n,):
+        return True
+    raise ValueError(
+        f"inputs must be [{tasks}, {n}, ...], or [{n}, ...] for all tasks, to go with labels {batch.y.shape}, "
+        f"got {batch.x.shape}"
+    )
+
+
+def task_losses(model: MultiTaskModel, loss_fn: LossFn | Sequence[LossFn] = cross_entropy) -> Losses:
+    """The losses of all tasks of a batch.
+
+        L_i = weighted mean over n of loss_fn_i(model(params, x_in, i), y_in)
+
+    Args:
+        model: of T tasks.
+        loss_fn: `(prediction [N, k], y [N, k]) -> [N]` for all tasks, or one for each, such as `cross_entropy` for
+            classes, `binary_cross_entropy` for yes and no, and `squared_error` for numbers.
+
+    Returns:
+        `losses(params, batch) -> [T]`. The batch has a leading axis of tasks, as in `predictions`: `weight [T, N]` for
+        tasks of fewer examples, and `classes [T, k]` for tasks of fewer classes or targets.
+
+    Raises:
+        ValueError: if there is not a loss for each task, or, when it is called, if model and labels do not fit.
+    """
+    fns = [loss_fn] * model.tasks if callable(loss_fn) else list(loss_fn)
+    if len(fns) != model.tasks:
+        raise ValueError(f"there must be a loss for each of the {model.tasks} tasks, got {len(fns)}")
+    kinds = list(dict.fromkeys(fns))
+    which = jnp.asarray([kinds.index(fn) for fn in fns], jnp.int32)
+
+    def one(prediction: Array, y: Array, weight: Array | None, classes: Array | None, kind: Array) -> Array:
+        logits = possible(prediction, classes)
+        values = kinds[0](logits, y) if len(kinds) == 1 else lax.switch(kind, kinds, logits, y)
+        return weighted_mean(values, weight)
+
+    def losses(params: Params, batch: Batch) -> Array:
+        found = predictions(model, params, batch)
+        if found.shape != batch.y.shape:
+            raise ValueError(
+                f"the model predicts {found.shape} where the labels are {batch.y.shape}: "
+                "give it as many tasks and outputs"
+            )
+        weight = batch.weight
+        weight_axis = 0 if weight is not None and weight.ndim == 2 else None
+        classes_axis = None if batch.classes is None else 0
+        axes = (0, 0, weight_axis, classes_axis, 0)
+        return jax.vmap(one, in_axes=axes)(found, batch.y, weight, batch.classes, which)
+
+    return losses
+
+
+def binary_cross_entropy(logits: Array, y: Array) -> Array:
+    """Cross-entropy of the sigmoid of one logit, in nats.
+
+        loss_n = -y_n log sigmoid(logit_n) - (1 - y_n) log(1 - sigmoid(logit_n))
+
+    The first column counts; others are padding.
+
+    Args:
+        logits: `[N, k]`.
+        y: `[N, k]`, 0 or 1 in the first column.
+
+    Returns:
+        `[N]`.
+
+    Example:
+        >>> round(binary_cross_entropy(jnp.zeros((1, 1)), jnp.ones((1, 1))).item(), 4)  # log 2
+        0.6931
+    """
+    return optax.sigmoid_binary_cross_entropy(logits[:, 0], y[:, 0])

@@ -1,0 +1,186 @@
+"""The multi-task training step, and many of them as one compiled program."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+from jax.tree_util import Partial
+
+from jmeta.mtl.types import Aggregator, Losses, View, Weighting
+from jmeta.mtl.weightings.fixed import uniform
+from jmeta.types import Params
+
+Sample = Callable[[Array], Any]
+"""`key -> batch`, or `key -> (batch, validation batch)` with `validation=True`."""
+
+
+class MTLState(NamedTuple):
+    """All that a run goes on from.
+
+    Attributes:
+        params: of the model.
+        opt_state: of the Optax rule.
+        weighting: state of the weights.
+        key: of the run.
+        step: `[]`, int32, steps taken.
+    """
+
+    params: Params
+    opt_state: optax.OptState
+    weighting: Any
+    key: Array
+    step: Array
+
+
+class MTLMetrics(NamedTuple):
+    """What a step saw.
+
+    Attributes:
+        losses: `[T]`, before the step.
+        weights: `[T]`, of the losses; what an aggregator made of their gradients is not in them.
+    """
+
+    losses: Array
+    weights: Array
+
+
+def init_state(
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    key: Array,
+    *,
+    tasks: int,
+    weighting: Weighting | None = None,
+) -> MTLState:
+    """The state before the first step.
+
+    Args:
+        params: where to start.
+        optimizer: any Optax rule.
+        key: of the run: it decides the batches, and the numbers that weights and aggregators draw.
+        tasks: T.
+        weighting: as in `make_step`.
+    """
+    weighting = uniform() if weighting is None else weighting
+    return MTLState(params, optimizer.init(params), weighting.init(tasks), key, jnp.int32(0))
+
+
+def make_step(
+    losses: Losses,
+    optimizer: optax.GradientTransformation,
+    *,
+    weighting: Weighting | None = None,
+    aggregate: Aggregator | None = None,
+    shared: Callable[[Params], Params] | None = None,
+) -> Callable[..., tuple[MTLState, MTLMetrics]]:
+    """One step on the losses of several tasks.
+
+        g_i   = gradient of w_i L_i(params),   w from the weighting
+        g     = sum_i g_i, or aggregate(g_1 .. g_T)
+        params <- the Optax rule's update along g
+
+    Without an aggregator that is one backward pass, of the sum. With one, or where a weighting asks for the products of
+    the gradients, each task has its own, in one `vmap`.
+
+    Args:
+        losses: `(params, batch) -> [T]`.
+        optimizer: any Optax rule.
+        weighting: weights for the losses; None for `uniform()`, 1 / T each.
+        aggregate: makes one gradient of T, such as `jmeta.mtl.pcgrad()`; None adds them.
+        shared: `params -> params`, the part that tasks share, such as `model.shared`. Aggregators and products of
+            gradients see that part alone, and the tasks' own parts, in which gradients cannot conflict, have the sum.
+            None for all.
+
+    Returns:
+        `step(state, batch, validation=None) -> (state, MTLMetrics)`, which can be compiled. `validation` is a batch for
+        weightings that look at other examples than those trained on.
+    """
+    weighting = uniform() if weighting is None else weighting
+    shared = (lambda params: params) if shared is None else shared
+
+    def step(state: MTLState, batch: Any, validation: Any = None) -> tuple[MTLState, MTLMetrics]:
+        weigh_key, aggregate_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        values, pullback = jax.vjp(lambda params: losses(params, batch), state.params)
+
+        def jacobian() -> Params:
+            return jax.vmap(lambda row: pullback(row)[0])(jnp.eye(len(values), dtype=values.dtype))
+
+        def validation_at(params: Params) -> Array:
+            if validation is None:
+                raise ValueError("these weights learn from other examples than the network: give the step such a batch")
+            return losses(params, validation)
+
+        view = View(
+            weigh_key, state.step, state.params, values, lambda: gram(shared(jacobian())),
+            lambda params: losses(params, batch), validation_at,
+        )  # fmt: skip
+        weights = weighting.weigh(state.weighting, view)
+        if aggregate is None:
+            grads = pullback(weights.astype(values.dtype))[0]
+        else:
+            rows = jax.tree.map(lambda g: g * _column(weights, g), jacobian())
+            grads = _with_shared(rows, aggregate(shared(rows), aggregate_key), shared)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        learned = weighting.update(state.weighting, weights, view, params)
+        return MTLState(params, opt_state, learned, state.key, state.step + 1), MTLMetrics(values, weights)
+
+    return step
+
+
+def make_run(
+    step: Callable[..., tuple[MTLState, MTLMetrics]], sample: Sample, *, validation: bool = False
+) -> Callable[[MTLState, int], tuple[MTLState, MTLMetrics]]:
+    """Many steps as one compiled program that draws its own batches.
+
+    Args:
+        step: of `make_step`.
+        sample: `key -> batch`, pure; a `jax.tree_util.Partial` carries its data as arguments of the program.
+        validation: whether `sample` gives a pair, of a batch and another for the weights to learn from.
+
+    Returns:
+        `run(state, num_steps) -> (state, MTLMetrics)`, with metrics `[num_steps, T]`. It can be under `vmap` over
+        states: several seeds in one program.
+    """
+    sample = sample if isinstance(sample, Partial) else Partial(sample)
+
+    def run(sample: Sample, num_steps: int, state: MTLState) -> tuple[MTLState, MTLMetrics]:
+        def one(state: MTLState, _: None) -> tuple[MTLState, MTLMetrics]:
+            drawn = sample(jax.random.fold_in(jax.random.fold_in(state.key, state.step), _DRAWING))
+            return step(state, *drawn) if validation else step(state, drawn)
+
+        return lax.scan(one, state, None, length=num_steps)
+
+    compiled = jax.jit(run, static_argnums=1)
+    return lambda state, num_steps: compiled(sample, num_steps, state)
+
+
+_DRAWING = 0xBA7C
+"""Folded into a step's key for its batch, so that weights and aggregators draw other numbers."""
+
+
+def gram(jacobian: Params) -> Array:
+    """The products `[T, T]` of the gradients of T tasks, summed over all leaves `[T, ...]` of a Jacobian."""
+    flat = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(jacobian)]
+    return functools.reduce(jnp.add, (jnp.matmul(a, a.T, precision="highest") for a in flat))
+
+
+def _column(weights: Array, like: Array) -> Array:
+    return weights.astype(like.dtype).reshape(-1, *(1,) * (like.ndim - 1))
+
+
+def _with_shared(rows: Params, chosen: Params, shared: Callable[[Params], Params]) -> Params:
+    """The sum of the rows, with the shared part of it replaced by what was chosen."""
+    total = jax.tree.map(lambda g: jnp.sum(g, axis=0), rows)
+    if jax.tree.structure(chosen) == jax.tree.structure(total):
+        return chosen
+    # Which leaves are shared is found by numbering them, so that `shared` may be any selection.
+    leaves, structure = jax.tree.flatten(total)
+    numbers = jax.tree.leaves(shared(jax.tree.unflatten(structure, list(range(len(leaves))))))
+    for number, leaf in zip(numbers, jax.tree.leaves(chosen), strict=True):
+        leaves[number] = leaf
+    return jax.tree.unflatten(structure, leaves)

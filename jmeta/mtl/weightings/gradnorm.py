@@ -1,0 +1,69 @@
+"""GradNorm: gradients of all tasks in balance, faster where a task lags behind (Chen et al. 2018)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jmeta.mtl.types import View, Weighting
+from jmeta.mtl.weightings.rule import stepped
+from jmeta.types import Params
+
+
+class GradNormState(NamedTuple):
+    """Weights `[T]` that sum to T, their optimizer's state, and the losses `[T]` of the first step."""
+
+    weights: Array
+    opt_state: optax.OptState
+    first: Array
+
+
+def gradnorm(*, asymmetry: float = 1.5, optimizer: optax.GradientTransformation | None = None) -> Weighting:
+    """Learn weights that bring the norms of the tasks' gradients to a common scale.
+
+        minimise over w   sum_i | w_i |g_i| - target_i |,   target_i = mean_j w_j |g_j| * (l_i / mean_j l_j)^asymmetry
+
+    with `l_i = L_i / L_i at the start`, the share of its loss that a task still has, and the targets held constant. The
+    weights are kept positive and at the sum T; what the network is given is `w_i / T`.
+
+    Args:
+        asymmetry: 0 or more; how much more a task that lags behind is to weigh.
+        optimizer: any Optax rule for w, which starts at 1; None for Adam at 0.025.
+
+    Returns:
+        A `Weighting` whose state is a `GradNormState`. It needs a gradient of each task, in the shared parameters.
+
+    Raises:
+        ValueError: if `asymmetry` is negative.
+
+    Differs from the paper: gradients are in all shared parameters, where the paper takes their last layer.
+
+    Source: Chen et al. 2018, GradNorm, eq. 1-2. https://arxiv.org/abs/1711.02257
+    """
+    if not asymmetry >= 0:
+        raise ValueError(f"asymmetry must be 0 or more, got {asymmetry}")
+    optimizer = optax.adam(0.025) if optimizer is None else optimizer
+
+    def init(tasks: int) -> GradNormState:
+        ones = jnp.ones(tasks, jnp.float32)
+        return GradNormState(ones, optimizer.init(ones), jnp.zeros_like(ones))
+
+    def weigh(state: GradNormState, view: View) -> Array:
+        return state.weights / len(state.weights)
+
+    def update(state: GradNormState, weights: Array, view: View, params: Params) -> GradNormState:
+        losses = view.losses.astype(jnp.float32)
+        first = jnp.where(view.step == 0, losses, state.first)
+        norms = jnp.sqrt(jnp.maximum(jnp.diagonal(view.gram()), 0)).astype(jnp.float32)
+        left = losses / jnp.where(first == 0, 1, first)
+        mean_left = jnp.mean(left)
+        behind = jnp.maximum(left / jnp.where(mean_left == 0, 1, mean_left), 0) ** asymmetry
+        target = jnp.mean(state.weights * norms) * behind
+        grads = jax.grad(lambda w: jnp.sum(jnp.abs(w * norms - target)))(state.weights)
+        new, opt_state = stepped(optimizer, grads, state.opt_state, state.weights)
+        new = jnp.maximum(new, 1e-3)
+        return GradNormState(new * len(new) / jnp.sum(new), opt_state, first)
+
+    return Weighting(init, weigh, update)
