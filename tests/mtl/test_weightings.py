@@ -120,7 +120,7 @@ def test_famo_follows_its_formula():
 
 
 def test_lookahead_has_the_derivative_of_the_look_ahead():
-    """On quadratics with centres c: theta' = theta - a sum_i w_i (theta - c_i), d/dw_i L' = -a (theta - c_i)(theta' - v)."""
+    """With centres c: theta' = theta - a sum_i w_i (theta - c_i), so that d/dw_i L' = -a (theta - c_i)(theta' - v)."""
     centres, target, start, rate = np.array([1.0, -2.0]), 3.0, 0.5, 0.1
     weighting = weightings.lookahead(inner_lr=rate, optimizer=optax.sgd(1.0))
     seen = view(
