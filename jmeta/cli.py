@@ -13,6 +13,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta plot        draw the training curve, some episodes, and accuracy against inner steps
   jmeta presets     list the published settings that --preset knows
   jmeta data        list the data sets, or prepare one
+  jmeta mtl         multi-task learning: programs that compare its rules, and join it with meta-learning
 
 Each has its own --help. For example:
 
@@ -65,6 +66,7 @@ def _dispatch(words: list[str]) -> int:
         "plot": _plot,
         "presets": _presets,
         "data": _data,
+        "mtl": _mtl,
     }
     if words[0] not in commands:
         raise unknown("command", words[0], commands)
@@ -169,3 +171,33 @@ def _data(words: list[str]) -> int:
     from jmeta.runs import tables
 
     return tables.data(words)
+
+
+def _mtl(words: list[str]) -> int:
+    from jmeta.mtl.programs import PROGRAMS
+
+    return _program("mtl", PROGRAMS, words)
+
+
+def _program(area: str, programs: dict[str, str], words: list[str]) -> int:
+    """Run one of an area's programs, each a module with a `Config` and a `main`."""
+    import importlib
+
+    import tyro
+
+    from jmeta.runs.compile_cache import use_compile_cache
+    from jmeta.runs.errors import unknown
+
+    if not words or words[0] in ("-h", "--help", "help"):
+        width = max(map(len, programs)) + 2
+        print(f"jmeta {area} PROGRAM; each has its own --help\n")
+        print("\n".join(f"  jmeta {area} {name:{width}}{shows}" for name, shows in programs.items()))
+        return 0
+    if words[0] not in programs:
+        raise unknown("program", words[0], programs)
+    module = importlib.import_module(f"jmeta.{area}.programs.{words[0]}")
+    description = (module.__doc__ or "").strip()
+    config = tyro.cli(module.Config, args=words[1:], prog=f"jmeta {area} {words[0]}", description=description)
+    use_compile_cache(True)
+    module.main(config)
+    return 0
