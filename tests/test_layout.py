@@ -33,7 +33,7 @@ ALLOWED = {
     "evaluation.py": {"jax", "numpy", "jmeta.types", "jmeta.losses", "jmeta.episodes", "jmeta.training"},
     "algorithms/": {"jax", "optax", "chex", *CORE},
     "algorithms/__init__.py": {"jmeta.algorithms"},
-    "rl/": {"jax", "flax", "numpy", "scipy", "optax", "jmeta.rl", "jmeta.nets", "jmeta.solvers", *CORE},
+    "rl/": {"jax", "flax", "numpy", "scipy", "optax", "jmeta.rl", "jmeta.nets", "jmeta.training", *CORE},
     "rl/envs/": {"jax", "numpy", "gymnax", "gymnasium", "jmeta.rl", "jmeta.numbers"},
     "rl/programs/": {"jax", "numpy", "optax", "matplotlib", "tyro", "rich", "jmeta"},
     "mtl/": {

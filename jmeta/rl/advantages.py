@@ -1,0 +1,55 @@
+"""How much better an action turned out than was expected."""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+
+def generalised_advantages(
+    reward: Array, value: Array, last_value: Array, *, discount: float, trace: float, ends: Array | None = None
+) -> Array:
+    """Generalised advantage estimates.
+
+        delta_t = r_t + discount V_{t+1} - V_t,      A_t = delta_t + discount trace A_{t+1}
+
+    Args:
+        reward: `[steps]`.
+        value: `[steps]`, V before each step.
+        last_value: `[]`, V after the last; 0 where all is over then.
+        discount: of rewards, 0 to 1.
+        trace: lambda, 0 to 1; 1 gives returns less the value, 0 the error of one step.
+        ends: `[steps]`, 1 where what comes after a step is not to count for it; None for nowhere.
+
+    Returns:
+        `[steps]`.
+
+    Example:
+        >>> generalised_advantages(jnp.ones(3), jnp.zeros(3), jnp.array(0.0), discount=1.0, trace=1.0).tolist()
+        [3.0, 2.0, 1.0]
+
+    Source: Schulman et al. 2016, High-Dimensional Continuous Control Using Generalized Advantage Estimation, eq. 16.
+    https://arxiv.org/abs/1506.02438
+    """
+    going = jnp.ones_like(reward) if ends is None else 1 - ends
+    following = jnp.concatenate([value[1:], last_value[None]])
+    delta = reward + discount * going * following - value
+
+    def body(after: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        delta, going = now
+        advantage = delta + discount * trace * going * after
+        return advantage, advantage
+
+    return lax.scan(body, jnp.zeros_like(last_value), (delta, going), reverse=True)[1]
+
+
+def returns(reward: Array, *, discount: float, ends: Array | None = None) -> Array:
+    """Discounted sums of what is still to come, `[steps]`."""
+    nothing = jnp.zeros_like(reward)
+    return generalised_advantages(reward, nothing, nothing[0], discount=discount, trace=1.0, ends=ends)
+
+
+def normalised(advantage: Array, weight: Array) -> Array:
+    """With mean 0 and variance 1 over all entries of weight 1."""
+    total = jnp.maximum(jnp.sum(weight), 1)
+    centred = advantage - jnp.sum(weight * advantage) / total
+    spread = jnp.sqrt(jnp.sum(weight * jnp.square(centred)) / total)
+    return centred / (spread + 1e-8)

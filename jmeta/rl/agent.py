@@ -1,0 +1,66 @@
+"""The form of a meta-reinforcement learner, and its training as one program."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import optax
+from jax import Array, lax
+
+from jmeta.rl.types import Task
+from jmeta.training import TrainState
+from jmeta.types import Params
+
+
+class RLMetrics(NamedTuple):
+    """What an update saw, each `[]`.
+
+    Attributes:
+        returns: mean total reward of a trial; of MAML, of an episode after adaptation.
+        loss: of the last gradient step.
+        entropy: mean of the decisions, in nats.
+        kl: mean, of the new policy from the one that acted, in nats.
+    """
+
+    returns: Array
+    loss: Array
+    entropy: Array
+    kl: Array
+
+
+class Agent(NamedTuple):
+    """An algorithm: three pure functions.
+
+    Attributes:
+        init: `key -> TrainState`.
+        update: `state -> (state, RLMetrics)`; it draws its own tasks by the state's key and step.
+        test: `(params, key, task) -> [rounds]`, the total reward of each round of learning a new task: of each episode
+            of a trial for RL^2, of an episode after each number of inner steps for MAML.
+    """
+
+    init: Callable[[Array], TrainState]
+    update: Callable[[TrainState], tuple[TrainState, RLMetrics]]
+    test: Callable[[Params, Array, Task], Array]
+
+
+def make_run(agent: Agent) -> Callable[[TrainState, int], tuple[TrainState, RLMetrics]]:
+    """Many updates as one compiled program: `run(state, num_updates) -> (state, RLMetrics [num_updates])`.
+
+    Under `vmap` over states it trains several seeds in one program.
+    """
+
+    def run(num_updates: int, state: TrainState) -> tuple[TrainState, RLMetrics]:
+        return lax.scan(lambda state, _: agent.update(state), state, None, length=num_updates)
+
+    compiled = jax.jit(run, static_argnums=0)
+    return lambda state, num_updates: compiled(num_updates, state)
+
+
+def update_keys(state: TrainState, n: int) -> Array:
+    """Keys `[n]` of an update, which depend on the run's key and the step alone, so that a run can be cut anywhere."""
+    return jax.random.split(jax.random.fold_in(state.key, state.step), n)
+
+
+def fresh_state(params: Params, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
+    """The state before the first update."""
+    return TrainState(params, optimizer.init(params), key, jax.numpy.int32(0))

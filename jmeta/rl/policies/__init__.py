@@ -1,0 +1,8 @@
+"""Policies: one file each, in the form of `Policy`."""
+
+from jmeta.rl.policies.attention import attention_policy
+from jmeta.rl.policies.gru import gru_policy
+from jmeta.rl.policies.mlp import mlp_policy
+from jmeta.rl.policies.policy import Decision, Policy, unroll
+
+__all__ = ["Decision", "Policy", "attention_policy", "gru_policy", "mlp_policy", "unroll"]

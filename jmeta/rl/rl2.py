@@ -1,0 +1,133 @@
+"""RL^2: a recurrent policy that learns new tasks in its memory (Duan et al. 2016, Wang et al. 2016)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from jmeta.rl.advantages import generalised_advantages, normalised
+from jmeta.rl.agent import Agent, RLMetrics, fresh_state, update_keys
+from jmeta.rl.distributions import distribution_of
+from jmeta.rl.objectives import Objective, ppo_clip
+from jmeta.rl.policies.policy import Policy, unroll
+from jmeta.rl.rollout import Trajectory, rollout, see_all, total_reward
+from jmeta.rl.types import Env, Task
+from jmeta.training import TrainState
+from jmeta.types import Params
+
+
+def rl2(
+    env: Env,
+    policy: Policy,
+    *,
+    optimizer: optax.GradientTransformation,
+    episodes: int = 1,
+    trials: int = 256,
+    objective: Objective | None = None,
+    epochs: int = 4,
+    minibatches: int = 4,
+    discount: float = 0.99,
+    trace: float = 0.95,
+    entropy: float | optax.Schedule = 0.01,
+    value_weight: float = 0.5,
+) -> Agent:
+    """RL^2: a trial is some episodes of one new task; the policy remembers from one to the next, and is trained to get
+    the most out of whole trials.
+
+        inputs_t = (observation_t, action_{t-1}, reward_{t-1}, done_{t-1})
+        loss     = -mean objective(log pi now, log pi then, A) + value_weight mean (V - R)^2 - entropy mean H(pi)
+
+    Advantages A and targets R = A + V go on across the episodes of a trial, whose end is the end of all. Each update
+    draws new tasks, a trial of each, and goes over them `epochs` times in `minibatches`, through the memory of whole
+    trials.
+
+    Args:
+        env: the environment.
+        policy: with memory, of inputs of the size that `inputs_size(env, see_all)` tells.
+        optimizer: any Optax rule.
+        episodes: of a trial, 1 or more.
+        trials: of each update, each of its own task; a multiple of `minibatches`.
+        objective: `ppo_clip()` by default; `actor_critic()` with 1 epoch and 1 minibatch is A2C.
+        epochs: passes over the trials of an update, 1 or more.
+        minibatches: of a pass, 1 or more.
+        discount: of rewards.
+        trace: lambda of the advantages.
+        entropy: weight of the entropy, a number or a schedule over updates.
+        value_weight: weight of the error of the value.
+
+    Returns:
+        An `Agent`; its test gives the total reward of each episode of a trial.
+
+    Raises:
+        ValueError: if a number is below 1, or `minibatches` does not divide `trials`.
+
+    Differs from the paper: PPO or A2C, where it has TRPO.
+
+    Source: Duan et al. 2016, RL^2: Fast Reinforcement Learning via Slow Reinforcement Learning.
+    https://arxiv.org/abs/1611.02779; Wang et al. 2016, Learning to reinforcement learn. https://arxiv.org/abs/1611.05763
+    """
+    for name, number in (("episodes", episodes), ("trials", trials), ("epochs", epochs), ("minibatches", minibatches)):
+        if number < 1:
+            raise ValueError(f"{name} must be 1 or more, got {number}")
+    if trials % minibatches:
+        raise ValueError(f"minibatches must divide the {trials} trials of an update, got {minibatches}")
+    objective = ppo_clip() if objective is None else objective
+    distribution = distribution_of(env.action)
+
+    def act(params: Params, key: Array, task: Task) -> Trajectory:
+        return rollout(env, policy, params, key, task, episodes=episodes, see=see_all)
+
+    def loss(params: Params, batch: tuple[Trajectory, Array, Array], bonus: Array) -> tuple[Array, Any]:
+        trial, advantage, target = batch
+        decision = jax.vmap(lambda inputs: unroll(policy, params, inputs))(trial.inputs)
+        log_prob, entropies, kl = (
+            jax.vmap(jax.vmap(fun))(*args)
+            for fun, args in (
+                (distribution.log_prob, (decision.action, trial.action)),
+                (distribution.entropy, (decision.action,)),
+                (distribution.kl, (trial.decision.action, decision.action)),
+            )
+        )
+        weight = trial.weight / jnp.maximum(jnp.sum(trial.weight), 1)
+        gain = jnp.sum(weight * objective(log_prob, trial.log_prob, advantage))
+        error = jnp.sum(weight * jnp.square(decision.value - target))
+        mean_entropy = jnp.sum(weight * entropies)
+        value = -gain + value_weight * error - bonus * mean_entropy
+        return value, (value, mean_entropy, jnp.sum(weight * kl))
+
+    def update(state: TrainState) -> tuple[TrainState, RLMetrics]:
+        task_key, act_key, order_key = update_keys(state, 3)
+        tasks = jax.vmap(env.sample_task)(jax.random.split(task_key, trials))
+        trial = jax.vmap(act, in_axes=(None, 0, 0))(state.params, jax.random.split(act_key, trials), tasks)
+        reward, value = trial.reward * trial.weight, trial.decision.value * trial.weight
+        advantage = jax.vmap(
+            lambda r, v: generalised_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
+        )(reward, value)
+        batch = (trial, normalised(advantage, trial.weight), advantage + value)
+        bonus = jnp.asarray(entropy(state.step) if callable(entropy) else entropy, jnp.float32)
+
+        def one(carry: tuple[Params, Any], part: Any) -> tuple[tuple[Params, Any], Any]:
+            params, opt_state = carry
+            grads, seen = jax.grad(loss, has_aux=True)(params, part, bonus)
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            return (optax.apply_updates(params, updates), opt_state), seen
+
+        def epoch(carry: tuple[Params, Any], key: Array) -> tuple[tuple[Params, Any], Any]:
+            order = jax.random.permutation(key, trials).reshape(minibatches, -1)
+            return lax.scan(lambda carry, rows: one(carry, jax.tree.map(lambda a: a[rows], batch)), carry, order)
+
+        start = state.params, state.opt_state
+        (params, opt_state), seen = lax.scan(epoch, start, jax.random.split(order_key, epochs))
+        value, mean_entropy, kl = (a[-1, -1] for a in seen)
+        metrics = RLMetrics(jnp.mean(jax.vmap(total_reward)(trial)), value, mean_entropy, kl)
+        return TrainState(params, opt_state, state.key, state.step + 1), metrics
+
+    def test(params: Params, key: Array, task: Task) -> Array:
+        trial = act(params, key, task)
+        episode = jnp.cumsum(trial.done, axis=0) - trial.done
+        rows = jnp.minimum(episode.astype(jnp.int32), episodes - 1)
+        return jax.ops.segment_sum(trial.reward * trial.weight, rows, episodes)
+
+    return Agent(lambda key: fresh_state(policy.init(key), optimizer, key), update, test)

@@ -1,0 +1,105 @@
+"""Acting: what a policy meets in an environment, as one scan."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jmeta.rl.distributions import distribution_of
+from jmeta.rl.policies.policy import Decision, Policy
+from jmeta.rl.types import Env, Task
+from jmeta.types import Params
+
+See = Callable[[Array, Array, Array, Array], Array]
+"""`(observation [D], encoded last action [E], last reward [], last done []) -> inputs` of a policy."""
+
+
+class Trajectory(NamedTuple):
+    """What happened, with a leading axis of steps.
+
+    Attributes:
+        inputs: `[steps, D]`, what the policy saw.
+        action: `[steps, ...]`, what it did.
+        decision: what it made of its inputs.
+        log_prob: `[steps]`, of the action.
+        reward: `[steps]`, for the action.
+        done: `[steps]`, whether the action ended an episode.
+        weight: `[steps]`, 0 for steps after the last episode is over, else 1.
+    """
+
+    inputs: Array
+    action: Array
+    decision: Decision
+    log_prob: Array
+    reward: Array
+    done: Array
+    weight: Array
+
+
+def see_observation(observation: Array, action: Array, reward: Array, done: Array) -> Array:
+    """The observation alone, for policies that learn in other ways than by memory."""
+    return observation
+
+
+def see_all(observation: Array, action: Array, reward: Array, done: Array) -> Array:
+    """The observation, the last action, its reward, and whether it ended an episode, as RL^2 is shown them."""
+    return jnp.concatenate([observation, action, reward[None], done[None]])
+
+
+def inputs_size(env: Env, see: See) -> int:
+    """How many numbers a policy is shown at a step."""
+    encoded = distribution_of(env.action).encoded_size
+    shapes = ((env.observation_size,), (encoded,), (), ())
+    return jax.eval_shape(see, *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)).shape[0]
+
+
+def rollout(
+    env: Env, policy: Policy, params: Params, key: Array, task: Task, *, episodes: int = 1, see: See = see_observation
+) -> Trajectory:
+    """Act in one task for some episodes, one after another, with the policy's memory kept from one to the next.
+
+    Args:
+        env: the environment.
+        policy: with or without memory.
+        params: its parameters.
+        key: decides the actions, and what the environment draws.
+        task: of the environment.
+        episodes: how many, 1 or more.
+        see: what the policy is shown at a step.
+
+    Returns:
+        A `Trajectory` of `episodes * env.horizon` steps. Where episodes end before their horizon, what is left over at
+        the end has weight 0.
+    """
+    distribution = distribution_of(env.action)
+
+    def step(carry: Any, key: Array) -> tuple[Any, Trajectory]:
+        state, seen, memory, over = carry
+        act_key, step_key, reset_key = jax.random.split(key, 3)
+        inputs = see(*seen)
+        memory, decision = policy.step(params, memory, inputs)
+        action = lax.stop_gradient(distribution.sample(act_key, decision.action))
+        state, after = env.step(step_key, state, action, task)
+        reset = env.reset(reset_key, task)
+        state, observation = jax.tree.map(
+            lambda new, old: jnp.where(after.done, new, old), reset, (state, after.observation)
+        )
+        reward, done = after.reward.astype(jnp.float32), after.done.astype(jnp.float32)
+        weight = (over < episodes).astype(jnp.float32)
+        row = Trajectory(inputs, action, decision, distribution.log_prob(decision.action, action), reward, done, weight)
+        seen = (observation, distribution.encode(action), reward, done)
+        return (state, seen, memory, over + after.done.astype(jnp.int32)), row
+
+    first_key, key = jax.random.split(key)
+    state, observation = env.reset(first_key, task)
+    nothing = jnp.float32(0)
+    seen = (observation, jnp.zeros((distribution.encoded_size,), jnp.float32), nothing, nothing)
+    keys = jax.random.split(key, episodes * env.horizon)
+    return lax.scan(step, (state, seen, policy.start, jnp.int32(0)), keys)[1]
+
+
+def total_reward(trajectory: Trajectory) -> Array:
+    """The sum of rewards of all episodes, `[]`."""
+    return jnp.sum(trajectory.reward * trajectory.weight)
