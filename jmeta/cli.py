@@ -14,6 +14,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta presets     list the published settings that --preset knows
   jmeta data        list the data sets, or prepare one
   jmeta mtl         multi-task learning: programs that compare its rules, and join it with meta-learning
+  jmeta rl          meta-reinforcement learning: train, evaluate, plot
 
 Each has its own --help. For example:
 
@@ -67,6 +68,7 @@ def _dispatch(words: list[str]) -> int:
         "presets": _presets,
         "data": _data,
         "mtl": _mtl,
+        "rl": _rl,
     }
     if words[0] not in commands:
         raise unknown("command", words[0], commands)
@@ -179,6 +181,12 @@ def _mtl(words: list[str]) -> int:
     return _program("mtl", PROGRAMS, words)
 
 
+def _rl(words: list[str]) -> int:
+    from jmeta.rl.programs import PROGRAMS
+
+    return _program("rl", PROGRAMS, words)
+
+
 def _program(area: str, programs: dict[str, str], words: list[str]) -> int:
     """Run one of an area's programs, each a module with a `Config` and a `main`."""
     import importlib
@@ -197,7 +205,9 @@ def _program(area: str, programs: dict[str, str], words: list[str]) -> int:
         raise unknown("program", words[0], programs)
     module = importlib.import_module(f"jmeta.{area}.programs.{words[0]}")
     description = (module.__doc__ or "").strip()
-    config = tyro.cli(module.Config, args=words[1:], prog=f"jmeta {area} {words[0]}", description=description)
+    options = {"default": module.start(words[1:])} if hasattr(module, "start") else {}
+    prog = f"jmeta {area} {words[0]}"
+    config = tyro.cli(module.Config, args=words[1:], prog=prog, description=description, **options)
     use_compile_cache(True)
     module.main(config)
     return 0

@@ -258,14 +258,14 @@ def evaluate_problems(
     Args:
         predict: `problem -> logits [T, N, way]` of its queries.
         sample: `key -> problem`.
-        key: decides the problems: the same for all that are compared.
+        key: decides the problems: the same for all that are compared, and the first of more are the same as of fewer.
         problems: how many.
         chunk_size: problems computed at once.
 
     Returns:
         An `Evaluation` over problems.
     """
-    keys = jax.random.split(key, problems)
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(problems, dtype=jnp.int32))
     sample = as_partial(sample)
 
     @jax.jit

@@ -62,6 +62,8 @@ class Config:
         scratch_steps: candidates for the length of multi-task learning without meta-training, chosen on validation
             problems of the training alphabets.
         problems: in the test.
+        scratch_problems: the first of them, on which multi-task learning without meta-training, which is slow, is
+            tested; half as many choose its length.
         seeds: an independent meta-training for each.
         run_dir: the folder for results, kept after each row; started again, it goes on.
         data_dir: the folder of data sets; otherwise $JMETA_DATA.
@@ -85,6 +87,7 @@ class Config:
     meta_batch_size: int = 2
     scratch_steps: tuple[int, ...] = (10, 30, 100, 300)
     problems: int = 500
+    scratch_problems: int = 100
     seeds: tuple[int, ...] = (0,)
     run_dir: str = "runs/join"
     data_dir: str | None = None
@@ -108,7 +111,15 @@ def check(config: Config) -> None:
         raise RunError(
             f"--shot must be 2 or another even number, half to learn from and half to ask, got {config.shot}."
         )
-    for name in ("tasks", "query_shot", "outer_steps", "meta_batch_size", "problems", "joint_steps"):
+    for name in (
+        "tasks",
+        "query_shot",
+        "outer_steps",
+        "meta_batch_size",
+        "problems",
+        "scratch_problems",
+        "joint_steps",
+    ):
         if getattr(config, name) < 1:
             raise RunError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(config, name)}.")
     if not config.seeds or not config.scratch_steps:
@@ -229,13 +240,13 @@ def rows_of(config: Config, seed: int, samples: dict[str, Partial], done: dict[s
 
 def scratch_row(config: Config, samples: dict[str, Partial]) -> dict[str, Any]:
     """Multi-task learning alone, as long as serves best on problems of the training alphabets."""
-    few = max(config.problems // 5, 1)
+    few = max(config.scratch_problems // 2, 1)
     by_steps = {
         steps: from_scratch(config, samples["train"], jax.random.key(10_000), steps, few).mean
         for steps in track(config.scratch_steps, description="multi-task alone", console=Console(stderr=True))
     }
     best = max(by_steps, key=lambda steps: by_steps[steps])
-    found = from_scratch(config, samples["test"], _test_key(), best, config.problems)
+    found = from_scratch(config, samples["test"], _test_key(), best, min(config.scratch_problems, config.problems))
     return {"accuracy": found.accuracy.tolist(), "steps": best, "validation": by_steps}
 
 
@@ -243,14 +254,15 @@ def markdown(config: Config, result: dict[str, Any]) -> str:
     """The table, with paired differences from meta-learning a task at a time."""
     seeds = result["seeds"]
     base = np.concatenate([rows["a task at a time"] for rows in seeds.values()])
-    scratch = np.tile(result["scratch"]["accuracy"], len(seeds))
+    scratch = np.asarray(result["scratch"]["accuracy"])
     names = list(next(iter(seeds.values())))
     values = {"multi-task learning, no meta-training": scratch} | {
         name: np.concatenate([rows[name] for rows in seeds.values()]) for name in names
     }
     lines = ["| on a new problem | accuracy, % | minus a task at a time, paired |", "|---|---|---|"]
     for name, each in values.items():
-        found, less = evaluation.summarise(each), evaluation.paired_difference(each, base)
+        same = base[: len(each)] if len(each) < len(base) else base
+        found, less = evaluation.summarise(each), evaluation.paired_difference(each, same)
         paired = "-" if name == "a task at a time" else f"{100 * less.mean:+.2f} +- {100 * less.ci95:.2f}"
         lines.append(f"| {name} | {100 * found.mean:.2f} +- {100 * found.ci95:.2f} | {paired} |")
     return "\n".join(lines) + "\n"

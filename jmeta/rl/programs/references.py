@@ -1,0 +1,98 @@
+"""What is known of an environment: the exact optimum, and what classic strategies get."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from jmeta.rl import exact
+from jmeta.rl.programs.settings import Config
+from jmeta.rl.types import Env
+
+MOST_STATES = 3_000_000
+"""Of the exact solution of a bandit; beyond, the optimum is left out."""
+
+
+class Reference(NamedTuple):
+    """A line beside an agent's.
+
+    Attributes:
+        name: of the strategy.
+        total: mean total reward of all rounds.
+        ci95: half of its interval; None where it is exact.
+        rounds: mean reward of each round, where there are several.
+    """
+
+    name: str
+    total: float
+    ci95: float | None = None
+    rounds: tuple[float, ...] | None = None
+
+
+def references(config: Config, env: Env, *, tasks: int = 10_000) -> list[Reference]:
+    """All that is known of the environment that the settings describe, best known first.
+
+    Args:
+        config: the settings.
+        env: its environment.
+        tasks: that strategies are simulated on.
+    """
+    key = jax.random.key(0xC1A551C)
+    if config.env == "bandit":
+        return _bandit(config, env, key, tasks)
+    if config.env == "dependent-bandit":
+        value = exact.dependent_bandit_value(config.p, env.horizon)
+        return [Reference("exact optimum", value.total), Reference("random", env.horizon / 2)]
+    if config.env == "mdp":
+        return _mdp(config, env, key, min(tasks, 2000))
+    if config.env == "navigation":
+        value = exact.navigation_value(env.horizon)
+        return [Reference("noise-free optimum", value.optimum), Reference("cannot adapt", value.constant)]
+    return []
+
+
+def _bandit(config: Config, env: Env, key: Array, tasks: int) -> list[Reference]:
+    arms, pulls = config.arms or 0, env.horizon
+    found = []
+    if exact.count_states(arms, pulls) <= MOST_STATES:
+        found.append(Reference("exact optimum", float(exact.bayes_optimal_bandit(arms, pulls).value)))
+    strategies = {
+        "index (Gittins-like)": exact.index_strategy(exact.gittins_like_index(pulls)),
+        "UCB1": exact.ucb1(0.05 if pulls >= 100 else 0.2),
+        "optimistic Thompson sampling": exact.optimistic_thompson(),
+        "Thompson sampling": exact.thompson(),
+        "greedy": exact.greedy(),
+        "random": exact.random_arm(),
+    }
+    for name, strategy in strategies.items():
+        got = exact.simulate_bandit(strategy, key, env.sample_task, pulls=pulls, tasks=tasks)
+        found.append(Reference(name, float(got.mean), float(got.interval)))
+    return found
+
+
+def _mdp(config: Config, env: Env, key: Array, tasks: int) -> list[Reference]:
+    strategies = {
+        "OPSRL": exact.opsrl(),
+        "UCRL2": exact.ucrl2(),
+        "PSRL": exact.psrl(),
+        "greedy": exact.greedy_plan(),
+        "random": exact.random_plan(),
+    }
+    mdps = jax.vmap(env.sample_task)(jax.random.split(key, tasks))
+
+    def best(mdp: exact.MDP) -> Array:  # type: ignore[name-defined]
+        return exact.value_iteration(mdp.reward, mdp.transition, env.horizon)[0][0, 0]
+
+    oracle = np.asarray(jax.jit(jax.vmap(best))(mdps), np.float64)
+    each = float(oracle.mean())
+    spread = float(1.96 * oracle.std(ddof=1) / tasks**0.5)
+    found = [Reference("knows the MDP", config.episodes * each, config.episodes * spread, (each,) * config.episodes)]
+    for name, strategy in strategies.items():
+        got = exact.simulate_mdp(
+            strategy, key, env.sample_task, horizon=env.horizon, episodes=config.episodes, tasks=tasks
+        )
+        so_far = np.asarray(got.mean, np.float64)
+        rounds = tuple(np.diff(so_far, prepend=0.0).tolist())
+        found.append(Reference(name, float(so_far[-1]), float(got.interval[-1]), rounds))
+    return found

@@ -1,0 +1,123 @@
+"""RL^2: it learns, it is pure, and its update is the gradient of its formula."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jmeta.rl.agent import make_run
+from jmeta.rl.envs import bernoulli_bandit, dependent_bandit, tabular_mdp
+from jmeta.rl.objectives import actor_critic
+from jmeta.rl.policies import gru_policy
+from jmeta.rl.rl2 import rl2
+from jmeta.rl.rollout import inputs_size, see_all
+
+pytestmark = pytest.mark.standard_promotion
+
+
+def agent_for(env, *, units=16, optimizer=None, **options):
+    policy = gru_policy(inputs_size(env, see_all), env.action, units=units)
+    return rl2(env, policy, optimizer=optimizer or optax.adam(1e-2), **options)
+
+
+def mean_total(agent, params, env, tasks=2000):
+    def one(key):
+        task_key, act_key = jax.random.split(key)
+        return jnp.sum(agent.test(params, act_key, env.sample_task(task_key)))
+
+    return float(jnp.mean(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(7), tasks))))
+
+
+@pytest.mark.parametrize(("objective", "updates"), [("ppo", 50), ("a2c", 120)])
+def test_it_learns_which_arm_pays(objective, updates):
+    """One arm pays nine times in ten, the other once: without memory 10 of 20 pulls pay, and the best is 17.375."""
+    env = dependent_bandit(p=0.1, pulls=20)
+    options = {"objective": actor_critic(), "epochs": 1, "minibatches": 1} if objective == "a2c" else {"minibatches": 2}
+    agent = agent_for(env, trials=128, discount=0.5, trace=1.0, entropy=0.1, **options)
+    state = agent.init(jax.random.key(0))
+    assert mean_total(agent, state.params, env) == pytest.approx(10, abs=0.5)
+    state, metrics = make_run(agent)(state, updates)
+    assert mean_total(agent, state.params, env) > 16.5
+    assert metrics.returns[-10:].mean() > 15.5 > metrics.returns[0]
+    assert metrics.entropy[-1] < metrics.entropy[0]
+
+
+def test_a_cut_run_has_the_same_bits_and_seeds_are_a_vmap():
+    env = bernoulli_bandit(arms=3, pulls=4)
+    agent = agent_for(env, units=4, trials=8, minibatches=2, epochs=2)
+    run = make_run(agent)
+    start = agent.init(jax.random.key(3))
+    one, again = start, start
+    for _ in range(4):
+        one, _ = run(one, 1)
+        again, _ = run(again, 1)
+    jax.tree.map(np.testing.assert_array_equal, one.params, again.params)
+    states = jax.vmap(agent.init)(jnp.stack([jax.random.key(3), jax.random.key(4)]))
+    both, metrics = jax.vmap(lambda state: run(state, 4))(states)
+    assert metrics.returns.shape == (2, 4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-4, atol=1e-5), both.params, one.params)
+
+
+def test_a_step_is_the_gradient_of_its_formula():
+    """A2C's step by finite differences of the formula, on the trials that the update draws."""
+    env = bernoulli_bandit(arms=2, pulls=3)
+    policy = gru_policy(inputs_size(env, see_all), env.action, units=3)
+    agent = rl2(
+        env, policy, optimizer=optax.sgd(1.0), trials=16, objective=actor_critic(), epochs=1, minibatches=1,
+        discount=0.9, trace=0.7, entropy=0.05, value_weight=0.25,
+    )  # fmt: skip
+    state = agent.init(jax.random.key(0))
+    params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(1), p.shape), state.params)
+    after, _ = jax.jit(agent.update)(state._replace(params=params))
+
+    from jmeta.rl.agent import update_keys
+    from jmeta.rl.distributions import categorical
+    from jmeta.rl.policies import unroll
+    from jmeta.rl.rollout import rollout
+
+    task_key, act_key, _ = update_keys(state, 3)
+    tasks = jax.vmap(env.sample_task)(jax.random.split(task_key, 16))
+    act = jax.vmap(lambda key, task: rollout(env, policy, params, key, task, see=see_all))
+    trial = jax.jit(act)(jax.random.split(act_key, 16), tasks)
+    reward, value = np.asarray(trial.reward, np.float64), np.asarray(trial.decision.value, np.float64)
+    delta = reward + 0.9 * np.append(value[:, 1:], np.zeros((16, 1)), 1) - value
+    advantage = delta.copy()
+    for t in (1, 0):
+        advantage[:, t] += 0.9 * 0.7 * advantage[:, t + 1]
+    scaled = jnp.asarray((advantage - advantage.mean()) / advantage.std(), jnp.float32)
+    target = jnp.asarray(advantage + value, jnp.float32)
+    d = categorical(2)
+
+    def formula(params):
+        decision = jax.vmap(lambda x: unroll(policy, params, x))(trial.inputs)
+        log_prob = jax.vmap(jax.vmap(d.log_prob))(decision.action, trial.action)
+        entropy = jnp.mean(jax.vmap(jax.vmap(d.entropy))(decision.action))
+        return -jnp.mean(log_prob * scaled) + 0.25 * jnp.mean((decision.value - target) ** 2) - 0.05 * entropy
+
+    grads = jax.jit(jax.grad(formula))(params)
+    jax.tree.map(
+        lambda new, old, g: np.testing.assert_allclose(new, old - g, rtol=1e-3, atol=1e-5), after.params, params, grads
+    )
+
+
+def test_the_test_tells_the_reward_of_each_episode():
+    env = tabular_mdp(states=3, actions=2, horizon=4)
+    agent = agent_for(env, units=4, episodes=3, trials=4)
+    params = agent.init(jax.random.key(0)).params
+    rewards = jax.jit(agent.test)(params, jax.random.key(1), env.sample_task(jax.random.key(2)))
+    assert rewards.shape == (3,)
+    assert len(set(np.asarray(rewards).tolist())) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"episodes": 0}, "episodes must be 1 or more, got 0"),
+        ({"trials": 0}, "trials must be 1 or more"),
+        ({"trials": 10, "minibatches": 4}, "divide the 10 trials of an update, got 4"),
+    ],
+)
+def test_bad_settings_are_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        agent_for(bernoulli_bandit(arms=2, pulls=3), **options)

@@ -1,0 +1,117 @@
+"""`jmeta rl`, end to end: train, resume to the same bits, evaluate, plot, and what it refuses."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jmeta import cli
+from jmeta.rl.programs import PROGRAMS, evaluate, train
+from jmeta.rl.programs.settings import Config, defaults, env_of
+from jmeta.runs import RunError
+
+pytestmark = pytest.mark.standard_promotion
+
+TINY = dataclasses.replace(
+    defaults("rl2", "bandit"), arms=2, pulls=3, units=4, tasks=8, minibatches=2, epochs=1, updates=4, log_every=1,
+    save_every=2, seeds=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rl") / "whole"
+    return train.train(dataclasses.replace(TINY, run_dir=str(folder)))
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(whole, tmp_path):
+    config = dataclasses.replace(TINY, run_dir=str(tmp_path / "cut"))
+    asked = iter([None, None, None, 15])
+    cut = train.train(config, stop=lambda: next(asked))
+    assert (cut.step, cut.stopped_by) == (3, 15)
+    result = train.train(dataclasses.replace(config, resume=True))
+    assert result.step == whole.step == 4
+    jax.tree.map(np.testing.assert_array_equal, result.state.params, whole.state.params)
+    without = [{k: v for k, v in row.items() if "second" not in k} for row in result.rows]
+    assert without == [{k: v for k, v in row.items() if "second" not in k} for row in whole.rows]
+    assert [row["step"] for row in result.rows] == [1, 2, 3, 4]
+    with pytest.raises(RunError, match="already holds a run"):
+        train.train(config)
+    with pytest.raises(RunError, match=r"another run .*arms 2 and not 3"):
+        train.train(dataclasses.replace(config, arms=3, resume=True))
+
+
+def test_evaluation_stands_beside_the_exact_optimum(whole, capsys):
+    result = evaluate.main(evaluate.Config(run_dir=str(whole.run_dir), tasks=200))
+    shown = capsys.readouterr().out
+    assert json.loads((whole.run_dir / "evaluation.json").read_text())["mean"] == result["mean"]
+    assert result["tasks"] == 200
+    assert len(result["seeds"]) == 2
+    known = {row["name"]: row["total"] for row in result["references"]}
+    assert known["exact optimum"] > known["random"]
+    assert known["random"] == pytest.approx(1.5, abs=0.05)
+    assert known["exact optimum"] >= known["Thompson sampling"] - 0.03
+    assert 1.0 < result["mean"] < known["exact optimum"] + 0.1
+    assert "exact optimum" in shown and "rl2" in shown
+
+
+def test_the_whole_command(tmp_path, capsys):
+    folder = str(tmp_path / "run")
+    words = "--algorithm rl2 --env dependent-bandit --p 0.2 --pulls 5 --units 4 --tasks 8 --updates 2 --log-every 1"
+    assert cli.main(["rl", "train", *words.split(), "--save-every", "1", "--run-dir", folder]) == 0
+    assert cli.main(["rl", "train", "--resume", "--run-dir", folder, "--env", "dependent-bandit"]) == 0
+    assert cli.main(["rl", "evaluate", "--run-dir", folder, "--tasks", "50"]) == 0
+    shown = capsys.readouterr().out
+    assert "exact optimum" in shown and "update 2/2" in shown
+    assert cli.main(["rl"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--env bandid", "did you mean 'bandit'"),
+        ("--env bandit --arms 0", "arms"),
+        ("--algorithm rl3", "did you mean 'rl2'"),
+        ("--policy mlp", "learns in a memory"),
+        ("--objective pp", "did you mean 'ppo'"),
+        ("--tasks 6 --minibatches 4", "divide the 6 trials"),
+        ("--updates 0", "--updates must be 1 or more, got 0"),
+        ("--discount 1.5", "--discount must be in 0 to 1"),
+        ("--lr 0", "--lr must be above 0"),
+        ("--save-every 15", "multiple of --log-every"),
+        ("--algorithm maml --policy gru", "--policy must be mlp"),
+    ],
+)
+def test_bad_settings_are_one_sentence(tmp_path, capsys, words, says):
+    assert cli.main(["rl", "train", *words.split(), "--run-dir", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_no_run_folder_is_one_sentence(tmp_path, capsys):
+    assert cli.main(["rl", "evaluate", "--run-dir", str(tmp_path)]) == 2
+    assert "no run folder" in capsys.readouterr().err
+
+
+def test_rewards_that_are_no_numbers_stop_the_run(tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, run_dir=str(tmp_path / "run"))
+    env = env_of(config)
+
+    def broken(key, state, action, task):
+        state, step = env.step(key, state, action, task)
+        return state, step._replace(reward=step.reward * np.nan)
+
+    monkeypatch.setattr(train, "env_of", lambda _: env._replace(step=broken))
+    with pytest.raises(RunError, match="rewards or losses are not finite"):
+        train.train(config)
+
+
+def test_defaults_are_of_the_environment():
+    assert defaults("rl2", "mdp").episodes == 10
+    assert defaults("maml", "navigation").policy == "mlp"
+    assert isinstance(defaults("rl2", "no-such"), Config)
