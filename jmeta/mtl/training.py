@@ -1,6 +1,5 @@
 """The multi-task training step, and many of them as one compiled program."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import optax
 from jax import Array, lax
 from jax.tree_util import Partial
 
+from jmeta.mtl.aggregators.gram import gram
 from jmeta.mtl.types import Aggregator, Losses, View, Weighting
 from jmeta.mtl.weightings.fixed import uniform
 from jmeta.types import Params
@@ -161,12 +161,6 @@ def make_run(
 
 _DRAWING = 0xBA7C
 """Folded into a step's key for its batch, so that weights and aggregators draw other numbers."""
-
-
-def gram(jacobian: Params) -> Array:
-    """The products `[T, T]` of the gradients of T tasks, summed over all leaves `[T, ...]` of a Jacobian."""
-    flat = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(jacobian)]
-    return functools.reduce(jnp.add, (jnp.matmul(a, a.T, precision="highest") for a in flat))
 
 
 def _column(weights: Array, like: Array) -> Array:

@@ -22,9 +22,7 @@ def start():
 
 
 def state_of(weighting=None, seed=0, optimizer=None):
-    return training.init_state(
-        start(), optimizer or optax.sgd(0.1), jax.random.key(seed), tasks=2, weighting=weighting
-    )
+    return training.init_state(start(), optimizer or optax.sgd(0.1), jax.random.key(seed), tasks=2, weighting=weighting)
 
 
 def test_a_step_is_the_gradient_of_the_weighted_sum():
@@ -65,13 +63,6 @@ def test_an_aggregator_sees_what_is_shared_alone():
     np.testing.assert_allclose(state.params[0], shared - 0.1 * 0.5 * (shared - np.asarray(CENTRES[0])), rtol=1e-6)
     np.testing.assert_allclose(state.params[1], own - 0.1 * 0.5 * (own - 1), rtol=1e-6)
     assert seen == [jax.tree.structure(jnp.zeros(1))]
-
-
-def test_gram_is_the_products_of_gradients():
-    rng = np.random.default_rng(0)
-    jacobian = {"a": rng.normal(size=(3, 2, 2)).astype(np.float32), "b": rng.normal(size=(3, 5)).astype(np.float32)}
-    flat = np.concatenate([jacobian["a"].reshape(3, -1), jacobian["b"]], axis=1)
-    np.testing.assert_allclose(training.gram(jax.tree.map(jnp.asarray, jacobian)), flat @ flat.T, rtol=1e-5)
 
 
 def test_many_steps_are_single_steps_and_seeds_are_a_vmap():

@@ -39,7 +39,7 @@ TOGETHER = 20_000
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Estimates of the gradient of J(theta + inner_lr dJ(theta)) from trajectories, many of each, beside the exact one.
+    """Estimates of the gradient of J(theta + inner_lr dJ(theta)) from trajectories, many of them, beside the exact one.
 
     Two problems with a softmax policy: a Bernoulli bandit, and a random MDP.
 
@@ -218,10 +218,10 @@ def main(config: Config) -> dict[str, Any]:
         [(name, n) for name in found for n in config.sizes], description="estimates", console=Console(stderr=True)
     ):
         got = repeated(found[name], config, n)
-        for surrogate, parts in got.items():
-            for part, values in parts.items():
+        for surrogate in SURROGATES:
+            for part in PARTS:
                 cell = rows[name].setdefault(surrogate, {}).setdefault(part, {"sizes": []})
-                cell["sizes"].append({"n": n, **summary(values, getattr(truths[name], part))})
+                cell["sizes"].append({"n": n, **summary(got[surrogate][part], getattr(truths[name], part))})
     for name, truth in truths.items():
         for surrogate, parts in truth.limits.items():
             for part, limit in parts.items():
@@ -285,8 +285,8 @@ def markdown(result: dict[str, Any]) -> str:
         lines.append("")
     config = result["config"]
     lines += [
-        f"{config['repetitions']} estimates each, inner rate {config['inner_lr']:g}; figures relative to the norm of the "
-        f"exact vector; {result['seconds']:.0f} seconds with compilation."
+        f"{config['repetitions']} estimates each, inner rate {config['inner_lr']:g}; figures are relative to the norm "
+        f"of the exact vector; {result['seconds']:.0f} seconds with compilation."
     ]
     return "\n".join(lines) + "\n"
 

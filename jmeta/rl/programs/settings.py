@@ -7,11 +7,15 @@ from typing import Any
 import optax
 
 from jmeta.rl.agent import Agent
+from jmeta.rl.baselines import linear_baseline, value_head
 from jmeta.rl.envs import checked, env_named
+from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.objectives import Objective, actor_critic, ppo_clip
+from jmeta.rl.outer import promp, trpo
 from jmeta.rl.policies import Policy, attention_policy, gru_policy, mlp_policy
 from jmeta.rl.rl2 import rl2
 from jmeta.rl.rollout import inputs_size, see_all, see_observation
+from jmeta.rl.surrogates import dice, lvc, reinforce
 from jmeta.rl.types import Env
 from jmeta.runs.errors import RunError, unknown
 
@@ -62,6 +66,8 @@ class Config:
         surrogate: of MAML's inner gradient: lvc, dice, or reinforce, whose second derivative is wrong.
         baseline: of MAML's advantages: linear in features of time and observation, or learned.
         outer: of MAML: promp (PPO with a penalty) or trpo.
+        max_kl: of a step of TRPO, in nats.
+        test_lr: of MAML's steps in the test after the first; otherwise inner_lr.
         credit: add the term that credits MAML's sampling before adaptation (E-MAML).
         updates: of the run.
         log_every: updates of a row of metrics.jsonl.
@@ -102,6 +108,8 @@ class Config:
     surrogate: str = "lvc"
     baseline: str = "linear"
     outer: str = "promp"
+    max_kl: float = 0.01
+    test_lr: float | None = None
     credit: bool = False
     updates: int = 500
     log_every: int = 10
@@ -123,7 +131,7 @@ _BY_ENV: dict[tuple[str, str], dict[str, Any]] = {
     ("rl2", "navigation"): {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
     ("rl2", "cart-pole"): {"episodes": 2, "horizon": 100, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128},
 }  # fmt: skip
-_MAML = {
+_OF_MAML: dict[str, Any] = {
     "policy": "mlp", "episodes": 20, "tasks": 40, "discount": 0.99, "trace": 1.0, "lr": 1e-3, "epochs": 5,
     "lr_schedule": "constant", "updates": 300,
 }  # fmt: skip
@@ -133,7 +141,7 @@ def defaults(algorithm: str = "rl2", env: str = "bandit") -> Config:
     """Settings to start from, for an algorithm on an environment."""
     start = dataclasses.replace(Config(), algorithm=algorithm, env=env)
     if algorithm == "maml":
-        start = dataclasses.replace(start, **_MAML)
+        start = dataclasses.replace(start, **_OF_MAML)
     return dataclasses.replace(start, **_BY_ENV.get((algorithm, env), {}))
 
 
@@ -212,7 +220,7 @@ def agent_of(config: Config, env: Env) -> Agent:
         RunError: for sizes that do not go together.
     """
     try:
-        return _rl2(config, env)
+        return _rl2(config, env) if config.algorithm == "rl2" else _maml(config, env)
     except ValueError as error:
         raise RunError(f"{error}.") from error
 
@@ -240,4 +248,29 @@ def _rl2(config: Config, env: Env) -> Agent:
         entropy=optax.linear_schedule(config.entropy, config.entropy / 10, config.updates),
         value_weight=config.value_weight,
         **passes,
+    )
+
+
+def _maml(config: Config, env: Env) -> Agent:
+    surrogates = {"lvc": lvc(), "dice": dice(discount=config.discount), "reinforce": reinforce()}
+    learned = config.baseline == "learned"
+    rule = trpo(max_kl=config.max_kl) if config.outer == "trpo" else promp(
+        _optimizer(config, config.epochs), objective=ppo_clip(config.clip), epochs=config.epochs,
+        value_weight=config.value_weight if learned else 0.0,
+    )  # fmt: skip
+    return maml_rl(
+        env,
+        policy_of(config, env),
+        outer=rule,
+        inner_lr=config.inner_lr,
+        inner_steps=config.inner_steps,
+        surrogate=surrogates[config.surrogate],
+        baseline=value_head() if learned else linear_baseline(),
+        episodes=config.episodes,
+        tasks=config.tasks,
+        discount=config.discount,
+        trace=config.trace,
+        credit=config.credit,
+        test_steps=config.test_steps,
+        test_lr=config.test_lr,
     )

@@ -1,0 +1,197 @@
+"""What all estimators of several tasks have in common."""
+
+import os
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from jmeta.mtl.estimators import saving
+from jmeta.mtl.estimators.columns import Name, rows_of, shown, without_task
+from jmeta.mtl.estimators.network import Layer, Plan, moments, represent, stacked, train
+from jmeta.mtl.names import aggregator_named, weighting_named
+from jmeta.mtl.types import Aggregator, Weighting
+from jmeta.types import Batch
+
+DEFAULT: Name = 0
+"""The task of rows that name none."""
+
+
+class SharedNetwork(BaseEstimator):
+    """A trunk that several tasks share and a head for each, trained together: the part of every estimator here.
+
+    Inputs are standardised, by the mean and standard deviation of all rows of all tasks.
+    """
+
+    n_features_in_: int
+    tasks_: list[Name]
+
+    def __init__(
+        self,
+        *,
+        hidden: Sequence[int] = (64,),
+        weighting: str | Weighting = "uniform",
+        aggregate: str | Aggregator | None = None,
+        learning_rate: float = 0.01,
+        steps: int = 300,
+        l2: float = 1e-3,
+        batch_size: int | None = None,
+        task_column: str | int | None = None,
+        random_state: Any = None,
+    ):
+        self.hidden = hidden
+        self.weighting = weighting
+        self.aggregate = aggregate
+        self.learning_rate = learning_rate
+        self.steps = steps
+        self.l2 = l2
+        self.batch_size = batch_size
+        self.task_column = task_column
+        self.random_state = random_state
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to one file, which appears whole or not at all.
+
+        Args:
+            path: the file, an .npz of arrays and JSON.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: if a parameter is a function or another object that a file can't hold.
+            OSError: if it can't be written.
+        """
+        check_is_fitted(self)
+        saving.write(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The estimator that `save` wrote; its predictions are the same, bit for bit.
+
+        Args:
+            path: the file.
+
+        Raises:
+            ValueError: if the file is damaged, or holds another estimator.
+            OSError: if it can't be read.
+        """
+        return saving.read(path, cls)
+
+    def _rows(self, X: Any, y: Any, task: Any, **options: Any) -> tuple[np.ndarray, Any, list[Name], np.ndarray]:
+        """Checked features and targets for `fit`, the tasks' names, and each row's position among them."""
+        X, task = without_task(X, task, self.task_column)
+        X, y = validate_data(self, X, y, dtype=np.float64, **options)
+        names, which = rows_of(DEFAULT if task is None else task, len(X))
+        return X, y, names, which
+
+    def _features(self, X: Any, task: Any) -> tuple[np.ndarray, Any]:
+        """Checked features for a fitted estimator, without the column of tasks, and the rows' tasks as given."""
+        check_is_fitted(self)
+        wide = getattr(X, "shape", ())
+        X, task = without_task(X, task, self.task_column)
+        if self.task_column is not None and len(wide) == 2 and wide[1] != self.n_features_in_ + 1:
+            raise ValueError(
+                f"X has {wide[1]} columns, that of the task included, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_ + 1}: give it the columns that it was fitted on"
+            )
+        checked: Any = validate_data(self, X, dtype=np.float64, reset=False)
+        return checked, task
+
+    def _fitted_rows(self, X: Any, task: Any) -> tuple[np.ndarray, list[Name], np.ndarray]:
+        """The representation of the rows, and their tasks, which must have been fitted."""
+        X, task = self._features(X, task)
+        if task is None and len(self.tasks_) > 1:
+            raise ValueError(f"say which task each row is of, by task=: the tasks are {shown(self.tasks_)}")
+        names, which = rows_of(self.tasks_[0] if task is None else task, len(X))
+        strange = [name for name in names if name not in self.tasks_]
+        if strange:
+            raise ValueError(
+                f"task {strange[0]!r} was not fitted: the tasks are {shown(self.tasks_)}, and others are learned by "
+                "fit or adapt"
+            )
+        return self._represent(X), names, which
+
+    def _represent(self, X: np.ndarray) -> np.ndarray:
+        return represent(self.layers_, (X - self.mean_) / self.scale_)
+
+    def _new_rows(self, X: Any, y: Any, task: Any) -> tuple[np.ndarray, Any, Name]:
+        """The standardised representation of the rows of a new task, their targets as given, and the task's name."""
+        self._check_adapt_l2()
+        X, task = self._features(X, task)
+        numbers = [name for name in self.tasks_ if isinstance(name, int)]
+        names, _ = rows_of(max(numbers, default=-1) + 1 if task is None else task, len(X))
+        if len(names) > 1:
+            raise ValueError(f"adapt learns one new task at a time, got {shown(names)}: call it for each")
+        if names[0] in self.tasks_:
+            raise ValueError(f"task {names[0]!r} is fitted already: give the new task another name, by task=")
+        z = (self._represent(X) - self.representation_mean_) / self.representation_scale_
+        return z, y, names[0]
+
+    def _unstandardised(self, kernel: np.ndarray, bias: np.ndarray) -> Layer:
+        """A head on the representation that does what this one does on the standardised representation."""
+        kernel = kernel / self.representation_scale_[:, None]
+        return kernel, bias - self.representation_mean_ @ kernel
+
+    def _train(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        which: np.ndarray,
+        *,
+        classes: np.ndarray | None = None,
+        components: int | None = None,
+    ) -> list[Layer]:
+        """Train on rows `[N, D]` and targets `[N, k]`, keep the trunk, and return the heads."""
+        self._check_parameters()
+        mean, scale = moments(X)
+        x = (X - mean) / scale
+        batch: Batch = stacked(x, y, which, classes)
+        plan = Plan(
+            tuple(int(units) for units in self.hidden), components, classes is not None, int(which.max()) + 1,
+            self.weighting, self.aggregate, int(self.steps),
+            None if self.batch_size is None else int(self.batch_size),
+        )  # fmt: skip
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        trained = train(plan, batch, learning_rate=float(self.learning_rate), l2=float(self.l2), seed=seed)
+        self.mean_, self.scale_ = mean, scale
+        self.layers_ = trained.layers
+        self.loss_curve_ = trained.losses
+        return trained.heads
+
+    def _keep_moments(self, X: np.ndarray) -> None:
+        """Keep mean and scale of the representation of the training rows, for `adapt`."""
+        self.representation_mean_, self.representation_scale_ = moments(self._represent(X))
+
+    def _check_adapt_l2(self) -> None:
+        value = getattr(self, "adapt_l2", 1.0)
+        if not (_is_finite(value) and value > 0):
+            raise ValueError(f"adapt_l2 must be a number above 0, got {value!r}")
+
+    def _check_parameters(self) -> None:
+        def whole(name: str, value: Any) -> None:
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
+
+        if isinstance(self.hidden, str | Integral):
+            raise ValueError(f"hidden must be the units of each layer, such as (64,), got {self.hidden!r}")
+        for units in self.hidden:
+            whole("each of hidden", units)
+        whole("steps", self.steps)
+        if self.batch_size is not None:
+            whole("batch_size", self.batch_size)
+        for name, least in (("learning_rate", "above 0"), ("l2", "0 or more")):
+            value = getattr(self, name)
+            if not (_is_finite(value) and (value > 0 or (value == 0 and name == "l2"))):
+                raise ValueError(f"{name} must be a number {least}, got {value!r}")
+        self._check_adapt_l2()
+        if isinstance(self.weighting, str):
+            weighting_named(self.weighting)
+        if isinstance(self.aggregate, str):
+            aggregator_named(self.aggregate)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))

@@ -1,0 +1,182 @@
+"""Numbers of several tasks."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.linear_model import Ridge
+from sklearn.metrics import mean_squared_error, r2_score
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+
+from jmeta.mtl.estimators.base import SharedNetwork
+from jmeta.mtl.estimators.scores import Metric, Scores, metric_named, scores
+from jmeta.mtl.estimators.targets import number_targets
+from jmeta.mtl.types import Aggregator, Weighting
+
+METRICS: dict[str, Metric] = {
+    "r2": lambda y, predicted: float(r2_score(y, predicted)),
+    "mse": lambda y, predicted: float(mean_squared_error(y, predicted)),
+}
+
+
+class MultiTaskRegressor(RegressorMixin, SharedNetwork):
+    """A regressor for several tasks, which share a network up to its last layer.
+
+        prediction of task i = mean_i + scale_i (w_i trunk(x) + b_i)
+        minimise  sum_i w_i mean_n ((prediction - y_n) / scale_i)^2 + l2 / 2 |W|^2    by Adam, its rate falling to 0
+
+    Targets are standardised within each task, by its own mean and standard deviation, so that no task counts more
+    because its numbers are larger; predictions are in the targets' own units. Inputs are standardised by the mean and
+    standard deviation of all rows of all tasks. With no task named there is one, and this is an ordinary regressor.
+
+    Args:
+        hidden: as in `MultiTaskClassifier`.
+        weighting: as in `MultiTaskClassifier`.
+        aggregate: as in `MultiTaskClassifier`.
+        learning_rate: as in `MultiTaskClassifier`.
+        steps: as in `MultiTaskClassifier`.
+        l2: as in `MultiTaskClassifier`.
+        batch_size: as in `MultiTaskClassifier`.
+        adapt_l2: as in `MultiTaskClassifier`.
+        task_column: as in `MultiTaskClassifier`.
+        random_state: as in `MultiTaskClassifier`.
+
+    Attributes:
+        tasks_: names, those of `adapt` last.
+        n_features_in_: D, the column of the tasks not counted.
+        layers_: kernel and bias of each layer of the trunk.
+        heads_: `{task: (kernel, bias)}`, on the trunk's representation, in the targets' units.
+        loss_curve_: `[steps, T]`, the losses of the tasks that were fitted, of standardised targets.
+
+    Example:
+        >>> X = [[0.0], [1.0], [0.0], [1.0]]
+        >>> model = MultiTaskRegressor(random_state=0).fit(X, [0.0, 1.0, 500.0, 0.0], task=["up", "up", "down", "down"])
+        >>> abs(model.predict([[0.0]], task="down") - 500).item() < 20
+        True
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden: Sequence[int] = (64,),
+        weighting: str | Weighting = "uniform",
+        aggregate: str | Aggregator | None = None,
+        learning_rate: float = 0.01,
+        steps: int = 300,
+        l2: float = 1e-3,
+        batch_size: int | None = None,
+        adapt_l2: float = 1.0,
+        task_column: str | int | None = None,
+        random_state: Any = None,
+    ):
+        super().__init__(
+            hidden=hidden, weighting=weighting, aggregate=aggregate, learning_rate=learning_rate, steps=steps, l2=l2,
+            batch_size=batch_size, task_column=task_column, random_state=random_state,
+        )  # fmt: skip
+        self.adapt_l2 = adapt_l2
+
+    def fit(self, X: Any, y: Any, task: Any = None) -> Self:
+        """Learn all tasks at once.
+
+        Args:
+            X: `[N, D]`.
+            y: `[N]`, numbers.
+            task: `[N]`, names of the rows' tasks, strings or whole numbers; one name for all; None for one task.
+
+        Raises:
+            ValueError: for input that can't be used.
+        """
+        X, y, names, which = self._rows(X, y, task, y_numeric=True)
+        y = column_or_1d(y, warn=True).astype(np.float64)
+        targets = number_targets(y, which)
+        heads = self._train(X, targets.standardised, which)
+        self.tasks_ = names
+        self.heads_ = {
+            name: (kernel * s, bias * s + m)
+            for name, (kernel, bias), m, s in zip(names, heads, targets.mean, targets.scale, strict=True)
+        }
+        self._keep_moments(X)
+        return self
+
+    def adapt(self, X_new: Any, y_new: Any, task: Any = None) -> Self:
+        """Learn a new task from a few examples, on the representation as it is; the other tasks stay as they are.
+
+            minimise over the new head   sum_n (w z_n + b - y_n)^2 + adapt_l2 |w|^2
+
+        with `z` the trunk's representation, standardised by the rows of `fit`. That is scikit-learn's
+        `Ridge(alpha=adapt_l2)`, solved exactly, so that the same examples give the same head.
+
+        Args:
+            X_new: `[N, D]`.
+            y_new: `[N]`, numbers.
+            task: the name of the new task; None for the least whole number above all whole numbers among the names.
+
+        Returns:
+            self.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: for input that can't be used, such as a task that is fitted already.
+        """
+        z, y, name = self._new_rows(X_new, y_new, task)
+        if y is None:
+            raise ValueError("adapt requires y to be passed, but the target y is None")
+        y = check_array(column_or_1d(y, warn=True), ensure_2d=False, input_name="y").astype(np.float64)
+        check_consistent_length(z, y)
+        found = Ridge(alpha=self.adapt_l2).fit(z, y)
+        self.tasks_ = [*self.tasks_, name]
+        head = self._unstandardised(found.coef_[:, None], np.atleast_1d(found.intercept_))
+        self.heads_ = {**self.heads_, name: head}
+        return self
+
+    def predict(self, X: Any, task: Any = None) -> np.ndarray:
+        """A number for each row, `[N]`, in the units of its task.
+
+        Args:
+            X: `[N, D]`.
+            task: as in `fit`; None where there is one task.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: for input that can't be used, such as a task that was not fitted.
+        """
+        z, names, which = self._fitted_rows(X, task)
+        predicted = np.empty(len(z))
+        for i, name in enumerate(names):
+            kernel, bias = self.heads_[name]
+            predicted[which == i] = (z[which == i] @ kernel + bias)[:, 0]
+        return predicted
+
+    def score(self, X: Any, y: Any, task: Any = None, sample_weight: Any = None) -> float:
+        """The R2 of all rows together, as scikit-learn's regressors have it; `evaluate` has that of each task.
+
+        Args:
+            X: `[N, D]`.
+            y: `[N]`, what is true.
+            task: as in `predict`.
+            sample_weight: `[N]`, how much each row counts; None for all alike.
+        """
+        return float(r2_score(y, self.predict(X, task), sample_weight=sample_weight))
+
+    def evaluate(self, X: Any, y: Any, task: Any = None, metric: str = "r2") -> Scores:
+        """A metric of each task, and its mean over tasks.
+
+        Args:
+            X: `[N, D]`.
+            y: `[N]`, what is true.
+            task: as in `predict`.
+            metric: r2, or mse, the mean squared error in the squared units of each task.
+
+        Returns:
+            `Scores`.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: as in `predict`, or for another metric.
+        """
+        measure = metric_named(metric, METRICS)
+        _, names, which = self._fitted_rows(X, task)
+        y = column_or_1d(y)
+        check_consistent_length(which, y)
+        return scores(measure, y, self.predict(X, task), names, which)

@@ -1,0 +1,118 @@
+"""An estimator in one file, of arrays and JSON: nothing in it is run when it is read."""
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+_ABOUT = "about"
+
+
+def write(path: str | os.PathLike[str], estimator: Any) -> None:
+    """Write parameters and what was fitted; the file appears whole or not at all.
+
+    Args:
+        path: the file, an .npz.
+        estimator: whose parameters and attributes are numbers, strings, arrays, and lists and dictionaries of them.
+
+    Raises:
+        ValueError: if a parameter is a function or another object that a file can't hold.
+        OSError: if it can't be written.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    parameters = {}
+    for name, value in estimator.get_params(deep=False).items():
+        try:
+            parameters[name] = _encoded(value, arrays)
+        except TypeError as error:
+            raise ValueError(
+                f"a file can't hold {name}={value!r}: give a name or a number by set_params({name}=...) before saving, "
+                "which changes no prediction"
+            ) from error
+    fitted = {name: value for name, value in vars(estimator).items() if name.endswith("_") and name[0] != "_"}
+    about = {
+        "format": FORMAT,
+        "estimator": type(estimator).__name__,
+        "parameters": parameters,
+        "fitted": {name: _encoded(value, arrays) for name, value in fitted.items()},
+    }
+    _write_arrays(Path(path), {_ABOUT: np.array(json.dumps(about)), **arrays})
+
+
+def read(path: str | os.PathLike[str], estimator: type) -> Any:
+    """The estimator that `write` wrote.
+
+    Raises:
+        ValueError: if the file is damaged, or holds another estimator.
+        OSError: if it can't be read.
+    """
+    try:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(arrays.pop(_ABOUT).item())
+        version, kind = about["format"], about["estimator"]
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is damaged, or no file of an estimator: save it again") from error
+    if version != FORMAT:
+        raise ValueError(f"{path} is of format {version}, and this jmeta reads {FORMAT}: save it again")
+    if kind != estimator.__name__:
+        raise ValueError(f"{path} holds a {kind}: read it by {kind}.load")
+    found = estimator(**{name: _decoded(value, arrays) for name, value in about["parameters"].items()})
+    for name, value in about["fitted"].items():
+        setattr(found, name, _decoded(value, arrays))
+    return found
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0o022)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Plain values as they are, others as a dictionary of one entry that says what they are."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return _encoded(value.item(), arrays)
+    if isinstance(value, np.ndarray):
+        name = f"array_{len(arrays)}"
+        if value.dtype != object:
+            arrays[name] = value
+            return {"array": name}
+        if all(isinstance(item, str) for item in value.flat):
+            arrays[name] = value.astype(str)
+            return {"strings": name}
+    if type(value) in (list, tuple):
+        return {type(value).__name__: [_encoded(item, arrays) for item in value]}
+    if type(value) is dict:
+        return {"dict": [[_encoded(key, arrays), _encoded(item, arrays)] for key, item in value.items()]}
+    raise TypeError(f"a file can't hold {value!r}")
+
+
+def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, inside),) = value.items()
+    if kind == "dict":
+        return {_decoded(key, arrays): _decoded(item, arrays) for key, item in inside}
+    if kind in ("list", "tuple"):
+        found = [_decoded(item, arrays) for item in inside]
+        return found if kind == "list" else tuple(found)
+    return arrays[inside].astype(object) if kind == "strings" else arrays[inside]

@@ -1,0 +1,66 @@
+"""What the heads of several tasks are trained towards."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jmeta.mtl.estimators.columns import Name
+from jmeta.mtl.estimators.network import CLASSES, moments, up_to_power_of_two
+
+
+class ClassTargets(NamedTuple):
+    """Classes as columns, which mean other classes in each task.
+
+    Attributes:
+        classes: those of each task, in order.
+        onehot: `[N, k]`, with k for the task that has most, up to a power of two.
+        has: `[T, k]`, which columns a task has.
+    """
+
+    classes: list[np.ndarray]
+    onehot: np.ndarray
+    has: np.ndarray
+
+
+class NumberTargets(NamedTuple):
+    """Numbers of each task, standardised: `[N, 1]`, and mean and scale `[T]`."""
+
+    standardised: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+
+def class_targets(y: np.ndarray, names: list[Name], which: np.ndarray) -> ClassTargets:
+    """Targets of classes `[N]`.
+
+    Raises:
+        ValueError: if a task has one class alone.
+    """
+    own = [own_classes(y[which == i], name) for i, name in enumerate(names)]
+    width = up_to_power_of_two(max(len(classes) for classes in own), CLASSES)
+    onehot = np.zeros((len(y), width), np.float32)
+    for i, classes in enumerate(own):
+        onehot[np.flatnonzero(which == i), np.searchsorted(classes, y[which == i])] = 1
+    return ClassTargets(own, onehot, np.stack([np.arange(width) < len(classes) for classes in own]))
+
+
+def own_classes(y: np.ndarray, name: Name) -> np.ndarray:
+    """The classes of a task's rows, in order.
+
+    Raises:
+        ValueError: if there is one alone.
+    """
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"task {name!r} has examples of one class alone, {classes.tolist()[0]!r}: "
+            "give it examples of another, or leave the task out"
+        )
+    return classes
+
+
+def number_targets(y: np.ndarray, which: np.ndarray) -> NumberTargets:
+    """Targets of numbers `[N]`."""
+    own = [moments(y[which == i]) for i in range(int(which.max()) + 1)]
+    mean, scale = (np.array([pair[j] for pair in own]) for j in range(2))
+    return NumberTargets(((y - mean[which]) / scale[which])[:, None], mean, scale)

@@ -1,0 +1,31 @@
+"""Checks that the factories of environments share."""
+
+import operator
+
+import numpy as np
+
+
+def check_count(name: str, value: int, least: int = 1) -> None:
+    """Refuse a number of things that is too small.
+
+    Raises:
+        ValueError: if it is below `least`.
+        TypeError: if it is not an integer.
+    """
+    try:
+        operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if value < least:
+        raise ValueError(f"{name} must be {least} or more, got {value}")
+
+
+def check_range(name: str, value: tuple[float, float]) -> None:
+    """Refuse a range `(low, high)` that is not one of finite numbers above 0.
+
+    Raises:
+        ValueError: as above.
+    """
+    low, high = value
+    if not (np.isfinite(low) and np.isfinite(high) and 0 < low <= high):
+        raise ValueError(f"{name} must be a range (low, high) with 0 < low <= high, got {value}")

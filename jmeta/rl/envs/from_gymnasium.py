@@ -1,0 +1,230 @@
+"""Environments in plain Python, as those of Gymnasium, called from compiled programs."""
+
+import itertools
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.experimental import io_callback
+
+from jmeta.rl.envs.checks import check_count
+from jmeta.rl.envs.spaces import action_of
+from jmeta.rl.types import Box, Discrete, Env, Step
+
+
+class PythonState(NamedTuple):
+    """Which Python environment it is, how many steps it has taken, int32 `[]`, and whether it is done, bool `[]`."""
+
+    number: Array
+    time: Array
+    done: Array
+
+
+def from_gymnasium(
+    make: Callable[[Any], Any],
+    *,
+    horizon: int,
+    sample_task: Callable[[Array], Any] | None = None,
+    action: Discrete | Box | None = None,
+    reward_range: tuple[float, float] = (-math.inf, math.inf),
+    most_open: int = 4096,
+) -> Env:
+    """Any environment with the two methods of Gymnasium, called on the host from within a compiled program.
+
+        env = make(task)
+        observation, info = env.reset(seed=seed)
+        observation, reward, terminated, truncated, info = env.step(action)
+
+    The environments are made at each `reset`, one for each episode, and closed when it is done. They are as slow as
+    Python is, and one steps after the other. They are not pure: a state can be stepped once only, which is checked, and
+    no derivative can be taken. One environment is made, reset and stepped once at the start, to see what it returns.
+
+    Args:
+        make: `task -> environment`, with arrays of NumPy in the task.
+        horizon: the most steps of an episode, 1 or more.
+        sample_task: `key -> task`, a pytree of arrays in JAX; None for a seed, int32 `[]`.
+        action: None for what `env.action_space` says, which then has to be there.
+        reward_range: see `Env`; a reward outside is an error.
+        most_open: how many environments are kept at most, which is to be no less than the episodes that run side by
+            side; those of episodes that were never finished are closed when there are more.
+
+    Returns:
+        An `Env`. A state is a `PythonState`; an observation is what the environment returns, all numbers in one row, or
+        one-hot where `env.observation_space` is discrete.
+
+    Raises:
+        ValueError: if a number is not possible, or the environment returns something of another form. What goes wrong
+            later is raised by JAX, with the same sentence in its message.
+
+    Example:
+        >>> import numpy as np
+        >>> class Walk:
+        ...     def reset(self, seed=None):
+        ...         self.place = 0
+        ...         return np.zeros(1), {}
+        ...     def step(self, action):
+        ...         self.place += 2 * action - 1
+        ...         return np.full(1, self.place), float(self.place), abs(self.place) == 3, False, {}
+        >>> env = from_gymnasium(lambda seed: Walk(), horizon=10, action=Discrete(2))
+        >>> state, observation = env.reset(jax.random.key(0), env.sample_task(jax.random.key(1)))
+        >>> state, step = env.step(jax.random.key(2), state, jnp.int32(1), 0)
+        >>> step.observation.tolist(), step.reward.item(), step.done.item()
+        ([1.0], 1.0, False)
+
+    Source: Towers et al. 2024, Gymnasium. https://arxiv.org/abs/2407.17032
+    """
+    check_count("horizon", horizon)
+    check_count("most_open", most_open)
+
+    def seed_of(key: Array) -> Array:
+        return jax.random.randint(key, (), 0, 2**31 - 1, jnp.int32)
+
+    sample = seed_of if sample_task is None else sample_task
+    host = _Host(make, horizon, reward_range, most_open)
+    host.look(jax.tree.map(np.asarray, sample(jax.random.key(0))), action)
+    seen = jax.ShapeDtypeStruct((host.size,), jnp.float32)
+    number = jax.ShapeDtypeStruct((), jnp.int32)
+    scalar, truth = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+
+    # Calls need no order of their own, with which they could not be under `vmap`: a step takes what the one before it
+    # returned.
+    def reset(key: Array, task: Any) -> tuple[PythonState, Array]:
+        which, observation = io_callback(host.reset, (number, seen), seed_of(key), task)
+        return PythonState(which, jnp.int32(0), jnp.bool_(False)), observation
+
+    def step(key: Array, state: PythonState, taken: Array, task: Any) -> tuple[PythonState, Step]:
+        out = number, seen, scalar, truth
+        time, observation, reward, done = io_callback(host.step, out, *state, taken)
+        return PythonState(state.number, time, done), Step(observation, reward, done)
+
+    return Env(sample, reset, step, host.action, host.size, horizon, reward_range)
+
+
+class _Host:
+    """The environments that are open, by number."""
+
+    action: Discrete | Box
+    size: int
+
+    def __init__(
+        self, make: Callable[[Any], Any], horizon: int, reward_range: tuple[float, float], most_open: int
+    ) -> None:
+        self.make, self.horizon, self.reward_range, self.most_open = make, horizon, reward_range, most_open
+        self.open: OrderedDict[int, tuple[Any, int]] = OrderedDict()
+        self.numbers, self.lock = itertools.count(), threading.Lock()
+
+    def look(self, task: Any, action: Discrete | Box | None) -> None:
+        """Learn the sizes of actions and observations from one environment, which is closed again."""
+        env = self.make(task)
+        for name in ("reset", "step"):
+            if not callable(getattr(env, name, None)):
+                raise ValueError(f"make must return an environment with reset and step, got a {type(env).__name__}")
+        space = getattr(env, "action_space", None)
+        if action is None and space is None:
+            raise ValueError(f"{type(env).__name__} has no action_space: give from_gymnasium its action")
+        self.action = action_of(space) if action is None else action
+        self.first = int(getattr(space, "start", 0)) if action is None else 0
+        self.shape = getattr(space, "shape", None) if action is None else None
+        observed = getattr(env, "observation_space", None)
+        self.kinds = int(getattr(observed, "n", 0))
+        self.first_kind = int(getattr(observed, "start", 0))
+        self.size = -1
+        self.size = len(self.started(env, 0))
+        self.stepped(env, np.zeros(() if isinstance(self.action, Discrete) else (self.action.size,), np.float32))
+        _close(env)
+
+    def reset(self, seed: Any, task: Any) -> tuple[Any, ...]:
+        env = self.make(jax.tree.map(np.asarray, task))
+        observation = self.started(env, int(seed))
+        with self.lock:
+            number = next(self.numbers) % 2**31
+            self.open[number] = env, 0
+            gone = self.open.popitem(last=False)[1][0] if len(self.open) > self.most_open else None
+        if gone is not None:
+            _close(gone)
+        return np.int32(number), observation
+
+    def step(self, number: Any, time: Any, done: Any, action: Any) -> tuple[Any, ...]:
+        number, time = int(number), int(time)
+        if done:
+            return np.int32(time), np.zeros(self.size, np.float32), np.float32(0), np.bool_(True)
+        with self.lock:
+            env, so_far = self.open.get(number, (None, 0))
+        if env is None:
+            raise ValueError(
+                f"an environment was stepped whose episode was over, or which made place for others: more than "
+                f"most_open={self.most_open} ran side by side, or a state was stepped twice"
+            )
+        if so_far != time:
+            raise ValueError(
+                f"a state of a Python environment can be stepped once only: it was after {time} steps, and the "
+                f"environment has taken {so_far}"
+            )
+        observation, reward, over = self.stepped(env, np.asarray(action))
+        over = over or time + 1 >= self.horizon
+        with self.lock:
+            self.open[number] = env, time + 1
+            self.open.move_to_end(number)
+            if over:
+                del self.open[number]
+        if over:
+            _close(env)
+        return np.int32(time + 1), observation, np.float32(reward), np.bool_(over)
+
+    def started(self, env: Any, seed: int) -> np.ndarray:
+        first = env.reset(seed=seed)
+        if not isinstance(first, tuple) or len(first) != 2:
+            raise ValueError(f"reset(seed=) must return (observation, info), got {_what(first)}")
+        return self.row("reset", first[0])
+
+    def stepped(self, env: Any, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
+        if isinstance(self.action, Discrete):
+            value = int(action) + self.first
+        else:
+            value = np.clip(action.astype(np.float32), self.action.low, self.action.high)
+            value = value if self.shape is None else value.reshape(self.shape)
+        after = env.step(value)
+        if not isinstance(after, tuple) or len(after) != 5:
+            raise ValueError(
+                f"step(action) must return (observation, reward, terminated, truncated, info), got {_what(after)}"
+            )
+        observation, reward, terminated, truncated, _ = after
+        if np.ndim(reward) != 0 and np.size(reward) != 1:
+            raise ValueError(f"the reward of step must be one number, got shape {list(np.shape(reward))}")
+        reward = float(np.reshape(reward, ()))
+        if not math.isfinite(reward):
+            raise ValueError(f"the reward of step must be finite, got {reward} for action {value}")
+        low, high = self.reward_range
+        if not low <= reward <= high:
+            raise ValueError(f"the reward of step must be within reward_range {self.reward_range}, got {reward}")
+        return self.row("step", observation), reward, bool(terminated) or bool(truncated)
+
+    def row(self, name: str, observation: Any) -> np.ndarray:
+        if self.kinds:
+            return np.eye(self.kinds, dtype=np.float32)[int(observation) - self.first_kind]
+        try:
+            row = np.asarray(observation, np.float32).ravel()
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"the observation of {name} must be an array of numbers, got {_what(observation)}: flatten it first"
+            ) from None
+        if self.size >= 0 and len(row) != self.size:
+            raise ValueError(f"the observation of {name} must have {self.size} numbers as at first, got {len(row)}")
+        if not np.isfinite(row).all():
+            raise ValueError(f"the observation of {name} must be finite, got {row}")
+        return row
+
+
+def _close(env: Any) -> None:
+    if callable(getattr(env, "close", None)):
+        env.close()
+
+
+def _what(value: Any) -> str:
+    return f"{len(value)} values" if isinstance(value, tuple) else f"a {type(value).__name__}"

@@ -1,0 +1,82 @@
+"""Environments of gymnax as families of tasks (Lange 2022)."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jmeta.rl.envs.spaces import action_of
+from jmeta.rl.types import Discrete, Env, Step
+
+
+def from_gymnax(
+    env: Any,
+    params: Any,
+    *,
+    sample_params: Callable[[Array], Any] | None = None,
+    reward_range: tuple[float, float] = (-math.inf, math.inf),
+) -> Env:
+    """An environment of gymnax 1.0 or newer; its parameters are the task.
+
+    Some of them, its bandits among them, draw what would be the task at each reset. To keep it over episodes, let the
+    key of the reset be the task, as in the example.
+
+    Args:
+        env: what `gymnax.make` returns first: anything with its `reset_env`, `step_env`, `is_truncated` and spaces.
+        params: what it returns second. `max_steps_in_episode` is the horizon.
+        sample_params: `key -> params`, of the form of `params` and with the same horizon; None for `params` always.
+        reward_range: see `Env`.
+
+    Returns:
+        An `Env`. A task is the parameters, a state is the environment's, an observation is all of its numbers in one
+        row. An episode is done where it is terminated or truncated.
+
+    Raises:
+        ValueError: if the environment is of an older gymnax, or its actions are neither `Discrete` nor a `Box` with the
+            same bounds for all numbers.
+
+    Example::
+
+        made = from_gymnax(*gymnax.make("BernoulliBandit-misc"))
+        fixed = made._replace(
+            sample_task=lambda key: (made.sample_task(key), key),
+            reset=lambda key, task: made.reset(task[1], task[0]),
+            step=lambda key, state, action, task: made.step(key, state, action, task[0]),
+        )
+
+    Source: Lange 2022, gymnax. https://github.com/RobertTLange/gymnax
+    """
+    for name in ("reset_env", "step_env", "is_truncated"):
+        if not hasattr(env, name):
+            raise ValueError(f"from_gymnax needs an environment of gymnax 1.0 or newer, got one without {name}")
+    space = env.action_space(params)
+    action = action_of(space)
+    start = jax.tree.map(jnp.asarray, params)
+
+    def sample_task(key: Array) -> Any:
+        return start if sample_params is None else jax.tree.map(jnp.asarray, sample_params(key))
+
+    def reset(key: Array, task: Any) -> tuple[Any, Array]:
+        observation, state = env.reset_env(key, task)
+        return jax.tree.map(jnp.asarray, state), _row(observation)
+
+    def step(key: Array, state: Any, taken: Array, task: Any) -> tuple[Any, Step]:
+        if not isinstance(action, Discrete):
+            taken = jnp.reshape(jnp.clip(taken, action.low, action.high), space.shape)
+        observation, after, reward, terminated, _ = env.step_env(key, state, taken, task)
+        done = jnp.asarray(terminated, bool) | jnp.asarray(env.is_truncated(after, task), bool)
+        # A clock that starts as 0 and becomes 1.0 would not fit into a loop.
+        after = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), after, state)
+        return after, Step(_row(observation), jnp.asarray(reward, jnp.float32).reshape(()), done.reshape(()))
+
+    shape = jax.eval_shape(reset, jax.random.key(0), start)[1].shape
+    return Env(sample_task, reset, step, action, shape[0], int(params.max_steps_in_episode), reward_range)
+
+
+def _row(observation: Any) -> Array:
+    """All numbers of an observation, float32 `[D]`."""
+    leaves = [jnp.ravel(jnp.asarray(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(observation)]
+    return jnp.concatenate(leaves)

@@ -1,0 +1,71 @@
+"""Exact answers of small problems, and what well-known strategies get on them."""
+
+from jmeta.rl.exact.bandit_strategies import (
+    Strategy,
+    epsilon_greedy,
+    greedy,
+    index_strategy,
+    optimal_strategy,
+    optimistic_thompson,
+    random_arm,
+    simulate_bandit,
+    thompson,
+    ucb1,
+)
+from jmeta.rl.exact.bayes import BanditSolution, bayes_optimal_bandit, count_states, optimal_arm
+from jmeta.rl.exact.dependent import DependentValue, dependent_bandit_value
+from jmeta.rl.exact.estimate import Estimate, estimate
+from jmeta.rl.exact.gittins import gittins_like_index
+from jmeta.rl.exact.mdp import value_iteration
+from jmeta.rl.exact.mdp_strategies import (
+    Experience,
+    MDPStrategy,
+    bonus_plan,
+    epsilon_greedy_plan,
+    greedy_plan,
+    opsrl,
+    posterior_mean,
+    posterior_sample,
+    psrl,
+    random_plan,
+    simulate_mdp,
+    ucrl2,
+)
+from jmeta.rl.exact.navigation import NavigationValue, navigation_value
+
+__all__ = [
+    "BanditSolution",
+    "DependentValue",
+    "Estimate",
+    "Experience",
+    "MDPStrategy",
+    "NavigationValue",
+    "Strategy",
+    "bayes_optimal_bandit",
+    "bonus_plan",
+    "count_states",
+    "dependent_bandit_value",
+    "epsilon_greedy",
+    "epsilon_greedy_plan",
+    "estimate",
+    "gittins_like_index",
+    "greedy",
+    "greedy_plan",
+    "index_strategy",
+    "navigation_value",
+    "opsrl",
+    "optimal_arm",
+    "optimal_strategy",
+    "optimistic_thompson",
+    "posterior_mean",
+    "posterior_sample",
+    "psrl",
+    "random_arm",
+    "random_plan",
+    "simulate_bandit",
+    "simulate_mdp",
+    "thompson",
+    "ucb1",
+    "ucrl2",
+    "value_iteration",
+]

@@ -1,0 +1,22 @@
+"""Means of simulations."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+
+class Estimate(NamedTuple):
+    """A mean over tasks, and half of its 95 % interval; any shape."""
+
+    mean: Array
+    interval: Array
+
+
+def estimate(values: Array) -> Estimate:
+    """The mean of `values [tasks, ...]` over tasks.
+
+    interval = 1.96 sqrt(variance / tasks)
+    """
+    spread = jnp.std(values, axis=0, ddof=1)
+    return Estimate(jnp.mean(values, axis=0), 1.96 * spread / len(values) ** 0.5)

@@ -1,0 +1,283 @@
+"""MAML for reinforcement learning: parameters that a few policy-gradient steps adapt to a task (Finn et al. 2017)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from jmeta.rl.advantages import generalised_advantages, normalised, returns
+from jmeta.rl.agent import Agent, RLMetrics, update_keys
+from jmeta.rl.baselines import Baseline, linear_baseline
+from jmeta.rl.distributions import distribution_of
+from jmeta.rl.envs.checks import check_count
+from jmeta.rl.objectives import Objective
+from jmeta.rl.outer import Outer, Readapted
+from jmeta.rl.policies.policy import Decision, Policy, unroll
+from jmeta.rl.rollout import Trajectory, rollout, total_reward
+from jmeta.rl.surrogates import Surrogate, lvc
+from jmeta.rl.types import Env, Task
+from jmeta.training import TrainState
+from jmeta.types import Params
+
+Scale = Callable[[Array, Array], Array]
+"""`(advantage [n, steps], weight [n, steps]) -> [n, steps]`, shifted and stretched, such as `centred` or `normalised`."""
+
+
+def centred(advantage: Array, weight: Array) -> Array:
+    """With mean 0 over all entries of weight 1. What it takes of a change of the policy to earn more stays as it is, so
+    that inner steps grow smaller where little is to be gained."""
+    return advantage - jnp.sum(weight * advantage) / jnp.maximum(jnp.sum(weight), 1)
+
+
+class Sample(NamedTuple):
+    """Trajectories of one policy in one task.
+
+    Attributes:
+        trajectory: with leading axes `[n, steps]`; each is an episode from its start.
+        advantage: `[n, steps]`, scaled.
+        target: `[n, steps]`, discounted returns.
+        weight: `[n, steps]`, of sum 1; 0 for steps after an episode's end.
+        stretch: `[]`, what scaling has made of a difference of 1 between advantages; 1 where there is none.
+    """
+
+    trajectory: Trajectory
+    advantage: Array
+    target: Array
+    weight: Array
+    stretch: Array
+
+
+class Inner(NamedTuple):
+    """The inner loop of one task, as functions.
+
+    Attributes:
+        sample: `(params, key, task, n) -> Sample` of n trajectories.
+        ascend: `(params, sample, lr) -> (params, Decision)`, an inner step, and what the policy before it made of the
+            sample's inputs; differentiable.
+    """
+
+    sample: Callable[[Params, Array, Task, int], Sample]
+    ascend: Callable[[Params, Sample, float | Array], tuple[Params, Decision]]
+
+
+def inner_loop(
+    env: Env,
+    policy: Policy,
+    *,
+    surrogate: Surrogate,
+    baseline: Baseline,
+    scale: Scale = normalised,
+    discount: float = 0.99,
+    trace: float = 1.0,
+) -> Inner:
+    """What `maml_rl` does in a task.
+
+        params <- params + lr d surrogate(log pi, A, weight),   weight = 1 / steps of all trajectories
+
+    Args:
+        env: the environment.
+        policy: with or without memory, of the environment's observations.
+        surrogate: what an inner step climbs.
+        baseline: what the advantages leave out.
+        scale: of the advantages.
+        discount: of rewards.
+        trace: lambda of the advantages.
+    """
+    distribution = distribution_of(env.action)
+
+    def sample(params: Params, key: Array, task: Task, n: int) -> Sample:
+        keys = jax.random.split(key, n)
+        trajectory = lax.stop_gradient(jax.vmap(lambda key: rollout(env, policy, params, key, task))(keys))
+        reward = trajectory.reward * trajectory.weight
+        target = jax.vmap(lambda r: returns(r, discount=discount))(reward)
+        value = baseline(trajectory, target) * trajectory.weight
+        advantage = jax.vmap(
+            lambda r, v: generalised_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
+        )(reward, value)
+        weight = trajectory.weight / jnp.sum(trajectory.weight)
+        scaled = scale(advantage, trajectory.weight)
+        apart = weight * (advantage - jnp.sum(weight * advantage))
+        spread = jnp.sum(apart * advantage)
+        stretch = jnp.where(spread > 0, jnp.sum(apart * scaled) / jnp.where(spread > 0, spread, 1), 1)
+        return Sample(trajectory, scaled, target, weight, stretch)
+
+    def ascend(params: Params, sample: Sample, lr: float | Array) -> tuple[Params, Decision]:
+        def climbed(params: Params) -> tuple[Array, Decision]:
+            decision = decisions(policy, params, sample)
+            log_prob = jax.vmap(jax.vmap(distribution.log_prob))(decision.action, sample.trajectory.action)
+            return surrogate(log_prob, sample.advantage, sample.weight), decision
+
+        grads, decision = jax.grad(climbed, has_aux=True)(params)
+        return jax.tree.map(lambda p, g: p + lr * g, params, grads), decision
+
+    return Inner(sample, ascend)
+
+
+def decisions(policy: Policy, params: Params, sample: Sample) -> Decision:
+    """What parameters make of the inputs of a sample, with leading axes `[n, steps]`."""
+    return jax.vmap(lambda inputs: unroll(policy, params, inputs))(sample.trajectory.inputs)
+
+
+def maml_rl(
+    env: Env,
+    policy: Policy,
+    *,
+    outer: Outer,
+    inner_lr: float,
+    inner_steps: int = 1,
+    surrogate: Surrogate | None = None,
+    baseline: Baseline | None = None,
+    inner_scale: Scale = normalised,
+    outer_scale: Scale = normalised,
+    episodes: int = 20,
+    tasks: int = 40,
+    discount: float = 0.99,
+    trace: float = 1.0,
+    credit: bool = False,
+    test_steps: int = 3,
+    test_lr: float | optax.Schedule | None = None,
+    test_episodes: int | None = None,
+) -> Agent:
+    """MAML: the parameters of a policy that does well in a new task after a few steps of the policy gradient there.
+
+        theta_0 = theta,   theta_{k+1} = theta_k + inner_lr d surrogate(tau_k; theta_k),   tau_k ~ pi(theta_k)
+        maximise   E_task E R(tau_K),   tau_K ~ pi(theta_K)
+
+    New trajectories come after each inner step. An update samples all of them with the parameters that are there, and
+    hands them to `outer`, which adapts anew, from the trajectories before adaptation, the parameters that it tries.
+
+    What the derivative of an inner step has to be of depends on what is meant. `lvc` and `dice` take an inner step as
+    an estimate of the step on the expected return. `reinforce` with `credit` takes the trajectories before adaptation
+    as actions, which are credited with the return after it (E-MAML): exact for few trajectories too, and of far more
+    spread. `credit` with another surrogate counts the same effect twice.
+
+    Args:
+        env: the environment.
+        policy: with or without memory, of the environment's observations.
+        outer: the rule of the outer loop, such as `promp(optax.adam(1e-3))` or `trpo()`.
+        inner_lr: rate of the inner steps, for advantages as `inner_scale` leaves them and the mean over all steps.
+        inner_steps: of training, 0 or more; 0 is joint training without adaptation.
+        surrogate: what an inner step climbs; `lvc()` by default.
+        baseline: what the advantages leave out; `linear_baseline()` by default.
+        inner_scale: of the advantages of a task in inner steps.
+        outer_scale: of its advantages after adaptation; with `normalised`, all tasks count alike.
+        episodes: trajectories for each step in a task, 1 or more.
+        tasks: new ones in each update, 1 or more; 2 or more with `credit`.
+        discount: of rewards.
+        trace: lambda of the advantages.
+        credit: whether the trajectories before adaptation are credited with the return after it, less that of the other
+            tasks.
+        test_steps: inner steps of the test, 0 or more.
+        test_lr: their rate, a number or a schedule over them; `inner_lr` by default.
+        test_episodes: trajectories for each of them; `episodes` by default.
+
+    Returns:
+        An `Agent`; its test gives the mean total reward of an episode after 0, 1, ..., `test_steps` steps.
+
+    Raises:
+        ValueError: if a number is too small.
+
+    Source: Finn et al. 2017, Model-Agnostic Meta-Learning, algorithm 3, https://arxiv.org/abs/1703.03400; for the
+    credit, Stadie et al. 2018, Some Considerations on Learning to Explore via Meta-Reinforcement Learning, section 3.
+    https://arxiv.org/abs/1803.01118
+    """
+    for name, number in (("inner_steps", inner_steps), ("test_steps", test_steps)):
+        check_count(name, number, 0)
+    check_count("episodes", episodes)
+    check_count("tasks", tasks, 2 if credit else 1)
+    tested = episodes if test_episodes is None else test_episodes
+    check_count("test_episodes", tested)
+    test_rate = inner_lr if test_lr is None else test_lr
+    distribution = distribution_of(env.action)
+    surrogate = lvc() if surrogate is None else surrogate
+    baseline = linear_baseline() if baseline is None else baseline
+    inner, last = (
+        inner_loop(env, policy, surrogate=surrogate, baseline=baseline, scale=scale, discount=discount, trace=trace)
+        for scale in (inner_scale, outer_scale)
+    )
+
+    def collect(params: Params, key: Array, task: Task) -> tuple[Sample, Sample]:
+        """The samples of a task: before each inner step, with a leading axis of them, and after the last."""
+
+        def step(params: Params, key: Array) -> tuple[Params, Sample]:
+            sample = inner.sample(params, key, task, episodes)
+            return inner.ascend(params, sample, inner_lr)[0], sample
+
+        last_key, key = jax.random.split(key)
+        params, before = lax.scan(step, params, jax.random.split(key, inner_steps))
+        return before, last.sample(params, last_key, task, episodes)
+
+    def compared(decision: Decision, sample: Sample, objective: Objective, gain: Array) -> tuple[Array, Array]:
+        """The mean of an objective over a sample, and the mean KL from the policy that acted."""
+        old = sample.trajectory
+        log_prob = jax.vmap(jax.vmap(distribution.log_prob))(decision.action, old.action)
+        kl = jax.vmap(jax.vmap(distribution.kl))(old.decision.action, decision.action)
+        return jnp.sum(sample.weight * objective(log_prob, old.log_prob, gain)), jnp.sum(sample.weight * kl)
+
+    def readapted(
+        params: Params, objective: Objective, before: Sample, after: Sample, earned: Array
+    ) -> tuple[Array, Array, Array]:
+        """`Readapted` of one task."""
+
+        def step(params: Params, sample: Sample) -> tuple[Params, tuple[Array, Array]]:
+            params, decision = inner.ascend(params, sample, inner_lr)
+            # Credit is for a sum over all steps.
+            steps = jnp.sum(sample.trajectory.weight)
+            return params, compared(decision, sample, objective, jnp.broadcast_to(earned * steps, sample.weight.shape))
+
+        params, (credited, kls) = lax.scan(step, params, before)
+        decision = decisions(policy, params, after)
+        gain, kl = compared(decision, after, objective, after.advantage)
+        error = jnp.sum(after.weight * jnp.square(decision.value - after.target))
+        return gain + jnp.sum(credited) if credit else gain, jnp.append(kls, kl), error
+
+    def earnings(after: Sample) -> Array:
+        """What the trajectories of each task before adaptation are credited with, `[tasks]`, for each log-probability.
+
+        Returns of a step, as the gain is a mean over steps, on the scale that its advantages were brought to.
+        """
+        reached = jnp.mean(after.target[:, :, 0], axis=1)
+        others = (jnp.sum(reached) - reached) / (tasks - 1)
+        length = jnp.mean(jnp.sum(after.trajectory.weight, axis=2), axis=1)
+        return after.stretch * (reached - others) / length
+
+    def update(state: TrainState) -> tuple[TrainState, RLMetrics]:
+        task_key, act_key = update_keys(state, 2)
+        drawn = jax.vmap(env.sample_task)(jax.random.split(task_key, tasks))
+        before, after = jax.vmap(collect, in_axes=(None, 0, 0))(state.params, jax.random.split(act_key, tasks), drawn)
+        earned = earnings(after) if credit else jnp.zeros((tasks,), jnp.float32)
+
+        def readapt(params: Params, objective: Objective) -> Readapted:
+            each = jax.vmap(lambda *of_task: readapted(params, objective, *of_task))(before, after, earned)
+            return Readapted(*(jnp.mean(a, axis=0) for a in each))
+
+        params, opt_state, loss, kl = outer.update(readapt, state.params, state.opt_state)
+        entropy = jax.vmap(jax.vmap(jax.vmap(distribution.entropy)))(after.trajectory.decision.action)
+        metrics = RLMetrics(
+            jnp.mean(jax.vmap(jax.vmap(total_reward))(after.trajectory)),
+            loss,
+            jnp.mean(jnp.sum(after.weight * entropy, axis=(1, 2))),
+            kl,
+        )
+        return TrainState(params, opt_state, state.key, state.step + 1), metrics
+
+    def test(params: Params, key: Array, task: Task) -> Array:
+        def step(params: Params, now: tuple[Array, Array]) -> tuple[Params, Array]:
+            key, count = now
+            sample = inner.sample(params, key, task, tested)
+            lr = jnp.asarray(test_rate(count) if callable(test_rate) else test_rate, jnp.float32)
+            return inner.ascend(params, sample, lr)[0], jnp.mean(jax.vmap(total_reward)(sample.trajectory))
+
+        keys = jax.random.split(key, test_steps + 1)
+        params, earlier = lax.scan(step, params, (keys[:-1], jnp.arange(test_steps, dtype=jnp.int32)))
+        final = inner.sample(params, keys[-1], task, tested)
+        return jnp.append(earlier, jnp.mean(jax.vmap(total_reward)(final.trajectory)))
+
+    def init(key: Array) -> TrainState:
+        params = policy.init(key)
+        return TrainState(params, outer.init(params), key, jnp.int32(0))
+
+    return Agent(init, update, test)

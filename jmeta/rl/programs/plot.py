@@ -1,0 +1,123 @@
+"""Draw a run of meta-reinforcement learning: its training, its rewards as it learns a task, and paths of navigation."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jmeta.rl.programs import evaluate
+from jmeta.rl.programs.references import Reference, references
+from jmeta.rl.programs.settings import Config as RunConfig
+from jmeta.rl.programs.train import load
+from jmeta.rl.types import Env
+from jmeta.runs import figures
+from jmeta.runs.folder import METRICS, read_rows
+
+COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings.
+
+    Attributes:
+        run_dir: the folder of a trained run.
+        tasks: new tasks that the rewards are means over.
+        paths: tasks of navigation whose paths are drawn.
+    """
+
+    run_dir: str
+    tasks: int = 500
+    paths: int = 4
+
+
+def draw_training(rows: list[dict[str, Any]], known: list[Reference], path: Path) -> Path:
+    """Mean reward of the trials of each update, a line a seed, beside what is known."""
+    figure = figures.figure_maker()(7.0, 4.2)
+    axes = figure.add_subplot()
+    steps = [row["step"] for row in rows]
+    for seed, returns in enumerate(zip(*(row["returns_of_seeds"] for row in rows), strict=True)):
+        axes.plot(steps, returns, color=COLOURS[0], alpha=0.8, label="trained" if seed == 0 else None)
+    for row, colour in zip(known, COLOURS[1:], strict=False):
+        axes.axhline(row.total, color=colour, linestyle="--", linewidth=1, label=row.name)
+    axes.set_xlabel("update")
+    axes.set_ylabel("total reward")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+    return figures.save(figure, path)
+
+
+def draw_rounds(found: dict[str, Any], known: list[Reference], name: str, path: Path) -> Path:
+    """Mean reward of each episode of a trial, or after each number of inner steps."""
+    figure = figures.figure_maker()(6.0, 4.2)
+    axes = figure.add_subplot()
+    x = np.arange(len(found["rounds"]))
+    axes.errorbar(x, found["rounds"], found["rounds_ci95"], color=COLOURS[0], marker="o", capsize=3, label="trained")
+    for row, colour in zip(known, COLOURS[1:], strict=False):
+        if row.rounds is not None:
+            axes.plot(x, row.rounds, color=colour, linestyle="--", linewidth=1, label=row.name)
+        elif row.name in ("noise-free optimum", "cannot adapt"):
+            axes.axhline(row.total, color=colour, linestyle="--", linewidth=1, label=row.name)
+    axes.set_xlabel(name)
+    axes.set_ylabel("reward")
+    axes.set_xticks(x)
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+    return figures.save(figure, path)
+
+
+def draw_paths(own: RunConfig, env: Env, paths: list[np.ndarray], goals: np.ndarray, path: Path) -> Path:
+    """Where an agent goes in each round of a task of navigation, a panel a task.
+
+    Args:
+        own: settings of the run.
+        env: its environment.
+        paths: of each task, positions `[rounds, steps, 2]`.
+        goals: `[tasks, 2]`.
+        path: of the picture.
+    """
+    figure = figures.figure_maker()(3.2 * len(paths), 3.4)
+    word = "episode" if own.algorithm == "rl2" else "after inner step"
+    for i, (rounds, goal) in enumerate(zip(paths, goals, strict=True)):
+        axes = figure.add_subplot(1, len(paths), i + 1)
+        for k, positions in enumerate(rounds):
+            shade = 0.35 + 0.65 * k / max(len(rounds) - 1, 1)
+            colour = COLOURS[k % len(COLOURS)]
+            axes.plot(*positions.T, color=colour, alpha=shade, linewidth=1.2, label=f"{word} {k}" if i == 0 else None)
+        axes.plot(*goal, marker="*", markersize=13, color="black", linestyle="none")
+        axes.plot(0, 0, marker="o", markersize=4, color="black", linestyle="none")
+        axes.set_xlim(-0.8, 0.8)
+        axes.set_ylim(-0.8, 0.8)
+        axes.set_aspect("equal")
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
+    return figures.save(figure, path)
+
+
+def main(config: Config) -> list[Path]:
+    """Draw all pictures that the run allows, and print their names.
+
+    Raises:
+        RunError: if it is no run folder, or matplotlib is not there.
+    """
+    own, env, agent, state = load(config.run_dir)
+    folder = Path(config.run_dir)
+    known = references(own, env, tasks=2000)
+    _, _, rewards = evaluate.measured(evaluate.Config(config.run_dir, tasks=config.tasks))
+    found = evaluate.summary(rewards, own.algorithm == "rl2")
+    drawn = [draw_training(read_rows(folder / METRICS), known, folder / "training.png")]
+    if rewards.shape[2] > 1:
+        name = "episode" if own.algorithm == "rl2" else "inner steps"
+        drawn.append(draw_rounds(found, known, name, folder / "rounds.png"))
+    if own.env == "navigation":
+        keys = jax.random.split(jax.random.key(0x9A7), config.paths)
+        tasks = jax.vmap(env.sample_task)(keys)
+        params = jax.tree.map(lambda a: a[0], state.params)
+        walk = jax.jit(jax.vmap(lambda key, task: agent.show(params, key, task).inputs[..., :2]))
+        positions = np.asarray(walk(keys, tasks))
+        drawn.append(draw_paths(own, env, list(positions), np.asarray(jnp.asarray(tasks)), folder / "paths.png"))
+    for path in drawn:
+        print(path)
+    return drawn

@@ -1,0 +1,133 @@
+"""The digits program: its tasks, its draws, and a small comparison from end to end."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.datasets import load_digits
+
+from jmeta.mtl.programs import digits as program
+from jmeta.runs.errors import RunError
+
+pytestmark = pytest.mark.standard_promotion  # Adam's own numbers
+
+
+@pytest.fixture(scope="module")
+def settings():
+    pictures, digits = program._load()
+    return program._settings(pictures, digits), digits
+
+
+def test_what_is_asked(settings):
+    found, digits = settings
+    questions = found["questions"]
+    answers = {task: set(np.unique(digits[y == 1])) for task, y in zip(questions.tasks, questions.y, strict=True)}
+    assert answers == {
+        "odd": {1, 3, 5, 7, 9}, "prime": {2, 3, 5, 7}, "below five": {0, 1, 2, 3, 4}, "loop": {0, 6, 8, 9}
+    }  # fmt: skip
+    assert questions.x.shape == (4, 1797, 64) and questions.x.max() == 1
+    turns = found["turns"]
+    picture = load_digits().images[5] / 16
+    for k in range(4):
+        np.testing.assert_array_equal(turns.x[k, 5].reshape(8, 8), np.rot90(picture, k))
+        np.testing.assert_array_equal(turns.y[k], questions.y[3])
+
+
+def test_draws_are_disjoint_and_in_proportion(settings):
+    found, digits = settings
+    config = program.Config()
+    split = program._split(config, digits, 3)
+    assert len(split.test) == 540 and not set(split.pool) & set(split.test)
+    assert np.abs(np.bincount(digits[split.test]) - 0.3 * np.bincount(digits)).max() < 1
+    again, other = program._split(config, digits, 3), program._split(config, digits, 4)
+    np.testing.assert_array_equal(split.test, again.test)
+    assert set(split.test) != set(other.test)
+    numbered = found["questions"]._replace(x=np.broadcast_to(np.arange(1797)[:, None], (4, 1797, 1)))
+    train, left = program._drawn(numbered, split.pool, 20, 0)
+    rows = np.concatenate([x[:, 0] for x, _ in train])
+    assert len(set(rows)) == 80 and not set(rows) & set(left) and set(rows) | set(left) == set(split.pool)
+    assert [int(y.sum()) for _, y in train] == [10, 8, 10, 8]
+
+
+def test_a_pooled_classifier_is_told_the_task_unless_all_answer_alike():
+    """Two tasks of opposite answers to the same inputs."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    x = np.array([[0.0], [0.1], [1.0], [1.1]])
+    y = np.array([0, 0, 1, 1])
+    train = [(x, y), (x, 1 - y)]
+    kind, grid = KNeighborsClassifier(), {"n_neighbors": (1,)}
+    told = program._pooled(kind, grid, False)(train, [x, x])
+    np.testing.assert_array_equal(told, [y, 1 - y])
+    same = program._pooled(kind, grid, True)([(x, y), (x, y)], [x, x])
+    np.testing.assert_array_equal(same, [y, y])
+
+
+def test_intervals_and_verdicts():
+    values = np.array([0.5, 0.6, 0.8])
+    low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
+    found = program._interval(values)
+    assert found["mean"] == pytest.approx(values.mean()) and found["ci95"] == pytest.approx((high - low) / 2)
+
+    def gap(mean):
+        return {"difference": {"mean": mean, "ci95": 0.02}}
+
+    of_setting = {"5": {
+        "best per-task classifier": "SVC",
+        "methods": {"SVC": gap(0.0), "shared, a": gap(0.05), "shared, b": gap(-0.05), "shared, c": gap(0.01)},
+    }}  # fmt: skip
+    assert program._verdicts(of_setting).splitlines() == [
+        "- 5 examples: shared, a wins over SVC, by +5.0 ± 2.0 points.",
+        "- 5 examples: shared, b loses to SVC, by -5.0 ± 2.0 points.",
+        "- 5 examples: shared, c is not told from SVC, by +1.0 ± 2.0 points.",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Could not find the number of physical cores:UserWarning")
+def test_a_small_comparison_from_end_to_end(tmp_path, capsys):
+    config = program.Config(
+        run_dir=str(tmp_path / "run"), examples=(5,), repeats=2, source_examples=12, weightings=("uniform",),
+        aggregates=(), hidden=(8,), steps=30,
+    )  # fmt: skip
+    found = program.main(config)
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files == {"table.md", "results.json", "accuracy.png", "space.png"}
+    assert json.loads((tmp_path / "run" / "results.json").read_text()) == json.loads(json.dumps(found))
+    assert (tmp_path / "run" / "space.png").read_bytes().startswith(b"\x89PNG")
+    assert set(found["settings"]) == {"questions", "turns", "multiple of three"}
+    of_size = found["settings"]["questions"]["5"]
+    assert set(of_size["methods"]) == {
+        *program.PER_TASK, "SVC, pooled", "MLPClassifier, pooled", "network alone", "shared, uniform"
+    }  # fmt: skip
+    best = of_size["methods"][of_size["best per-task classifier"]]
+    assert best["difference"]["mean"] == 0
+    for row in of_size["methods"].values():
+        each = [row["accuracy"]["tasks"][task]["mean"] for task in program.QUESTIONS]
+        assert row["accuracy"]["mean"] == pytest.approx(np.mean(each)) == pytest.approx(np.mean(row["repeats"]))
+        expected = np.mean(row["repeats"]) - np.mean(best["repeats"])
+        assert row["difference"]["mean"] == pytest.approx(expected) and expected <= 0.2
+        assert 0.35 < row["accuracy"]["mean"] < 1
+    assert program.ADAPTED in found["settings"]["multiple of three"]["5"]["methods"]
+    text = (tmp_path / "run" / "table.md").read_text()
+    assert f"{100 * best['accuracy']['mean']:.1f} ± {100 * best['accuracy']['ci95']:.1f}" in text
+    assert "Four questions about digits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"repeats": 1}, "--repeats must be 2 or more"),
+        ({"examples": (3,)}, "--examples must be numbers in 4 to 200"),
+        ({"examples": ()}, "--examples must be numbers in 4 to 200"),
+        ({"source_examples": 300}, "--source-examples must be in 4 to 200"),
+        ({"test_share": 0.9}, "--test-share must be in 0.05 to 0.35"),
+        ({"seed": -1}, "--seed must be 0 or more"),
+        ({"weightings": ("unifrom",)}, "no weighting 'unifrom'.*did you mean 'uniform'"),
+        ({"aggregates": ("upgard",)}, "no aggregator 'upgard'.*did you mean 'upgrad'"),
+    ],
+)
+def test_settings_that_make_no_sense(changes, message, tmp_path):
+    with pytest.raises(RunError, match=message):
+        program.main(program.Config(run_dir=str(tmp_path / "run"), **changes))
+    assert not (tmp_path / "run").exists()
