@@ -7,6 +7,7 @@ import jax
 import optax
 from jax import Array, lax
 
+from jmeta.rl.rollout import Trajectory
 from jmeta.rl.types import Task
 from jmeta.training import TrainState
 from jmeta.types import Params
@@ -36,11 +37,14 @@ class Agent(NamedTuple):
         update: `state -> (state, RLMetrics)`; it draws its own tasks by the state's key and step.
         test: `(params, key, task) -> [rounds]`, the total reward of each round of learning a new task: of each episode
             of a trial for RL^2, of an episode after each number of inner steps for MAML.
+        show: `(params, key, task) -> Trajectory [rounds, steps]`, what the test looks like: one row of the whole trial
+            for RL^2, an episode after each number of inner steps for MAML.
     """
 
     init: Callable[[Array], TrainState]
     update: Callable[[TrainState], tuple[TrainState, RLMetrics]]
     test: Callable[[Params, Array, Task], Array]
+    show: Callable[[Params, Array, Task], Trajectory]
 
 
 def make_run(agent: Agent) -> Callable[[TrainState, int], tuple[TrainState, RLMetrics]]:

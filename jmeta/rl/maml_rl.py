@@ -23,7 +23,7 @@ from jmeta.training import TrainState
 from jmeta.types import Params
 
 Scale = Callable[[Array, Array], Array]
-"""`(advantage [n, steps], weight [n, steps]) -> [n, steps]`, shifted and stretched, such as `centred` or `normalised`."""
+"""`(advantage [n, steps], weight [n, steps]) -> [n, steps]`, shifted and stretched, such as `normalised`."""
 
 
 def centred(advantage: Array, weight: Array) -> Array:
@@ -264,20 +264,28 @@ def maml_rl(
         )
         return TrainState(params, opt_state, state.key, state.step + 1), metrics
 
-    def test(params: Params, key: Array, task: Task) -> Array:
-        def step(params: Params, now: tuple[Array, Array]) -> tuple[Params, Array]:
+    def learn(params: Params, key: Array, task: Task) -> Trajectory:
+        """The trajectories of all rounds, `[test_steps + 1, test_episodes, steps]`."""
+
+        def step(params: Params, now: tuple[Array, Array]) -> tuple[Params, Trajectory]:
             key, count = now
             sample = inner.sample(params, key, task, tested)
             lr = jnp.asarray(test_rate(count) if callable(test_rate) else test_rate, jnp.float32)
-            return inner.ascend(params, sample, lr)[0], jnp.mean(jax.vmap(total_reward)(sample.trajectory))
+            return inner.ascend(params, sample, lr)[0], sample.trajectory
 
         keys = jax.random.split(key, test_steps + 1)
         params, earlier = lax.scan(step, params, (keys[:-1], jnp.arange(test_steps, dtype=jnp.int32)))
-        final = inner.sample(params, keys[-1], task, tested)
-        return jnp.append(earlier, jnp.mean(jax.vmap(total_reward)(final.trajectory)))
+        last = inner.sample(params, keys[-1], task, tested).trajectory
+        return jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
+
+    def test(params: Params, key: Array, task: Task) -> Array:
+        return jnp.mean(jax.vmap(jax.vmap(total_reward))(learn(params, key, task)), axis=1)
+
+    def show(params: Params, key: Array, task: Task) -> Trajectory:
+        return jax.tree.map(lambda a: a[:, 0], learn(params, key, task))
 
     def init(key: Array) -> TrainState:
         params = policy.init(key)
         return TrainState(params, outer.init(params), key, jnp.int32(0))
 
-    return Agent(init, update, test)
+    return Agent(init, update, test, show)

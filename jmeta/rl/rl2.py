@@ -130,4 +130,7 @@ def rl2(
         rows = jnp.minimum(episode.astype(jnp.int32), episodes - 1)
         return jax.ops.segment_sum(trial.reward * trial.weight, rows, episodes)
 
-    return Agent(lambda key: fresh_state(policy.init(key), optimizer, key), update, test)
+    def show(params: Params, key: Array, task: Task) -> Trajectory:
+        return jax.tree.map(lambda a: a[None], act(params, key, task))
+
+    return Agent(lambda key: fresh_state(policy.init(key), optimizer, key), update, test, show)

@@ -70,22 +70,31 @@ def test_intervals_and_verdicts():
     found = program._interval(values)
     assert found["mean"] == pytest.approx(values.mean()) and found["ci95"] == pytest.approx((high - low) / 2)
 
-    def gap(mean):
-        return {"difference": {"mean": mean, "ci95": 0.02}}
+    def row(accuracy, gap, from_alone):
+        gaps = {"difference": {"mean": gap, "ci95": 0.02}, "difference_from_alone": {"mean": from_alone, "ci95": 0.02}}
+        return {"accuracy": {"mean": accuracy}, **gaps}
 
     of_setting = {"5": {
         "best per-task classifier": "SVC",
-        "methods": {"SVC": gap(0.0), "shared, a": gap(0.05), "shared, b": gap(-0.05), "shared, c": gap(0.01)},
+        "methods": {
+            "SVC": row(0.7, 0.0, 0.1), "network alone": row(0.6, -0.1, 0.0), "shared, a": row(0.75, 0.05, 0.15),
+            "shared, b": row(0.6, -0.05, 0.01), "SVC, pooled": row(0.8, 0.01, 0.2),
+        },
     }}  # fmt: skip
     assert program._verdicts(of_setting).splitlines() == [
-        "- 5 examples: shared, a wins over SVC, by +5.0 ± 2.0 points.",
-        "- 5 examples: shared, b loses to SVC, by -5.0 ± 2.0 points.",
-        "- 5 examples: shared, c is not told from SVC, by +1.0 ± 2.0 points.",
+        "- 5 examples: shared, a (+5.0 ± 2.0 points) wins over SVC; "
+        "it (+15.0 ± 2.0 points) wins over the same network alone.",
+        "- 5 examples: shared, b (-5.0 ± 2.0 points) loses to SVC; "
+        "it (+1.0 ± 2.0 points) is not told from the same network alone.",
+        "- 5 examples: SVC, pooled (+1.0 ± 2.0 points) is not told from SVC.",
+        "- 5 examples: the most accurate of all on average is SVC, pooled.",
     ]
 
 
 @pytest.mark.filterwarnings("ignore:Could not find the number of physical cores:UserWarning")
-def test_a_small_comparison_from_end_to_end(tmp_path, capsys):
+def test_a_small_comparison_from_end_to_end(tmp_path, capsys, monkeypatch):
+    for name, fewer in (("STRENGTHS", (1.0, 10.0)), ("ALPHAS", (1.0,)), ("L2", (1e-3, 1e-1))):
+        monkeypatch.setattr(program, name, fewer)
     config = program.Config(
         run_dir=str(tmp_path / "run"), examples=(5,), repeats=2, source_examples=12, weightings=("uniform",),
         aggregates=(), hidden=(8,), steps=30,
@@ -107,6 +116,8 @@ def test_a_small_comparison_from_end_to_end(tmp_path, capsys):
         assert row["accuracy"]["mean"] == pytest.approx(np.mean(each)) == pytest.approx(np.mean(row["repeats"]))
         expected = np.mean(row["repeats"]) - np.mean(best["repeats"])
         assert row["difference"]["mean"] == pytest.approx(expected) and expected <= 0.2
+        alone = np.mean(of_size["methods"]["network alone"]["repeats"])
+        assert row["difference_from_alone"]["mean"] == pytest.approx(np.mean(row["repeats"]) - alone)
         assert 0.35 < row["accuracy"]["mean"] < 1
     assert program.ADAPTED in found["settings"]["multiple of three"]["5"]["methods"]
     text = (tmp_path / "run" / "table.md").read_text()

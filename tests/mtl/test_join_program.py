@@ -12,8 +12,8 @@ from jmeta.runs import RunError
 pytestmark = pytest.mark.standard_promotion
 
 TINY = join.Config(
-    dataset="glyphs:60", split="default", tasks=2, query_shot=2, network="mlp", features=(4,), norm="none", outer_steps=2, meta_batch_size=1, scratch_problems=3,
-    scratch_steps=(2, 5), problems=5,
+    dataset="glyphs:60", split="default", tasks=2, query_shot=2, network="mlp", features=(4,), norm="none",
+    outer_steps=2, meta_batch_size=1, scratch_problems=3, scratch_steps=(2, 5), problems=5,
 )  # fmt: skip
 
 

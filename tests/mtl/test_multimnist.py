@@ -156,6 +156,14 @@ def test_all_rules_are_compared_and_what_can_not_be_is_refused(digits, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
+def test_no_two_methods_are_drawn_alike():
+    row = {"test": [[0.5, 0.6], [0.6, 0.5]], "weights": [0.5, 0.5]}
+    found = dict.fromkeys(multimnist.methods(TINY), row)
+    axes = multimnist.accuracy_figure(multimnist.figure_maker(), found).axes[0]
+    marks = [(points.get_marker(), points.get_color()) for points, *_ in axes.containers]
+    assert len(set(marks)) == len(marks) == len(found) > 10
+
+
 def test_the_parts_of_real_digits(data_root):
     data = multimnist.load(multimnist.Config(data_dir=str(data_root), pairs=20))
     assert data.validation.x.shape == data.test.x.shape == (20, 36, 36, 1)

@@ -425,7 +425,8 @@ def markdown(config: Config, found: Mapping[str, Mapping[str, Any]]) -> str:
         f"Accuracy in % on {config.pairs} test pairs: mean over {config.seeds} seeds +- 95 % interval by Student's t. "
         "Learning rates (and the fixed weights) are those of the best mean accuracy on validation pairs.",
         "Delta-m: mean drop from single tasks in % of them, lower is better. Difference: from uniform, of the mean of "
-        "both digits, within seeds. Times are for one network (for single tasks, two), without compiling.",
+        "both digits, within seeds; one in twenty lies beyond its interval by chance. Times are for one network (for "
+        "single tasks, two), without compiling.",
         "",
         "| method | left | right | Delta-m | difference | rate | ms a step | CPU ms a step | training, s |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -469,7 +470,7 @@ def accuracy_figure(make_figure: Callable[..., Any], found: Mapping[str, Mapping
     for i, (name, row) in enumerate(found.items()):
         (x, dx), (y, dy) = (over_seeds(column) for column in 100 * np.asarray(row["test"]).T)
         ax.errorbar(
-            x, y, dy, dx, fmt="os^Dv"[i % 5], color=f"C{i % 10}" if name != SINGLE else "black", markersize=6,
+            x, y, dy, dx, fmt="os^Dv"[i // 10 % 5], color=f"C{i % 10}", markersize=6,
             capsize=2, elinewidth=0.7, alpha=0.85, label=_named(name, row),
         )  # fmt: skip
     ax.set(xlabel="accuracy of the left digit, %", ylabel="accuracy of the right digit, %")

@@ -44,6 +44,6 @@ def gru_policy(inputs: int, action: Discrete | Box, *, units: int = 64) -> Polic
     def step(params: Any, memory: Array, x: Array) -> tuple[Array, Decision]:
         memory, out = cell.apply(params["cell"], memory, x)  # type: ignore[misc]
         action, value = heads.apply(params["heads"], out)  # type: ignore[misc]
-        return memory, Decision(action, value)
+        return memory, Decision(action, value)  # type: ignore[arg-type]
 
     return Policy(init, start, step)

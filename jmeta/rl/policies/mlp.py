@@ -53,6 +53,6 @@ def mlp_policy(inputs: int, action: Discrete | Box, *, units: Sequence[int] = (6
 
     def step(params: Params, memory: tuple[()], x: Array) -> tuple[tuple[()], Decision]:
         action, value = net.apply(params, x)  # type: ignore[misc]
-        return memory, Decision(action, value)
+        return memory, Decision(action, value)  # type: ignore[arg-type]
 
     return Policy(init, (), step)

@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import optax
+from jax import Array
 
 from jmeta.rl.agent import Agent
 from jmeta.rl.baselines import linear_baseline, value_head
@@ -254,6 +256,11 @@ def _rl2(config: Config, env: Env) -> Agent:
 def _maml(config: Config, env: Env) -> Agent:
     surrogates = {"lvc": lvc(), "dice": dice(discount=config.discount), "reinforce": reinforce()}
     learned = config.baseline == "learned"
+
+    def later(step: Array) -> Array:
+        rest = config.inner_lr if config.test_lr is None else config.test_lr
+        return jnp.where(step == 0, config.inner_lr, rest)
+
     rule = trpo(max_kl=config.max_kl) if config.outer == "trpo" else promp(
         _optimizer(config, config.epochs), objective=ppo_clip(config.clip), epochs=config.epochs,
         value_weight=config.value_weight if learned else 0.0,
@@ -272,5 +279,5 @@ def _maml(config: Config, env: Env) -> Agent:
         trace=config.trace,
         credit=config.credit,
         test_steps=config.test_steps,
-        test_lr=config.test_lr,
+        test_lr=later,  # type: ignore[arg-type]
     )
