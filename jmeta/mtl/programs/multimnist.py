@@ -54,8 +54,8 @@ PUBLISHED = {
 """Sener and Koltun 2018, table 3, in %: MultiMNIST of 60,000 pictures, another network; MGDA is their MGDA-UB."""
 
 _COMPILER: dict[str, str | bool] = {"xla_backend_optimization_level": "1"}
-# The time goes into products of matrices, which are compiled beforehand: a step takes as long as with all
-# optimizations, and compiling a quarter of the time.
+# On a CPU, compiling takes 0.4 of the time that all optimizations take, and steps 1.2 times: less in all where there
+# are nineteen programs of some ten thousand steps each.
 _VALIDATION, _TEST, _TRAIN, _HELD_OUT = 1, 2, 3, 4
 
 
