@@ -27,8 +27,8 @@ Scale = Callable[[Array, Array], Array]
 
 
 def centred(advantage: Array, weight: Array) -> Array:
-    """With mean 0 over all entries of weight 1. What it takes of a change of the policy to earn more stays as it is, so
-    that inner steps grow smaller where little is to be gained."""
+    """With mean 0 over all entries of weight 1, and a size of their own: a step is small where little is to be gained,
+    and does not grow as the spread of real actions falls."""
     return advantage - jnp.sum(weight * advantage) / jnp.maximum(jnp.sum(weight), 1)
 
 
@@ -121,12 +121,18 @@ def decisions(policy: Policy, params: Params, sample: Sample) -> Decision:
     return jax.vmap(lambda inputs: unroll(policy, params, inputs))(sample.trajectory.inputs)
 
 
+def _rates(lr: float | optax.Schedule, steps: int) -> Array:
+    """The rate of each of some steps."""
+    each = [lr(jnp.int32(step)) if callable(lr) else lr for step in range(steps)]
+    return jnp.stack([jnp.asarray(rate, jnp.float32) for rate in each]) if each else jnp.zeros((0,), jnp.float32)
+
+
 def maml_rl(
     env: Env,
     policy: Policy,
     *,
     outer: Outer,
-    inner_lr: float,
+    inner_lr: float | optax.Schedule,
     inner_steps: int = 1,
     surrogate: Surrogate | None = None,
     baseline: Baseline | None = None,
@@ -149,16 +155,17 @@ def maml_rl(
     New trajectories come after each inner step. An update samples all of them with the parameters that are there, and
     hands them to `outer`, which adapts anew, from the trajectories before adaptation, the parameters that it tries.
 
-    What the derivative of an inner step has to be of depends on what is meant. `lvc` and `dice` take an inner step as
-    an estimate of the step on the expected return. `reinforce` with `credit` takes the trajectories before adaptation
-    as actions, which are credited with the return after it (E-MAML): exact for few trajectories too, and of far more
-    spread. `credit` with another surrogate counts the same effect twice.
+    `lvc` and `dice` differentiate an inner step as a step on the expected return, which many trajectories are an
+    estimate of. `reinforce` with `credit` holds the trajectories before adaptation, and credits their actions with the
+    return after it (E-MAML): exact for few trajectories too, and of far more spread. `credit` with another surrogate
+    counts the same effect twice.
 
     Args:
         env: the environment.
         policy: with or without memory, of the environment's observations.
         outer: the rule of the outer loop, such as `promp(optax.adam(1e-3))` or `trpo()`.
-        inner_lr: rate of the inner steps, for advantages as `inner_scale` leaves them and the mean over all steps.
+        inner_lr: rate of the inner steps, a number or a schedule over them, for advantages as `inner_scale` leaves them
+            and the mean over all steps.
         inner_steps: of training, 0 or more; 0 is joint training without adaptation.
         surrogate: what an inner step climbs; `lvc()` by default.
         baseline: what the advantages leave out; `linear_baseline()` by default.
@@ -171,7 +178,7 @@ def maml_rl(
         credit: whether the trajectories before adaptation are credited with the return after it, less that of the other
             tasks.
         test_steps: inner steps of the test, 0 or more.
-        test_lr: their rate, a number or a schedule over them; `inner_lr` by default.
+        test_lr: their rate, in the same form; `inner_lr` by default.
         test_episodes: trajectories for each of them; `episodes` by default.
 
     Returns:
@@ -190,7 +197,8 @@ def maml_rl(
     check_count("tasks", tasks, 2 if credit else 1)
     tested = episodes if test_episodes is None else test_episodes
     check_count("test_episodes", tested)
-    test_rate = inner_lr if test_lr is None else test_lr
+    rates = _rates(inner_lr, inner_steps)
+    test_rates = _rates(inner_lr if test_lr is None else test_lr, test_steps)
     distribution = distribution_of(env.action)
     surrogate = lvc() if surrogate is None else surrogate
     baseline = linear_baseline() if baseline is None else baseline
@@ -202,12 +210,13 @@ def maml_rl(
     def collect(params: Params, key: Array, task: Task) -> tuple[Sample, Sample]:
         """The samples of a task: before each inner step, with a leading axis of them, and after the last."""
 
-        def step(params: Params, key: Array) -> tuple[Params, Sample]:
+        def step(params: Params, now: tuple[Array, Array]) -> tuple[Params, Sample]:
+            key, lr = now
             sample = inner.sample(params, key, task, episodes)
-            return inner.ascend(params, sample, inner_lr)[0], sample
+            return inner.ascend(params, sample, lr)[0], sample
 
         last_key, key = jax.random.split(key)
-        params, before = lax.scan(step, params, jax.random.split(key, inner_steps))
+        params, before = lax.scan(step, params, (jax.random.split(key, inner_steps), rates))
         return before, last.sample(params, last_key, task, episodes)
 
     def compared(decision: Decision, sample: Sample, objective: Objective, gain: Array) -> tuple[Array, Array]:
@@ -222,13 +231,14 @@ def maml_rl(
     ) -> tuple[Array, Array, Array]:
         """`Readapted` of one task."""
 
-        def step(params: Params, sample: Sample) -> tuple[Params, tuple[Array, Array]]:
-            params, decision = inner.ascend(params, sample, inner_lr)
+        def step(params: Params, now: tuple[Sample, Array]) -> tuple[Params, tuple[Array, Array]]:
+            sample, lr = now
+            params, decision = inner.ascend(params, sample, lr)
             # Credit is for a sum over all steps.
             steps = jnp.sum(sample.trajectory.weight)
             return params, compared(decision, sample, objective, jnp.broadcast_to(earned * steps, sample.weight.shape))
 
-        params, (credited, kls) = lax.scan(step, params, before)
+        params, (credited, kls) = lax.scan(step, params, (before, rates))
         decision = decisions(policy, params, after)
         gain, kl = compared(decision, after, objective, after.advantage)
         error = jnp.sum(after.weight * jnp.square(decision.value - after.target))
@@ -268,13 +278,12 @@ def maml_rl(
         """The trajectories of all rounds, `[test_steps + 1, test_episodes, steps]`."""
 
         def step(params: Params, now: tuple[Array, Array]) -> tuple[Params, Trajectory]:
-            key, count = now
+            key, lr = now
             sample = inner.sample(params, key, task, tested)
-            lr = jnp.asarray(test_rate(count) if callable(test_rate) else test_rate, jnp.float32)
             return inner.ascend(params, sample, lr)[0], sample.trajectory
 
         keys = jax.random.split(key, test_steps + 1)
-        params, earlier = lax.scan(step, params, (keys[:-1], jnp.arange(test_steps, dtype=jnp.int32)))
+        params, earlier = lax.scan(step, params, (keys[:-1], test_rates))
         last = inner.sample(params, keys[-1], task, tested).trajectory
         return jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
 

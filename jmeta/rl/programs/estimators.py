@@ -60,7 +60,7 @@ class Config:
 
     run_dir: str = "runs/rl-estimators"
     sizes: tuple[int, ...] = (10, 30, 100, 300, 1000)
-    repetitions: int = 2000
+    repetitions: int = 1000
     arms: int = 5
     pulls: int = 5
     states: int = 3
