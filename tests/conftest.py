@@ -58,6 +58,13 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_old_programs() -> Iterator[None]:
+    """Let go of what a module compiled: thousands of programs fill the memory maps that a process may have."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder with real data that `JMETA_DATA` names."""
