@@ -4,12 +4,15 @@ import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jmeta import cli
-from jmeta.rl.programs import PROGRAMS, evaluate, train
+from jmeta.rl.policies import Decision
+from jmeta.rl.programs import PROGRAMS, evaluate, plot, train
 from jmeta.rl.programs.settings import Config, defaults, env_of
+from jmeta.rl.rollout import Trajectory
 from jmeta.runs import RunError
 
 pytestmark = pytest.mark.standard_promotion
@@ -70,6 +73,32 @@ def test_the_whole_command(tmp_path, capsys):
     assert all(name in listed for name in PROGRAMS)
 
 
+def test_a_run_of_maml_is_resumed_evaluated_and_drawn(tmp_path, capsys):
+    folder = tmp_path / "run"
+    words = "--algorithm maml --env navigation --horizon 5 --units 4 --tasks 2 --episodes 2 --test-episodes 2 "
+    words += "--inner-lr 0.1 0.05 --lr-schedule constant --updates 2 --log-every 1 --save-every 1"
+    assert cli.main(["rl", "train", *words.split(), "--run-dir", str(folder)]) == 0
+    resumed = train.start(["--resume", "--run-dir", str(folder)])
+    assert (resumed.algorithm, resumed.inner_lr, resumed.horizon) == ("maml", (0.1, 0.05), 5)
+    assert cli.main(["rl", "train", "--resume", "--updates", "3", "--run-dir", str(folder)]) == 0
+    assert cli.main(["rl", "train", "--resume", "--units", "8", "--run-dir", str(folder)]) == 2
+    assert "units 4 and not 8" in capsys.readouterr().err
+    assert cli.main(["rl", "evaluate", "--run-dir", str(folder), "--tasks", "4"]) == 0
+    assert "| inner steps | 0 | 1 | 2 | 3 |" in capsys.readouterr().out
+    assert cli.main(["rl", "plot", "--run-dir", str(folder), "--tasks", "4", "--paths", "2"]) == 0
+    assert all((folder / name).stat().st_size > 5000 for name in ("training.png", "rounds.png", "paths.png"))
+
+
+def test_paths_are_cut_where_episodes_end():
+    done = jnp.array([[0.0, 1.0, 0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
+    weight = jnp.array([[1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [1.0] * 6])
+    inputs = jnp.arange(36.0).reshape(2, 6, 3)
+    nothing = jnp.zeros((2, 6))
+    found = plot.split(Trajectory(inputs, nothing, Decision(nothing, nothing), nothing, nothing, done, weight))
+    assert [len(path) for path in found] == [2, 3, 6]
+    np.testing.assert_array_equal(found[1], inputs[0, 2:5, :2])
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -82,6 +111,9 @@ def test_the_whole_command(tmp_path, capsys):
         ("--updates 0", "--updates must be 1 or more, got 0"),
         ("--discount 1.5", "--discount must be in 0 to 1"),
         ("--lr 0", "--lr must be above 0"),
+        ("--algorithm maml --inner-lr 0.1 0", "--inner-lr must be one rate or more, each above 0, got (0.1, 0.0)"),
+        ("--algorithm maml --inner-scale centered", "did you mean 'centred'"),
+        ("--algorithm maml --test-episodes 0", "--test-episodes must be 1 or more"),
         ("--save-every 15", "multiple of --log-every"),
         ("--algorithm maml --policy gru", "--policy must be mlp"),
     ],

@@ -117,24 +117,6 @@ class SharedNetwork(BaseEstimator):
     def _represent(self, X: np.ndarray) -> np.ndarray:
         return represent(self.layers_, (X - self.mean_) / self.scale_)
 
-    def _new_rows(self, X: Any, y: Any, task: Any) -> tuple[np.ndarray, Any, Name]:
-        """The standardised representation of the rows of a new task, their targets as given, and the task's name."""
-        self._check_adapt_l2()
-        X, task = self._features(X, task)
-        numbers = [name for name in self.tasks_ if isinstance(name, int)]
-        names, _ = rows_of(max(numbers, default=-1) + 1 if task is None else task, len(X))
-        if len(names) > 1:
-            raise ValueError(f"adapt learns one new task at a time, got {shown(names)}: call it for each")
-        if names[0] in self.tasks_:
-            raise ValueError(f"task {names[0]!r} is fitted already: give the new task another name, by task=")
-        z = (self._represent(X) - self.representation_mean_) / self.representation_scale_
-        return z, y, names[0]
-
-    def _unstandardised(self, kernel: np.ndarray, bias: np.ndarray) -> Layer:
-        """A head on the representation that does what this one does on the standardised representation."""
-        kernel = kernel / self.representation_scale_[:, None]
-        return kernel, bias - self.representation_mean_ @ kernel
-
     def _train(
         self,
         X: np.ndarray,
@@ -161,15 +143,6 @@ class SharedNetwork(BaseEstimator):
         self.loss_curve_ = trained.losses
         return trained.heads
 
-    def _keep_moments(self, X: np.ndarray) -> None:
-        """Keep mean and scale of the representation of the training rows, for `adapt`."""
-        self.representation_mean_, self.representation_scale_ = moments(self._represent(X))
-
-    def _check_adapt_l2(self) -> None:
-        value = getattr(self, "adapt_l2", 1.0)
-        if not (_is_finite(value) and value > 0):
-            raise ValueError(f"adapt_l2 must be a number above 0, got {value!r}")
-
     def _check_parameters(self) -> None:
         def whole(name: str, value: Any) -> None:
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
@@ -184,14 +157,14 @@ class SharedNetwork(BaseEstimator):
             whole("batch_size", self.batch_size)
         for name, least in (("learning_rate", "above 0"), ("l2", "0 or more")):
             value = getattr(self, name)
-            if not (_is_finite(value) and (value > 0 or (value == 0 and name == "l2"))):
+            if not (is_finite(value) and (value > 0 or (value == 0 and name == "l2"))):
                 raise ValueError(f"{name} must be a number {least}, got {value!r}")
-        self._check_adapt_l2()
         if isinstance(self.weighting, str):
             weighting_named(self.weighting)
         if isinstance(self.aggregate, str):
             aggregator_named(self.aggregate)
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether a parameter is a number, and finite."""
     return isinstance(value, int | float | np.number) and bool(np.isfinite(value))

@@ -1,6 +1,5 @@
 """Classes of several tasks."""
 
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -10,11 +9,10 @@ from sklearn.metrics import accuracy_score, precision_score, recall_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from jmeta.mtl.estimators.base import SharedNetwork
 from jmeta.mtl.estimators.network import Layer
+from jmeta.mtl.estimators.predictor import SharedPredictor
 from jmeta.mtl.estimators.scores import Metric, Scores, metric_named, scores
 from jmeta.mtl.estimators.targets import class_targets, own_classes
-from jmeta.mtl.types import Aggregator, Weighting
 
 OVER_CLASSES: dict[str, Any] = {"average": "macro", "zero_division": 0}
 METRICS: dict[str, Metric] = {
@@ -24,7 +22,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-class MultiTaskClassifier(ClassifierMixin, SharedNetwork):
+class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
     """A classifier for several tasks, which share a network up to its last layer.
 
         logits of task i = W_i trunk(x) + b_i
@@ -64,26 +62,6 @@ class MultiTaskClassifier(ClassifierMixin, SharedNetwork):
         >>> model.predict([[0.0, 1.0]], task="and").tolist()
         ['yes']
     """
-
-    def __init__(
-        self,
-        *,
-        hidden: Sequence[int] = (64,),
-        weighting: str | Weighting = "uniform",
-        aggregate: str | Aggregator | None = None,
-        learning_rate: float = 0.01,
-        steps: int = 300,
-        l2: float = 1e-3,
-        batch_size: int | None = None,
-        adapt_l2: float = 1.0,
-        task_column: str | int | None = None,
-        random_state: Any = None,
-    ):
-        super().__init__(
-            hidden=hidden, weighting=weighting, aggregate=aggregate, learning_rate=learning_rate, steps=steps, l2=l2,
-            batch_size=batch_size, task_column=task_column, random_state=random_state,
-        )  # fmt: skip
-        self.adapt_l2 = adapt_l2
 
     def fit(self, X: Any, y: Any, task: Any = None) -> Self:
         """Learn all tasks at once.
@@ -132,8 +110,6 @@ class MultiTaskClassifier(ClassifierMixin, SharedNetwork):
             ValueError: for input that can't be used, such as a task that is fitted already.
         """
         z, y, name = self._new_rows(X_new, y_new, task)
-        if y is None:
-            raise ValueError("adapt requires y to be passed, but the target y is None")
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
         check_consistent_length(z, y)
@@ -147,10 +123,9 @@ class MultiTaskClassifier(ClassifierMixin, SharedNetwork):
         kernel, bias = found.coef_.T, found.intercept_
         if len(classes) == 2:
             kernel, bias = np.hstack([-kernel, kernel]) / 2, np.concatenate([-bias, bias]) / 2
-        self.tasks_ = [*self.tasks_, name]
+        self._add_task(name, kernel, bias)
         self.task_classes_ = {**self.task_classes_, name: classes}
         self.classes_ = np.union1d(self.classes_, classes)
-        self.heads_ = {**self.heads_, name: self._unstandardised(kernel, bias)}
         return self
 
     def predict(self, X: Any, task: Any = None) -> np.ndarray:
@@ -220,8 +195,6 @@ class MultiTaskClassifier(ClassifierMixin, SharedNetwork):
         """
         measure = metric_named(metric, METRICS)
         _, names, which = self._fitted_rows(X, task)
-        y = column_or_1d(y)
-        check_consistent_length(which, y)
         return scores(measure, y, self.predict(X, task), names, which)
 
 

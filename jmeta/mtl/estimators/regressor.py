@@ -1,6 +1,5 @@
 """Numbers of several tasks."""
 
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -9,10 +8,9 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from jmeta.mtl.estimators.base import SharedNetwork
+from jmeta.mtl.estimators.predictor import SharedPredictor
 from jmeta.mtl.estimators.scores import Metric, Scores, metric_named, scores
 from jmeta.mtl.estimators.targets import number_targets
-from jmeta.mtl.types import Aggregator, Weighting
 
 METRICS: dict[str, Metric] = {
     "r2": lambda y, predicted: float(r2_score(y, predicted)),
@@ -20,7 +18,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-class MultiTaskRegressor(RegressorMixin, SharedNetwork):
+class MultiTaskRegressor(RegressorMixin, SharedPredictor):
     """A regressor for several tasks, which share a network up to its last layer.
 
         prediction of task i = mean_i + scale_i (w_i trunk(x) + b_i)
@@ -55,26 +53,6 @@ class MultiTaskRegressor(RegressorMixin, SharedNetwork):
         >>> abs(model.predict([[0.0]], task="down") - 500).item() < 20
         True
     """
-
-    def __init__(
-        self,
-        *,
-        hidden: Sequence[int] = (64,),
-        weighting: str | Weighting = "uniform",
-        aggregate: str | Aggregator | None = None,
-        learning_rate: float = 0.01,
-        steps: int = 300,
-        l2: float = 1e-3,
-        batch_size: int | None = None,
-        adapt_l2: float = 1.0,
-        task_column: str | int | None = None,
-        random_state: Any = None,
-    ):
-        super().__init__(
-            hidden=hidden, weighting=weighting, aggregate=aggregate, learning_rate=learning_rate, steps=steps, l2=l2,
-            batch_size=batch_size, task_column=task_column, random_state=random_state,
-        )  # fmt: skip
-        self.adapt_l2 = adapt_l2
 
     def fit(self, X: Any, y: Any, task: Any = None) -> Self:
         """Learn all tasks at once.
@@ -120,14 +98,10 @@ class MultiTaskRegressor(RegressorMixin, SharedNetwork):
             ValueError: for input that can't be used, such as a task that is fitted already.
         """
         z, y, name = self._new_rows(X_new, y_new, task)
-        if y is None:
-            raise ValueError("adapt requires y to be passed, but the target y is None")
         y = check_array(column_or_1d(y, warn=True), ensure_2d=False, input_name="y").astype(np.float64)
         check_consistent_length(z, y)
         found = Ridge(alpha=self.adapt_l2).fit(z, y)
-        self.tasks_ = [*self.tasks_, name]
-        head = self._unstandardised(found.coef_[:, None], np.atleast_1d(found.intercept_))
-        self.heads_ = {**self.heads_, name: head}
+        self._add_task(name, found.coef_[:, None], np.atleast_1d(found.intercept_))
         return self
 
     def predict(self, X: Any, task: Any = None) -> np.ndarray:
@@ -177,6 +151,4 @@ class MultiTaskRegressor(RegressorMixin, SharedNetwork):
         """
         measure = metric_named(metric, METRICS)
         _, names, which = self._fitted_rows(X, task)
-        y = column_or_1d(y)
-        check_consistent_length(which, y)
         return scores(measure, y, self.predict(X, task), names, which)

@@ -1,9 +1,10 @@
 """How well an estimator does on each of its tasks."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from jmeta.mtl.estimators.columns import Name
 
@@ -23,7 +24,7 @@ class Scores(NamedTuple):
     tasks: dict[Name, float]
 
 
-def scores(metric: Metric, y: np.ndarray, predicted: np.ndarray, names: list[Name], which: np.ndarray) -> Scores:
+def scores(metric: Metric, y: Any, predicted: np.ndarray, names: list[Name], which: np.ndarray) -> Scores:
     """A metric of each task's rows.
 
     Args:
@@ -32,7 +33,12 @@ def scores(metric: Metric, y: np.ndarray, predicted: np.ndarray, names: list[Nam
         predicted: `[N]`.
         names: of the tasks.
         which: `[N]`, the position among them of each row's task.
+
+    Raises:
+        ValueError: if there is not a true value for each row.
     """
+    y = column_or_1d(y)
+    check_consistent_length(which, y)
     found = {name: float(metric(y[which == i], predicted[which == i])) for i, name in enumerate(names)}
     return Scores(float(np.mean(list(found.values()))), found)
 

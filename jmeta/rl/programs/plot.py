@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jmeta.rl.programs import evaluate
 from jmeta.rl.programs.references import Reference, references
 from jmeta.rl.programs.settings import Config as RunConfig
 from jmeta.rl.programs.train import load
-from jmeta.rl.types import Env
+from jmeta.rl.rollout import Trajectory
 from jmeta.runs import figures
 from jmeta.runs.folder import METRICS, read_rows
 
@@ -69,17 +68,16 @@ def draw_rounds(found: dict[str, Any], known: list[Reference], name: str, path: 
     return figures.save(figure, path)
 
 
-def draw_paths(own: RunConfig, env: Env, paths: list[np.ndarray], goals: np.ndarray, path: Path) -> Path:
+def draw_paths(own: RunConfig, paths: list[list[np.ndarray]], goals: np.ndarray, path: Path) -> Path:
     """Where an agent goes in each round of a task of navigation, a panel a task.
 
     Args:
         own: settings of the run.
-        env: its environment.
-        paths: of each task, positions `[rounds, steps, 2]`.
+        paths: of each task, positions `[steps, 2]` in each round.
         goals: `[tasks, 2]`.
         path: of the picture.
     """
-    figure = figures.figure_maker()(3.2 * len(paths), 3.4)
+    figure = figures.figure_maker()(3.2 * len(paths), 3.6)
     word = "episode" if own.algorithm == "rl2" else "after inner step"
     for i, (rounds, goal) in enumerate(zip(paths, goals, strict=True)):
         axes = figure.add_subplot(1, len(paths), i + 1)
@@ -94,6 +92,17 @@ def draw_paths(own: RunConfig, env: Env, paths: list[np.ndarray], goals: np.ndar
         axes.set_aspect("equal")
     figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     return figures.save(figure, path)
+
+
+def split(trajectory: Trajectory) -> list[np.ndarray]:
+    """Positions `[steps, 2]` in each episode of trajectories of navigation, which have leading axes `[n, steps]`."""
+    found = []
+    for positions, done, weight in zip(
+        *(np.asarray(a) for a in (trajectory.inputs[..., :2], trajectory.done, trajectory.weight)), strict=True
+    ):
+        ends = np.flatnonzero(done * weight) + 1
+        found += [part for part in np.split(positions[weight > 0], ends) if len(part)]
+    return found
 
 
 def main(config: Config) -> list[Path]:
@@ -115,9 +124,9 @@ def main(config: Config) -> list[Path]:
         keys = jax.random.split(jax.random.key(0x9A7), config.paths)
         tasks = jax.vmap(env.sample_task)(keys)
         params = jax.tree.map(lambda a: a[0], state.params)
-        walk = jax.jit(jax.vmap(lambda key, task: agent.show(params, key, task).inputs[..., :2]))
-        positions = np.asarray(walk(keys, tasks))
-        drawn.append(draw_paths(own, env, list(positions), np.asarray(jnp.asarray(tasks)), folder / "paths.png"))
+        shown = jax.device_get(jax.jit(jax.vmap(agent.show, in_axes=(None, 0, 0)))(params, keys, tasks))
+        paths = [split(jax.tree.map(lambda a, i=i: a[i], shown)) for i in range(config.paths)]
+        drawn.append(draw_paths(own, paths, np.asarray(tasks), folder / "paths.png"))
     for path in drawn:
         print(path)
     return drawn

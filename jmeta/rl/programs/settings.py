@@ -2,16 +2,18 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import optax
 from jax import Array
 
+from jmeta.rl.advantages import normalised
 from jmeta.rl.agent import Agent
 from jmeta.rl.baselines import linear_baseline, value_head
 from jmeta.rl.envs import checked, env_named
-from jmeta.rl.maml_rl import maml_rl
+from jmeta.rl.maml_rl import centred, maml_rl
 from jmeta.rl.objectives import Objective, actor_critic, ppo_clip
 from jmeta.rl.outer import promp, trpo
 from jmeta.rl.policies import Policy, attention_policy, gru_policy, mlp_policy
@@ -19,6 +21,7 @@ from jmeta.rl.rl2 import rl2
 from jmeta.rl.rollout import inputs_size, see_all, see_observation
 from jmeta.rl.surrogates import dice, lvc, reinforce
 from jmeta.rl.types import Env
+from jmeta.runs import folder
 from jmeta.runs.errors import RunError, unknown
 
 ENV_SETTINGS = ("arms", "pulls", "p", "states", "actions", "horizon")
@@ -27,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "policy": ("gru", "attention", "mlp"),
     "objective": ("ppo", "a2c"),
     "lr_schedule": ("constant", "linear"),
+    "inner_scale": ("normalised", "centred"),
     "surrogate": ("lvc", "dice", "reinforce"),
     "baseline": ("linear", "learned"),
     "outer": ("promp", "trpo"),
@@ -62,14 +66,15 @@ class Config:
         lr: of Adam.
         lr_schedule: constant, or linear, down to nothing.
         max_norm: that a gradient is cut to.
-        inner_lr: of MAML's steps.
+        inner_lr: of MAML's inner steps, a rate for each; further steps take the last.
+        inner_scale: of the advantages in MAML's inner steps: normalised, or centred, which keeps their size.
         inner_steps: of MAML in training.
         test_steps: of MAML in the test.
         surrogate: of MAML's inner gradient: lvc, dice, or reinforce, whose second derivative is wrong.
         baseline: of MAML's advantages: linear in features of time and observation, or learned.
         outer: of MAML: promp (PPO with a penalty) or trpo.
         max_kl: of a step of TRPO, in nats.
-        test_lr: of MAML's steps in the test after the first; otherwise inner_lr.
+        test_episodes: trajectories of each gradient of MAML in the test; otherwise episodes.
         credit: add the term that credits MAML's sampling before adaptation (E-MAML).
         updates: of the run.
         log_every: updates of a row of metrics.jsonl.
@@ -104,14 +109,15 @@ class Config:
     lr: float = 3e-3
     lr_schedule: str = "linear"
     max_norm: float = 1.0
-    inner_lr: float = 0.1
+    inner_lr: tuple[float, ...] = (0.1,)
+    inner_scale: str = "normalised"
     inner_steps: int = 1
     test_steps: int = 3
     surrogate: str = "lvc"
     baseline: str = "linear"
     outer: str = "promp"
     max_kl: float = 0.01
-    test_lr: float | None = None
+    test_episodes: int | None = None
     credit: bool = False
     updates: int = 500
     log_every: int = 10
@@ -131,6 +137,14 @@ _BY_ENV: dict[tuple[str, str], dict[str, Any]] = {
         "trace": 0.3, "lr": 1e-3, "updates": 1000,
     },
     ("rl2", "navigation"): {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
+    ("maml", "navigation"): {
+        "horizon": 100, "log_std": -3.0, "inner_lr": (0.01, 0.0025, 0.00125), "inner_scale": "centred", "tasks": 20,
+        "discount": 0.95, "trace": 0.95, "test_episodes": 40, "lr_schedule": "linear", "updates": 200,
+    },
+    ("maml", "cart-pole"): {
+        "inner_lr": (0.5,), "trace": 0.97, "tasks": 20, "lr_schedule": "linear", "updates": 12, "log_every": 2,
+        "save_every": 6,
+    },
     ("rl2", "cart-pole"): {"episodes": 2, "horizon": 100, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128},
 }  # fmt: skip
 _OF_MAML: dict[str, Any] = {
@@ -147,9 +161,28 @@ def defaults(algorithm: str = "rl2", env: str = "bandit") -> Config:
     return dataclasses.replace(start, **_BY_ENV.get((algorithm, env), {}))
 
 
+def restored(stored: dict[str, Any]) -> Config:
+    """The settings that a run folder's config.json holds; what is not a setting is passed over."""
+    names = {field.name for field in dataclasses.fields(Config)}
+    own: dict[str, Any] = {name: stored[name] for name in names if name in stored}
+    return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
+
+
 def start(words: Sequence[str]) -> Config:
-    """The defaults of the algorithm and the environment that a command line names."""
-    return defaults(_said(words, "--algorithm", "rl2"), _said(words, "--env", "bandit"))
+    """What a command line stands on: the settings of the run that it resumes, or else the defaults of the algorithm and
+    the environment that it names.
+
+    Raises:
+        RunError: if the settings of the run can't be read.
+    """
+    own = defaults(_said(words, "--algorithm", "rl2"), _said(words, "--env", "bandit"))
+    stored = folder_of(dataclasses.replace(own, run_dir=_said(words, "--run-dir", "") or None)) / folder.CONFIG
+    return restored(folder.read_json(stored)) if "--resume" in words and stored.exists() else own
+
+
+def folder_of(config: Config) -> Path:
+    """The folder of the run."""
+    return Path(config.run_dir or f"runs/{config.algorithm}-{config.env}")
 
 
 def _said(words: Sequence[str], flag: str, otherwise: str) -> str:
@@ -173,7 +206,11 @@ def check(config: Config) -> None:
     for name in ("episodes", "tasks", "epochs", "minibatches", "units", "updates", "log_every", "save_every", "seeds"):
         if getattr(config, name) < 1:
             raise RunError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(config, name)}.")
-    for name in ("lr", "inner_lr", "max_norm", "clip"):
+    if not config.inner_lr or not all(rate > 0 for rate in config.inner_lr):
+        raise RunError(f"--inner-lr must be one rate or more, each above 0, got {config.inner_lr}.")
+    if config.test_episodes is not None and config.test_episodes < 1:
+        raise RunError(f"--test-episodes must be 1 or more, got {config.test_episodes}.")
+    for name in ("lr", "max_norm", "clip"):
         if not getattr(config, name) > 0:
             raise RunError(f"--{name.replace('_', '-')} must be above 0, got {getattr(config, name)}.")
     for name in ("discount", "trace"):
@@ -257,9 +294,9 @@ def _maml(config: Config, env: Env) -> Agent:
     surrogates = {"lvc": lvc(), "dice": dice(discount=config.discount), "reinforce": reinforce()}
     learned = config.baseline == "learned"
 
-    def later(step: Array) -> Array:
-        rest = config.inner_lr if config.test_lr is None else config.test_lr
-        return jnp.where(step == 0, config.inner_lr, rest)
+    def inner_lr(step: Any) -> Array:
+        rates = jnp.asarray(config.inner_lr, jnp.float32)
+        return rates[jnp.minimum(step, len(rates) - 1)]
 
     rule = trpo(max_kl=config.max_kl) if config.outer == "trpo" else promp(
         _optimizer(config, config.epochs), objective=ppo_clip(config.clip), epochs=config.epochs,
@@ -269,15 +306,16 @@ def _maml(config: Config, env: Env) -> Agent:
         env,
         policy_of(config, env),
         outer=rule,
-        inner_lr=config.inner_lr,
+        inner_lr=inner_lr,
         inner_steps=config.inner_steps,
         surrogate=surrogates[config.surrogate],
         baseline=value_head() if learned else linear_baseline(),
+        inner_scale=centred if config.inner_scale == "centred" else normalised,
         episodes=config.episodes,
         tasks=config.tasks,
         discount=config.discount,
         trace=config.trace,
         credit=config.credit,
         test_steps=config.test_steps,
-        test_lr=later,  # type: ignore[arg-type]
+        test_episodes=config.test_episodes,
     )

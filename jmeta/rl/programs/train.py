@@ -1,6 +1,7 @@
 """Train RL^2 or MAML on a family of environments, several seeds in one program."""
 
 import dataclasses
+import json
 import math
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from jmeta.rl.agent import Agent, RLMetrics
-from jmeta.rl.programs.settings import Config, agent_of, check, env_of, start
+from jmeta.rl.programs.settings import Config, agent_of, check, env_of, folder_of, restored, start
 from jmeta.rl.types import Env
 from jmeta.runs import checkpoints, folder
 from jmeta.runs.errors import DivergedError, RunError
@@ -76,7 +77,7 @@ def train(config: Config, *, stop: Stop = lambda: None, report: Any = None) -> R
     check(config)
     env = env_of(config)
     agent = agent_of(config, env)
-    run_dir = Path(config.run_dir or f"runs/{config.algorithm}-{config.env}")
+    run_dir = folder_of(config)
     _open(run_dir, config)
     with checkpoints.opened(run_dir / folder.CHECKPOINTS) as kept:
         state = states_of(agent, config)
@@ -108,7 +109,7 @@ def train(config: Config, *, stop: Stop = lambda: None, report: Any = None) -> R
 def _open(run_dir: Path, config: Config) -> None:
     """Make the folder, or make sure that it belongs to this run."""
     path = run_dir / folder.CONFIG
-    own = dataclasses.asdict(config)
+    own = json.loads(json.dumps(dataclasses.asdict(config)))
     if not path.exists():
         if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
             raise RunError(f"{run_dir} is there and is no run folder: choose another --run-dir.")
@@ -162,7 +163,7 @@ def load(run_dir: str | Path) -> tuple[Config, Env, Agent, TrainState]:
     names = {field.name for field in dataclasses.fields(Config)}
     if stored.get("algorithm") not in ("rl2", "maml") or not set(stored) <= names:
         raise RunError(f"{path} is no run of jmeta rl train: choose another --run-dir.")
-    config = Config(**stored)
+    config = restored(stored)
     env = env_of(config)
     agent = agent_of(config, env)
     with checkpoints.opened(path / folder.CHECKPOINTS, read_only=True) as kept:
@@ -178,10 +179,6 @@ def main(config: Config) -> Result:
     Raises:
         RunError: as `train`.
     """
-    if config.resume and config.run_dir and (Path(config.run_dir) / folder.CONFIG).exists():
-        stored = folder.read_json(Path(config.run_dir) / folder.CONFIG)
-        if stored.get("algorithm") == config.algorithm:
-            config = _resumed(config, stored)
     console = Console()
     columns = (
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
@@ -204,13 +201,6 @@ def main(config: Config) -> Result:
     print(f"trained for {result.step} updates, kept in {result.run_dir}")
     print(f"next: jmeta rl evaluate --run-dir {result.run_dir}")
     return result
-
-
-def _resumed(config: Config, stored: dict[str, Any]) -> Config:
-    """The stored settings, with those that were given on top of the defaults."""
-    known = {field.name for field in dataclasses.fields(Config)}
-    own = Config(**{name: value for name, value in stored.items() if name in known})
-    return dataclasses.replace(own, resume=True, run_dir=config.run_dir)
 
 
 def test_keys(tasks: int) -> Array:
