@@ -1,10 +1,13 @@
-"""Steps of environments a second, beside other libraries where they have the same environment.
+"""Steps of environments a second, alone and within RL^2, beside other libraries where they have the same environment.
 
     python -m benchmarks.rl_steps
 
 Many episodes side by side take steps with random actions in one compiled program, and start anew where they are done,
 as gymnax does by itself. All programs are compiled first, which is timed apart, and then take turns; a rate is the
 median of the rounds. Gymnasium steps one environment in Python, and its CartPole-v1 also many in NumPy.
+
+An update of RL^2 acts in new tasks with a GRU of 64 units and takes 16 steps of PPO on what it met; a step of the
+environment counts once.
 """
 
 import argparse
@@ -19,9 +22,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array, lax
 
 from jmeta.rl import envs
+from jmeta.rl.policies import gru_policy
+from jmeta.rl.rl2 import rl2
+from jmeta.rl.rollout import inputs_size, see_all
 from jmeta.rl.types import Env
 
 ENVS: dict[str, Callable[[], Env]] = {
@@ -38,6 +45,9 @@ OF_GYMNAX = {
     "Gaussian bandit, 2 arms": "GaussianBandit-misc",
     "Cart-pole": "CartPole-v1",
 }
+
+
+OF_RL2 = ("Bernoulli bandit, 2 dependent arms", "Tabular MDP, 10 states", "Cart-pole")
 
 
 class Row(NamedTuple):
@@ -74,6 +84,13 @@ def main() -> None:
             else:
                 theirs = gymnax_run(OF_GYMNAX[name], args.steps)
                 rows.append(compiled(name, f"gymnax {version('gymnax')}", theirs, args.parallel, args.steps))
+    for name in OF_RL2:
+        rows.append(rl2_update(name, "jmeta", ENVS[name](), args.parallel // 4))
+        if name in OF_GYMNAX and importlib.util.find_spec("gymnax") is not None:
+            import gymnax  # pyright: ignore[reportMissingImports]
+
+            theirs = envs.from_gymnax(*gymnax.make(OF_GYMNAX[name]))
+            rows.append(rl2_update(name, f"gymnax {version('gymnax')}", theirs, args.parallel // 4))
     if importlib.util.find_spec("gymnasium") is None:
         missing.append("Cart-pole: no Gymnasium, which is not installed")
     else:
@@ -146,6 +163,18 @@ def gymnax_run(name: str, steps: int) -> Callable[[Array], Array]:
         return jnp.sum(lax.scan(body, state, jax.random.split(of_steps, steps))[1])
 
     return run
+
+
+def rl2_update(name: str, library: str, env: Env, trials: int) -> Row:
+    """An update of RL^2 on new tasks."""
+    policy = gru_policy(inputs_size(env, see_all), env.action, units=64)
+    agent = rl2(env, policy, optimizer=optax.adam(1e-3), trials=trials, epochs=4, minibatches=4)
+    state = agent.init(jax.random.key(0))
+    start = time.perf_counter()
+    program = jax.jit(agent.update).lower(state).compile()
+    seconds = time.perf_counter() - start
+    run = lambda: jax.block_until_ready(program(state))
+    return Row(f"RL^2 update: {name}", library, run, trials * env.horizon, seconds)
 
 
 def gymnasium_rows(parallel: int, steps: int) -> list[Row]:

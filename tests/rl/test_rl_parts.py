@@ -101,6 +101,7 @@ def test_ppo_stops_where_the_ratio_is_clipped():
 MAKE = {
     "gru": lambda size, action: policies.gru_policy(size, action, units=5),
     "attention": lambda size, action: policies.attention_policy(size, action, steps=10, units=4, heads=2),
+    "slots": lambda size, action: policies.slots_policy(size, action, observation=1, units=6, slots=3),
     "mlp": lambda size, action: policies.mlp_policy(size, action, units=(4,)),
 }
 
@@ -122,6 +123,26 @@ def test_a_policy_over_a_trial_is_its_steps(name):
     np.testing.assert_array_equal(together.action[:3], changed.action[:3])  # nothing sees what comes later
     later = np.abs(np.asarray(together.action[4:] - changed.action[4:])).max()
     assert later > 1e-6 if name != "mlp" else later == 0  # and a memory tells of what came before
+
+
+@pytest.mark.standard_promotion
+def test_slots_are_written_where_the_agent_was():
+    policy = policies.slots_policy(4, Discrete(2), observation=2, units=6, slots=3)
+    params = policy.init(jax.random.key(0))
+    inputs = np.asarray(jax.random.normal(jax.random.key(1), (5, 4)))
+    memory, step = policy.start, jax.jit(policy.step)
+    for x in inputs:
+        memory, _ = step(params, memory, jnp.asarray(x))
+    weights = jax.tree.map(lambda a: np.asarray(a, np.float64), params["params"])
+    expected, last = np.zeros((3, 3)), np.zeros(2)
+    for x in inputs:
+        came = np.maximum(x[2:] @ weights["came"]["kernel"] + weights["came"]["bias"], 0)
+        value = came @ weights["value"]["kernel"] + weights["value"]["bias"]
+        share = np.exp(last @ weights["place"]["kernel"])
+        expected += np.outer(share / share.sum(), value)
+        last = x[:2]
+    np.testing.assert_allclose(memory.memory, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(memory.last, inputs[-1, :2])
 
 
 def test_real_actions_have_one_spread():
@@ -168,6 +189,9 @@ def test_a_trial_goes_on_over_its_episodes():
             lambda: policies.attention_policy(3, Discrete(2), steps=5, units=5, heads=2),
             "multiple of the 2 heads, got 5",
         ),
+        (lambda: policies.slots_policy(3, Discrete(2), observation=3), "observation must be from 1 to 2"),
+        (lambda: policies.slots_policy(3, Discrete(2), observation=1, units=5), "must be even, got 5"),
+        (lambda: policies.slots_policy(3, Discrete(2), observation=1, slots=0), "slots must be 1 or more, got 0"),
     ],
 )
 def test_bad_settings_are_refused(make, says):

@@ -16,7 +16,7 @@ from jmeta.rl.envs import checked, env_named
 from jmeta.rl.maml_rl import centred, maml_rl
 from jmeta.rl.objectives import Objective, actor_critic, ppo_clip
 from jmeta.rl.outer import promp, trpo
-from jmeta.rl.policies import Policy, attention_policy, gru_policy, mlp_policy
+from jmeta.rl.policies import Policy, attention_policy, gru_policy, mlp_policy, slots_policy
 from jmeta.rl.rl2 import rl2
 from jmeta.rl.rollout import inputs_size, see_all, see_observation
 from jmeta.rl.surrogates import dice, lvc, reinforce
@@ -27,7 +27,7 @@ from jmeta.runs.errors import RunError, unknown
 ENV_SETTINGS = ("arms", "pulls", "p", "states", "actions", "horizon")
 CHOICES: dict[str, tuple[str, ...]] = {
     "algorithm": ("rl2", "maml"),
-    "policy": ("gru", "attention", "mlp"),
+    "policy": ("gru", "attention", "slots", "mlp"),
     "objective": ("ppo", "a2c"),
     "lr_schedule": ("constant", "linear"),
     "inner_scale": ("normalised", "centred"),
@@ -51,7 +51,8 @@ class Config:
         actions: of an MDP.
         horizon: the most steps of an episode, of all but bandits.
         episodes: of a trial of RL^2; trajectories of each gradient of MAML.
-        policy: gru, attention, or mlp, which has no memory and is MAML's.
+        policy: gru, attention, slots (a memory written and read at what is seen, for an MDP), or mlp, which has no
+            memory and is MAML's.
         units: size of the memory, or of each of the MLP's two layers.
         log_std: where the logarithm of the spread of real actions starts.
         tasks: of each update.
@@ -129,12 +130,14 @@ class Config:
 
 
 _BY_ENV: dict[tuple[str, str], dict[str, Any]] = {
-    ("rl2", "bandit"): {"arms": 5, "pulls": 10},
+    ("rl2", "bandit"): {"arms": 5, "pulls": 10, "updates": 1000},
     ("rl2", "gaussian-bandit"): {"arms": 5, "pulls": 10},
-    ("rl2", "dependent-bandit"): {"pulls": 100, "trace": 0.95, "units": 32, "tasks": 256, "updates": 200},
+    ("rl2", "dependent-bandit"): {
+        "pulls": 100, "units": 32, "tasks": 256, "discount": 0.8, "lr": 1e-2, "entropy": 0.05, "updates": 300,
+    },
     ("rl2", "mdp"): {
-        "states": 10, "actions": 5, "horizon": 10, "episodes": 10, "units": 128, "tasks": 512, "discount": 0.99,
-        "trace": 0.3, "lr": 1e-3, "updates": 1000,
+        "states": 10, "actions": 5, "horizon": 10, "episodes": 10, "policy": "slots", "tasks": 1024, "discount": 0.99,
+        "trace": 0.3, "entropy": 0.05, "updates": 280, "log_every": 5, "save_every": 20,
     },
     ("rl2", "navigation"): {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
     ("maml", "navigation"): {
@@ -221,7 +224,7 @@ def check(config: Config) -> None:
     if config.algorithm == "maml" and config.policy != "mlp":
         raise RunError(f"maml adapts by gradients and not in a memory: --policy must be mlp, got {config.policy}.")
     if config.algorithm == "rl2" and config.policy == "mlp":
-        raise RunError("rl2 learns in a memory, which an mlp does not have: choose --policy gru or attention.")
+        raise RunError("rl2 learns in a memory, which an mlp does not have: choose --policy gru, attention or slots.")
 
 
 def env_of(config: Config) -> Env:
@@ -244,6 +247,8 @@ def policy_of(config: Config, env: Env) -> Policy:
         return mlp_policy(size, env.action, units=(config.units,) * 2, log_std=config.log_std)
     if config.policy == "attention":
         return attention_policy(size, env.action, steps=config.episodes * env.horizon, units=config.units)
+    if config.policy == "slots":
+        return slots_policy(size, env.action, observation=env.observation_size, units=config.units)
     return gru_policy(size, env.action, units=config.units)
 
 

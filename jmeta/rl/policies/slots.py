@@ -1,0 +1,100 @@
+"""A policy that remembers what came of its actions under what it saw at the time: a memory of slots."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from jmeta.rl.distributions import distribution_of
+from jmeta.rl.policies.heads import Heads, check_units
+from jmeta.rl.policies.policy import Decision, Policy
+from jmeta.rl.types import Box, Discrete
+from jmeta.types import Params
+
+SHARPNESS = 4.0
+"""Spread of the logits of slots at the start: observations that differ have slots of their own."""
+
+
+class Slots(NamedTuple):
+    """What is remembered.
+
+    Attributes:
+        memory: `[slots, units // 2]`.
+        last: the observation before this one, `[D]`.
+        hidden: of a gated recurrent unit, `[units // 2]`.
+    """
+
+    memory: Array
+    last: Array
+    hidden: Array
+
+
+class _Network(nn.Module):
+    observation: int
+    units: int
+    slots: int
+    size: int
+    real: bool
+
+    @nn.compact
+    def __call__(self, memory: Slots, x: Array) -> tuple[Slots, Any, Array]:
+        seen, came = x[: self.observation], x[self.observation :]
+        place = nn.Dense(self.slots, use_bias=False, kernel_init=nn.initializers.normal(SHARPNESS), name="place")
+        value = nn.Dense(self.units // 2, name="value")(nn.relu(nn.Dense(self.units, name="came")(came)))
+        slots = memory.memory + jnp.outer(nn.softmax(place(memory.last)), value)
+        hidden, _ = nn.GRUCell(self.units // 2, name="cell")(memory.hidden, jnp.concatenate([x, memory.last]))
+        out = jnp.concatenate([nn.softmax(place(seen)) @ slots, x, hidden])
+        for i in range(2):
+            out = nn.relu(nn.Dense(self.units, name=f"layer_{i}")(out))
+        action, worth = Heads(self.size, self.real)(out)
+        return Slots(slots, seen, hidden), action, worth
+
+
+def slots_policy(inputs: int, action: Discrete | Box, *, observation: int, units: int = 64, slots: int = 48) -> Policy:
+    """A memory that is written at what was seen and read at what is seen now, beside a gated recurrent unit.
+
+        M       <- M + softmax(K o') mlp(a, r, d)^T      o' seen before, a done then, and what came of it
+        h       <- GRU(h, [x, o']),   M = 0, h = 0 at the start of a trial
+        y       =  mlp([softmax(K o) M, x, h])           o seen now
+        actions =  linear(y),   value = linear(y)
+
+    The same K writes and reads, so that what came of actions where the agent now is is at hand from the first update
+    on; a recurrent unit alone has first to learn to bind the three. Much the faster to train where what pays depends on
+    the observation, as in an MDP of many states; of no use where it does not, as in a bandit.
+
+    Args:
+        inputs: numbers that the policy sees at a step, D of the observation and then `came`: `see_all` has that form.
+        action: the environment's.
+        observation: D, from 1 to `inputs - 1`.
+        units: of each layer, even; half as many in a slot and in the recurrent unit.
+        slots: of the memory, best a few times as many as there are observations that matter; 1 or more.
+
+    Returns:
+        A `Policy` whose memory is `Slots`.
+
+    Raises:
+        ValueError: if a number is out of its range.
+
+    Source: ours, after fast weights that are written by an outer product of a key and a value (Schmidhuber 1992, and as
+    linear attention: Schlag, Irie and Schmidhuber 2021, https://arxiv.org/abs/2102.11174).
+    """
+    check_units(units)
+    if units % 2:
+        raise ValueError(f"units of a memory of slots must be even, got {units}")
+    if slots < 1:
+        raise ValueError(f"slots must be 1 or more, got {slots}")
+    if not 1 <= observation < inputs:
+        raise ValueError(f"observation must be from 1 to {inputs - 1}, one less than the inputs, got {observation}")
+    net = _Network(observation, units, slots, distribution_of(action).size, isinstance(action, Box))
+    empty = (jnp.zeros(shape, jnp.float32) for shape in ((slots, units // 2), (observation,), (units // 2,)))
+    start = Slots(*empty)
+
+    def init(key: Array) -> Params:
+        return net.init(key, start, jnp.zeros((inputs,), jnp.float32))
+
+    def step(params: Params, memory: Slots, x: Array) -> tuple[Slots, Decision]:
+        memory, action, worth = net.apply(params, memory, x)  # type: ignore[misc]
+        return memory, Decision(action, worth)
+
+    return Policy(init, start, step)
