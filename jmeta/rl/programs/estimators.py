@@ -19,7 +19,7 @@ from jmeta.rl.baselines import Baseline, no_baseline
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.envs import MDP, bernoulli_bandit, tabular_mdp
 from jmeta.rl.exact_returns import adapted, lvc_limit, mdp_return, reinforce_limit, softmax_policy, visits
-from jmeta.rl.maml_rl import Inner, Sample, decisions, inner_loop
+from jmeta.rl.inner import Inner, Sample, decisions, inner_loop
 from jmeta.rl.policies.policy import Policy
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.surrogates import Surrogate, dice, lvc, reinforce

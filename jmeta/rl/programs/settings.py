@@ -13,7 +13,8 @@ from jmeta.rl.advantages import normalised
 from jmeta.rl.agent import Agent
 from jmeta.rl.baselines import linear_baseline, value_head
 from jmeta.rl.envs import checked, env_named
-from jmeta.rl.maml_rl import centred, maml_rl
+from jmeta.rl.inner import centred
+from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.objectives import Objective, actor_critic, ppo_clip
 from jmeta.rl.outer import promp, trpo
 from jmeta.rl.policies import Policy, attention_policy, gru_policy, mlp_policy, slots_policy
