@@ -44,3 +44,9 @@ def first_line(error: BaseException) -> str:
         return error.strerror
     text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return (text if len(text) <= 160 else text[:157] + "...").rstrip(".:")
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, with a full stop where it ends without a mark."""
+    text = str(error)
+    return text if text.endswith(("?", ".")) else f"{text}."

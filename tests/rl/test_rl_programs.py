@@ -102,7 +102,7 @@ def test_paths_are_cut_where_episodes_end():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("--env bandid", "did you mean 'bandit'"),
+        ("--env bandid", "did you mean 'bandit'?\n"),
         ("--env bandit --arms 0", "arms"),
         ("--algorithm rl3", "did you mean 'rl2'"),
         ("--policy mlp", "learns in a memory"),

@@ -23,7 +23,7 @@ import numpy as np
 
 from jmeta.mtl.names import aggregator_named, weighting_named
 from jmeta.runs import folder
-from jmeta.runs.errors import RunError
+from jmeta.runs.errors import RunError, sentence
 from jmeta.runs.figures import figure_maker, save
 
 QUESTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -151,7 +151,7 @@ def _check(config: Config) -> None:
         for name in config.aggregates:
             aggregator_named(name)
     except ValueError as error:
-        raise RunError(f"{error}.") from error
+        raise RunError(sentence(error)) from error
 
 
 def _load() -> tuple[np.ndarray, np.ndarray]:

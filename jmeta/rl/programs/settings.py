@@ -23,7 +23,7 @@ from jmeta.rl.rollout import inputs_size, see_all, see_observation
 from jmeta.rl.surrogates import dice, lvc, reinforce
 from jmeta.rl.types import Env
 from jmeta.runs import folder
-from jmeta.runs.errors import RunError, unknown
+from jmeta.runs.errors import RunError, sentence, unknown
 
 ENV_SETTINGS = ("arms", "pulls", "p", "states", "actions", "horizon")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -238,7 +238,7 @@ def env_of(config: Config) -> Env:
     try:
         return checked(env_named(config.env, **given))
     except ValueError as error:
-        raise RunError(f"{error}.") from error
+        raise RunError(sentence(error)) from error
 
 
 def policy_of(config: Config, env: Env) -> Policy:
@@ -267,7 +267,7 @@ def agent_of(config: Config, env: Env) -> Agent:
     try:
         return _rl2(config, env) if config.algorithm == "rl2" else _maml(config, env)
     except ValueError as error:
-        raise RunError(f"{error}.") from error
+        raise RunError(sentence(error)) from error
 
 
 def _optimizer(config: Config, steps: int) -> optax.GradientTransformation:
