@@ -37,11 +37,13 @@ def rl2(
     the most out of whole trials.
 
         inputs_t = (observation_t, action_{t-1}, reward_{t-1}, done_{t-1})
-        loss     = -mean objective(log pi now, log pi then, A) + value_weight mean (V - R)^2 - entropy mean H(pi)
+        loss     = -mean objective(log pi now, log pi then, A) + value_weight mean ((V - R) / s)^2 - entropy mean H(pi)
+        s        = sum_t discount^t over the steps of a trial,   V = s times the policy's value
 
     Advantages A and targets R = A + V go on across the episodes of a trial, whose end is the end of all. Each update
     draws new tasks, a trial of each, and goes over them `epochs` times in `minibatches`, through the memory of whole
-    trials.
+    trials. Values are told in units of s: in those of the reward their error grows with the square of a trial's length,
+    and drowns the gain in the layers that both share.
 
     Args:
         env: the environment.
@@ -75,6 +77,7 @@ def rl2(
         raise ValueError(f"minibatches must divide the {trials} trials of an update, got {minibatches}")
     objective = ppo_clip() if objective is None else objective
     distribution = distribution_of(env.action)
+    scale = sum(discount**step for step in range(episodes * env.horizon))
 
     def act(params: Params, key: Array, task: Task) -> Trajectory:
         return rollout(env, policy, params, key, task, episodes=episodes, see=see_all)
@@ -92,7 +95,7 @@ def rl2(
         )
         weight = trial.weight / jnp.maximum(jnp.sum(trial.weight), 1)
         gain = jnp.sum(weight * objective(log_prob, trial.log_prob, advantage))
-        error = jnp.sum(weight * jnp.square(decision.value - target))
+        error = jnp.sum(weight * jnp.square(decision.value - target / scale))
         mean_entropy = jnp.sum(weight * entropies)
         value = -gain + value_weight * error - bonus * mean_entropy
         return value, (value, mean_entropy, jnp.sum(weight * kl))
@@ -101,7 +104,7 @@ def rl2(
         task_key, act_key, order_key = update_keys(state, 3)
         tasks = jax.vmap(env.sample_task)(jax.random.split(task_key, trials))
         trial = jax.vmap(act, in_axes=(None, 0, 0))(state.params, jax.random.split(act_key, trials), tasks)
-        reward, value = trial.reward * trial.weight, trial.decision.value * trial.weight
+        reward, value = trial.reward * trial.weight, scale * trial.decision.value * trial.weight
         advantage = jax.vmap(
             lambda r, v: generalised_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
         )(reward, value)

@@ -1,0 +1,115 @@
+"""Adapting to a task by policy gradients: sampling in it, and a step on the sample."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jmeta.rl.advantages import generalised_advantages, normalised, returns
+from jmeta.rl.baselines import Baseline
+from jmeta.rl.distributions import distribution_of
+from jmeta.rl.policies.policy import Decision, Policy, unroll
+from jmeta.rl.rollout import Trajectory, rollout
+from jmeta.rl.surrogates import Surrogate
+from jmeta.rl.types import Env, Task
+from jmeta.types import Params
+
+Scale = Callable[[Array, Array], Array]
+"""`(advantage [n, steps], weight [n, steps]) -> [n, steps]`, shifted and stretched, such as `normalised`."""
+
+
+def centred(advantage: Array, weight: Array) -> Array:
+    """With mean 0 over all entries of weight 1, and a size of their own: a step is small where little is to be gained,
+    and does not grow as the spread of real actions falls."""
+    return advantage - jnp.sum(weight * advantage) / jnp.maximum(jnp.sum(weight), 1)
+
+
+class Sample(NamedTuple):
+    """Trajectories of one policy in one task.
+
+    Attributes:
+        trajectory: with leading axes `[n, steps]`; each is an episode from its start.
+        advantage: `[n, steps]`, scaled.
+        target: `[n, steps]`, discounted returns.
+        weight: `[n, steps]`, of sum 1; 0 for steps after an episode's end.
+        stretch: `[]`, what scaling has made of a difference of 1 between advantages; 1 where there is none.
+    """
+
+    trajectory: Trajectory
+    advantage: Array
+    target: Array
+    weight: Array
+    stretch: Array
+
+
+class Inner(NamedTuple):
+    """The inner loop of one task, as functions.
+
+    Attributes:
+        sample: `(params, key, task, n) -> Sample` of n trajectories.
+        ascend: `(params, sample, lr) -> (params, Decision)`, an inner step, and what the policy before it made of the
+            sample's inputs; differentiable.
+    """
+
+    sample: Callable[[Params, Array, Task, int], Sample]
+    ascend: Callable[[Params, Sample, float | Array], tuple[Params, Decision]]
+
+
+def inner_loop(
+    env: Env,
+    policy: Policy,
+    *,
+    surrogate: Surrogate,
+    baseline: Baseline,
+    scale: Scale = normalised,
+    discount: float = 0.99,
+    trace: float = 1.0,
+) -> Inner:
+    """What `maml_rl` does in a task.
+
+        params <- params + lr d surrogate(log pi, A, weight),   weight = 1 / steps of all trajectories
+
+    Args:
+        env: the environment.
+        policy: with or without memory, of the environment's observations.
+        surrogate: what an inner step climbs.
+        baseline: what the advantages leave out.
+        scale: of the advantages.
+        discount: of rewards.
+        trace: lambda of the advantages.
+    """
+    distribution = distribution_of(env.action)
+
+    def sample(params: Params, key: Array, task: Task, n: int) -> Sample:
+        keys = jax.random.split(key, n)
+        trajectory = lax.stop_gradient(jax.vmap(lambda key: rollout(env, policy, params, key, task))(keys))
+        reward = trajectory.reward * trajectory.weight
+        target = jax.vmap(lambda r: returns(r, discount=discount))(reward)
+        value = baseline(trajectory, target) * trajectory.weight
+        advantage = jax.vmap(
+            lambda r, v: generalised_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
+        )(reward, value)
+        weight = trajectory.weight / jnp.sum(trajectory.weight)
+        scaled = scale(advantage, trajectory.weight)
+        apart = weight * (advantage - jnp.sum(weight * advantage))
+        spread = jnp.sum(apart * advantage)
+        stretch = jnp.where(spread > 0, jnp.sum(apart * scaled) / jnp.where(spread > 0, spread, 1), 1)
+        return Sample(trajectory, scaled, target, weight, stretch)
+
+    def ascend(params: Params, sample: Sample, lr: float | Array) -> tuple[Params, Decision]:
+        def climbed(params: Params) -> tuple[Array, Decision]:
+            decision = decisions(policy, params, sample)
+            log_prob = jax.vmap(jax.vmap(distribution.log_prob))(decision.action, sample.trajectory.action)
+            return surrogate(log_prob, sample.advantage, sample.weight), decision
+
+        grads, decision = jax.grad(climbed, has_aux=True)(params)
+        return jax.tree.map(lambda p, g: p + lr * g, params, grads), decision
+
+    return Inner(sample, ascend)
+
+
+def decisions(policy: Policy, params: Params, sample: Sample) -> Decision:
+    """What parameters make of the inputs of a sample, with leading axes `[n, steps]`."""
+    return jax.vmap(lambda inputs: unroll(policy, params, inputs))(sample.trajectory.inputs)
