@@ -11,6 +11,7 @@ import pytest
 from jmeta import cli
 from jmeta.rl.policies import Decision
 from jmeta.rl.programs import PROGRAMS, evaluate, plot, train
+from jmeta.rl.programs.references import references
 from jmeta.rl.programs.settings import Config, defaults, env_of
 from jmeta.rl.rollout import Trajectory
 from jmeta.runs import RunError
@@ -141,6 +142,29 @@ def test_rewards_that_are_no_numbers_stop_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "env_of", lambda _: env._replace(step=broken))
     with pytest.raises(RunError, match="rewards or losses are not finite"):
         train.train(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "best"),
+    [
+        ({"env": "dependent-bandit", "p": 0.25, "pulls": 100}, 74.0),
+        ({"env": "mdp", "states": 2, "actions": 2, "horizon": 2, "episodes": 2}, None),
+        ({"env": "navigation", "horizon": 100}, -0.506),
+        ({"env": "cart-pole"}, None),
+    ],
+)
+def test_what_is_known_of_an_environment(changes, best):
+    config = dataclasses.replace(Config(), **changes)
+    known = references(config, env_of(config), tasks=300)
+    if config.env == "cart-pole":
+        assert known == []
+        return
+    assert best is None or known[0].total == pytest.approx(best, abs=1e-3)
+    assert all(row.total <= known[0].total for row in known)
+    if config.env == "mdp":
+        assert [row.name for row in known] == ["knows the MDP", "OPSRL", "UCRL2", "PSRL", "greedy", "random"]
+        for row in known:
+            assert row.rounds is not None and sum(row.rounds) == pytest.approx(row.total, rel=1e-4)
 
 
 def test_defaults_are_of_the_environment():

@@ -59,9 +59,9 @@ def slots_policy(inputs: int, action: Discrete | Box, *, observation: int, units
         y       =  mlp([softmax(K o) M, x, h])           o seen now
         actions =  linear(y),   value = linear(y)
 
-    The same K writes and reads, so that what came of actions where the agent now is is at hand from the first update
-    on; a recurrent unit alone has first to learn to bind the three. Much the faster to train where what pays depends on
-    the observation, as in an MDP of many states; of no use where it does not, as in a bandit.
+    The same K writes and reads, so that what came of actions where the agent now is, is at hand from the first update
+    on; a recurrent unit alone has first to learn to bind observation, action and reward. Made for tasks where what pays
+    depends on the observation, as in an MDP of many states; a bandit has no use for it.
 
     Args:
         inputs: numbers that the policy sees at a step, D of the observation and then `came`: `see_all` has that form.

@@ -7,6 +7,7 @@ import numpy as np
 from jax import Array
 
 from jmeta.rl import exact
+from jmeta.rl.envs import MDP
 from jmeta.rl.programs.settings import Config
 from jmeta.rl.types import Env
 
@@ -81,7 +82,7 @@ def _mdp(config: Config, env: Env, key: Array, tasks: int) -> list[Reference]:
     }
     mdps = jax.vmap(env.sample_task)(jax.random.split(key, tasks))
 
-    def best(mdp: exact.MDP) -> Array:  # type: ignore[name-defined]
+    def best(mdp: MDP) -> Array:
         return exact.value_iteration(mdp.reward, mdp.transition, env.horizon)[0][0, 0]
 
     oracle = np.asarray(jax.jit(jax.vmap(best))(mdps), np.float64)
