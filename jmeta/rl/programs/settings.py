@@ -137,8 +137,8 @@ _BY_ENV: dict[tuple[str, str], dict[str, Any]] = {
         "pulls": 100, "units": 32, "tasks": 256, "discount": 0.8, "lr": 1e-2, "entropy": 0.05, "updates": 300,
     },
     ("rl2", "mdp"): {
-        "states": 10, "actions": 5, "horizon": 10, "episodes": 10, "policy": "slots", "tasks": 1024, "discount": 0.99,
-        "trace": 0.3, "entropy": 0.05, "updates": 280, "log_every": 5, "save_every": 20,
+        "states": 10, "actions": 5, "horizon": 10, "episodes": 10, "policy": "slots", "tasks": 1024, "discount": 0.95,
+        "trace": 0.7, "lr": 2e-3, "entropy": 0.03, "updates": 150, "log_every": 5, "save_every": 10,
     },
     ("rl2", "navigation"): {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
     ("maml", "navigation"): {
