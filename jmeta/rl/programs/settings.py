@@ -168,8 +168,11 @@ def defaults(algorithm: str = "rl2", env: str = "bandit") -> Config:
 def restored(stored: dict[str, Any]) -> Config:
     """The settings that a run folder's config.json holds; what is not a setting is passed over."""
     names = {field.name for field in dataclasses.fields(Config)}
-    own: dict[str, Any] = {name: stored[name] for name in names if name in stored}
-    return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
+    own: dict[str, Any] = {}
+    for name in names & stored.keys():
+        value = stored[name]
+        own[name] = tuple(value) if isinstance(value, list) else value
+    return Config(**own)
 
 
 def start(words: Sequence[str]) -> Config:
