@@ -54,7 +54,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RunError(f"{path.parent} is no run folder, it has no {path.name}: train one with jmeta train.") from error
+        raise RunError(
+            f"{path.parent} is no run folder, it has no {path.name}: name one that jmeta has trained."
+        ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is damaged ({error}): restore it, or train again in another folder.") from error
     if not isinstance(values, dict):

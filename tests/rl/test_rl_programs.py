@@ -12,7 +12,7 @@ from jmeta import cli
 from jmeta.rl.policies import Decision
 from jmeta.rl.programs import PROGRAMS, evaluate, plot, train
 from jmeta.rl.programs.references import references
-from jmeta.rl.programs.settings import Config, defaults, env_of
+from jmeta.rl.programs.settings import Config, defaults, env_of, rate_of
 from jmeta.rl.rollout import Trajectory
 from jmeta.runs import RunError
 
@@ -90,6 +90,10 @@ def test_a_run_of_maml_is_resumed_evaluated_and_drawn(tmp_path, capsys):
     assert all((folder / name).stat().st_size > 5000 for name in ("training.png", "rounds.png", "paths.png"))
 
 
+def test_each_inner_step_has_its_rate():
+    np.testing.assert_allclose([rate_of((0.1, 0.05), step) for step in range(4)], [0.1, 0.05, 0.05, 0.05])
+
+
 def test_paths_are_cut_where_episodes_end():
     done = jnp.array([[0.0, 1.0, 0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     weight = jnp.array([[1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [1.0] * 6])
@@ -112,7 +116,13 @@ def test_paths_are_cut_where_episodes_end():
         ("--updates 0", "--updates must be 1 or more, got 0"),
         ("--discount 1.5", "--discount must be in 0 to 1"),
         ("--lr 0", "--lr must be above 0"),
-        ("--algorithm maml --inner-lr 0.1 0", "--inner-lr must be one rate or more, each above 0, got (0.1, 0.0)"),
+        ("--lr inf", "--lr must be above 0 and finite, got inf"),
+        ("--entropy nan", "--entropy must be 0 or more and finite, got nan"),
+        ("--policy slots", "bandit shows nothing to remember things by"),
+        (
+            "--algorithm maml --inner-lr 0.1 0",
+            "rate or more, each above 0 and finite, got (0.1, 0.0)",
+        ),
         ("--algorithm maml --inner-scale centered", "did you mean 'centred'"),
         ("--algorithm maml --test-episodes 0", "--test-episodes must be 1 or more"),
         ("--save-every 15", "multiple of --log-every"),

@@ -9,9 +9,8 @@ from jax import Array
 
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.policies.heads import Heads, check_units
-from jmeta.rl.policies.policy import Decision, Policy
+from jmeta.rl.policies.policy import Policy, of_network
 from jmeta.rl.types import Box, Discrete
-from jmeta.types import Params
 
 
 class Seen(NamedTuple):
@@ -95,12 +94,4 @@ def attention_policy(
     net = _Network(units, layers, heads, steps, distribution_of(action).size, isinstance(action, Box))
     empty = jnp.zeros((layers, steps, units), jnp.float32)
     start = Seen(empty, empty, jnp.int32(0))
-
-    def init(key: Array) -> Params:
-        return net.init(key, start, jnp.zeros((inputs,), jnp.float32))
-
-    def step(params: Params, memory: Seen, x: Array) -> tuple[Seen, Decision]:
-        memory, action, value = net.apply(params, memory, x)  # type: ignore[misc]
-        return memory, Decision(action, value)
-
-    return Policy(init, start, step)
+    return of_network(net, start, inputs)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+from flax import linen as nn
 from jax import Array, lax
 
 from jmeta.types import Params
@@ -33,6 +35,22 @@ class Policy(NamedTuple):
     init: Callable[[Array], Params]
     start: Any
     step: Callable[[Params, Any, Array], tuple[Any, Decision]]
+
+
+def of_network(net: nn.Module, start: Any, inputs: int) -> Policy:
+    """The policy of a module `(memory, inputs [D]) -> (memory, parameters of the distribution, value)`.
+
+    Args:
+        net: the module.
+        start: the memory before the first step.
+        inputs: D.
+    """
+
+    def step(params: Params, memory: Any, x: Array) -> tuple[Any, Decision]:
+        memory, action, value = net.apply(params, memory, x)  # type: ignore[misc]
+        return memory, Decision(action, value)
+
+    return Policy(lambda key: net.init(key, start, jnp.zeros((inputs,), jnp.float32)), start, step)
 
 
 def unroll(policy: Policy, params: Params, inputs: Array) -> Decision:

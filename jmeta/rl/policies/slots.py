@@ -8,9 +8,8 @@ from jax import Array
 
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.policies.heads import Heads, check_units
-from jmeta.rl.policies.policy import Decision, Policy
+from jmeta.rl.policies.policy import Policy, of_network
 from jmeta.rl.types import Box, Discrete
-from jmeta.types import Params
 
 SHARPNESS = 4.0
 """Spread of the logits of slots at the start: observations that differ have slots of their own."""
@@ -89,12 +88,4 @@ def slots_policy(inputs: int, action: Discrete | Box, *, observation: int, units
     net = _Network(observation, units, slots, distribution_of(action).size, isinstance(action, Box))
     empty = (jnp.zeros(shape, jnp.float32) for shape in ((slots, units // 2), (observation,), (units // 2,)))
     start = Slots(*empty)
-
-    def init(key: Array) -> Params:
-        return net.init(key, start, jnp.zeros((inputs,), jnp.float32))
-
-    def step(params: Params, memory: Slots, x: Array) -> tuple[Slots, Decision]:
-        memory, action, worth = net.apply(params, memory, x)  # type: ignore[misc]
-        return memory, Decision(action, worth)
-
-    return Policy(init, start, step)
+    return of_network(net, start, inputs)

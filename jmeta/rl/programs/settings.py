@@ -213,13 +213,16 @@ def check(config: Config) -> None:
     for name in ("episodes", "tasks", "epochs", "minibatches", "units", "updates", "log_every", "save_every", "seeds"):
         if getattr(config, name) < 1:
             raise RunError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(config, name)}.")
-    if not config.inner_lr or not all(rate > 0 for rate in config.inner_lr):
-        raise RunError(f"--inner-lr must be one rate or more, each above 0, got {config.inner_lr}.")
+    if not config.inner_lr or not all(0 < rate < float("inf") for rate in config.inner_lr):
+        raise RunError(f"--inner-lr must be one rate or more, each above 0 and finite, got {config.inner_lr}.")
     if config.test_episodes is not None and config.test_episodes < 1:
         raise RunError(f"--test-episodes must be 1 or more, got {config.test_episodes}.")
     for name in ("lr", "max_norm", "clip"):
-        if not getattr(config, name) > 0:
-            raise RunError(f"--{name.replace('_', '-')} must be above 0, got {getattr(config, name)}.")
+        if not 0 < getattr(config, name) < float("inf"):
+            raise RunError(f"--{name.replace('_', '-')} must be above 0 and finite, got {getattr(config, name)}.")
+    for name in ("entropy", "value_weight"):
+        if not 0 <= getattr(config, name) < float("inf"):
+            raise RunError(f"--{name.replace('_', '-')} must be 0 or more and finite, got {getattr(config, name)}.")
     for name in ("discount", "trace"):
         if not 0 <= getattr(config, name) <= 1:
             raise RunError(f"--{name} must be in 0 to 1, got {getattr(config, name)}.")
@@ -252,6 +255,8 @@ def policy_of(config: Config, env: Env) -> Policy:
     if config.policy == "attention":
         return attention_policy(size, env.action, steps=config.episodes * env.horizon, units=config.units)
     if config.policy == "slots":
+        if not env.observation_size:
+            raise RunError(f"{config.env} shows nothing to remember things by: choose --policy gru or attention.")
         return slots_policy(size, env.action, observation=env.observation_size, units=config.units)
     return gru_policy(size, env.action, units=config.units)
 
@@ -299,13 +304,14 @@ def _rl2(config: Config, env: Env) -> Agent:
     )
 
 
+def rate_of(rates: Sequence[float], step: Any) -> Array:
+    """The rate of an inner step, of those given; the last for all that are further."""
+    return jnp.asarray(rates, jnp.float32)[jnp.minimum(step, len(rates) - 1)]
+
+
 def _maml(config: Config, env: Env) -> Agent:
     surrogates = {"lvc": lvc(), "dice": dice(discount=config.discount), "reinforce": reinforce()}
     learned = config.baseline == "learned"
-
-    def inner_lr(step: Any) -> Array:
-        rates = jnp.asarray(config.inner_lr, jnp.float32)
-        return rates[jnp.minimum(step, len(rates) - 1)]
 
     rule = trpo(max_kl=config.max_kl) if config.outer == "trpo" else promp(
         _optimizer(config, config.epochs), objective=ppo_clip(config.clip), epochs=config.epochs,
@@ -315,7 +321,7 @@ def _maml(config: Config, env: Env) -> Agent:
         env,
         policy_of(config, env),
         outer=rule,
-        inner_lr=inner_lr,
+        inner_lr=lambda step: rate_of(config.inner_lr, step),
         inner_steps=config.inner_steps,
         surrogate=surrogates[config.surrogate],
         baseline=value_head() if learned else linear_baseline(),
