@@ -5,7 +5,7 @@ from jmeta.mtl import aggregators, models, relatedness, weightings
 from jmeta.mtl.aggregators import aligned_mtl, cagrad, grad_drop, imtl_g, mgda, nash_mtl, pcgrad, upgrad
 from jmeta.mtl.join import joined, learn, pairs_sampler
 from jmeta.mtl.models import cross_stitch, hard_sharing, mixture_of_experts
-from jmeta.mtl.relatedness import gradient_cosines, group_tasks, task_affinity, task_covariance
+from jmeta.mtl.relatedness import gradient_cosines, group_tasks, task_affinity, task_covariance, task_evidence
 from jmeta.mtl.tasks import binary_cross_entropy, predictions, task_losses
 from jmeta.mtl.training import MTLMetrics, MTLState, init_state, make_run, make_step
 from jmeta.mtl.types import Aggregator, MultiTaskModel, View, Weighting
@@ -60,6 +60,7 @@ __all__ = [
     "scale_invariant",
     "task_affinity",
     "task_covariance",
+    "task_evidence",
     "task_losses",
     "uncertainty",
     "uniform",

@@ -109,8 +109,8 @@ def test_the_synthetic_program(tmp_path, capsys):
     result = synthetic.main(config)
     place = tmp_path / "run"
     assert sorted(path.name for path in place.iterdir()) == [
-        "affinity_below_own_heads.png", "affinity_in_one_model.png", "gradient_cosines.png",
-        "learned_correlations.png", "results.json", "table.md",
+        "affinity_below_own_heads.png", "affinity_in_one_model.png", "correlations_by_evidence.png",
+        "gradient_cosines.png", "learned_correlations.png", "results.json", "table.md",
     ]  # fmt: skip
     assert json.loads((place / "results.json").read_text()) == json.loads(json.dumps(result))
     table = (place / "table.md").read_text()

@@ -71,6 +71,26 @@ def test_equal_weights_are_stuck_twice_and_cagrad_never(tmp_path, capsys):
 
 
 @pytest.mark.standard_promotion
+def test_other_rules_end_at_other_points_of_the_front():
+    """Ends of MGDA, Nash-MTL and FAMO, which rounding moves by less than 0.15; PCGrad's from two starts it does not."""
+    config = program.Config(double=True)
+    front, rules = toy.pareto_front(), program.rules(config)
+    ends = {}
+    with jax.enable_x64(True):
+        starts = jnp.asarray(toy.THREE_STARTS, float)
+        for name in ("mgda", "nash_mtl", "famo", "pcgrad"):
+            ends[name] = np.asarray(program.trajectories(rules[name], config, starts))[:, -1]
+            beside = np.interp(ends[name][:, 0], front[:, 0], front[:, 1])
+            np.testing.assert_allclose(ends[name][:, 1], beside, atol=0.02)
+    np.testing.assert_allclose(ends["mgda"][:, 0], [-3.32, -6.99, 3.33], atol=0.05)
+    np.testing.assert_allclose(ends["nash_mtl"][:, 0], [-2.90, -6.39, 2.92], atol=0.15)
+    np.testing.assert_allclose(ends["famo"][:, 0], [-0.20, -5.18, 0.15], atol=0.15)
+    np.testing.assert_allclose(ends["pcgrad"][1, 0], -6.50, atol=0.05)
+    assert -5 < ends["pcgrad"][0, 0] < -1.5
+    assert 1.5 < ends["pcgrad"][2, 0] < 5
+
+
+@pytest.mark.standard_promotion
 @pytest.mark.parametrize("name", ["grad_drop", "gradnorm", "lookahead"])
 def test_rules_that_need_keys_products_and_other_examples_get_them(name):
     config = program.Config(steps=100)

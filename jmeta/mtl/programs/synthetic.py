@@ -27,6 +27,7 @@ from jmeta.mtl.relatedness import (
     related_ridge,
     task_affinity,
     task_covariance,
+    task_evidence,
     task_ridge,
 )
 from jmeta.mtl.synthetic import RelatedTasks, block_omega, related_tasks
@@ -46,10 +47,13 @@ RIDGES = tuple(10.0**k for k in np.arange(-5, 0.5, 0.5))
 RELATIONS = tuple(10.0**k for k in np.arange(-4, 0.5, 0.5))
 JOINT_RIDGES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)
 ALONE, LEARNED, ORACLE = "ridge of each task", "learned relatedness", "relatedness given"
-METHODS = (ALONE, LEARNED, ORACLE)
+EVIDENCE = "relatedness by evidence"
+METHODS = (ALONE, LEARNED, EVIDENCE, ORACLE)
 CORRELATIONS, COSINES = "learned correlations", "gradient cosines"
+BY_EVIDENCE = "correlations by evidence"
 ONE_MODEL, OWN_HEADS = "affinity in one model", "affinity below own heads"
-MATRICES = (CORRELATIONS, COSINES, ONE_MODEL, OWN_HEADS)
+MATRICES = (CORRELATIONS, BY_EVIDENCE, COSINES, ONE_MODEL, OWN_HEADS)
+OF_OMEGA = {LEARNED: CORRELATIONS, EVIDENCE: BY_EVIDENCE}
 SIGNED = (OWN_HEADS,)
 """Where related tasks have numbers above 0, whatever the sign of their relation; groups by the others are by size."""
 
@@ -65,7 +69,7 @@ class Config:
         examples: of each task, fewer than features.
         noise: standard deviation of the noise of targets, whose own is about the square root of `features`.
         folds: parts of the examples, by which penalties are chosen in cross-validation, for each draw and method.
-        iterations: steps in weights and relatedness.
+        iterations: steps in weights and relatedness; five times as many by evidence, which has no penalties to choose.
         width: features that tasks share below heads of their own, for affinities.
         steps: of training, along which these affinities are averaged. They tell of what tasks have in common as long as
             there is something to learn; once each fits its few examples, of how these differ.
@@ -157,17 +161,19 @@ def _measure(config: Config) -> Callable[[int], dict[str, Any]]:
         size = float(jnp.sum(tasks.weights**2))
         found: dict[str, Any] = {"seed": seed, "methods": {}}
         for name in METHODS:
-            errors = np.zeros(len(grids[name]["ridge"]))
-            for fold in range(config.folds):
-                held_out = (numbers == fold).astype(np.float32)
-                errors += np.asarray(tried[name](tasks, everything - held_out, held_out), np.float64)
-            best = int(np.nanargmin(errors))
-            penalties = {penalty: float(values[best]) for penalty, values in grids[name].items()}
+            penalties = {}
+            if grids[name]:
+                errors = np.zeros(len(grids[name]["ridge"]))
+                for fold in range(config.folds):
+                    held_out = (numbers == fold).astype(np.float32)
+                    errors += np.asarray(tried[name](tasks, everything - held_out, held_out), np.float64)
+                best = int(np.nanargmin(errors))
+                penalties = {penalty: float(values[best]) for penalty, values in grids[name].items()}
             weights, omega = fitted[name](tasks, everything, penalties)
             error = float(jnp.sum((weights - tasks.weights) ** 2)) / size
             found["methods"][name] = {"error": error, "penalties": penalties}
-            if name == LEARNED:
-                found[CORRELATIONS] = np.asarray(correlations(omega)).tolist()
+            if name in OF_OMEGA:
+                found[OF_OMEGA[name]] = np.asarray(correlations(omega)).tolist()
         matrices = learn(jax.random.fold_in(key, 1), tasks)
         found |= {name: np.asarray(matrix).tolist() for name, matrix in matrices.items()}
         found["groups"] = {
@@ -182,7 +188,7 @@ def _grids() -> dict[str, dict[str, np.ndarray]]:
     """The penalties that each method tries."""
     pairs = np.array([(ridge, relation) for ridge in JOINT_RIDGES for relation in RELATIONS], np.float32)
     joint = {"ridge": pairs[:, 0], "relation": pairs[:, 1]}
-    return {ALONE: {"ridge": np.asarray(RIDGES, np.float32)}, LEARNED: joint, ORACLE: joint}
+    return {ALONE: {"ridge": np.asarray(RIDGES, np.float32)}, LEARNED: joint, EVIDENCE: {}, ORACLE: joint}
 
 
 def _fitter(config: Config, name: str) -> Callable[[RelatedTasks, Array, Mapping[str, Any]], _Fitted]:
@@ -194,6 +200,9 @@ def _fitter(config: Config, name: str) -> Callable[[RelatedTasks, Array, Mapping
             return _Fitted(task_ridge(tasks.x, tasks.y, weight=weight, **penalties), given)
         if name == ORACLE:
             return _Fitted(related_ridge(tasks.x, tasks.y, given, weight=weight, **penalties), given)
+        if name == EVIDENCE:
+            likely = task_evidence(tasks.x, tasks.y, weight=weight, iterations=5 * config.iterations)
+            return _Fitted(likely.weights, likely.omega)
         found = task_covariance(tasks.x, tasks.y, weight=weight, iterations=config.iterations, **penalties)
         return _Fitted(found.weights, found.omega)
 
@@ -299,8 +308,8 @@ def _table(result: Mapping[str, Any]) -> str:
     lines += [
         "",
         "What was found of two tasks, in the mean of both directions. Learned correlations estimate those of the root",
-        "of omega. Affinities are shares of a loss that a step takes away: the first step in one model for all tasks,",
-        f"and the mean along {result['config']['steps']} steps in features below heads of their own.",
+        "of omega, and those by evidence omega's. Affinities are shares of a loss that a step takes away: the first",
+        f"step in one model for all tasks, and the mean along {result['config']['steps']} steps below own heads.",
         "",
         f"| tasks | omega | root of omega | {' | '.join(MATRICES)} |",
         "|---|---|---|" + "---|" * len(MATRICES),
@@ -325,7 +334,7 @@ def _draw(place: Path, result: Mapping[str, Any]) -> None:
     names = [f"task {i}" for i in range(2 * len(BLOCKS))]
     number = len(result["draws"])
     of = f"mean of {number} draws" if number > 1 else "one draw"
-    labels = {CORRELATIONS: "correlation", COSINES: "cosine"}
+    labels = {CORRELATIONS: "correlation", BY_EVIDENCE: "correlation", COSINES: "cosine"}
     for name in MATRICES:
         matrix, affinity = np.asarray(result["matrices"][name]), name not in labels
         # A task's own step does much more for it than any other's.

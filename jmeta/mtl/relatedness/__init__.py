@@ -12,6 +12,8 @@ from jmeta.mtl.relatedness.covariance import pooled_ridge as pooled_ridge
 from jmeta.mtl.relatedness.covariance import related_ridge as related_ridge
 from jmeta.mtl.relatedness.covariance import task_covariance as task_covariance
 from jmeta.mtl.relatedness.covariance import task_ridge as task_ridge
+from jmeta.mtl.relatedness.evidence import TaskEvidence as TaskEvidence
+from jmeta.mtl.relatedness.evidence import task_evidence as task_evidence
 from jmeta.mtl.relatedness.grouping import group_tasks as group_tasks
 from jmeta.mtl.relatedness.grouping import grouping_value as grouping_value
 from jmeta.mtl.relatedness.heatmap import draw_heatmap as draw_heatmap

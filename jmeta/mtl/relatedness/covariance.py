@@ -15,6 +15,7 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jmeta.distances import product, wide
 from jmeta.losses import weighted_mean
 from jmeta.mtl.relatedness.cosines import gradient_cosines
+from jmeta.mtl.relatedness.moments import Moments, moments
 from jmeta.numbers import check_above_zero, known
 from jmeta.solvers import Solver, conjugate_gradient
 
@@ -195,7 +196,7 @@ def task_ridge(x: Array, y: Array, *, ridge: Any, weight: Array | None = None) -
         ValueError: for shapes that do not fit, examples that are not of floating point, or a ridge that is not above 0.
     """
     check_above_zero("ridge", ridge)
-    return _ridges(_moments(x, y, weight), ridge)
+    return _ridges(moments(x, y, weight), ridge)
 
 
 def pooled_ridge(x: Array, y: Array, *, ridge: Any, weight: Array | None = None) -> Array:
@@ -214,39 +215,14 @@ def pooled_ridge(x: Array, y: Array, *, ridge: Any, weight: Array | None = None)
         ValueError: as `task_ridge`.
     """
     check_above_zero("ridge", ridge)
-    gram, cross, share = _moments(x, y, weight)
-    whole = _Moments(jnp.einsum("i,ide->de", share, gram)[None], product(share[None], cross), jnp.ones_like(share[:1]))
+    gram, cross, counts = moments(x, y, weight)
+    total = jnp.sum(counts)
+    share = counts / jnp.where(total > 0, total, 1)
+    whole = Moments(jnp.einsum("i,ide->de", share, gram)[None], product(share[None], cross), total[None])
     return _ridges(whole, ridge)[0]
 
 
-class _Moments(NamedTuple):
-    """Means over the examples of each task: `x x' [T, D, D]`, `x y [T, D]`; and its share `[T]` of all examples."""
-
-    gram: Array
-    cross: Array
-    share: Array
-
-
-def _moments(x: Array, y: Array, weight: Array | None) -> _Moments:
-    if x.ndim != 3 or y.shape != x.shape[:2] or (weight is not None and weight.shape != y.shape):
-        got = f"{list(x.shape)}, {list(y.shape)}" + ("" if weight is None else f" and {list(weight.shape)}")
-        raise ValueError(f"x must be [T, N, D], with y and weight [T, N], got {got}")
-    for name, array in (("x", x), ("y", y)):
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise ValueError(
-                f"{name} must be of floating point, got {array.dtype}: cast it, since its products overflow"
-            )
-    x, y = wide(x), wide(y).astype(wide(x).dtype)
-    weight = jnp.ones_like(y) if weight is None else weight.astype(y.dtype)
-    counts = jnp.sum(weight, axis=1)
-    total = jnp.sum(counts)
-    weighted = x * (weight / jnp.where(counts > 0, counts, 1)[:, None])[..., None]
-    gram = jnp.einsum("ind,ine->ide", weighted, x, precision="highest")
-    cross = jnp.einsum("ind,in->id", weighted, y, precision="highest")
-    return _Moments(gram, cross, counts / jnp.where(total > 0, total, 1))
-
-
-def _ridges(moments: _Moments, ridge: Any) -> Array:
+def _ridges(moments: Moments, ridge: Any) -> Array:
     """`(G_i + ridge I)^-1 b_i` for each task, with a ridge that is no less than rounding errors."""
     identity = jnp.eye(moments.cross.shape[1], dtype=moments.cross.dtype)
 
@@ -297,7 +273,7 @@ class _System(NamedTuple):
 
 
 def _system(x: Array, y: Array, weight: Array | None) -> _System:
-    gram, cross, _ = _moments(x, y, weight)
+    gram, cross, _ = moments(x, y, weight)
     middle = jnp.mean(gram, axis=0)
     lengths, features = jnp.linalg.eigh(middle)
     return _System(cross, features, jnp.maximum(lengths, 0), gram - middle[None])
