@@ -74,8 +74,8 @@ def _bandit(config: Config, env: Env, key: Array, tasks: int) -> list[Reference]
 
 def _mdp(config: Config, env: Env, key: Array, tasks: int) -> list[Reference]:
     strategies = {
+        "UCRL2, a tenth of its bounds": exact.ucrl2(0.1),
         "OPSRL": exact.opsrl(),
-        "UCRL2": exact.ucrl2(),
         "PSRL": exact.psrl(),
         "greedy": exact.greedy_plan(),
         "random": exact.random_plan(),
