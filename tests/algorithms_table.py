@@ -393,11 +393,9 @@ def stack(trees: Sequence[Any]) -> Any:
 
 
 def random_like(key: jax.Array, tree: Any, scale: float = 1.0) -> Any:
-    """Normal numbers of the same structure, shapes and dtypes."""
-    leaves, treedef = jax.tree.flatten(tree)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [scale * jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(treedef, drawn)
+    """Normal numbers of the same structure, shapes and dtypes, without a program for each shape."""
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    return jax.tree.map(lambda leaf: jnp.asarray(scale * rng.normal(size=leaf.shape), leaf.dtype), tree)
 
 
 def assert_close(tree: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-6) -> None:

@@ -224,10 +224,16 @@ def test_gradients_agree_with_central_differences_to_the_same_target(inner_grad)
     with jax.enable_x64(True):
         to64 = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
         episode, params = to64(EPISODE), to64(made)
-        kept = []
-        watch = jmeta.bootstrapped(NETS["batch"], matching=lambda t, a, q: kept.append(t) or jnp.zeros(()), **options)
-        watch.loss(params, episode)
-        same = lambda _, adapted, query: bootstrap.prediction_kl(kept[0], adapted, query)
+
+        @jax.jit
+        def target_of(params):
+            kept = []
+            keep = lambda target, adapted, query: kept.append(target) or jnp.zeros(())
+            jmeta.bootstrapped(NETS["batch"], matching=keep, **options).loss(params, episode)
+            return kept[0]
+
+        target = target_of(params)
+        same = lambda _, adapted, query: bootstrap.prediction_kl(target, adapted, query)
         chase = jax.jit(jmeta.bootstrapped(NETS["batch"], matching=same, **options).loss)
         grads = gradient(learner, params, episode)[2]
         h = 1e-7
