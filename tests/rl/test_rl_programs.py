@@ -12,7 +12,7 @@ from jmeta import cli
 from jmeta.rl.policies import Decision
 from jmeta.rl.programs import PROGRAMS, evaluate, plot, train
 from jmeta.rl.programs.references import references
-from jmeta.rl.programs.settings import Config, defaults, env_of, rate_of
+from jmeta.rl.programs.settings import Config, defaults, env_of, rate_of, start
 from jmeta.rl.rollout import Trajectory
 from jmeta.runs import RunError
 
@@ -182,3 +182,12 @@ def test_defaults_are_of_the_environment():
     assert defaults("rl2", "mdp").episodes == 10
     assert defaults("maml", "navigation").policy == "mlp"
     assert isinstance(defaults("rl2", "no-such"), Config)
+
+
+def test_defaults_of_a_bandit_are_for_its_length():
+    short, long = start(["--pulls", "10"]), start(["--env=bandit", "--pulls=100"])
+    assert short == defaults() and long.pulls == 100
+    assert (short.discount, short.trace, long.discount, long.trace) == (1.0, 1.0, 0.99, 0.95)
+    assert start(["--pulls", "many"]) == short
+    assert start(["--env", "dependent-bandit", "--pulls", "100"]) == defaults("rl2", "dependent-bandit")
+    assert start(["--env", "gaussian-bandit", "--pulls", "100"]) == defaults("rl2", "gaussian-bandit")

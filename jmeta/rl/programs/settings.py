@@ -46,7 +46,7 @@ class Config:
         algorithm: rl2 (a policy that learns in its memory) or maml (a policy that learns by policy gradients).
         env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation or cart-pole.
         arms: of a bandit.
-        pulls: of a bandit's episode.
+        pulls: of a bandit's episode; for RL^2 and more than 30 of them other defaults are right, as --help then shows.
         p: of a dependent bandit, the probability of one arm, 1 - p that of the other; otherwise drawn from 0 to 1.
         states: of an MDP.
         actions: of an MDP.
@@ -151,18 +151,24 @@ _BY_ENV: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("rl2", "cart-pole"): {"episodes": 2, "horizon": 100, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128},
 }  # fmt: skip
+_MANY_PULLS = 30
+_OF_MANY_PULLS: dict[str, Any] = {"tasks": 1024, "discount": 0.99, "trace": 0.95, "entropy": 0.03}
+"""For bandits on which what a pull teaches pays for long: all rewards to come would be mostly noise."""
 _OF_MAML: dict[str, Any] = {
     "policy": "mlp", "episodes": 20, "tasks": 40, "discount": 0.99, "trace": 1.0, "lr": 1e-3, "epochs": 5,
     "lr_schedule": "constant", "updates": 300,
 }  # fmt: skip
 
 
-def defaults(algorithm: str = "rl2", env: str = "bandit") -> Config:
-    """Settings to start from, for an algorithm on an environment."""
+def defaults(algorithm: str = "rl2", env: str = "bandit", pulls: int | None = None) -> Config:
+    """Settings to start from, for an algorithm on an environment, and of a bandit for its length."""
     start = dataclasses.replace(Config(), algorithm=algorithm, env=env)
     if algorithm == "maml":
         start = dataclasses.replace(start, **_OF_MAML)
-    return dataclasses.replace(start, **_BY_ENV.get((algorithm, env), {}))
+    own = _BY_ENV.get((algorithm, env), {})
+    if (algorithm, env) == ("rl2", "bandit") and pulls is not None:
+        own = own | {"pulls": pulls} | (_OF_MANY_PULLS if pulls > _MANY_PULLS else {})
+    return dataclasses.replace(start, **own)
 
 
 def restored(stored: dict[str, Any]) -> Config:
@@ -182,7 +188,10 @@ def start(words: Sequence[str]) -> Config:
     Raises:
         RunError: if the settings of the run can't be read.
     """
-    own = defaults(_said(words, "--algorithm", "rl2"), _said(words, "--env", "bandit"))
+    pulls = _said(words, "--pulls", "")
+    own = defaults(
+        _said(words, "--algorithm", "rl2"), _said(words, "--env", "bandit"), int(pulls) if pulls.isdecimal() else None
+    )
     stored = folder_of(dataclasses.replace(own, run_dir=_said(words, "--run-dir", "") or None)) / folder.CONFIG
     return restored(folder.read_json(stored)) if "--resume" in words and stored.exists() else own
 
