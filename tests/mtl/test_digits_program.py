@@ -8,6 +8,7 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from jmeta.mtl.programs import digits as program
+from jmeta.mtl.programs import digits_report
 from jmeta.runs.errors import RunError
 
 pytestmark = pytest.mark.standard_promotion  # Adam's own numbers
@@ -67,7 +68,7 @@ def test_a_pooled_classifier_is_told_the_task_unless_all_answer_alike():
 def test_intervals_and_verdicts():
     values = np.array([0.5, 0.6, 0.8])
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
-    found = program._interval(values)
+    found = digits_report.interval(values)
     assert found["mean"] == pytest.approx(values.mean()) and found["ci95"] == pytest.approx((high - low) / 2)
 
     def row(accuracy, gap, from_alone):
@@ -81,7 +82,7 @@ def test_intervals_and_verdicts():
             "shared, b": row(0.6, -0.05, 0.01), "SVC, pooled": row(0.8, 0.01, 0.2),
         },
     }}  # fmt: skip
-    assert program._verdicts(of_setting).splitlines() == [
+    assert digits_report.verdicts(of_setting).splitlines() == [
         "- 5 examples: shared, a (+5.0 ± 2.0 points) wins over SVC; "
         "it (+15.0 ± 2.0 points) wins over the same network alone.",
         "- 5 examples: shared, b (-5.0 ± 2.0 points) loses to SVC; "
@@ -107,7 +108,7 @@ def test_a_small_comparison_from_end_to_end(tmp_path, capsys, monkeypatch):
     assert set(found["settings"]) == {"questions", "turns", "multiple of three"}
     of_size = found["settings"]["questions"]["5"]
     assert set(of_size["methods"]) == {
-        *program.PER_TASK, "SVC, pooled", "MLPClassifier, pooled", "network alone", "shared, uniform"
+        *digits_report.PER_TASK, "SVC, pooled", "MLPClassifier, pooled", "network alone", "shared, uniform"
     }  # fmt: skip
     best = of_size["methods"][of_size["best per-task classifier"]]
     assert best["difference"]["mean"] == 0

@@ -22,6 +22,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jmeta.mtl.names import aggregator_named, weighting_named
+from jmeta.mtl.programs.digits_report import (
+    ALONE,
+    METRICS,
+    PER_TASK,
+    Results,
+    accuracy_figure,
+    report,
+    summary,
+    tables,
+)
 from jmeta.runs import folder
 from jmeta.runs.errors import RunError, sentence
 from jmeta.runs.figures import figure_maker, save
@@ -36,18 +46,13 @@ FIFTH = "multiple of three"
 TURNS = ("as it is", "turned by 90", "turned by 180", "turned by 270")
 STRENGTHS, ALPHAS, L2 = (1.0, 0.1, 0.01, 10.0, 100.0), (1e-2, 1.0), (1e-3, 1e-2, 1e-1)
 """What cross-validation chooses from: C of logistic regression and SVC, the penalties of MLPClassifier and of ours."""
-ALONE = "network alone"
 ADAPTED = "adapted on shared features"
-METRICS = ("accuracy", "precision", "recall")
 
 Examples = tuple[np.ndarray, np.ndarray]
 """Pixels `[N, 64]` in 0 to 1, and answers `[N]`, 0 or 1."""
 
 Method = Callable[[list[Examples], list[np.ndarray]], list[np.ndarray]]
 """`(training examples of each task, test pixels of each task) -> predicted answers of each task`."""
-
-Results = dict[str, dict[int, dict[str, dict[str, list[list[float]]]]]]
-"""Setting, examples, method, metric: a number for each repeat and task."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,19 +122,20 @@ def main(config: Config) -> dict[str, Any]:
     settings = _settings(pictures, digits)
     place = Path(config.run_dir)
     place.mkdir(parents=True, exist_ok=True)
-    found = _summary(settings, _results(config, settings, digits))
+    tasks = {name: setting.tasks for name, setting in settings.items()} | {FIFTH: (FIFTH,)}
+    found = summary(tasks, _results(config, settings, digits))
     titles = {name: setting.title for name, setting in settings.items()}
     titles[FIFTH] = f"A fifth question, {FIFTH}, after {config.source_examples} examples of each of the four"
-    summary = {"config": dataclasses.asdict(config), "settings": found}
-    folder.write_json(place / "results.json", summary)
-    tables = {name: _tables(titles[name], of_setting) for name, of_setting in found.items()}
-    folder.write_text(place / "table.md", _report(config, tables, found))
+    result = {"config": dataclasses.asdict(config), "settings": found}
+    folder.write_json(place / "results.json", result)
+    shown = {name: tables(titles[name], of_setting) for name, of_setting in found.items()}
+    folder.write_text(place / "table.md", report(config.repeats, config.test_share, shown, found))
     if config.draw:
-        save(_accuracy_figure(titles, found), place / "accuracy.png")
+        save(accuracy_figure(titles, found), place / "accuracy.png")
         save(_space_figure(config, settings["questions"], digits), place / "space.png")
-    print("\n\n".join(tables.values()))
+    print("\n\n".join(shown.values()))
     print(f"\nkept in {place}")
-    return summary
+    return result
 
 
 def _check(config: Config) -> None:
@@ -200,9 +206,6 @@ def _methods(config: Config, setting: Setting, seed: int) -> dict[str, Method]:
     ]
     methods |= {f"shared, {name}": _shared(config, seed, weighting=name) for name in config.weightings}
     return methods | {f"shared, {name}": _shared(config, seed, aggregate=name) for name in config.aggregates}
-
-
-PER_TASK = ("logistic regression", "SVC", "MLPClassifier", "k nearest")
 
 
 def _each(kind: Any, grid: Mapping[str, Any]) -> Method:
@@ -373,136 +376,6 @@ def _add(results: dict[str, dict[str, Any]], name: str, true: list[np.ndarray], 
 
 
 # What is written.
-
-
-def _interval(values: np.ndarray) -> dict[str, float]:
-    """Mean, and half of the 95 % interval by Student's t, over repeats."""
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return {"mean": float(np.mean(values)), "ci95": float(half)}
-
-
-def _summary(settings: Mapping[str, Setting], results: Results) -> dict[str, Any]:
-    """Means over tasks and repeats, and differences from the classifier of a task alone that is best on average."""
-    found: dict[str, Any] = {}
-    for name, of_setting in results.items():
-        tasks = settings[name].tasks if name in settings else (FIFTH,)
-        found[name] = {}
-        for n, of_methods in of_setting.items():
-            overall = {method: np.mean(own["accuracy"], axis=1) for method, own in of_methods.items()}
-            best = max(PER_TASK, key=lambda method: float(np.mean(overall[method])))
-            found[name][str(n)] = {"best per-task classifier": best, "methods": {}}
-            for method, own in of_methods.items():
-                row: dict[str, Any] = {}
-                for metric in METRICS:
-                    values = np.array(own[metric])
-                    each = {task: _interval(values[:, i]) for i, task in enumerate(tasks)}
-                    row[metric] = {**_interval(values.mean(axis=1)), "tasks": each}
-                row["difference"] = _interval(overall[method] - overall[best])
-                row["difference_from_alone"] = _interval(overall[method] - overall[ALONE])
-                row["repeats"] = overall[method].tolist()
-                found[name][str(n)]["methods"][method] = row
-    return found
-
-
-def _sizes(of_setting: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    sizes = list(of_setting)
-    return sizes, list(of_setting[sizes[0]]["methods"])
-
-
-def _percent(value: Mapping[str, float], sign: str = "") -> str:
-    return f"{100 * value['mean']:{sign}.1f} ± {100 * value['ci95']:.1f}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _tables(title: str, of_setting: Mapping[str, Any]) -> str:
-    """Accuracy, its paired differences, and what these say."""
-    sizes, methods = _sizes(of_setting)
-    head = ["accuracy, mean over tasks", *(f"{n} examples" for n in sizes)]
-    rows = [[m, *(_percent(of_setting[n]["methods"][m]["accuracy"]) for n in sizes)] for m in methods]
-    parts = [f"## {title}", _table(head, rows)]
-    best = [f"{n} examples, from {of_setting[n]['best per-task classifier']}" for n in sizes]
-    rows = [[m, *(_percent(of_setting[n]["methods"][m]["difference"], "+") for n in sizes)] for m in methods]
-    parts += [_table(["paired difference in accuracy", *best], rows), _verdicts(of_setting)]
-    return "\n\n".join(parts)
-
-
-def _report(config: Config, tables: Mapping[str, str], found: Mapping[str, Any]) -> str:
-    parts = [
-        "# Digits: tasks learned together and alone",
-        f"{config.repeats} repeats, {100 * config.test_share:.0f} % of the pictures for testing. Per cent, with the "
-        "95 % interval over repeats; their test pictures overlap, so that it is somewhat too small. Differences are "
-        "paired by repeat, from the classifier of a task alone that is best on average, which is chosen after the "
-        "fact, and so in its favour; intervals are of one comparison each, and there are many.",
-    ]
-    for name, of_setting in found.items():
-        sizes, methods = _sizes(of_setting)
-        parts.append(tables[name])
-        tasks = list(of_setting[sizes[0]]["methods"][methods[0]]["accuracy"]["tasks"])
-        for n in sizes:
-            rows = [[m, *_of_tasks(of_setting[n]["methods"][m], tasks)] for m in methods]
-            parts += [
-                f"Accuracy / precision / recall at {n} examples, the last two averaged over both answers:",
-                _table(["", *tasks, *(["mean"] if len(tasks) > 1 else [])], rows),
-            ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _of_tasks(row: Mapping[str, Any], tasks: list[str]) -> list[str]:
-    def three(values: list[float]) -> str:
-        return " / ".join(f"{100 * value:.1f}" for value in values)
-
-    cells = [three([row[metric]["tasks"][task]["mean"] for metric in METRICS]) for task in tasks]
-    return cells + ([three([row[metric]["mean"] for metric in METRICS])] if len(tasks) > 1 else [])
-
-
-def _verdicts(of_setting: Mapping[str, Any]) -> str:
-    """What the differences say of every method that shares, in words, and which method is best on average."""
-    lines = []
-    sizes, methods = _sizes(of_setting)
-    for n in sizes:
-        best, rows = of_setting[n]["best per-task classifier"], of_setting[n]["methods"]
-        for method in (m for m in methods if m not in PER_TASK and m != ALONE):
-            line = f"- {n} examples: {method} {_verdict(rows[method]['difference'])} {best}"
-            if "pooled" not in method:
-                line += f"; it {_verdict(rows[method]['difference_from_alone'])} the same network alone"
-            lines.append(f"{line}.")
-        top = max(methods, key=lambda m: rows[m]["accuracy"]["mean"])
-        lines.append(f"- {n} examples: the most accurate of all on average is {top}.")
-    return "\n".join(lines)
-
-
-def _verdict(gap: Mapping[str, float]) -> str:
-    low, high = gap["mean"] - gap["ci95"], gap["mean"] + gap["ci95"]
-    word = "wins over" if low > 0 else "loses to" if high < 0 else "is not told from"
-    return f"({_percent(gap, '+')} points) {word}"
-
-
-def _accuracy_figure(titles: Mapping[str, str], found: Mapping[str, Any]) -> Any:
-    """Accuracy of every method against the number of examples."""
-    figure = figure_maker()(5 * len(found), 5.2)
-    for axes, (name, of_setting) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
-        sizes, methods = _sizes(of_setting)
-        for i, method in enumerate(methods):
-            values = [of_setting[n]["methods"][method]["accuracy"] for n in sizes]
-            axes.errorbar(
-                [float(n) for n in sizes],
-                [100 * value["mean"] for value in values],
-                [100 * value["ci95"] for value in values],
-                label=method, color=f"C{i % 10}", marker="o" if method in PER_TASK else "s", markersize=4, capsize=2,
-                linestyle="--" if method in PER_TASK else "-", linewidth=1.2,
-            )  # fmt: skip
-        axes.set(xlabel="examples of each task", ylabel="accuracy, %")
-        axes.set_title(titles[name], fontsize=9, wrap=True)
-        axes.set_xticks([float(n) for n in sizes])
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=7)
-    return figure
 
 
 def _space_figure(config: Config, setting: Setting, digits: np.ndarray) -> Any:
