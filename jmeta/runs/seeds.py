@@ -24,6 +24,16 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, float(student_t(len(numbers) - 1) * numbers.std(ddof=1) / math.sqrt(len(numbers)))
 
 
+def plus_minus(mean: float, ci95: float | None, *, digits: int = 2, sign: str = "") -> str:
+    """Mean and interval as tables have them, `0.50 +- 0.02`; a sign of "+" is for differences.
+
+    Example:
+        >>> plus_minus(0.5, 0.021, sign="+"), plus_minus(0.5, None)
+        ('+0.50 +- 0.02', '0.50')
+    """
+    return f"{mean:{sign}.{digits}f}" + ("" if ci95 is None else f" +- {ci95:.{digits}f}")
+
+
 def student_t(freedom: int) -> float:
     """The number that |t| stays below in 95 % of cases: 12.7 for one degree of freedom, 2.36 for seven.
 

@@ -1,11 +1,12 @@
 """What `jmeta mtl digits` found: in numbers, words, tables and a picture."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from jmeta.runs.figures import figure_maker
+from jmeta.runs.seeds import over_seeds
 
 METRICS = ("accuracy", "precision", "recall")
 PER_TASK = ("logistic regression", "SVC", "MLPClassifier", "k nearest")
@@ -17,11 +18,9 @@ Results = dict[str, dict[int, dict[str, dict[str, list[list[float]]]]]]
 
 
 def interval(values: np.ndarray) -> dict[str, float]:
-    """Mean, and half of the 95 % interval by Student's t, over repeats."""
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return {"mean": float(np.mean(values)), "ci95": float(half)}
+    """Mean, and half of the 95 % interval by Student's t, over two repeats or more."""
+    mean, ci95 = over_seeds(values.tolist())
+    return {"mean": mean, "ci95": cast(float, ci95)}
 
 
 def summary(tasks: Mapping[str, Sequence[str]], results: Results) -> dict[str, Any]:

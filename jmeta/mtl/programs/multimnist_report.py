@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmeta.mtl.overlap import SHIFT
-from jmeta.runs.seeds import over_seeds
+from jmeta.runs.seeds import over_seeds, plus_minus
 from jmeta.types import Batch
 
 SINGLE, UNIFORM, FIXED = "single task", "uniform", "fixed"
@@ -72,8 +72,7 @@ def _named(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _interval(values: Any, sign: str = "") -> str:
-    mean, ci95 = over_seeds(values)
-    return f"{mean:{sign}.2f}" + ("" if ci95 is None else f" +- {ci95:.2f}")
+    return plus_minus(*over_seeds(values), sign=sign)
 
 
 def accuracy_figure(make_figure: Callable[..., Any], found: Mapping[str, Mapping[str, Any]]) -> Any:

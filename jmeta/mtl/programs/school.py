@@ -29,7 +29,7 @@ from jmeta.mtl.school import School, load_school
 from jmeta.runs import folder
 from jmeta.runs.errors import RunError
 from jmeta.runs.figures import figure_maker
-from jmeta.runs.seeds import over_seeds
+from jmeta.runs.seeds import over_seeds, plus_minus
 
 TEST_FOLDS = 4
 """A quarter of each school's pupils is for testing."""
@@ -213,19 +213,15 @@ def _table(result: Mapping[str, Any]) -> str:
         cells = [name]
         for key in ("explained_variance", "at_fixed_penalties"):
             found = row[key]
-            cells.append(_interval(found["mean"], found["ci95"]))
+            cells.append(plus_minus(found["mean"], found["ci95"]))
             same = name == FIRST
-            cells.append("" if same else _interval(found["difference"], found["difference_ci95"], sign="+"))
+            cells.append("" if same else plus_minus(found["difference"], found["difference_ci95"], sign="+"))
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| method | penalties chosen, by split | fixed penalties |", "|---|---|---|"]
     for name in result["methods"]:
         chosen = "; ".join(_numbers(split[name]["penalties"]) for split in result["splits"])
         lines.append(f"| {name} | {chosen} | {_numbers(result['splits'][0][name]['fixed_penalties'])} |")
     return "\n".join(lines) + "\n"
-
-
-def _interval(mean: float, ci95: float | None, sign: str = "") -> str:
-    return f"{mean:{sign}.2f}" + ("" if ci95 is None else f" +- {ci95:.2f}")
 
 
 def _numbers(penalties: Mapping[str, float]) -> str:

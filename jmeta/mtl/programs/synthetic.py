@@ -37,7 +37,7 @@ from jmeta.nets import PureModel
 from jmeta.runs import folder
 from jmeta.runs.errors import RunError
 from jmeta.runs.figures import figure_maker
-from jmeta.runs.seeds import over_seeds
+from jmeta.runs.seeds import over_seeds, plus_minus
 from jmeta.types import Batch
 
 PAIRS = (-0.95, 0.8)
@@ -69,7 +69,7 @@ class Config:
         examples: of each task, fewer than features.
         noise: standard deviation of the noise of targets, whose own is about the square root of `features`.
         folds: parts of the examples, by which penalties are chosen in cross-validation, for each draw and method.
-        iterations: steps in weights and relatedness; five times as many by evidence, which has no penalties to choose.
+        iterations: steps in weights and relatedness, of learned relatedness.
         width: features that tasks share below heads of their own, for affinities.
         steps: of training, along which these affinities are averaged. They tell of what tasks have in common as long as
             there is something to learn; once each fits its few examples, of how these differ.
@@ -201,7 +201,7 @@ def _fitter(config: Config, name: str) -> Callable[[RelatedTasks, Array, Mapping
         if name == ORACLE:
             return _Fitted(related_ridge(tasks.x, tasks.y, given, weight=weight, **penalties), given)
         if name == EVIDENCE:
-            likely = task_evidence(tasks.x, tasks.y, weight=weight, iterations=5 * config.iterations)
+            likely = task_evidence(tasks.x, tasks.y, weight=weight)
             return _Fitted(likely.weights, likely.omega)
         found = task_covariance(tasks.x, tasks.y, weight=weight, iterations=config.iterations, **penalties)
         return _Fitted(found.weights, found.omega)
@@ -303,8 +303,8 @@ def _table(result: Mapping[str, Any]) -> str:
         "|---|---|---|",
     ]
     for name, row in result["methods"].items():
-        difference = "" if name == ALONE else _interval(row["difference"], row["difference_ci95"], sign="+")
-        lines.append(f"| {name} | {_interval(row['mean'], row['ci95'])} | {difference} |")
+        difference = "" if name == ALONE else plus_minus(row["difference"], row["difference_ci95"], digits=3, sign="+")
+        lines.append(f"| {name} | {plus_minus(row['mean'], row['ci95'], digits=3)} | {difference} |")
     lines += [
         "",
         "What was found of two tasks, in the mean of both directions. Learned correlations estimate those of the root",
@@ -318,16 +318,12 @@ def _table(result: Mapping[str, Any]) -> str:
         cells = [f"{row['omega']:.3f}", f"{row['root of omega']:.3f}"]
         for name in MATRICES:
             digits = 4 if "affinity" in name else 3
-            cells.append(_interval(row[name]["mean"], row[name]["ci95"], digits=digits))
+            cells.append(plus_minus(row[name]["mean"], row[name]["ci95"], digits=digits))
         lines.append(f"| {pair} | {' | '.join(cells)} |")
     lines += ["", "| two groups by | draws in which they are the pairs |", "|---|---|"]
     for name, found in result["blocks_found"].items():
         lines.append(f"| {name}{'' if name in SIGNED else ', without their signs'} | {found} of {number} |")
     return "\n".join(lines) + "\n"
-
-
-def _interval(mean: float, ci95: float | None, sign: str = "", digits: int = 3) -> str:
-    return f"{mean:{sign}.{digits}f}" + ("" if ci95 is None else f" +- {ci95:.{digits}f}")
 
 
 def _draw(place: Path, result: Mapping[str, Any]) -> None:
