@@ -319,6 +319,7 @@ def test_random_actions_are_within_their_bounds():
     [
         (lambda: envs.bernoulli_bandit(arms=0, pulls=3), "arms must be 1 or more, got 0"),
         (lambda: envs.bernoulli_bandit(arms=2, pulls=0), "pulls must be 1 or more, got 0"),
+        (lambda: envs.bernoulli_bandit(arms=2, pulls=10**20), "pulls must be 2147483647 or less, got 1000"),
         (lambda: envs.gaussian_bandit(arms=2, pulls=3, noise=0.0), "noise must be a finite number above 0"),
         (lambda: envs.gaussian_bandit(arms=-1, pulls=3), "arms must be 1 or more, got -1"),
         (lambda: envs.dependent_bandit(p=1.5), "p must be a probability from 0 to 1"),

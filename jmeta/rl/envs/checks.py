@@ -4,12 +4,14 @@ import operator
 
 import numpy as np
 
+MOST = 2**31 - 1
+
 
 def check_count(name: str, value: int, least: int = 1) -> None:
-    """Refuse a number of things that is too small.
+    """Refuse a number of things that is too small, or more than an int32 can count.
 
     Raises:
-        ValueError: if it is below `least`.
+        ValueError: if it is below `least`, or above `MOST`.
         TypeError: if it is not an integer.
     """
     try:
@@ -18,6 +20,8 @@ def check_count(name: str, value: int, least: int = 1) -> None:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if value < least:
         raise ValueError(f"{name} must be {least} or more, got {value}")
+    if value > MOST:
+        raise ValueError(f"{name} must be {MOST} or less, got {value}")
 
 
 def check_range(name: str, value: tuple[float, float]) -> None:
