@@ -136,6 +136,8 @@ def test_the_synthetic_program(tmp_path, capsys):
         ({"folds": 61}, "folds must be no more than the 60 examples, got 61"),
         ({"noise": float("nan")}, "noise must be a finite number of 0 or more, got nan"),
         ({"lr": 0.0}, "lr must be a finite number above 0, got 0.0"),
+        ({"examples": 10**8}, "100000000 examples and 100 features would have 149 GiB"),
+        ({"features": 5000}, "60 examples and 5000 features would have 1.49 GiB"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(change, message, tmp_path):

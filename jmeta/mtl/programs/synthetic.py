@@ -43,6 +43,9 @@ from jmeta.types import Batch
 PAIRS = (-0.95, 0.8)
 """Correlations of the two pairs of tasks; there are none between pairs."""
 BLOCKS = ((0, 1), (2, 3))
+TASKS = 2 * len(BLOCKS)
+LARGEST = 1.0
+"""Of an array, in GiB."""
 RIDGES = tuple(10.0**k for k in np.arange(-5, 0.5, 0.5))
 RELATIONS = tuple(10.0**k for k in np.arange(-4, 0.5, 0.5))
 JOINT_RIDGES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -66,7 +69,7 @@ class Config:
         run_dir: where table.md, results.json and the pictures are kept.
         seeds: so many draws of the tasks.
         features: of the inputs.
-        examples: of each task, fewer than features.
+        examples: of each task; with fewer than features a task alone leaves its weights open.
         noise: standard deviation of the noise of targets, whose own is about the square root of `features`.
         folds: parts of the examples, by which penalties are chosen in cross-validation, for each draw and method.
         iterations: steps in weights and relatedness, of learned relatedness.
@@ -128,6 +131,12 @@ def _check(config: Config) -> None:
             raise RunError(f"{name} must be {value} or more, got {getattr(config, name)}: change it.")
     if config.folds > config.examples:
         raise RunError(f"folds must be no more than the {config.examples} examples, got {config.folds}: change one.")
+    largest = max(config.examples, TASKS * config.features) * TASKS * config.features * 4 / 2**30
+    if largest > LARGEST:
+        raise RunError(
+            f"an array for {config.examples} examples and {config.features} features would have {largest:.3g} GiB and may "
+            f"have {LARGEST:g}: choose fewer."
+        )
     if not 0 <= config.noise < float("inf"):
         raise RunError(f"noise must be a finite number of 0 or more, got {config.noise}: change it.")
     if not 0 < config.lr < float("inf"):
@@ -327,7 +336,7 @@ def _table(result: Mapping[str, Any]) -> str:
 
 
 def _draw(place: Path, result: Mapping[str, Any]) -> None:
-    names = [f"task {i}" for i in range(2 * len(BLOCKS))]
+    names = [f"task {i}" for i in range(TASKS)]
     number = len(result["draws"])
     of = f"mean of {number} draws" if number > 1 else "one draw"
     labels = {CORRELATIONS: "correlation", BY_EVIDENCE: "correlation", COSINES: "cosine"}
