@@ -20,6 +20,7 @@ MAKE = {
     "dependent-bandit-p": lambda: envs.dependent_bandit(p=0.1, pulls=6),
     "mdp": lambda: envs.tabular_mdp(states=4, actions=3, horizon=6),
     "navigation": lambda: envs.point_navigation(horizon=6),
+    "navigation-in-units": lambda: envs.unit_actions(envs.point_navigation(horizon=6)),
     "cart-pole": lambda: envs.cart_pole(horizon=6),
 }
 EPISODES = 64
@@ -91,7 +92,7 @@ def test_rewards_are_within_the_range(name):
 def test_an_episode_ends_at_the_horizon_and_never_before_for_nothing(name):
     done = made(name).episodes[3].done
     assert done[:, -1].all()
-    if name not in ("navigation", "cart-pole"):
+    if name not in ("navigation", "navigation-in-units", "cart-pole"):
         assert not done[:, :-1].any()
 
 
@@ -311,6 +312,25 @@ def test_random_actions_are_within_their_bounds():
         assert low <= actions.min() < low + 0.1 * width and high - 0.1 * width < actions.max() <= high
 
 
+def test_actions_in_units_are_the_environments_own():
+    navigation = envs.point_navigation(horizon=3)
+    env = envs.unit_actions(navigation)
+    goal, key = jnp.array([0.2, -0.1]), jax.random.key(0)
+    state, first = env.reset(key, goal)
+    same((state, first), navigation.reset(key, goal))
+    units = jnp.array([0.5, -7.0])
+    same(env.step(key, state, units, goal), navigation.step(key, state, jnp.array([0.05, -0.7]), goal))
+    assert env._replace(step=navigation.step, action=navigation.action) == navigation
+    taken = []
+    env = envs.unit_actions(
+        navigation._replace(action=Box(2, 2.0, 5.0), step=lambda key, state, action, task: taken.append(action))
+    )
+    env.step(key, state, jnp.array([-1.0, 0.5]), goal)
+    np.testing.assert_allclose(taken[0], [2, 4.25])
+    pole = envs.cart_pole()
+    assert envs.unit_actions(pole) is pole
+
+
 # What is refused.
 
 
@@ -327,6 +347,10 @@ def test_random_actions_are_within_their_bounds():
         (lambda: envs.tabular_mdp(states=0), "states must be 1 or more, got 0"),
         (lambda: envs.tabular_mdp(actions=0), "actions must be 1 or more, got 0"),
         (lambda: envs.point_navigation(horizon=0), "horizon must be 1 or more, got 0"),
+        (
+            lambda: envs.unit_actions(envs.point_navigation()._replace(action=Box(2, -math.inf, 1.0))),
+            "actions must have finite bounds to be brought to -1 and 1, got -inf and 1.0",
+        ),
         (lambda: envs.cart_pole(mass=(0.5, 0.1)), r"mass must be a range \(low, high\) with 0 < low <= high"),
         (lambda: envs.cart_pole(length=(0.0, 0.1)), "length must be a range"),
         (

@@ -14,6 +14,7 @@ from jmeta.rl.programs import PROGRAMS, evaluate, plot, train
 from jmeta.rl.programs.references import references
 from jmeta.rl.programs.settings import Config, defaults, env_of, rate_of, start
 from jmeta.rl.rollout import Trajectory
+from jmeta.rl.types import Box, Discrete
 from jmeta.runs import RunError
 
 pytestmark = pytest.mark.standard_promotion
@@ -182,6 +183,12 @@ def test_defaults_are_of_the_environment():
     assert defaults("rl2", "mdp").episodes == 10
     assert defaults("maml", "navigation").policy == "mlp"
     assert isinstance(defaults("rl2", "no-such"), Config)
+
+
+def test_real_actions_are_in_units_of_their_bounds():
+    """So that one rate is right for all layers of a policy, whatever the size of actions."""
+    assert env_of(defaults("maml", "navigation")).action == Box(2, -1.0, 1.0)
+    assert env_of(defaults("maml", "cart-pole")).action == Discrete(2)
 
 
 def test_defaults_of_a_bandit_are_for_its_length():

@@ -11,6 +11,7 @@ from jmeta.rl.envs.gaussian_bandit import gaussian_bandit
 from jmeta.rl.envs.names import ENVS, env_named
 from jmeta.rl.envs.point_navigation import PointState, point_navigation
 from jmeta.rl.envs.tabular_mdp import MDP, MDPState, tabular_mdp
+from jmeta.rl.envs.unit_actions import unit_actions
 
 __all__ = [
     "ENVS",
@@ -33,4 +34,5 @@ __all__ = [
     "point_navigation",
     "random_action",
     "tabular_mdp",
+    "unit_actions",
 ]

@@ -12,7 +12,7 @@ from jax import Array
 from jmeta.rl.advantages import normalised
 from jmeta.rl.agent import Agent
 from jmeta.rl.baselines import linear_baseline, value_head
-from jmeta.rl.envs import checked, env_named
+from jmeta.rl.envs import checked, env_named, unit_actions
 from jmeta.rl.inner import centred
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.objectives import Objective, actor_critic, ppo_clip
@@ -55,7 +55,7 @@ class Config:
         policy: gru, attention, slots (a memory written and read at what is seen, for an MDP), or mlp, which has no
             memory and is MAML's.
         units: size of the memory, or of each of the MLP's two layers.
-        log_std: where the logarithm of the spread of real actions starts.
+        log_std: where the logarithm of the spread of real actions starts, in units in which they go from -1 to 1.
         tasks: of each update.
         objective: of RL^2: ppo, or a2c, which takes one step an update.
         clip: of PPO's ratio, here and in ProMP.
@@ -142,8 +142,8 @@ _BY_ENV: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("rl2", "navigation"): {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
     ("maml", "navigation"): {
-        "horizon": 100, "log_std": -3.0, "inner_lr": (0.01, 0.0025, 0.00125), "inner_scale": "centred", "tasks": 20,
-        "discount": 0.95, "trace": 0.95, "test_episodes": 40, "lr_schedule": "linear", "updates": 200,
+        "horizon": 100, "inner_lr": (0.45, 0.15, 0.05), "outer": "trpo", "tasks": 20, "test_episodes": 40,
+        "updates": 120, "log_every": 5, "save_every": 20,
     },
     ("maml", "cart-pole"): {
         "inner_lr": (0.5,), "trace": 0.97, "tasks": 20, "lr_schedule": "linear", "updates": 12, "log_every": 2,
@@ -244,14 +244,14 @@ def check(config: Config) -> None:
 
 
 def env_of(config: Config) -> Env:
-    """The environment, checked.
+    """The environment, checked, with real actions from -1 to 1.
 
     Raises:
         RunError: for a name or a setting that it does not have.
     """
     given = {name: getattr(config, name) for name in ENV_SETTINGS if getattr(config, name) is not None}
     try:
-        return checked(env_named(config.env, **given))
+        return unit_actions(checked(env_named(config.env, **given)))
     except ValueError as error:
         raise RunError(sentence(error)) from error
 
