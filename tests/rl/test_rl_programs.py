@@ -12,7 +12,7 @@ from jmeta import cli
 from jmeta.rl.policies import Decision
 from jmeta.rl.programs import PROGRAMS, evaluate, plot, train
 from jmeta.rl.programs.references import references
-from jmeta.rl.programs.settings import Config, defaults, env_of, rate_of, start
+from jmeta.rl.programs.settings import Config, agent_of, defaults, env_of, rate_of, start
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.types import Box, Discrete
 from jmeta.runs import RunError
@@ -95,6 +95,19 @@ def test_each_inner_step_has_its_rate():
     np.testing.assert_allclose([rate_of((0.1, 0.05), step) for step in range(4)], [0.1, 0.05, 0.05, 0.05])
 
 
+def test_the_test_has_rates_of_its_own_where_they_are_given():
+    config = dataclasses.replace(defaults("maml", "navigation"), horizon=5, units=4, tasks=2, episodes=2, test_steps=2)
+    env, key, goal = env_of(config), jax.random.key(0), jnp.array([0.3, 0.1])
+
+    def rounds(**rates):
+        agent = agent_of(dataclasses.replace(config, **rates), env)
+        return np.asarray(jax.jit(agent.test)(agent.init(key).params, key, goal))
+
+    own = rounds(inner_lr=(0.1,), test_lr=(0.9, 0.5))
+    np.testing.assert_allclose(own, rounds(inner_lr=(0.9, 0.5), test_lr=None), rtol=1e-6)
+    assert np.abs(own - rounds(inner_lr=(0.1,), test_lr=None))[1:].min() > 1e-3
+
+
 def test_paths_are_cut_where_episodes_end():
     done = jnp.array([[0.0, 1.0, 0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     weight = jnp.array([[1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [1.0] * 6])
@@ -123,6 +136,10 @@ def test_paths_are_cut_where_episodes_end():
         (
             "--algorithm maml --inner-lr 0.1 0",
             "rate or more, each above 0 and finite, got (0.1, 0.0)",
+        ),
+        (
+            "--algorithm maml --test-lr 0.1 nan",
+            "--test-lr must be one rate or more, each above 0 and finite, got (0.1, nan)",
         ),
         ("--algorithm maml --inner-scale centered", "did you mean 'centred'"),
         ("--algorithm maml --test-episodes 0", "--test-episodes must be 1 or more"),

@@ -77,6 +77,7 @@ class Config:
         outer: of MAML: promp (PPO with a penalty) or trpo.
         max_kl: of a step of TRPO, in nats.
         test_episodes: trajectories of each gradient of MAML in the test; otherwise episodes.
+        test_lr: of MAML's inner steps in the test, as inner_lr; otherwise inner_lr.
         credit: add the term that credits MAML's sampling before adaptation (E-MAML).
         updates: of the run.
         log_every: updates of a row of metrics.jsonl.
@@ -120,6 +121,7 @@ class Config:
     outer: str = "promp"
     max_kl: float = 0.01
     test_episodes: int | None = None
+    test_lr: tuple[float, ...] | None = None
     credit: bool = False
     updates: int = 500
     log_every: int = 10
@@ -142,8 +144,8 @@ _BY_ENV: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("rl2", "navigation"): {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
     ("maml", "navigation"): {
-        "horizon": 100, "inner_lr": (0.45, 0.15, 0.05), "outer": "trpo", "tasks": 20, "test_episodes": 40,
-        "updates": 120, "log_every": 5, "save_every": 20,
+        "horizon": 100, "inner_lr": (0.45,), "test_lr": (0.4, 0.12, 0.05), "outer": "trpo", "tasks": 20,
+        "test_episodes": 40, "updates": 200, "log_every": 5, "save_every": 20,
     },
     ("maml", "cart-pole"): {
         "inner_lr": (0.5,), "trace": 0.97, "tasks": 20, "lr_schedule": "linear", "updates": 12, "log_every": 2,
@@ -222,8 +224,9 @@ def check(config: Config) -> None:
     for name in ("episodes", "tasks", "epochs", "minibatches", "units", "updates", "log_every", "save_every", "seeds"):
         if getattr(config, name) < 1:
             raise RunError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(config, name)}.")
-    if not config.inner_lr or not all(0 < rate < float("inf") for rate in config.inner_lr):
-        raise RunError(f"--inner-lr must be one rate or more, each above 0 and finite, got {config.inner_lr}.")
+    for name, rates in (("inner-lr", config.inner_lr), ("test-lr", config.test_lr)):
+        if rates is not None and not (rates and all(0 < rate < float("inf") for rate in rates)):
+            raise RunError(f"--{name} must be one rate or more, each above 0 and finite, got {rates}.")
     if config.test_episodes is not None and config.test_episodes < 1:
         raise RunError(f"--test-episodes must be 1 or more, got {config.test_episodes}.")
     for name in ("lr", "max_norm", "clip"):
@@ -321,7 +324,7 @@ def rate_of(rates: Sequence[float], step: Any) -> Array:
 def _maml(config: Config, env: Env) -> Agent:
     surrogates = {"lvc": lvc(), "dice": dice(discount=config.discount), "reinforce": reinforce()}
     learned = config.baseline == "learned"
-
+    test_lr = config.test_lr
     rule = trpo(max_kl=config.max_kl) if config.outer == "trpo" else promp(
         _optimizer(config, config.epochs), objective=ppo_clip(config.clip), epochs=config.epochs,
         value_weight=config.value_weight if learned else 0.0,
@@ -342,4 +345,5 @@ def _maml(config: Config, env: Env) -> Agent:
         credit=config.credit,
         test_steps=config.test_steps,
         test_episodes=config.test_episodes,
+        test_lr=None if test_lr is None else lambda step: rate_of(test_lr, step),
     )
