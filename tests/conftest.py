@@ -11,8 +11,9 @@ from pathlib import Path
 
 REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to an empty folder
 # Tests compile thousands of small programs and run each a few times: with all of XLA's optimizations, most of the time
-# would be its compiler's. Not level 0, whose gradient of `relation` on maps is wrong. What XLA_FLAGS already sets
-# stays, so that the tests can also be run on optimized programs.
+# would be its compiler's. Tests of the mark `unoptimized` go without any; not all, for the gradient of `relation` on
+# maps is wrong then. What XLA_FLAGS already sets stays, so that the tests can also be run on optimized programs, with
+# JAX_DISABLE_MOST_OPTIMIZATIONS=0 for those marked.
 flags = os.environ.get("XLA_FLAGS", "")
 for flag, value in (
     ("xla_force_host_platform_device_count", "4"),
@@ -36,15 +37,20 @@ hypothesis.settings.load_profile("jmeta")
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks."""
     config.addinivalue_line("markers", "standard_promotion: integers and floats may mix in this test")
+    config.addinivalue_line("markers", "unoptimized: compiles for far longer than it runs")
     config.addinivalue_line("markers", "xdist_group: tests that one process runs, since they share compiled programs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the contract of an algorithm in one process, where what it compiles is there for all of its tests."""
+    """Keep the contract of an algorithm in one process, where what it compiles is there for all of its tests, and
+    compile it quickly."""
     for item in items:
         parameters = getattr(item, "callspec", None)
         if item.path.name == "test_contract.py" and parameters is not None:
-            item.add_marker(pytest.mark.xdist_group(str(parameters.params.get("name"))))
+            name = str(parameters.params.get("name"))
+            item.add_marker(pytest.mark.xdist_group(name))
+            if name != "relation_maps":
+                item.add_marker("unoptimized")
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +62,14 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
     mode = "standard" if standard else "strict"
     with jax.numpy_dtype_promotion(mode), jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def quick_compiling(request: pytest.FixtureRequest) -> None:
+    """Leave out optimizations where a test is marked so."""
+    if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
+        wanted = request.node.get_closest_marker("unoptimized") is not None
+        jax.config.update("jax_disable_most_optimizations", wanted)
 
 
 MOST_MAPS = 25_000

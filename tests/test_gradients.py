@@ -13,6 +13,8 @@ from jax import lax
 import jmeta
 from jmeta import inner, losses
 
+pytestmark = pytest.mark.unoptimized
+
 WAYS = {"remat": jmeta.remat_grad, "mixed": jmeta.mixed_grad}
 each_way = pytest.mark.parametrize("grad", WAYS.values(), ids=list(WAYS))
 

@@ -30,7 +30,7 @@ from jmeta.runs.config import (
 from jmeta.runs.start import check_preset, dataset_of, starting_point, value_of
 from jmeta.types import Batch, Episode
 
-pytestmark = pytest.mark.standard_promotion
+pytestmark = [pytest.mark.standard_promotion, pytest.mark.unoptimized]
 
 
 def episode_of(config, shot, input_shape):
