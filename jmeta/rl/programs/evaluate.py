@@ -76,7 +76,8 @@ def summary(rewards: np.ndarray, sums: bool) -> dict[str, Any]:
 def markdown(name: str, found: dict[str, Any], known: list[Reference], round_name: str) -> str:
     """The table: the agent and what is known, and below it the agent's rounds."""
     lines = ["| | total reward |", "|---|---|"]
-    lines.append(f"| **{name}** ({len(found['seeds'])} seeds) | **{found['mean']:.3f} +- {found['ci95']:.3f}** |")
+    seeds = "1 seed" if len(found["seeds"]) == 1 else f"{len(found['seeds'])} seeds"
+    lines.append(f"| **{name}** ({seeds}) | **{found['mean']:.3f} +- {found['ci95']:.3f}** |")
     for row in known:
         lines.append(f"| {row.name} | {row.total:.3f}" + ("" if row.ci95 is None else f" +- {row.ci95:.3f}") + " |")
     rounds = found["rounds"]
