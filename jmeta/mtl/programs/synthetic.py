@@ -134,8 +134,8 @@ def _check(config: Config) -> None:
     largest = max(config.examples, TASKS * config.features) * TASKS * config.features * 4 / 2**30
     if largest > LARGEST:
         raise RunError(
-            f"an array for {config.examples} examples and {config.features} features would have {largest:.3g} GiB and "
-            f"may have {LARGEST:g}: choose fewer."
+            f"an array for {config.examples} examples and {config.features} features would have {largest:.3g} GiB, "
+            f"above the {LARGEST:g} GiB that is allowed: choose fewer."
         )
     if not 0 <= config.noise < float("inf"):
         raise RunError(f"noise must be a finite number of 0 or more, got {config.noise}: change it.")
