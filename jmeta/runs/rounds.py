@@ -1,8 +1,8 @@
 """What a run does between two rows of its metrics, for one run and for many side by side."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from jmeta import evaluation
 from jmeta.runs import build, learners
 from jmeta.runs.config import ORDINARY, TrainConfig
-from jmeta.runs.errors import RunError
+from jmeta.runs.memory import enough_memory
 from jmeta.runs.problems import Problem
 from jmeta.runs.signals import Stop
 from jmeta.training import TrainState
@@ -120,21 +120,11 @@ def take(
     return state, jax.tree.map(lambda *parts: np.concatenate([np.asarray(p) for p in parts], axis=-1), *done)
 
 
-@contextmanager
-def memory_of(config: TrainConfig) -> Iterator[None]:
-    """Say what to do where a device has too little memory.
-
-    Raises:
-        RunError: then.
-    """
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise RunError(
-            f"{config.chunk_size} episodes at once don't fit into the device's memory: give a smaller --chunk-size."
-        ) from error
+def memory_of(config: TrainConfig) -> AbstractContextManager[None]:
+    """`enough_memory` for the tasks of a step."""
+    return enough_memory(
+        f"{config.chunk_size} episodes at once don't fit into the device's memory: give a smaller --chunk-size."
+    )
 
 
 def row(config: TrainConfig, step: int, metrics: Any, seconds: float) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from jmeta.rl.programs.settings import Config, agent_of, defaults, env_of, rate_
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.types import Box, Discrete
 from jmeta.runs import RunError
+from jmeta.runs.memory import enough_memory
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -171,6 +172,22 @@ def test_rewards_that_are_no_numbers_stop_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "env_of", lambda _: env._replace(step=broken))
     with pytest.raises(RunError, match="rewards or losses are not finite"):
         train.train(config)
+
+
+def test_too_little_memory_is_a_sentence(tmp_path, monkeypatch):
+    def full(state):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    monkeypatch.setattr(train, "advance", lambda agent, updates: full)
+    with pytest.raises(
+        RunError, match="512 tasks of 1 episodes don't fit into the device's memory: give a smaller --tasks"
+    ):
+        train.train(dataclasses.replace(defaults(), run_dir=str(tmp_path / "run")))
+
+
+def test_no_other_error_is_taken_for_too_little_memory():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), enough_memory("too little"):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
 
 @pytest.mark.parametrize(

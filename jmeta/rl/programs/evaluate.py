@@ -11,6 +11,7 @@ from jmeta.rl.programs.references import Reference, references
 from jmeta.rl.programs.train import load, test_keys
 from jmeta.runs.errors import RunError
 from jmeta.runs.folder import EVALUATION, write_json
+from jmeta.runs.memory import enough_memory
 from jmeta.runs.seeds import over_seeds
 
 
@@ -35,7 +36,7 @@ def measured(config: Config) -> tuple[Any, Any, np.ndarray]:
     """Settings of the run, its environment, and rewards of each round `[seeds, tasks, rounds]`.
 
     Raises:
-        RunError: as `load`, or for fewer than 2 tasks.
+        RunError: as `load`, for fewer than 2 tasks, or too little memory.
     """
     if config.tasks < 2 or config.chunk < 1:
         raise RunError(f"--tasks must be 2 or more and --chunk 1 or more, got {config.tasks} and {config.chunk}.")
@@ -49,7 +50,8 @@ def measured(config: Config) -> tuple[Any, Any, np.ndarray]:
         lambda params, keys: jax.lax.map(lambda key: one(params, key), keys, batch_size=min(config.chunk, config.tasks))
     )
     keys = test_keys(config.tasks)
-    rounds = [np.asarray(run(jax.tree.map(lambda a, s=seed: a[s], state.params), keys)) for seed in range(own.seeds)]
+    with enough_memory(f"{config.chunk} tasks at once don't fit into the device's memory: give a smaller --chunk."):
+        rounds = [np.asarray(run(jax.tree.map(lambda a, s=s: a[s], state.params), keys)) for s in range(own.seeds)]
     return own, env, np.stack(rounds).astype(np.float64)
 
 

@@ -19,6 +19,7 @@ from jmeta.rl.programs.settings import Config, agent_of, check, env_of, folder_o
 from jmeta.rl.types import Env
 from jmeta.runs import checkpoints, folder
 from jmeta.runs.errors import DivergedError, RunError
+from jmeta.runs.memory import enough_memory
 from jmeta.runs.signals import Stop, asked_to_stop
 from jmeta.training import TrainState
 
@@ -71,8 +72,8 @@ def train(config: Config, *, stop: Stop = lambda: None, report: Any = None) -> R
         report: `row -> None`, told of each row.
 
     Raises:
-        RunError: for settings that make no sense, or a folder that belongs to another run; DivergedError where loss or
-            rewards are no longer finite.
+        RunError: for settings that make no sense, a folder that belongs to another run, or too little memory;
+            DivergedError where loss or rewards are no longer finite.
     """
     check(config)
     env = env_of(config)
@@ -91,9 +92,13 @@ def train(config: Config, *, stop: Stop = lambda: None, report: Any = None) -> R
             if stopped_by is not None:
                 break
             began = time.perf_counter()
-            state, metrics = run(state)
-            step = int(state.step)
-            row = _row(config, env, step, metrics, time.perf_counter() - began)
+            with enough_memory(
+                f"{config.tasks} tasks of {config.episodes} episodes don't fit into the device's memory: "
+                "give a smaller --tasks, --episodes or --seeds, in another --run-dir."
+            ):
+                state, metrics = run(state)
+                step = int(state.step)
+                row = _row(config, env, step, metrics, time.perf_counter() - began)
             _check_finite(row, newest)
             folder.append_row(run_dir / folder.METRICS, row)
             if step % config.save_every == 0 or step >= config.updates:

@@ -1,0 +1,26 @@
+"""Devices with too little memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+
+from jmeta.runs.errors import RunError
+
+
+@contextmanager
+def enough_memory(otherwise: str) -> Iterator[None]:
+    """Say what to do where a device has too little memory.
+
+    Args:
+        otherwise: the message then.
+
+    Raises:
+        RunError: then.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise RunError(otherwise) from error
