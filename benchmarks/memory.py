@@ -24,7 +24,7 @@ from rich.console import Console
 import jmeta
 from benchmarks.results import write_text
 from benchmarks.tables import number, table
-from jmeta.runs.figures import figure_maker, save
+from jmeta.report.figures import figure_maker, save
 
 WAYS = {"reverse": jax.grad, "remat": jmeta.remat_grad, "mixed": jmeta.mixed_grad}
 TITLES = {"reverse": "plain reverse mode", "remat": "rematerialised", "mixed": "mixed mode"}

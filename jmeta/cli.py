@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(USAGE, end="")
         return 0
     from jmeta.datasets import DataError
-    from jmeta.runs.errors import RunError
+    from jmeta.errors import RunError
 
     try:
         return _dispatch(words)
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    from jmeta.runs.errors import unknown
+    from jmeta.errors import unknown
 
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
@@ -194,7 +194,7 @@ def _program(area: str, programs: dict[str, str], words: list[str]) -> int:
     import tyro
 
     from jmeta.runs.compile_cache import use_compile_cache
-    from jmeta.runs.errors import unknown
+    from jmeta.errors import unknown
 
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, programs)) + 2

@@ -30,8 +30,8 @@ from jmeta.runs.compile_cache import use_compile_cache
 from jmeta.runs.config import ALGORITHMS, VECTOR_TASKS, WITH_INNER_LOOP
 from jmeta.runs.config import check as check_run
 from jmeta.runs.devices import use_cores
-from jmeta.runs.errors import DivergedError, unknown
-from jmeta.runs.figures import figure_maker, save
+from jmeta.errors import DivergedError, unknown
+from jmeta.report.figures import figure_maker, save
 from jmeta.runs.folder import CONFIG, METRICS, read_json, read_rows, write_json, write_text
 from jmeta.runs.judge import judge, memory_of_training
 from jmeta.runs.problems import Problem, load_problem

@@ -23,11 +23,11 @@ from jmeta.runs.build import eval_steps
 from jmeta.runs.compile_cache import use_compile_cache
 from jmeta.runs.config import ALGORITHMS, ANY_WAY
 from jmeta.runs.devices import use_cores
-from jmeta.runs.errors import unknown
+from jmeta.errors import unknown
 from jmeta.runs.evaluate import file_name
 from jmeta.runs.folder import METRICS, read_json, read_rows, write_text
 from jmeta.runs.progress import shown
-from jmeta.runs.seeds import over_seeds
+from jmeta.report.statistics import over_seeds
 from jmeta.runs.signals import asked_to_stop
 
 WAYS, SHOTS = (5, 20), (1, 5)

@@ -1,7 +1,7 @@
 """Runs kept in folders: what the command line does, as functions."""
 
 from jmeta.runs.config import TrainConfig
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 from jmeta.runs.evaluate import EvaluateConfig, evaluate, evaluate_group
 from jmeta.runs.group import GroupResult, train_group
 from jmeta.runs.plot import PlotConfig, plot

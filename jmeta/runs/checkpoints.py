@@ -16,7 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from jmeta.runs.errors import RunError, first_line
+from jmeta.errors import RunError, first_line
 from jmeta.runs.folder import read_json, remove_leftovers, write_json
 from jmeta.training import TrainState
 

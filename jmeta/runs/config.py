@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from jmeta.runs.errors import RunError, unknown
+from jmeta.errors import RunError, unknown
 
 WITH_INNER_LOOP = (
     "maml", "fomaml", "anil", "meta-sgd", "reptile", "imaml", "maml++", "bootstrapped", "boil", "cavia",

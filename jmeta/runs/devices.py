@@ -7,7 +7,7 @@ import jax
 from jax.sharding import Mesh
 
 from jmeta.runs.config import VECTOR_TASKS, TrainConfig
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 from jmeta.sharding import task_mesh
 
 

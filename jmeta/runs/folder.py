@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 
 CONFIG, METRICS, CHECKPOINTS, EVALUATION = "config.json", "metrics.jsonl", "checkpoints", "evaluation.json"
 GROUP, SUMMARY = "group.json", "summary.json"

@@ -20,7 +20,7 @@ from jmeta import sharding, training
 from jmeta.runs import build, checkpoints, devices, folder, learners, record, rounds, seeds
 from jmeta.runs.checkpoints import Checkpoints
 from jmeta.runs.config import TrainConfig, check, default_run_dir, is_group, members, normalise, swept
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 from jmeta.runs.problems import load_problem
 from jmeta.runs.progress import Report, silent
 from jmeta.runs.signals import Stop

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import jax
 
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 
 
 @contextmanager

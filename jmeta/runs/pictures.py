@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from jmeta.datasets.convert import fit
-from jmeta.runs.errors import RunError, unknown
+from jmeta.errors import RunError, unknown
 
 INVERT = ("auto", "yes", "no")
 _PASSED_OVER = ("thumbs.db", "desktop.ini")

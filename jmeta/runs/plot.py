@@ -12,7 +12,7 @@ import numpy as np
 from jmeta.runs import build, folder, record
 from jmeta.runs.config import TrainConfig, members, swept
 from jmeta.runs.evaluate import EvaluateConfig, evaluate
-from jmeta.runs.figures import figure_maker, save
+from jmeta.report.figures import figure_maker, save
 from jmeta.runs.problems import load_problem
 from jmeta.runs.rounds import measured
 from jmeta.runs.trained import Trained, load_trained

@@ -12,7 +12,7 @@ from jmeta import augment, datasets, episodes
 from jmeta.datasets import Dataset, Split
 from jmeta.datasets.convert import Look, match, resize
 from jmeta.runs.config import VECTOR_TASKS, TrainConfig
-from jmeta.runs.errors import RunError, closest
+from jmeta.errors import RunError, closest
 
 LINEAR_FEATURES = 10
 AUGMENTS: dict[str, augment.Augment | None] = {"none": None, "affine": augment.random_affine()}

@@ -23,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jmeta.datasets import DataError
 from jmeta.runs.config import OWN_FIELDS, TrainConfig, differences, flag, from_dict, to_dict
 from jmeta.runs.devices import use_cores
-from jmeta.runs.errors import RunError, first_line
+from jmeta.errors import RunError, first_line
 from jmeta.runs.progress import complain
 from jmeta.runs.signals import Stop
 from jmeta.runs.start import value_of

@@ -10,7 +10,7 @@ import jax
 
 from jmeta.runs import devices, folder
 from jmeta.runs.config import TrainConfig, differences, from_dict, is_group, members, to_dict
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 from jmeta.runs.problems import Problem
 
 

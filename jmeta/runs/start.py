@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jmeta.runs import folder, record
 from jmeta.runs.config import ALGORITHMS, TrainConfig, check, normalise
-from jmeta.runs.errors import RunError, unknown
+from jmeta.errors import RunError, unknown
 from jmeta.runs.presets import defaults, from_preset
 
 

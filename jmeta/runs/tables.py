@@ -9,7 +9,7 @@ from rich.table import Table
 
 from jmeta import datasets
 from jmeta.runs.config import ANY_WAY
-from jmeta.runs.errors import RunError, unknown
+from jmeta.errors import RunError, unknown
 from jmeta.runs.predict import Prediction
 
 _OF_SETTING = ("seeds", "mean", "ci95")

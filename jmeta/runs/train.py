@@ -16,7 +16,7 @@ from jmeta import sharding, training
 from jmeta.runs import build, checkpoints, devices, folder, learners, processes, record, rounds
 from jmeta.runs.checkpoints import Checkpoints
 from jmeta.runs.config import TrainConfig, check, default_run_dir, from_dict, is_group, normalise, to_dict
-from jmeta.runs.errors import DivergedError, RunError
+from jmeta.errors import DivergedError, RunError
 from jmeta.runs.problems import Problem, load_problem
 from jmeta.runs.progress import Report, silent
 from jmeta.runs.signals import Stop

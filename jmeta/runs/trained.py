@@ -11,7 +11,7 @@ from jax import Array
 from jmeta import training
 from jmeta.runs import build, checkpoints, folder, learners, record
 from jmeta.runs.config import TrainConfig
-from jmeta.runs.errors import RunError, unknown
+from jmeta.errors import RunError, unknown
 from jmeta.types import Learner, Params
 
 

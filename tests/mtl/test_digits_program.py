@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from jmeta.mtl.programs import digits as program
 from jmeta.mtl.programs import digits_report
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 
 pytestmark = pytest.mark.standard_promotion  # Adam's own numbers
 

@@ -12,7 +12,7 @@ from PIL import Image
 from jmeta.datasets import DataError
 from jmeta.mtl.programs import multimnist
 from jmeta.runs import RunError
-from jmeta.runs.seeds import over_seeds
+from jmeta.report.statistics import over_seeds
 
 pytestmark = pytest.mark.standard_promotion
 

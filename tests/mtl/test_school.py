@@ -12,7 +12,7 @@ from jmeta.datasets import DataError
 from jmeta.mtl.programs import school as program
 from jmeta.mtl.relatedness import explained_variance, fold_numbers, task_covariance, task_ridge
 from jmeta.mtl.school import load_school
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 
 SIZES = (60, 80, 50, 70)
 

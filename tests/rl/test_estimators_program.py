@@ -8,7 +8,7 @@ import pytest
 
 from jmeta.rl.programs import estimators
 from jmeta.rl.programs.estimators import Config, exact, main, problems, summary
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 
 pytestmark = pytest.mark.standard_promotion
 

@@ -5,7 +5,7 @@ import pytest
 from small_runs import TINY
 
 from jmeta.runs import RunError
-from jmeta.runs.errors import unknown
+from jmeta.errors import unknown
 
 pytestmark = pytest.mark.standard_promotion
 

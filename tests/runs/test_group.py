@@ -16,10 +16,10 @@ from small_runs import TINY, arrays_of, assert_same_run, rows_of
 from jmeta.cli import main
 from jmeta.runs import RunError, TrainConfig, checkpoints, load_trained, record, train, train_group
 from jmeta.runs.config import members, swept
-from jmeta.runs.figures import figure_maker
+from jmeta.report.figures import figure_maker
 from jmeta.runs.folder import read_rows
 from jmeta.runs.plot import group_curves
-from jmeta.runs.seeds import over_seeds, student_t
+from jmeta.report.statistics import over_seeds, student_t
 
 pytestmark = pytest.mark.standard_promotion
 group_file = importlib.import_module("jmeta.runs.group")

@@ -13,7 +13,7 @@ from small_runs import TINY, assert_same_run, rows_of
 
 from jmeta.runs import TrainConfig, checkpoints, folder, train
 from jmeta.runs.config import from_dict
-from jmeta.runs.errors import DivergedError
+from jmeta.errors import DivergedError
 
 pytestmark = pytest.mark.standard_promotion
 train_file = importlib.import_module("jmeta.runs.train")

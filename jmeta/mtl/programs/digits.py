@@ -33,8 +33,8 @@ from jmeta.mtl.programs.digits_report import (
     tables,
 )
 from jmeta.runs import folder
-from jmeta.runs.errors import RunError, sentence
-from jmeta.runs.figures import figure_maker, save
+from jmeta.errors import RunError, sentence
+from jmeta.report.figures import figure_maker, save
 
 QUESTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "odd": lambda digit: digit % 2 == 1,

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from jmeta.runs.figures import figure_maker
-from jmeta.runs.seeds import over_seeds
+from jmeta.report.figures import figure_maker
+from jmeta.report.statistics import over_seeds
 
 METRICS = ("accuracy", "precision", "recall")
 PER_TASK = ("logistic regression", "SVC", "MLPClassifier", "k nearest")

@@ -27,7 +27,7 @@ from jmeta.mtl.training import init_state, make_step
 from jmeta.mtl.weightings import uniform
 from jmeta.runs import RunError
 from jmeta.runs.config import ALGORITHMS, NETWORKS, NORMS, ORDINARY, TrainConfig
-from jmeta.runs.errors import unknown
+from jmeta.errors import unknown
 from jmeta.runs.folder import read_json, write_json, write_text
 from jmeta.runs.learners import learner_of, training_learner
 from jmeta.runs.networks import encoder

@@ -42,8 +42,8 @@ from jmeta.mtl.tasks import predictions, task_losses
 from jmeta.mtl.training import init_state, make_run, make_step
 from jmeta.mtl.types import Aggregator, MultiTaskModel, Weighting
 from jmeta.runs import folder
-from jmeta.runs.errors import RunError, unknown
-from jmeta.runs.figures import figure_maker, save
+from jmeta.errors import RunError, unknown
+from jmeta.report.figures import figure_maker, save
 from jmeta.training import one_by_one
 from jmeta.types import Batch, Params
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmeta.mtl.overlap import SHIFT
-from jmeta.runs.seeds import over_seeds, plus_minus
+from jmeta.report.statistics import over_seeds, plus_minus
 from jmeta.types import Batch
 
 SINGLE, UNIFORM, FIXED = "single task", "uniform", "fixed"

@@ -27,9 +27,9 @@ from jmeta.mtl.relatedness import (
 )
 from jmeta.mtl.school import School, load_school
 from jmeta.runs import folder
-from jmeta.runs.errors import RunError
-from jmeta.runs.figures import figure_maker
-from jmeta.runs.seeds import over_seeds, plus_minus
+from jmeta.errors import RunError
+from jmeta.report.figures import figure_maker
+from jmeta.report.statistics import over_seeds, plus_minus
 
 TEST_FOLDS = 4
 """A quarter of each school's pupils is for testing."""

@@ -35,9 +35,9 @@ from jmeta.mtl.tasks import task_losses
 from jmeta.mtl.training import gram, init_state, make_step
 from jmeta.nets import PureModel
 from jmeta.runs import folder
-from jmeta.runs.errors import RunError
-from jmeta.runs.figures import figure_maker
-from jmeta.runs.seeds import over_seeds, plus_minus
+from jmeta.errors import RunError
+from jmeta.report.figures import figure_maker
+from jmeta.report.statistics import over_seeds, plus_minus
 from jmeta.types import Batch
 
 PAIRS = (-0.95, 0.8)

@@ -20,8 +20,8 @@ from jmeta.mtl.training import MTLState, init_state, make_step
 from jmeta.mtl.types import Aggregator, Weighting
 from jmeta.numbers import check_above_zero
 from jmeta.runs import folder
-from jmeta.runs.errors import RunError, unknown
-from jmeta.runs.figures import figure_maker, save
+from jmeta.errors import RunError, unknown
+from jmeta.report.figures import figure_maker, save
 
 EVERY = 100
 """Steps from one point of a trajectory that is kept to the next."""

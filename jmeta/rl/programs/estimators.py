@@ -25,8 +25,8 @@ from jmeta.rl.rollout import Trajectory
 from jmeta.rl.surrogates import Surrogate, dice, lvc, reinforce
 from jmeta.rl.types import Env, Task
 from jmeta.runs import folder
-from jmeta.runs.errors import RunError
-from jmeta.runs.figures import figure_maker, save
+from jmeta.errors import RunError
+from jmeta.report.figures import figure_maker, save
 
 PICTURE, TABLE, RESULTS = "estimators.png", "table.md", "results.json"
 SURROGATES: dict[str, Callable[[], Surrogate]] = {"lvc": lvc, "dice": dice, "reinforce": reinforce}

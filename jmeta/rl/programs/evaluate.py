@@ -9,10 +9,10 @@ import numpy as np
 
 from jmeta.rl.programs.references import Reference, references
 from jmeta.rl.programs.train import load, test_keys
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 from jmeta.runs.folder import EVALUATION, write_json
 from jmeta.runs.memory import enough_memory
-from jmeta.runs.seeds import over_seeds
+from jmeta.report.statistics import over_seeds
 
 
 @dataclasses.dataclass(frozen=True)

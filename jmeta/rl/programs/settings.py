@@ -23,7 +23,7 @@ from jmeta.rl.rollout import inputs_size, see_all, see_observation
 from jmeta.rl.surrogates import dice, lvc, reinforce
 from jmeta.rl.types import Env
 from jmeta.runs import folder
-from jmeta.runs.errors import RunError, sentence, unknown
+from jmeta.errors import RunError, sentence, unknown
 
 ENV_SETTINGS = ("arms", "pulls", "p", "states", "actions", "horizon")
 CHOICES: dict[str, tuple[str, ...]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jmeta.runs.errors import RunError
+from jmeta.errors import RunError
 
 _RASTER = {"dpi": 130}
 

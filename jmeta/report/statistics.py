@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from jmeta.runs.config import TrainConfig, members, swept
 
 
 def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
@@ -59,30 +58,26 @@ def _inside(t: float, freedom: int) -> float:
     return 2 / math.pi * (angle + part) if odd else part
 
 
-def summary(config: TrainConfig, name: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What came of a group: each member, and mean and interval over the seeds of each setting.
+def summary(
+    measured: str, varied: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What came of a group of runs: each member, and mean and interval over the seeds of each setting.
 
     Args:
-        config: of the group.
-        name: of the number that members are compared by.
+        measured: the name of the number that members are compared by.
+        varied: what each member differs in, by its name, as in `{"seed": 3, "inner_lr": 0.4}`.
         found: by member, `{name: number}`, or `{"diverged_at": step}` for those that are left out of the means.
 
     Returns:
         `{"measured", "members", "settings"}`; a setting without a member that has the number has a mean of None.
     """
-    settings: dict[tuple[float, ...], list[str]] = {}
-    rates = tuple(swept(config))
-    each = members(config)
-    for member, own in each.items():
-        settings.setdefault(tuple(getattr(own, rate) for rate in rates), []).append(member)
+    settings: dict[tuple[tuple[str, Any], ...], list[str]] = {}
+    for member, own in varied.items():
+        settings.setdefault(tuple((name, value) for name, value in own.items() if name != "seed"), []).append(member)
     rows = []
     for values, of_setting in settings.items():
-        numbers = [found[member][name] for member in of_setting if name in found.get(member, {})]
+        numbers = [found[member][measured] for member in of_setting if measured in found.get(member, {})]
         mean, ci95 = over_seeds(numbers) if numbers else (None, None)
-        rows.append({**dict(zip(rates, values, strict=True)), "seeds": len(numbers), "mean": mean, "ci95": ci95})
-    own_rates = {m: {"seed": own.seed} | {rate: getattr(own, rate) for rate in rates} for m, own in each.items()}
-    return {
-        "measured": name,
-        "members": {member: {**own_rates[member], **found.get(member, {})} for member in each},
-        "settings": rows,
-    }
+        rows.append({**dict(values), "seeds": len(numbers), "mean": mean, "ci95": ci95})
+    members = {member: {**own, **found.get(member, {})} for member, own in varied.items()}
+    return {"measured": measured, "members": members, "settings": rows}

@@ -1,0 +1,1 @@
+"""How numbers are shown: means with intervals, figures."""

@@ -1,0 +1,1 @@
+"""What trains any experiment and keeps it in a run folder; knows no area."""

@@ -1,0 +1,204 @@
+"""Settings as small frozen dataclasses inside one another, and their one flat view: what flags and files are made of.
+
+A setting is a field of a dataclass. Its name is unique among all that are used together, so that it is a flag
+(`--inner-lr`), a key of `config.json` and of a preset (`inner_lr`), and never needs the path to it. What it may be
+stands beside its default, by `setting`.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from jmeta.errors import RunError, closest, unknown
+
+S = TypeVar("S")
+
+
+def setting(
+    default: Any,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    choices: Sequence[str] | None = None,
+    swept: bool = False,
+    place: bool = False,
+) -> Any:
+    """A field with what it may be.
+
+    Args:
+        default: its value where none is given; None is always allowed where it is the default.
+        least: a number must not be smaller.
+        most: a number must not be larger.
+        above: a number must be larger.
+        choices: a word must be one of them.
+        swept: whether runs of different values of it can be one program, in which it is a traced number.
+        place: whether it says where or for how long things are done, and does not decide results.
+    """
+    limits = {"least": least, "most": most, "above": above, "choices": choices, "swept": swept, "place": place}
+    return dataclasses.field(default=default, metadata={k: v for k, v in limits.items() if v not in (None, False)})
+
+
+def flag(name: str) -> str:
+    """The flag of a setting: `query_shot` to `--query-shot`."""
+    return "--" + name.replace("_", "-")
+
+
+def fields(settings: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    """Each setting with its value, also of the dataclasses inside."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from fields(value)
+        else:
+            yield field, value
+
+
+def names(settings: Any, mark: str | None = None) -> list[str]:
+    """Of all settings, or of those that `setting` has given a mark, such as `swept` or `place`."""
+    return [field.name for field, _ in fields(settings) if mark is None or field.metadata.get(mark)]
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """All settings by name, as JSON has them."""
+    return {field.name: list(v) if isinstance(v, tuple) else v for field, v in fields(settings)}
+
+
+def replaced(settings: S, changes: Mapping[str, Any]) -> S:
+    """The same with other values of some settings, wherever they are inside.
+
+    Raises:
+        RunError: for a name that is no setting of these.
+    """
+    for name in changes:
+        if name not in names(settings):
+            raise unknown("setting", name, names(settings))
+    return _replaced(settings, changes)
+
+
+def _replaced(settings: Any, changes: Mapping[str, Any]) -> Any:
+    own: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            own[field.name] = _replaced(value, changes)
+        elif field.name in changes:
+            own[field.name] = changes[field.name]
+    return dataclasses.replace(settings, **own)
+
+
+def read(settings: S, values: Mapping[str, Any], where: str) -> S:
+    """Settings from JSON or TOML, on top of others.
+
+    Args:
+        settings: what is not given stays as it is here.
+        values: by name.
+        where: they are from, for errors.
+
+    Raises:
+        RunError: for a name that is no setting of these, or a value of another type.
+    """
+    known = {name: hint for part in _parts(settings) for name, hint in typing.get_type_hints(type(part)).items()}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in names(settings):
+            close = closest(name, names(settings))
+            also = f"did you mean {close}?" if close else "leave it out."
+            raise RunError(f"{where} has {name}, which is no setting here: {also}")
+        found[name] = _read(value, known[name], f"{where} has {name} {value!r}, which must be")
+    return _replaced(settings, found)
+
+
+def _parts(settings: Any) -> Iterator[Any]:
+    yield settings
+    for field in dataclasses.fields(settings):
+        if dataclasses.is_dataclass(value := getattr(settings, field.name)):
+            yield from _parts(value)
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+
+
+def _read(value: Any, kind: Any, must: str) -> Any:
+    """A value as its annotation has it."""
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    for option in options:
+        fits, read = _as(value, option)
+        if fits:
+            return read
+    raise RunError(f"{must} {' or '.join(_wanted(option) for option in options)}: correct it.")
+
+
+def _wanted(kind: Any) -> str:
+    if typing.get_origin(kind) is tuple:
+        return f"a list, each {_WORDS[typing.get_args(kind)[0]]}"
+    return _WORDS[kind]
+
+
+def _as(value: Any, kind: Any) -> tuple[bool, Any]:
+    """Whether a value is of a kind, and the value then; JSON has lists for tuples, and 1 for 1.0."""
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            return False, None
+        each = [_as(item, typing.get_args(kind)[0]) for item in value]
+        return all(fits for fits, _ in each), tuple(item for _, item in each)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return True, float(value)
+    return type(value) is kind, value
+
+
+def differences(one: Any, other: Any) -> list[str]:
+    """`--flag a, not b` for each setting that decides results and has the value a in `other` and b in `one`."""
+    mine, others, places = to_dict(one), to_dict(other), names(one, "place")
+    return [
+        f"{flag(name)} {_said(others.get(name))}, not {_said(mine.get(name))}"
+        for name in [*mine, *(name for name in others if name not in mine)]
+        if name not in places and mine.get(name) != others.get(name)
+    ]
+
+
+def _said(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def check(settings: Any) -> None:
+    """Refuse a value that its `setting` does not allow.
+
+    Raises:
+        RunError: naming the setting and what it may be.
+    """
+    for field, value in fields(settings):
+        if value is None and field.default is None:
+            continue
+        choices = field.metadata.get("choices")
+        if choices is not None and value not in choices:
+            raise unknown(field.name.replace("_", " "), value, choices)
+        for number in value if isinstance(value, tuple) else (value,):
+            _check_number(field, number)
+
+
+def _check_number(field: dataclasses.Field[Any], value: Any) -> None:
+    limits = {name: field.metadata[name] for name in ("least", "above", "most") if name in field.metadata}
+    if not limits or not isinstance(value, int | float):
+        return
+    fits = (
+        math.isfinite(value)
+        and value >= limits.get("least", -math.inf)
+        and value > limits.get("above", -math.inf)
+        and value <= limits.get("most", math.inf)
+    )
+    if not fits:
+        raise RunError(f"{flag(field.name)} must be {_range(limits, type(value))}, got {value}: choose another.")
+
+
+def _range(limits: Mapping[str, float], kind: type) -> str:
+    if "least" in limits and "most" in limits:
+        return f"{limits['least']} to {limits['most']}"
+    if "least" in limits:
+        return f"{limits['least']} or more"
+    if "above" in limits:
+        return f"a number above {limits['above']}" + (f", at most {limits['most']}" if "most" in limits else "")
+    return f"{limits['most']} or less"
