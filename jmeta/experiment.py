@@ -58,6 +58,7 @@ class Experiment(NamedTuple):
         smaller: what to do where a device has too little memory, as in "give a smaller --chunk-size".
         facts: what the record holds beside the settings, as JSON: checksum of the data, hash of the split, sizes.
             `checksum` and `split_hash` must be the same for a run to go on.
+        tasks_setting: the name of the setting that says how many tasks a step has.
     """
 
     init: Callable[[Array], Any]
@@ -70,6 +71,7 @@ class Experiment(NamedTuple):
     counts: Mapping[str, float]
     smaller: str
     facts: Mapping[str, Any]
+    tasks_setting: str = "meta_batch_size"
 
 
 Build = Callable[[Any], Experiment]

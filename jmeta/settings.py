@@ -150,9 +150,14 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
     return type(value) is kind, value
 
 
-def differences(one: Any, other: Any) -> list[str]:
-    """`--flag a, not b` for each setting that decides results and has the value a in `other` and b in `one`."""
-    mine, others, places = to_dict(one), to_dict(other), names(one, "place")
+def differences(mine: Mapping[str, Any], others: Mapping[str, Any], places: Sequence[str]) -> list[str]:
+    """`--flag a, not b` for each setting that has the value a in `others` and b in `mine`.
+
+    Args:
+        mine: settings by name, as `to_dict` has them.
+        others: the same of another run.
+        places: names that don't decide results.
+    """
     return [
         f"{flag(name)} {_said(others.get(name))}, not {_said(mine.get(name))}"
         for name in [*mine, *(name for name in others if name not in mine)]

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from jmeta.runs.config import TrainConfig
-
 
 class Report(NamedTuple):
     """What a run tells about itself.
