@@ -180,7 +180,7 @@ def check(settings: Any) -> None:
             continue
         choices = field.metadata.get("choices")
         if choices is not None and value not in choices:
-            raise unknown(field.name.replace("_", " "), value, choices)
+            raise unknown(field.name.replace("_", " "), str(value), choices)
         for number in value if isinstance(value, tuple) else (value,):
             _check_number(field, number)
 
