@@ -60,7 +60,7 @@ def test_what_is_written_as_json_is_read_back(values):
 def test_a_flat_name_reaches_any_depth_and_leaves_the_rest():
     changed = replaced(START, {"inner_lr": 0.1, "features": (8, 8)})
     assert changed == Everything(learner=Inner(inner_lr=0.1), network=Net(features=(8, 8)))
-    assert START == Everything()
+    assert Everything() == START
 
 
 def test_a_traced_number_may_stand_in_a_setting():

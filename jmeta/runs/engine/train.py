@@ -109,6 +109,8 @@ def train(
     mesh = devices.mesh_of(number)
     processes.meet(mesh)
     compiled = programs.compiled(build, settings, experiment, list(each.values()), mesh)
+    # What does not fit together shows here, before there is a folder.
+    processes.together(jax.eval_shape, compiled.advance, jax.eval_shape(compiled.start), 0)
     with ExitStack() as stack:
         kept = processes.on_first(_opened, stack, run_dir, kind, settings, options, each, experiment, compiled)
         run = Run(
