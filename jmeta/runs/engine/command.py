@@ -146,19 +146,13 @@ def _start(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
         return _of_preset(area, chosen, first.preset)
     if first.config is not None:
         return Start(_of_file(area, Path(first.config)), f"--config {first.config}")
-    if first.resume:
-        run_dir = first.run_dir or _default_run_dir(area, chosen)
-        stored = record.load_any(Path(run_dir))
-        if stored is not None:
-            if stored.kind != area.kind:
-                raise RunError(f"{run_dir} is a run of {stored.kind}, not {area.kind}: name another --run-dir.")
-            values = {k: v for k, v in stored.values.items() if k not in (*_NOT_OF_FILES, "devices")}
-            return Start({**values, "run_dir": run_dir}, run_dir)
-    return Start({}, "")
-
-
-def _default_run_dir(area: Area, chosen: Mapping[str, Any]) -> str:
-    return area.run_dir(*area.defaults(area.choice(**chosen)))
+    stored = record.load_any(Path(first.run_dir)) if first.resume and first.run_dir else None
+    if stored is None:
+        return Start({}, "")
+    if stored.kind != area.kind:
+        raise RunError(f"{first.run_dir} is a run of {stored.kind}, not {area.kind}: name another --run-dir.")
+    values = {name: v for name, v in stored.values.items() if name not in (*_NOT_OF_FILES, "devices")}
+    return Start(values, f"{first.run_dir}/config.json")
 
 
 def presets(area: Area) -> dict[str, dict[str, Any]]:
