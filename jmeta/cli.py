@@ -155,7 +155,7 @@ def _data(words: list[str]) -> int:
 
 
 def _mtl(words: list[str]) -> int:
-    from jmeta.mtl.programs import PROGRAMS
+    from jmeta.runs.mtl import PROGRAMS
 
     return _program("mtl", PROGRAMS, words)
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from jmeta import cli
-from jmeta.mtl.programs import PROGRAMS, join
+from jmeta.runs.mtl import PROGRAMS, join
 from jmeta.runs import RunError
 
 pytestmark = pytest.mark.standard_promotion

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jmeta.mtl import toy
-from jmeta.mtl.programs import toy as program
+from jmeta.runs.mtl import toy as program
 from jmeta.runs import RunError
 
 

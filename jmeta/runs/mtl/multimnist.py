@@ -29,7 +29,7 @@ from jmeta.losses import cross_entropy, hits
 from jmeta.mtl import names, weightings
 from jmeta.mtl.models import hard_sharing
 from jmeta.mtl.overlap import overlapped_sampler, parts
-from jmeta.mtl.programs.multimnist_report import (
+from jmeta.runs.mtl.multimnist_report import (
     DIGITS,
     FIXED,
     SINGLE,

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jmeta.mtl.names import aggregator_named, weighting_named
-from jmeta.mtl.programs.digits_report import (
+from jmeta.runs.mtl.digits_report import (
     ALONE,
     METRICS,
     PER_TASK,
