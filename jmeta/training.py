@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,27 +13,11 @@ from jax.tree_util import Partial
 
 from jmeta import loop, sharding
 from jmeta.episodes import Sampler
+from jmeta.experiment import TrainState
 from jmeta.loop import PIECE as PIECE
 from jmeta.loop import Over, as_partial
 from jmeta.loop import one_by_one as one_by_one
 from jmeta.types import Episode, Learner, Metrics, Params
-
-
-class TrainState(NamedTuple):
-    """All that training carries from step to step: one pytree.
-
-    Attributes:
-        params: meta-parameters.
-        opt_state: the outer optimizer's.
-        key: PRNG key of the run; the episodes of step n come from `fold_in(key, n)`.
-        step: int32 `[]`, outer steps taken.
-    """
-
-    params: Params
-    opt_state: Any
-    key: Array
-    step: Array
-
 
 Schedule = Callable[[Array], Learner]
 """`step -> Learner`, with the outer step's number as a traced int32: a learner that changes as training goes on."""

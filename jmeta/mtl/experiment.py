@@ -48,6 +48,11 @@ def builder() -> Build:
     return lambda settings: experiment(settings, load(settings.problems))
 
 
+def test_key() -> Array:
+    """Decides the test problems: the same for all that are compared."""
+    return jax.random.key(20_000)
+
+
 def load_data(problems: Problems) -> Data:
     """Load the data of problems.
 

@@ -271,7 +271,15 @@ def evaluate_problems(
     return summarise(jax.device_get(mapped(judge, keys, chunk_size=chunk_size)))
 
 
+def accuracy_on(learner: Learner, params: Params, problem: Episode) -> Array:
+    """Mean accuracy of a joined learner over the tasks of one problem, `[]`."""
+    return _accuracy(learner.predict(learner.adapt(params, problem.support), problem.query.x), problem)
+
+
 def _mean_accuracy(predict: Callable[[Episode], Array], sample: Sampler, key: Array) -> Array:
-    """The accuracy of the tasks of one problem."""
     problem = sample(key)
-    return jnp.mean(jax.vmap(accuracy)(predict(problem), problem.query))
+    return _accuracy(predict(problem), problem)
+
+
+def _accuracy(logits: Array, problem: Episode) -> Array:
+    return jnp.mean(jax.vmap(accuracy)(logits, problem.query))

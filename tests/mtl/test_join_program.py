@@ -7,7 +7,7 @@ import pytest
 
 from jmeta import cli
 from jmeta.runs.mtl import PROGRAMS, join
-from jmeta.runs import RunError
+from jmeta.errors import RunError
 
 pytestmark = pytest.mark.standard_promotion
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from jmeta.datasets import DataError
 from jmeta.runs.mtl import multimnist
-from jmeta.runs import RunError
+from jmeta.errors import RunError
 from jmeta.report.statistics import over_seeds
 
 pytestmark = pytest.mark.standard_promotion

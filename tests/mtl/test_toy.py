@@ -9,7 +9,7 @@ import pytest
 
 from jmeta.mtl import toy
 from jmeta.runs.mtl import toy as program
-from jmeta.runs import RunError
+from jmeta.errors import RunError
 
 
 def port(x, scale):

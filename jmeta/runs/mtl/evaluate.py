@@ -68,7 +68,7 @@ def tested(learner: Learner, params: Params, sample: Partial, problems: int) -> 
         return learner.predict(learner.adapt(params, problem.support), problem.query.x)
 
     with enough_memory("a problem doesn't fit into the device's memory: train with fewer --tasks."):
-        found = join.evaluate_problems(Partial(predict, params), sample, join.test_key(), problems=problems)
+        found = join.evaluate_problems(Partial(predict, params), sample, experiment.test_key(), problems=problems)
     return found.accuracy.tolist()
 
 

@@ -84,9 +84,7 @@ def meta_trained(settings: Settings, seed: int, run_dir: Path, name: str) -> Par
     return result.params
 
 
-def from_scratch(
-    settings: Settings, sample: Partial, key: Array, steps: int, problems: int
-) -> evaluation.Evaluation:
+def from_scratch(settings: Settings, sample: Partial, key: Array, steps: int, problems: int) -> evaluation.Evaluation:
     """Multi-task learning alone: a trunk and heads that start at random, trained on the few examples of a problem."""
     encoder, tasks = catalog.encoder(settings.network), settings.problems.tasks
     model = hard_sharing(encoder, nets.MLP(features=(), out=2), tasks=tasks)
@@ -127,7 +125,7 @@ def scratch_row(config: Config, data: experiment.Data) -> dict[str, Any]:
     }
     best = max(by_steps, key=lambda steps: by_steps[steps])
     problems = min(config.scratch_problems, config.problems)
-    found = from_scratch(config.settings, data.test, join.test_key(), best, problems)
+    found = from_scratch(config.settings, data.test, experiment.test_key(), best, problems)
     return {"accuracy": found.accuracy.tolist(), "steps": best, "validation": by_steps}
 
 
