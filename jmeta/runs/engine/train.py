@@ -195,9 +195,13 @@ def _step_of(run: Run, states: Any, diverged: Diverged) -> int:
 def _compiled(run: Run, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
     began = time.perf_counter()
-    with enough_memory(run.experiment.smaller):
+    with enough_memory(_too_large(run.experiment)):
         jax.block_until_ready(run.programs.advance(states, 0))
     return {"compile_seconds": round(time.perf_counter() - began, 3)}
+
+
+def _too_large(experiment: Experiment) -> str:
+    return f"{experiment.tasks} tasks of a step don't fit into the device's memory: {experiment.smaller}."
 
 
 def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, Any]:
@@ -215,7 +219,7 @@ def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, A
         return bool(good)
 
     end = min(step + run.options.log_every, run.experiment.steps)
-    with enough_memory(run.experiment.smaller):
+    with enough_memory(_too_large(run.experiment)):
         return take(run.programs.advance, run.stop, look, states, step, end)
 
 
