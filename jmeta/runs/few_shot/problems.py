@@ -11,12 +11,12 @@ from jax.tree_util import Partial
 from jmeta import augment, datasets, episodes
 from jmeta.datasets import Dataset, Split
 from jmeta.datasets.convert import Look, match, resize
-from jmeta.runs.config import VECTOR_TASKS, TrainConfig
 from jmeta.errors import RunError, closest
+from jmeta.runs.few_shot.settings import Tasks
+from jmeta.runs.few_shot.sources import VECTORS, is_turned
 
-LINEAR_FEATURES = 10
-AUGMENTS: dict[str, augment.Augment | None] = {"none": None, "affine": augment.random_affine()}
-NAMES = ("omniglot", "omniglot-small1", "omniglot-small2", "glyphs", "digits", *VECTOR_TASKS)
+_AUGMENTS: dict[str, augment.Augment | None] = {"none": None, "affine": augment.random_affine()}
+NAMES = ("omniglot", "omniglot-small1", "omniglot-small2", "glyphs", "digits", *VECTORS)
 
 
 class Problem(NamedTuple):
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
     Attributes:
         name: of the data set.
         input_shape: of one example.
-        regression: whether targets are numbers and not classes.
+        numbers: whether targets are numbers and not classes.
         protocol: of the split.
         split_hash: of the classes in each part of the split.
         checksum: of the data.
@@ -39,7 +39,7 @@ class Problem(NamedTuple):
 
     name: str
     input_shape: tuple[int, ...]
-    regression: bool
+    numbers: bool
     protocol: str
     split_hash: str
     checksum: str
@@ -51,46 +51,40 @@ class Problem(NamedTuple):
     changes: tuple[str, ...] = ()
 
 
-def load_problem(config: TrainConfig, input_shape: tuple[int, ...] | None = None) -> Problem:
-    """Load what `config` names.
+def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Problem:
+    """Load the data that tasks are made of.
 
     Args:
-        config: a training run's settings; `dataset`, `data_dir`, `split` and `rotations` count.
+        tasks: what they are to be.
         input_shape: the (H, W, C) that images are brought to; None leaves them as they are.
 
     Raises:
         DataError: for data that are missing or damaged.
         RunError: for episodes that the data can't give.
     """
-    if config.dataset == "sinusoid":
-        return _made_up("sinusoid", (1,), lambda shot, query: episodes.sinusoid_sampler(shot=shot, query_shot=query))
-    if config.dataset == "linear":
-        return _made_up(
-            "linear",
-            (LINEAR_FEATURES,),
-            lambda shot, query: episodes.linear_sampler(features=LINEAR_FEATURES, shot=shot, query_shot=query),
-        )
-    dataset = load_images(config.dataset, config.data_dir)
+    if tasks.dataset in VECTORS:
+        return _made_up(tasks.dataset)
+    dataset = load_images(tasks.dataset, tasks.data_dir)
     images = dataset.images if input_shape is None else resize(dataset.images, input_shape)
-    return _of_images(config, dataset, images, ())
+    return _of_images(tasks, dataset, images, ())
 
 
-def problem_like(config: TrainConfig, dataset: Dataset, like: Look) -> Problem:
+def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
     """Images that are to look like those that a learner was trained on.
 
     Args:
-        config: settings; `split` and `rotations` count.
+        tasks: what they are to be.
         dataset: the images.
         like: the look of those that the learner knows.
 
     Raises:
         DataError: for a split that the images don't have, or a number of channels that can't be brought to another.
     """
-    return _of_images(config, dataset, *match(dataset.images, like, dataset.counts))
+    return _of_images(tasks, dataset, *match(dataset.images, like, dataset.counts))
 
 
-def _of_images(config: TrainConfig, dataset: Dataset, images: np.ndarray, changes: tuple[str, ...]) -> Problem:
-    split, shown = dataset.split(config.split), dataset._replace(images=images)
+def _of_images(tasks: Tasks, dataset: Dataset, images: np.ndarray, changes: tuple[str, ...]) -> Problem:
+    split, shown = dataset.split(tasks.split), dataset._replace(images=images)
     return Problem(
         dataset.name,
         images.shape[2:],
@@ -98,15 +92,15 @@ def _of_images(config: TrainConfig, dataset: Dataset, images: np.ndarray, change
         split.protocol,
         split.hash,
         dataset.checksum,
-        lambda part, way, shot, query: _few_shot(shown, split, config, part, way, shot, query),
+        lambda part, way, shot, query: _few_shot(shown, split, tasks, part, way, shot, query),
         lambda size: episodes.classification_sampler(
             shown.images[split.train],
             batch_size=size,
-            rotations=config.rotations,
+            rotations=tasks.rotations,
             counts=shown.counts[split.train],
-            augment=AUGMENTS[config.augment],
+            augment=_AUGMENTS[tasks.augment],
         ),
-        len(split.train) * (4 if config.rotations else 1),
+        len(split.train) * (4 if tasks.rotations else 1),
         shown,
         split,
         changes,
@@ -134,14 +128,17 @@ def load_images(name: str, data_dir: str | None, *, download: bool = True) -> Da
         raise RunError(f"there is no data set {name!r}: did you mean {close!r}? jmeta data list shows all.") from error
 
 
-def _made_up(name: str, shape: tuple[int, ...], draw: Callable[[int, int], Partial]) -> Problem:
+def _made_up(name: str) -> Problem:
     # Train, validation and test draw from one distribution; a run's key never meets those of the other two.
-    return Problem(name, shape, name == "sinusoid", "distribution", name, name, lambda _, way, s, q: draw(s, q))
+    made = VECTORS[name]
+
+    def sampler(part: str, way: int, shot: int, query_shot: int) -> Partial:
+        return made.sampler(shot, query_shot)
+
+    return Problem(name, made.input_shape, made.numbers, "distribution", name, name, sampler)
 
 
-def _few_shot(
-    dataset: Dataset, split: Split, config: TrainConfig, part: str, way: int, shot: int, query_shot: int
-) -> Partial:
+def _few_shot(dataset: Dataset, split: Split, tasks: Tasks, part: str, way: int, shot: int, query_shot: int) -> Partial:
     classes = getattr(split, part)
     images, counts = dataset.images[classes], dataset.counts[classes]
     if way > len(classes):
@@ -155,7 +152,7 @@ def _few_shot(
             f"{shot} support and {query_shot} query examples of each class are {shot + query_shot}, and a class of "
             f"{dataset.name} has {fewest}: ask for a smaller --shot or --query-shot."
         )
-    if config.rotations and images.shape[2] != images.shape[3]:
+    if tasks.rotations and images.shape[2] != images.shape[3]:
         raise RunError(
             f"rotations need square pictures, got {images.shape[2]} x {images.shape[3]}: use --no-rotations."
         )
@@ -164,10 +161,10 @@ def _few_shot(
         way=way,
         shot=shot,
         query_shot=query_shot,
-        rotations=config.rotations,
+        rotations=tasks.rotations,
         counts=counts,
-        groups=_groups(dataset, classes, part, way) if config.within_groups else None,
-        augment=AUGMENTS[config.augment] if part == "train" else None,
+        groups=_groups(dataset, classes, part, way) if tasks.within_groups else None,
+        augment=_AUGMENTS[tasks.augment] if part == "train" else None,
     )
 
 
@@ -183,16 +180,16 @@ def _groups(dataset: Dataset, classes: np.ndarray, part: str, way: int) -> list[
     return groups
 
 
-def with_dataset(config: TrainConfig, dataset: str | None, split: str | None, data_dir: str | None) -> TrainConfig:
-    """The settings on other data: another data set comes with its default split, and without rotations and groups."""
-    if dataset is not None and dataset != config.dataset:
-        config = dataclasses.replace(
-            config,
+def with_dataset(tasks: Tasks, dataset: str | None, split: str | None, data_dir: str | None) -> Tasks:
+    """The same tasks of other data: another data set comes with its default split, and without rotations and groups."""
+    if dataset is not None and dataset != tasks.dataset:
+        tasks = dataclasses.replace(
+            tasks,
             dataset=dataset,
             split="default",
-            rotations=dataset.startswith("omniglot"),
+            rotations=is_turned(dataset),
             within_groups=False,
         )
     if split is not None:
-        config = dataclasses.replace(config, split=split)
-    return config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)
+        tasks = dataclasses.replace(tasks, split=split)
+    return tasks if data_dir is None else dataclasses.replace(tasks, data_dir=data_dir)
