@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jax import Array
-from jax.sharding import Mesh
 
 from jmeta.types import Params
 
@@ -46,7 +45,7 @@ class Experiment(NamedTuple):
 
     Attributes:
         init: `key -> state`.
-        update: `(state, mesh) -> (state, metrics)`, one outer step. It draws its own data by the state's key and step.
+        update: `(state, mesh=None) -> (state, metrics)`, one outer step. It draws its own data by the state's key and step.
             Metrics are a NamedTuple of numbers `[]`, `loss` among them, and None for what there is not. Its tasks are
             shared out to the devices of the mesh; None is the device at hand.
         validate: `params -> {name: [values]}`, on data that training does not meet; None where nothing is held out.
@@ -62,7 +61,7 @@ class Experiment(NamedTuple):
     """
 
     init: Callable[[Array], Any]
-    update: Callable[[Any, Mesh | None], tuple[Any, Any]]
+    update: Callable[..., tuple[Any, Any]]
     validate: Callable[[Params], Mapping[str, Array]] | None
     score: Score | None
     steps: int

@@ -39,7 +39,7 @@ def setting(
         place: whether it says where or for how long things are done, and does not decide results.
     """
     limits = {"least": least, "most": most, "above": above, "choices": choices, "swept": swept, "place": place}
-    return dataclasses.field(default=default, metadata={k: v for k, v in limits.items() if v not in (None, False)})
+    return dataclasses.field(default=default, metadata={k: v for k, v in limits.items() if v is not None and v is not False})
 
 
 def flag(name: str) -> str:
@@ -180,7 +180,7 @@ def check(settings: Any) -> None:
             continue
         choices = field.metadata.get("choices")
         if choices is not None and value not in choices:
-            raise unknown(field.name.replace("_", " "), value, choices)
+            raise unknown(field.name.replace("_", " "), str(value), choices)
         for number in value if isinstance(value, tuple) else (value,):
             _check_number(field, number)
 

@@ -1,1 +1,1 @@
-"""Runs kept in folders: what the command line does, as functions."""
+"""Runs kept in folders."""

@@ -14,82 +14,107 @@ class Report(NamedTuple):
     """What a run tells about itself.
 
     Attributes:
-        piece: `(step, loss)`, after each piece of outer steps.
+        begin: `(step, steps)`, before the first piece.
+        piece: `(step, metrics)`, after each piece of steps, with the last number of each.
         row: `(row)`, after each row of `metrics.jsonl`.
         note: `(sentence)`.
     """
 
-    piece: Callable[[int, float], None]
+    begin: Callable[[int, int], None]
+    piece: Callable[[int, Mapping[str, float]], None]
     row: Callable[[Mapping[str, Any]], None]
     note: Callable[[str], None]
 
 
-silent = Report(lambda step, loss: None, lambda row: None, lambda text: None)
+silent = Report(lambda step, steps: None, lambda step, metrics: None, lambda row: None, lambda text: None)
 """Tells nobody."""
 
 
 @contextmanager
-def shown(config: TrainConfig) -> Iterator[Report]:
-    """A report to the terminal, or in lines to standard output."""
+def shown(title: str) -> Iterator[Report]:
+    """A report to the terminal, or in lines to standard output.
+
+    Args:
+        title: of the bar.
+    """
     console = Console()
     if console.is_terminal:
-        with _bar(config, console) as report:
+        with _bar(title, console) as report:
             yield report
     else:
-        yield _lines(config)
+        yield _lines()
 
 
 @contextmanager
-def _bar(config: TrainConfig, console: Console) -> Iterator[Report]:
+def _bar(title: str, console: Console) -> Iterator[Report]:
     columns = (
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(config.algorithm, total=config.outer_steps, numbers="compiling")
-        shown: dict[str, str] = {}
+        bar = progress.add_task(title, total=None, numbers="compiling")
+        told: dict[str, str] = {}
 
-        def update() -> None:
-            progress.update(bar, numbers="  ".join(shown.values()))
+        def begin(step: int, steps: int) -> None:
+            progress.update(bar, completed=step, total=steps)
 
-        def piece(step: int, loss: float) -> None:
-            shown["loss"] = f"loss {loss:.3f}"
-            progress.update(bar, completed=step)
-            update()
+        def piece(step: int, metrics: Mapping[str, float]) -> None:
+            told["now"] = _number(*_main(metrics))
+            progress.update(bar, completed=step, numbers="  ".join(told.values()))
 
         def row(values: Mapping[str, Any]) -> None:
-            shown["validation"] = _validation(values) or shown.get("validation", "")
-            shown["speed"] = f"{values['tasks_per_second']:.0f} tasks/s"
-            update()
+            told["validation"] = _validation(values) or told.get("validation", "")
+            told["speed"] = _speed(values)
+            progress.update(bar, numbers="  ".join(told.values()))
 
         def note(text: str) -> None:
             progress.console.print(text, highlight=False)
 
-        yield Report(piece, row, note)
+        yield Report(begin, piece, row, note)
 
 
-def _lines(config: TrainConfig) -> Report:
-    began = time.perf_counter()
-    first: list[int] = []
+def _lines() -> Report:
+    started = [time.perf_counter(), 0, 0]
+
+    def begin(step: int, steps: int) -> None:
+        started[:] = [time.perf_counter(), step, steps]
 
     def row(values: Mapping[str, Any]) -> None:
-        step = values["step"]
-        first.append(step)
-        seconds = time.perf_counter() - began
-        left = seconds / (step - first[0] + config.log_every) * (config.outer_steps - step)
-        words = [f"step {step}/{config.outer_steps}", f"loss {values['loss']:.4f}"]
-        words += [f"accuracy {100 * values['accuracy']:.1f} %"] if "accuracy" in values else []
-        words += [_validation(values)] if _validation(values) else []
-        words += [f"{values['tasks_per_second']:.0f} tasks/s", f"{int(left) // 60}:{int(left) % 60:02d} left"]
-        print("  ".join(words), flush=True)
+        step, (began, first, steps) = values["step"], started
+        left = (time.perf_counter() - began) / (step - first) * (steps - step)
+        words = [f"step {step}/{steps}"]
+        words += [_number(name, values[name]) for name in ("returns", "loss", "accuracy", "entropy") if name in values]
+        words += [word for word in (_validation(values), _speed(values)) if word]
+        print("  ".join([*words, f"{int(left) // 60}:{int(left) % 60:02d} left"]), flush=True)
 
-    return Report(lambda step, loss: None, row, lambda text: print(text, flush=True))
+    return Report(begin, lambda step, metrics: None, row, lambda text: print(text, flush=True))
+
+
+def _main(metrics: Mapping[str, float]) -> tuple[str, float]:
+    """The number that training is followed by."""
+    name = "returns" if "returns" in metrics else "loss"
+    return name, metrics[name]
+
+
+def _number(name: str, value: float) -> str:
+    if name.endswith("accuracy"):
+        return f"{name} {100 * value:.1f} %"
+    return f"{name} {value:.4f}"
 
 
 def _validation(values: Mapping[str, Any]) -> str:
-    if "val_accuracy" in values:
-        return f"validation {100 * values['val_accuracy']:.1f} %"
-    return f"validation error {values['val_error']:.4f}" if "val_error" in values else ""
+    found = [(name.removeprefix("val_"), v) for name, v in values.items() if name.startswith("val_")]
+    words = [f"{100 * v:.1f} %" if n == "accuracy" else f"{n} {v:.4f}" for n, v in found if n != "ci95"]
+    return f"validation {' '.join(words)}" if words else ""
+
+
+def _speed(values: Mapping[str, Any]) -> str:
+    """The fastest count is of what there is most."""
+    speeds = {name.removesuffix("_per_second"): v for name, v in values.items() if name.endswith("_per_second")}
+    if not speeds:
+        return ""
+    name = max(speeds, key=lambda name: speeds[name])
+    return f"{speeds[name]:,.0f} {name.replace('_', ' ')}/s"
 
 
 def complain(text: str) -> None:

@@ -1,8 +1,8 @@
-"""The training loop of a run folder: pieces of compiled outer steps, rows, validations, checkpoints."""
+"""Training of any experiment in a run folder: one run, or every seed and swept value of a group, in one program."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,236 +10,289 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
-from jax.sharding import Mesh
 
-from jmeta import sharding, training
-from jmeta.runs import build, checkpoints, devices, folder, learners, processes, record, rounds
-from jmeta.runs.checkpoints import Checkpoints
-from jmeta.runs.config import TrainConfig, check, default_run_dir, from_dict, is_group, normalise, to_dict
 from jmeta.errors import DivergedError, RunError
-from jmeta.runs.problems import Problem, load_problem
-from jmeta.runs.progress import Report, silent
-from jmeta.runs.signals import Stop
-from jmeta.training import TrainState
+from jmeta.experiment import Build, Experiment
+from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
+from jmeta.runs.engine.keeping import Kept
+from jmeta.runs.engine.members import Member
+from jmeta.runs.engine.memory import enough_memory
+from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.processes import Place
+from jmeta.runs.engine.progress import Report, silent
+from jmeta.runs.engine.resuming import first_states
+from jmeta.runs.engine.rounds import alarm, take
+from jmeta.runs.engine.run import Diverged, Run, alive, member_of, own_copy
+from jmeta.runs.engine.signals import Stop
+from jmeta.settings import check, flag, replaced, to_dict
 
 
-class TrainResult(NamedTuple):
-    """What a training run ended with.
+class Result(NamedTuple):
+    """What training ended with.
 
     Attributes:
-        config: the settings, with everything filled in.
-        run_dir: the run folder.
-        params: the parameters at the last step.
+        run_dir: the run folder, or that of a group with the members' run folders in it.
         step: the last step.
         stopped_by: the signal that stopped it, or None if it is finished.
-        rows: the rows of `metrics.jsonl`; none in processes other than the first.
+        states: the last state of each member, by its name; of a single run under the name "".
+        rows: the rows of `metrics.jsonl` of a single run, in the first process.
+        summary: what `summary.json` of a group holds; empty before the first validation.
     """
 
-    config: TrainConfig
     run_dir: Path
-    params: Any
     step: int
     stopped_by: int | None
+    states: dict[str, Any]
     rows: list[dict[str, Any]]
+    summary: dict[str, Any]
 
-
-class _Run(NamedTuple):
-    """The compiled parts and the files of a run; the latter are there in the first process alone."""
-
-    config: TrainConfig
-    mesh: Mesh | None
-    advance: Callable[[TrainState, int], tuple[TrainState, Any]]
-    validate: Callable[[Any], dict[str, float]]
-    metrics: Path
-    checkpoints: Checkpoints | None
-    report: Report
-    stop: Stop
-    save_due: Callable[[], bool]
+    @property
+    def params(self) -> Any:
+        """Of a single run, the parameters at the last step."""
+        return self.states[""].params
 
 
 def train(
-    config: TrainConfig,
+    build: Build,
+    settings: Any,
+    options: Options,
     *,
+    kind: str,
     report: Report = silent,
     stop: Stop = lambda: None,
     save_seconds: float | None = None,
-) -> TrainResult:
+) -> Result:
     """Train, or go on training, in a run folder.
+
+    With `seeds` or `sweep`, all runs of the group are one program. Each has a run folder in the run folder, as its
+    single run would have. One that diverges keeps its last checkpoint and is left out of the means; the others go on.
 
     In several processes, started with the same settings, the first keeps the folder and reports. What fails in one of
     them fails in all, and a signal to one stops all.
 
     Args:
-        config: the settings.
-        report: told of every piece and every row.
+        build: `settings -> Experiment`.
+        settings: nested dataclasses, see `jmeta.settings`.
+        options: with a run folder.
+        kind: the name of what `build` builds, for the record.
+        report: told of every piece and every row; of a group, of means over the members.
         stop: asked after each piece; a signal's number makes it save and return.
         save_seconds: save after so many seconds too, without a validation.
 
     Returns:
-        The parameters at the end, and how it ended.
+        How it ended.
 
     Raises:
         RunError: for settings that make no sense, devices or processes that can't be had, a run folder that belongs to
-            another run, a damaged checkpoint, or, as DivergedError, training that has diverged.
-        DataError: for data that are missing or damaged.
+            another run, a damaged checkpoint, data that are missing, or, as DivergedError, training that has diverged.
         OSError: if the run folder can't be written to.
     """
-    processes.join(processes.check_place(config.coordinator, config.num_processes, config.process_id))
-    config = processes.same_settings(normalise(config))
-    check(config)
-    if is_group(config):
-        raise RunError("seeds and sweep are settings of several runs: train them by jmeta.runs.train_group.")
-    settled = processes.on_first(lambda: to_dict(record.settle(config, build.chunk_size)))
-    config = processes.own_places(from_dict(processes.said_by_first(settled)), config)
-    problem = processes.together(load_problem, config)
-    sample, validation = processes.together(rounds.samplers, config, problem)
-    run_dir = Path(config.run_dir or default_run_dir(config))
-    learner = learners.training_learner(config, problem.train_classes)
-    optimizer = build.outer_optimizer(config)
-    sample_x = build.sample_input(config, problem.input_shape)
-
-    def start() -> TrainState:
-        return training.init_state(learner, optimizer, jax.random.key(config.seed), sample_x)
-
-    size = build.parameter_count(jax.eval_shape(start).params)
+    processes.join(processes.check_place(*Place(options.coordinator, options.num_processes, options.process_id)))
+    settings, options = processes.same_settings(settings, options)
+    for part in (settings, options):
+        check(part)
+    members.check(settings, options)
+    if options.run_dir is None:
+        raise RunError("training needs a run folder: give --run-dir.")
+    if members.is_group(options) and jax.process_count() > 1:
+        raise RunError("--seeds and --sweep are for a single process: start one alone, by --num-processes 1.")
+    each, run_dir = members.members(settings, options), Path(options.run_dir)
+    for own in each.values():
+        check(own.settings)
+    experiment = processes.together(build, next(iter(each.values())).settings)
+    number = processes.said_by_first(processes.on_first(_devices, run_dir, options, settings, experiment))
+    options = replaced(options, {"devices": number})
+    each = {
+        name: own._replace(options=replaced(own.options, {"devices": number, "run_dir": str(run_dir / name)}))
+        for name, own in each.items()
+    }
+    mesh = devices.mesh_of(number)
+    processes.meet(mesh)
+    compiled = programs.compiled(build, settings, experiment, list(each.values()), mesh)
+    # What does not fit together shows here, before there is a folder.
+    processes.together(jax.eval_shape, compiled.advance, jax.eval_shape(compiled.start), 0)
     with ExitStack() as stack:
-        kept = processes.on_first(_opened, stack, run_dir, config, problem, size)
-        mesh = devices.mesh_of(config)
-        processes.meet(mesh)
-        advance = training.make_run(
-            learner,
-            optimizer,
-            sample,
-            meta_batch_size=config.meta_batch_size,
-            chunk_size=devices.tasks_at_once(config),
-            mesh=mesh,
+        kept = processes.on_first(_opened, stack, run_dir, kind, settings, options, each, experiment, compiled)
+        run = Run(
+            run_dir, options, experiment, each, kept or {}, mesh, compiled,
+            report if processes.is_first() else silent, processes.agreed(stop), alarm(save_seconds),
+        )  # fmt: skip
+        states, step, stopped_by = _loop(run, *first_states(run))
+    own = own_copy(run, states)
+    single = not run.group and processes.is_first()
+    return Result(
+        run_dir, step, stopped_by, {name: member_of(own, i) for i, name in enumerate(each)},
+        folder.read_rows(run_dir / folder.METRICS) if single else [], keeping.summary(run_dir),
+    )  # fmt: skip
+
+
+def _devices(run_dir: Path, options: Options, settings: Any, experiment: Experiment) -> int:
+    stored = record.load_any(run_dir) if options.resume else None
+    return devices.number_of(
+        options.devices,
+        experiment.tasks,
+        named=flag(experiment.tasks_setting),
+        light=experiment.light,
+        kept=None if stored is None or not _same_tasks(stored, settings, experiment) else stored.values.get("devices"),
+    )
+
+
+def _same_tasks(stored: record.Stored, settings: Any, experiment: Experiment) -> bool:
+    name = experiment.tasks_setting
+    return stored.values.get(name) == to_dict(settings).get(name)
+
+
+def _opened(
+    stack: ExitStack,
+    run_dir: Path,
+    kind: str,
+    settings: Any,
+    options: Options,
+    each: dict[str, Member],
+    experiment: Experiment,
+    compiled: programs.Programs,
+) -> dict[str, Kept]:
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(compiled.start).params)) // len(each)
+    facts = {**experiment.facts, "parameters": parameters}
+    if members.is_group(options):
+        record.open_group(run_dir, kind, settings, options, list(each))
+    for name, own in each.items():
+        record.open_folder(run_dir / name, kind, own, facts)
+    return {
+        name: Kept(
+            run_dir / name / folder.METRICS,
+            stack.enter_context(checkpoints.opened(run_dir / name / folder.CHECKPOINTS, newest_kept=2)),
         )
-        validate = rounds.validator(config, validation)
-        report = report if processes.is_first() else silent
-        metrics, stop = run_dir / folder.METRICS, processes.agreed(stop)
-        run = _Run(config, mesh, advance, validate, metrics, kept, report, stop, _alarm(save_seconds))
-        state, stopped_by = _loop(run, _first_state(run, start))
-    state = _own(run, state)
-    rows = folder.read_rows(run.metrics) if processes.is_first() else []
-    return TrainResult(config, run_dir, state.params, int(state.step), stopped_by, rows)
+        for name in each
+    }
 
 
-def _opened(stack: ExitStack, run_dir: Path, config: TrainConfig, problem: Problem, parameters: int) -> Checkpoints:
-    record.open_folder(run_dir, config, problem, parameters)
-    return stack.enter_context(checkpoints.opened(run_dir / folder.CHECKPOINTS))
-
-
-def _alarm(seconds: float | None) -> Callable[[], bool]:
-    """Whether so many seconds are over since it last said so; never for None."""
-    last = time.monotonic()
-
-    def due() -> bool:
-        nonlocal last
-        if seconds is None or time.monotonic() - last < seconds:
-            return False
-        last = time.monotonic()
-        return True
-
-    return due
-
-
-def _own(run: _Run, state: TrainState) -> TrainState:
-    """The state on one device of this process, for all that isn't training."""
-    return state if run.mesh is None else sharding.local(state)
-
-
-def _first_state(run: _Run, start: Callable[[], TrainState]) -> TrainState:
-    like = jax.eval_shape(start)
-    found = processes.on_first(_restored, run, like)
-    # Sent, as the folder need not be on a file system that all processes see.
-    fresh = processes.said_by_first(found is None)
-    state = jax.jit(start)() if fresh else processes.from_first(found, like)
-    return state if run.mesh is None else sharding.replicate(state, run.mesh)
-
-
-def _restored(run: _Run, like: TrainState) -> TrainState | None:
-    """The state of the newest checkpoint, if there is one."""
-    kept = _files_of(run)
-    step = checkpoints.newest(kept)
-    folder.cut_rows(run.metrics, step or 0)
-    if step is None:
-        return None
-    state = checkpoints.restore(kept, step, like)
-    run.report.note(
-        f"step {step} of {run.config.outer_steps}: "
-        + ("nothing is left to do." if step >= run.config.outer_steps else "going on from its checkpoint.")
-    )
-    return state
-
-
-def _files_of(run: _Run) -> Checkpoints:
-    assert run.checkpoints is not None, "only the first process has checkpoints"
-    return run.checkpoints
-
-
-def _loop(run: _Run, state: TrainState) -> tuple[TrainState, int | None]:
+def _loop(run: Run, states: Any, diverged: Diverged) -> tuple[Any, int, int | None]:
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
-    step = int(_own(run, state).step)
-    compiling = rounds.compiled(run.config, run.advance, state) if step < run.config.outer_steps else {}
-    while step < run.config.outer_steps:
+    step, end = _step_of(run, states, diverged), run.experiment.steps
+    compiling = _compiled(run, states) if step < end else {}
+    run.report.begin(step, end)
+    while step < end:
         began = time.perf_counter()
-        after, result = _round(run, state, step)
+        after, result = _round(run, states, step, diverged)
         if after is None:
-            processes.on_first(_keep_unfinished, run, state)
-            return state, result
-        state, step = after, int(_own(run, after).step)
-        processes.on_first(_keep, run, state, result, time.perf_counter() - began, compiling)
-        compiling = {}
-    return state, None
+            processes.on_first(_keep_unfinished, run, states, step, diverged)
+            return states, step, result
+        measured = _Measured(step, result, time.perf_counter() - began, compiling)
+        states, step = after, min(step + run.options.log_every, end)
+        found = processes.on_first(_keep, run, states, step, measured, diverged)
+        diverged, compiling = processes.said_by_first(found), {}
+    return states, step, None
 
 
-def _keep_unfinished(run: _Run, state: TrainState) -> None:
-    own, kept = _own(run, state), _files_of(run)
-    if int(own.step) and int(own.step) != checkpoints.newest(kept):
-        checkpoints.save(kept, own, None)
+def _step_of(run: Run, states: Any, diverged: Diverged) -> int:
+    going_on = list(alive(run, diverged).values())
+    if not going_on:
+        raise _diverged(run, diverged)
+    return int(own_copy(run, states).step[going_on[0]])
 
 
-def _keep(run: _Run, state: TrainState, metrics: Any, seconds: float, compiling: dict[str, float]) -> None:
-    """Write the row of a round and, where one is due, validate and save a checkpoint."""
-    own = _own(run, state)
-    step = int(own.step)
-    row = rounds.row(run.config, step, metrics, seconds) | compiling
-    validates = rounds.saves(run.config, step)
+def _compiled(run: Run, states: Any) -> dict[str, float]:
+    """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
+    began = time.perf_counter()
+    with enough_memory(run.experiment.smaller):
+        jax.block_until_ready(run.programs.advance(states, 0))
+    return {"compile_seconds": round(time.perf_counter() - began, 3)}
+
+
+def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, Any]:
+    """`take` up to the next row, or to where none is left whose loss is finite."""
+    going_on = list(alive(run, diverged).values())
+    lost: set[int] = set()
+
+    def look(end: int, metrics: Any) -> bool:
+        loss = np.asarray(metrics.loss)
+        lost.update(i for i in going_on if not np.isfinite(loss[i]).all())
+        good = [i for i in going_on if i not in lost]
+        if good:
+            last = {n: np.asarray(v)[good, -1] for n, v in metrics._asdict().items() if v is not None}
+            run.report.piece(end, {name: float(np.mean(values)) for name, values in last.items()})
+        return bool(good)
+
+    end = min(step + run.options.log_every, run.experiment.steps)
+    with enough_memory(run.experiment.smaller):
+        return take(run.programs.advance, run.stop, look, states, step, end)
+
+
+def _keep_unfinished(run: Run, states: Any, step: int, diverged: Diverged) -> None:
+    own, going_on = own_copy(run, states), alive(run, diverged)
+    for name, i in going_on.items():
+        if step and step not in checkpoints.steps(run.kept[name].checkpoints):
+            checkpoints.save(run.kept[name].checkpoints, member_of(own, i), None)
+    for name in going_on:
+        checkpoints.prune(run.kept[name].checkpoints)
+
+
+class _Measured(NamedTuple):
+    """What came of a round: the step before it, metrics `[members, steps]`, seconds, and those of compiling before."""
+
+    before: int
+    metrics: Any
+    seconds: float
+    compiling: dict[str, float]
+
+
+def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diverged) -> dict[str, int]:
+    """Write the rows of a round and, where they are due, validate and save; returns who has diverged by now.
+
+    Who has is written first: without a checkpoint of this step, a member must be known to be out of it.
+    """
+    validates = step % run.options.save_every == 0 or step == run.experiment.steps
     saves = run.save_due() or validates
+    own, found, rows = own_copy(run, states), dict(diverged), {}
+    for name, i in alive(run, diverged).items():
+        metrics = member_of(measured.metrics, i)
+        bad = np.flatnonzero(~np.isfinite(metrics.loss))
+        if len(bad):
+            found[name] = measured.before + int(bad[0]) + 1
+            continue
+        row = keeping.row(step, metrics, measured.seconds, run.experiment.counts) | measured.compiling
+        if saves:
+            params = member_of(own.params, i)
+            if not math.isfinite(float(optax.tree.norm(params))):
+                found[name] = step
+                continue
+            row |= keeping.validated(run.programs.validate, run.experiment.score, params, i) if validates else {}
+        rows[name] = row
+    if run.group:
+        _tell(run, step, rows, diverged, found, validates)
+    if not rows:
+        raise _diverged(run, found)
+    kept = {name: run.kept[name] for name in rows}
+    keeping.write(kept, rows)
     if saves:
-        _refuse_nan(run, step, optax.tree.norm(own.params))
-    if validates:
-        row |= run.validate(own.params)
-    folder.append_row(run.metrics, row)
-    if saves:
-        checkpoints.save(_files_of(run), own, rounds.score(row) if validates else None)
-    run.report.row(row)
+        states_of = {name: member_of(own, i) for name, i in alive(run, found).items()}
+        keeping.save(kept, states_of, rows, run.experiment.score if validates else None)
+    run.report.row(keeping.mean_row(list(rows.values())))
+    return found
 
 
-def _round(run: _Run, state: TrainState, step: int) -> tuple[TrainState | None, Any]:
-    """`rounds.take`, which stops at once where the loss is no longer finite."""
-    return rounds.take(
-        run.config, run.advance, run.stop, lambda end, metrics: _check_piece(run, end, metrics), state, step
-    )
+def _tell(run: Run, step: int, rows: Mapping[str, Any], before: Diverged, diverged: Diverged, validates: bool) -> None:
+    """Say who of a group has diverged, and keep its summary."""
+    new = diverged.keys() - before.keys()
+    for name in new:
+        run.report.note(
+            f"{name} has diverged at step {diverged[name]}: it keeps its last checkpoint, the others go on."
+        )
+    if validates or new:
+        keeping.write_summary(run.run_dir, step, run.experiment.score, run.members, rows, diverged)
 
 
-def _check_piece(run: _Run, end: int, metrics: Any) -> None:
-    loss = np.asarray(metrics.loss)
-    bad = np.flatnonzero(~np.isfinite(loss))
-    if len(bad):
-        _diverged(run, end - len(loss) + int(bad[0]) + 1)
-    run.report.piece(end, float(loss[-1]))
-
-
-def _refuse_nan(run: _Run, step: int, norm: Any) -> None:
-    if not math.isfinite(float(norm)):
-        _diverged(run, step)
-
-
-def _diverged(run: _Run, step: int) -> None:
-    last = None if run.checkpoints is None else checkpoints.newest(run.checkpoints)
+def _diverged(run: Run, diverged: Diverged) -> DivergedError:
+    rates = " or ".join(flag(name) for name in run.programs.rates) or "rate"
+    advice = f"try a smaller {rates} in another --run-dir."
+    if run.group:
+        return DivergedError(
+            f"training has diverged in all {len(run.members)} runs, by step {max(diverged.values())}: {advice}"
+        )
+    last = checkpoints.newest(run.kept[""].checkpoints) if run.kept else None
     kept = "there is no checkpoint yet" if last is None else f"the checkpoint of step {last} is kept"
-    raise DivergedError(
-        f"training has diverged: the loss or the parameters are no longer finite at step {step}; {kept}: "
-        "try a smaller --inner-lr or --outer-lr in another --run-dir."
+    return DivergedError(
+        f"training has diverged: the loss or the parameters are no longer finite at step {diverged['']}; {kept}: "
+        f"{advice}"
     )
