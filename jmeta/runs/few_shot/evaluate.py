@@ -9,22 +9,69 @@ from typing import Any
 
 import jax
 import numpy as np
+import tyro
 
 from jmeta import evaluation
+from jmeta import settings as flat
 from jmeta.datasets import omniglot_runs
 from jmeta.episodes import Sampler
-from jmeta.errors import RunError, unknown
-from jmeta.runs import build, folder, one_shot, record, seeds
-from jmeta.runs.config import VECTOR_TASKS, flag, members
-from jmeta.runs.rounds import measured
-from jmeta.runs.trained import Trained, at_way, load_trained
-from jmeta.runs.transfer import show
+from jmeta.errors import RunError
+from jmeta.report import statistics
+from jmeta.runs.engine import folder
+from jmeta.runs.engine.members import members
+from jmeta.runs.few_shot import one_shot
+from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps, measured
+from jmeta.runs.few_shot.settings import Tasks
+from jmeta.runs.few_shot.sources import VECTORS
+from jmeta.runs.few_shot.trained import Trained, at_way, load_group, load_settings, load_trained
+from jmeta.runs.few_shot.transfer import show
+from jmeta.settings import flag, setting
 
 PARTS = ("test", "val", "train")
 CHEAP_IMAGES = 600
 """Up to so many images an episode, the reading one query at a time is taken too."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Of the episodes, where they are not as in training.
+
+    Attributes:
+        way: classes in an episode; otherwise as trained. With more, the head's added columns start at the mean of the
+            trained ones; with fewer, the first are used.
+        shot: support examples of each class; otherwise as trained.
+        query_shot: query examples of each class; otherwise as trained.
+        inner_steps: inner steps; otherwise the run's for evaluation.
+    """
+
+    way: int | None = setting(None, least=1)
+    shot: int | None = setting(None, least=1)
+    query_shot: int | None = setting(None, least=1)
+    inner_steps: int | None = setting(None, least=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What the learner is shown.
+
+    Attributes:
+        dataset: other data than it was trained on, by name or path. Pictures are resized and made greyscale as it
+            takes, and inverted where paper is bright in one set of drawings and dark in the other; what was done is
+            said. omniglot-runs is the official one-shot test of Omniglot: 20 runs of 20-way 1-shot within an alphabet,
+            each query judged alone.
+        split: the other data's split, or another of the same: finn, lake, classes, all, ... Otherwise the default one
+            for its own data and Omniglot, and all classes of other data.
+        part: test, val or train.
+        data_dir: the folder of data sets; otherwise the run's.
+    """
+
+    dataset: str | None = None
+    split: str | None = None
+    part: str = setting("test", choices=PARTS)
+    data_dir: str | None = None
+
+
+@tyro.conf.configure(tyro.conf.OmitArgPrefixes)
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
     """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json; other data,
@@ -35,21 +82,10 @@ class EvaluateConfig:
     Attributes:
         run_dir: the folder of the run, or of a group of runs, of which each is evaluated.
         episodes: how many.
-        way: classes in an episode; otherwise as trained. With more, the head's added columns start at the mean of the
-            trained ones; with fewer, the first are used.
-        shot: support examples of each class; otherwise as trained.
-        query_shot: query examples of each class; otherwise as trained.
-        inner_steps: inner steps; otherwise the run's for evaluation.
-        dataset: other data than it was trained on, by name or path. Pictures are resized and made greyscale as it
-            takes, and inverted where paper is bright in one set of drawings and dark in the other; what was done is
-            said. omniglot-runs is the official one-shot test of Omniglot: 20 runs of 20-way 1-shot within an alphabet,
-            each query judged alone.
-        split: the other data's split, or another of the same: finn, lake, classes, all, ... Otherwise the default one
-            for its own data and Omniglot, and all classes of other data.
-        part: test, val or train.
+        size: of the episodes.
+        data: what they are of.
         checkpoint: best (by validation) or newest.
         seed: decides the episodes.
-        data_dir: the folder of data sets; otherwise the run's.
         transductive: whether accuracy is of queries predicted together, so that batch statistics see them all, or one
             by one. Where the network tells them apart and it is cheap, the other reading is reported too.
         output: the file that is written; otherwise evaluation.json in the run folder, or one whose name has the other
@@ -58,17 +94,11 @@ class EvaluateConfig:
     """
 
     run_dir: str
-    episodes: int = 600
-    way: int | None = None
-    shot: int | None = None
-    query_shot: int | None = None
-    inner_steps: int | None = None
-    dataset: str | None = None
-    split: str | None = None
-    part: str = "test"
+    episodes: int = setting(600, least=2)
+    size: Size = Size()
+    data: Data = Data()
     checkpoint: str = "best"
-    seed: int = 0
-    data_dir: str | None = None
+    seed: int = setting(0, least=0)
     transductive: bool = True
     output: str | None = None
     compile_cache: bool = True
@@ -87,20 +117,21 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """
     check(config)
     trained = load_trained(config.run_dir, config.checkpoint)
-    if config.dataset == omniglot_runs.NAME:
+    size, data = config.size, config.data
+    if data.dataset == omniglot_runs.NAME:
         return _one_shot_test(config, trained)
-    run, problem, seen = show(trained, config.dataset, split=config.split, part=config.part, data_dir=config.data_dir)
-    way, shot, query_shot = (getattr(config, n) or getattr(run, n) for n in ("way", "shot", "query_shot"))
-    if run.dataset in VECTOR_TASKS and way != run.way:
-        raise RunError(f"{run.dataset} has tasks of one way, {run.way}, got --way {way}: leave it out.")
-    steps = build.eval_steps(run) if config.inner_steps is None else config.inner_steps
-    sample = problem.sampler(config.part, way, shot, query_shot)
+    tasks, problem, seen = show(trained, data.dataset, split=data.split, part=data.part, data_dir=data.data_dir)
+    way, shot, query_shot = size.way or tasks.way, size.shot or tasks.shot, size.query_shot or tasks.query_shot
+    if tasks.dataset in VECTORS and way != tasks.way:
+        raise RunError(f"{tasks.dataset} has tasks of one way, {tasks.way}, got --way {way}: leave it out.")
+    steps = eval_steps(trained.settings) if size.inner_steps is None else size.inner_steps
+    sample = problem.sampler(data.part, way, shot, query_shot)
     numbers = _measure(config, trained, sample, way=way, steps=steps, queries=(way * query_shot, way * shot))
     result = {
         **numbers, "way": way, "shot": shot, "query_shot": query_shot, "inner_steps": steps,
-        "dataset": problem.name, "part": config.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
-        "data_checksum": problem.checksum, "rotations": run.rotations,
-        "within_groups": run.within_groups, "seed": config.seed,
+        "dataset": problem.name, "part": data.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
+        "data_checksum": problem.checksum, "rotations": tasks.rotations,
+        "within_groups": tasks.within_groups, "seed": config.seed,
         "seen_classes": seen, "changes": ", ".join(problem.changes),
     }  # fmt: skip
     return _written(config, trained, result)
@@ -108,8 +139,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _one_shot_test(config: EvaluateConfig, trained: Trained) -> dict[str, Any]:
     _check_one_shot(config)
-    test = one_shot.one_shot_test(trained, config.data_dir)
-    steps = build.eval_steps(trained.config) if config.inner_steps is None else config.inner_steps
+    test = one_shot.one_shot_test(trained, config.data.data_dir)
+    steps = eval_steps(trained.settings) if config.size.inner_steps is None else config.size.inner_steps
     numbers = one_shot.measure(trained, test, inner_steps=steps)
     row = {"inner_steps": steps, **{name: numbers[name] for name in ("accuracy", "ci95")}}
     result = {
@@ -121,40 +152,45 @@ def _one_shot_test(config: EvaluateConfig, trained: Trained) -> dict[str, Any]:
 
 
 def _check_one_shot(config: EvaluateConfig) -> None:
+    given = flat.to_dict(config)
     for name, fixed in (("way", omniglot_runs.WAY), ("shot", 1), ("query_shot", 1)):
-        if getattr(config, name) not in (None, fixed):
-            raise RunError(f"{omniglot_runs.NAME} has {flag(name)} {fixed}, got {getattr(config, name)}: leave it out.")
+        if given[name] not in (None, fixed):
+            raise RunError(f"{omniglot_runs.NAME} has {flag(name)} {fixed}, got {given[name]}: leave it out.")
+    start = flat.to_dict(EvaluateConfig(config.run_dir))
     for name in ("episodes", "part", "split", "seed"):
-        if getattr(config, name) != getattr(EvaluateConfig, name):
+        if given[name] != start[name]:
             raise RunError(f"{omniglot_runs.NAME} is {omniglot_runs.RUNS} fixed episodes: leave {flag(name)} out.")
 
 
 def _written(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -> dict[str, Any]:
+    tasks = trained.settings.tasks
     result |= {
-        "algorithm": trained.config.algorithm, "trained_on": trained.config.dataset,
-        "trained_way": trained.config.way, "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
+        "algorithm": trained.settings.algorithm, "trained_on": tasks.dataset,
+        "trained_way": tasks.way, "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-    folder.write_json(Path(config.output or Path(config.run_dir) / file_name(result, trained.stored)), result)
+    path = config.output or Path(config.run_dir) / file_name(result, tasks, trained.facts)
+    folder.write_json(Path(path), result)
     return result
 
 
-def file_name(result: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
+def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any]) -> str:
     """Where an evaluation is kept in a run folder, so that no other one replaces it: `evaluation-mnist28-10w5s.json`.
 
     Args:
         result: the evaluation.
-        stored: what the run's `config.json` holds.
+        tasks: of the run.
+        facts: of the run.
     """
     path, official = Path(folder.EVALUATION), result["dataset"] == omniglot_runs.NAME
     parts = [path.stem]
-    if result.get("data_checksum") != stored["data_checksum"]:
+    if result.get("data_checksum") != facts["checksum"]:
         parts.append(re.sub(r"[^0-9A-Za-z._]+", "-", result["dataset"]))
-    elif result["protocol"] != stored["protocol"]:
+    elif result["protocol"] != facts["protocol"]:
         parts.append(result["protocol"])
-    if not official and (result["way"], result["shot"]) != (stored["way"], stored["shot"]):
+    if not official and (result["way"], result["shot"]) != (tasks.way, tasks.shot):
         parts.append(f"{result['way']}w{result['shot']}s")
-    if result["part"] != EvaluateConfig.part:
+    if result["part"] != Data.part:
         parts.append(result["part"])
     return "-".join(parts) + path.suffix
 
@@ -176,27 +212,29 @@ def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
     """
     check(config)
     run_dir = Path(config.run_dir)
-    group = record.load_group(run_dir)
+    settings, options = load_group(run_dir)
+    each = members(settings, options)
     trained = folder.read_json(run_dir / folder.SUMMARY)["members"] if (run_dir / folder.SUMMARY).exists() else {}
     diverged = {member: {"diverged_at": own["diverged_at"]} for member, own in trained.items() if "diverged_at" in own}
     results = {
         member: evaluate(dataclasses.replace(config, run_dir=str(run_dir / member), output=None))
-        for member in members(group)
+        for member in each
         if member not in diverged
     }
     if not results:
         raise RunError(f"all runs of {run_dir} have diverged: train them again with smaller rates.")
-    name = measured(group)[0]
+    name = measured(settings.tasks)[0]
     numbers = {member: {key: own[key] for key in (name, "ci95", "checkpoint_step")} for member, own in results.items()}
     shared = {
         key: value
         for key, value in next(iter(results.values())).items()
         if not isinstance(value, float | list) and all(own.get(key) == value for own in results.values())
     }
-    summary = {**shared, **seeds.summary(group, name, {**numbers, **diverged})}
+    varied = {member: own.varied for member, own in each.items()}
+    summary = {**shared, **statistics.summary(name, varied, {**numbers, **diverged})}
     member, found = next(iter(results.items()))
-    stored = folder.read_json(run_dir / member / folder.CONFIG)
-    folder.write_json(Path(config.output or run_dir / file_name(found, stored)), summary)
+    facts = load_settings(run_dir / member)[1]
+    folder.write_json(Path(config.output or run_dir / file_name(found, settings.tasks, facts)), summary)
     return summary
 
 
@@ -206,12 +244,7 @@ def check(config: EvaluateConfig) -> None:
     Raises:
         RunError: naming the setting.
     """
-    if config.part not in PARTS:
-        raise unknown("part", config.part, PARTS)
-    for name, least in (("episodes", 2), ("way", 1), ("shot", 1), ("query_shot", 1), ("inner_steps", 0), ("seed", 0)):
-        value = getattr(config, name)
-        if value is not None and value < least:
-            raise RunError(f"{flag(name)} must be {least} or more, got {value}: choose another.")
+    flat.check(config)
     if config.output and not Path(config.output).resolve().parent.is_dir():
         raise RunError(f"--output {config.output} is in no folder that exists: make it first.")
 
@@ -219,15 +252,15 @@ def check(config: EvaluateConfig) -> None:
 def _measure(
     config: EvaluateConfig, trained: Trained, sample: Sampler, *, way: int, steps: int, queries: tuple[int, int]
 ) -> dict[str, Any]:
-    run = trained.config
-    params = at_way(trained.params, run.way, way)
-    name, metric = measured(run)
+    tasks, norm = trained.settings.tasks, trained.settings.network.norm
+    params = at_way(trained.params, tasks.way, way)
+    name, metric = measured(tasks)
     metrics = {name: metric}
     if name == "accuracy":
         metrics |= {"precision": evaluation.precision, "recall": evaluation.recall}
-    options: dict[str, Any] = {"episodes": config.episodes, "chunk_size": build.eval_chunk_size(run)}
+    options: dict[str, Any] = {"episodes": config.episodes, "chunk_size": eval_chunk_size(tasks)}
     key = jax.random.key(config.seed)
-    together = config.transductive or run.norm != "batch"
+    together = config.transductive or norm != "batch"
     readings = {True: evaluation.transductive, False: evaluation.inductive}
     learner = trained.learner_of(steps, way)
     values = evaluation.measure(learner, params, sample, key, metrics=metrics, predict=readings[together], **options)
@@ -235,8 +268,8 @@ def _measure(
     result: dict[str, Any] = {name: main.mean, "ci95": main.ci95, "episodes": config.episodes}
     result |= {other: float(np.mean(values[other])) for other in metrics if other != name}
     if name == "accuracy":
-        result["reading"] = "transductive" if together and run.norm == "batch" else "inductive"
-        if run.norm == "batch" and (not together or queries[0] * (queries[1] + 1) <= CHEAP_IMAGES):
+        result["reading"] = "transductive" if together and norm == "batch" else "inductive"
+        if norm == "batch" and (not together or queries[0] * (queries[1] + 1) <= CHEAP_IMAGES):
             other = evaluation.evaluate(learner, params, sample, key, predict=readings[not together], **options)
             other_name = "inductive" if together else "transductive"
             result |= {f"{other_name}_accuracy": other.mean, f"{other_name}_ci95": other.ci95}
@@ -270,7 +303,7 @@ def _curve(
         episodes=config.episodes,
         metric=metric,
         predict=predict,
-        chunk_size=build.eval_chunk_size(trained.config),
+        chunk_size=eval_chunk_size(trained.settings.tasks),
     )
     return list(values)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from jmeta import evaluation
 from jmeta.episodes import Sampler
-from jmeta.runs import build
-from jmeta.runs.trained import Trained, at_way
+from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
+from jmeta.runs.few_shot.trained import Trained, at_way
 from jmeta.types import Episode, Learner, Params
 
 TIMED = 30
@@ -45,10 +45,10 @@ def judge(trained: Trained, sample: Sampler, way: int, *, seed: int, episodes: i
         episodes: how many.
         train_mebibytes: of `memory_of_training`.
     """
-    learner = trained.learner_of(build.eval_steps(trained.config), way)
-    params = at_way(trained.params, trained.config.way, way)
+    learner = trained.learner_of(eval_steps(trained.settings), way)
+    params = at_way(trained.params, trained.settings.tasks.way, way)
     metrics = {"accuracy": evaluation.accuracy, "calibration": evaluation.calibration}
-    chunk_size = build.eval_chunk_size(trained.config)
+    chunk_size = eval_chunk_size(trained.settings.tasks)
     found = evaluation.measure(
         learner, params, sample, jax.random.key(seed), episodes=episodes, metrics=metrics, chunk_size=chunk_size
     )

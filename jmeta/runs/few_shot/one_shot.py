@@ -12,9 +12,9 @@ from jmeta.datasets import cache
 from jmeta.datasets.convert import match
 from jmeta.datasets.omniglot_runs import NAME, RUNS, WAY, OneShotRuns, load_runs
 from jmeta.errors import RunError
-from jmeta.runs.config import VECTOR_TASKS
-from jmeta.runs.trained import Trained, at_way
-from jmeta.runs.transfer import Known, known_to, seen
+from jmeta.runs.few_shot.sources import VECTORS
+from jmeta.runs.few_shot.trained import Trained, at_way
+from jmeta.runs.few_shot.transfer import Known, known_to, seen
 from jmeta.types import Batch, Episode, Learner, Params
 
 READINGS = {True: evaluation.transductive, False: evaluation.inductive}
@@ -45,9 +45,10 @@ def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
         DataError: if the runs are missing or damaged.
         RunError: for a learner of other things than pictures.
     """
-    if trained.config.dataset in VECTOR_TASKS:
-        raise RunError(f"a learner of {trained.config.dataset} can't be shown {NAME}: choose another --dataset.")
-    runs, known = load_runs(cache.data_root(data_dir or trained.config.data_dir)), known_to(trained, data_dir)
+    tasks = trained.settings.tasks
+    if tasks.dataset in VECTORS:
+        raise RunError(f"a learner of {tasks.dataset} can't be shown {NAME}: choose another --dataset.")
+    runs, known = load_runs(cache.data_root(data_dir or tasks.data_dir)), known_to(trained, data_dir)
     both, changes = match(np.concatenate([runs.support, runs.query], axis=1), known.look)
     shown = OneShotRuns(both[:, :WAY], both[:, WAY:], runs.labels)
     return OneShotTest(episodes_of(shown), changes, _characters_seen(known, shown))
@@ -103,9 +104,9 @@ def measure(
     Returns:
         `accuracy` and `ci95` over runs, `errors` of each run, and the same of the other reading under its name.
     """
-    batch = trained.config.norm == "batch"
+    batch = trained.settings.network.norm == "batch"
     together = transductive or not batch
-    learner, params = trained.learner_of(inner_steps, WAY), at_way(trained.params, trained.config.way, WAY)
+    learner, params = trained.learner_of(inner_steps, WAY), at_way(trained.params, trained.settings.tasks.way, WAY)
     found = errors(learner, params, test.episodes, READINGS[together])
     summary = evaluation.summarise(1 - found)
     result: dict[str, Any] = {

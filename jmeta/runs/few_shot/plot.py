@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ import jax
 import numpy as np
 
 from jmeta.report.figures import figure_maker, save
-from jmeta.runs import build, folder, record
-from jmeta.runs.config import TrainConfig, members, swept
-from jmeta.runs.evaluate import EvaluateConfig, evaluate
-from jmeta.runs.problems import load_problem
-from jmeta.runs.rounds import measured
-from jmeta.runs.trained import Trained, load_trained
+from jmeta.runs.engine import folder
+from jmeta.runs.engine.members import Member, members
+from jmeta.runs.few_shot.evaluate import Data, EvaluateConfig, evaluate
+from jmeta.runs.few_shot.experiment import eval_steps, measured
+from jmeta.runs.few_shot.problems import load_problem
+from jmeta.runs.few_shot.settings import Settings
+from jmeta.runs.few_shot.sources import has_numbers
+from jmeta.runs.few_shot.trained import Trained, load_group, load_trained
 from jmeta.types import Episode
 
 GOOD, BAD, INK, FAINT = "#2a7f4f", "#c0392b", "#1f4e79", "#9db4c8"
@@ -57,9 +59,10 @@ def plot(config: PlotConfig) -> list[Path]:
     make_figure = figure_maker()
     run_dir = Path(config.run_dir)
     if (run_dir / folder.GROUP).exists():
-        group = record.load_group(run_dir)
-        kept = {member: folder.read_rows(run_dir / member / folder.METRICS) for member in members(group)}
-        return [save(group_curves(make_figure, group, kept), run_dir / "training.png")]
+        settings, options = load_group(run_dir)
+        each = members(settings, options)
+        kept = {member: folder.read_rows(run_dir / member / folder.METRICS) for member in each}
+        return [save(group_curves(make_figure, settings, each, kept), run_dir / "training.png")]
     trained = load_trained(run_dir, config.checkpoint)
     written = []
     rows = folder.read_rows(run_dir / folder.METRICS)
@@ -82,7 +85,7 @@ def _evaluation(config: PlotConfig) -> dict[str, Any]:
                 config.run_dir,
                 episodes=config.episodes,
                 checkpoint=config.checkpoint,
-                data_dir=config.data_dir,
+                data=Data(data_dir=config.data_dir),
                 output=str(Path(place) / folder.EVALUATION),
             )
         )
@@ -116,15 +119,20 @@ def training_curve(make_figure: Callable[..., Any], trained: Trained, rows: list
     return figure
 
 
-def group_curves(make_figure: Callable[..., Any], group: TrainConfig, rows: dict[str, list[dict[str, Any]]]) -> Any:
+def group_curves(
+    make_figure: Callable[..., Any],
+    settings: Settings,
+    each: Mapping[str, Member],
+    rows: Mapping[str, list[dict[str, Any]]],
+) -> Any:
     """Loss and validation of each run of a group over outer steps, in one colour for all seeds of a setting."""
-    name = measured(group)[0]
+    name = measured(settings.tasks)[0]
     scale = 100 if name == "accuracy" else 1
     figure = make_figure(9, 3.6)
     losses, scores = figure.subplots(1, 2)
     colours: dict[str, str] = {}
-    for member, own in members(group).items():
-        setting = ", ".join(f"{rate} {getattr(own, rate):g}" for rate in swept(group)) or group.algorithm
+    for member, own in each.items():
+        setting = ", ".join(f"{rate} {value:g}" for rate, value in own.rates.items()) or settings.algorithm
         label = None if setting in colours else setting
         line = {"color": colours.setdefault(setting, f"C{len(colours)}"), "linewidth": 1, "label": label}
         validated = [row for row in rows[member] if f"val_{name}" in row]
@@ -137,7 +145,7 @@ def group_curves(make_figure: Callable[..., Any], group: TrainConfig, rows: dict
     for ax in (losses, scores):
         _plain(ax)
     scores.legend(frameon=False)
-    figure.suptitle(f"{group.algorithm} on {group.dataset}, {len(rows)} runs", fontsize=11)
+    figure.suptitle(f"{settings.algorithm} on {settings.tasks.dataset}, {len(rows)} runs", fontsize=11)
     return figure
 
 
@@ -174,29 +182,29 @@ def inner_steps_curve(make_figure: Callable[..., Any], result: dict[str, Any]) -
 
 
 def _episodes_page(make_figure: Callable[..., Any], trained: Trained, config: PlotConfig) -> Any:
-    run = trained.config
-    if run.dataset == "linear":
+    tasks = trained.settings.tasks
+    tasks = tasks if config.data_dir is None else dataclasses.replace(tasks, data_dir=config.data_dir)
+    problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
+    if problem.dataset is None and not problem.numbers:
         return None
-    run = run if config.data_dir is None else dataclasses.replace(run, data_dir=config.data_dir)
-    problem = load_problem(run, tuple(trained.stored["input_shape"]))
-    spare = 3 if problem.dataset is None else int(problem.dataset.counts.min()) - run.shot
-    query_shot = 200 if problem.regression else min(3, spare)
-    sample = problem.sampler("test", run.way, run.shot, query_shot)
+    spare = 3 if problem.dataset is None else int(problem.dataset.counts.min()) - tasks.shot
+    query_shot = 200 if problem.numbers else min(3, spare)
+    sample = problem.sampler("test", tasks.way, tasks.shot, query_shot)
     episodes = [sample(jax.random.fold_in(jax.random.key(config.seed), i)) for i in range(4)]
-    if problem.regression:
+    if problem.numbers:
         return _curves_page(make_figure, trained, episodes)
     return _pictures_page(make_figure, trained, episodes[:2])
 
 
 def _curves_page(make_figure: Callable[..., Any], trained: Trained, episodes: list[Episode]) -> Any:
-    steps = build.eval_steps(trained.config)
+    steps = eval_steps(trained.settings)
     figure = make_figure(9, 6)
     for ax, episode in zip(figure.subplots(2, 2, sharex=True).flat, episodes, strict=True):
         x = np.asarray(episode.query.x)[:, 0]
         order = np.argsort(x)
         ax.plot(x[order], np.asarray(episode.query.y)[order, 0], color=FAINT, linewidth=4, label="the curve")
         for k, style in ((0, ":"), (steps, "-")):
-            learner = trained.learner_of(k, trained.config.way)
+            learner = trained.learner_of(k, trained.settings.tasks.way)
             y = learner.predict(learner.adapt(trained.params, episode.support), episode.query.x)
             label = "before adapting" if k == 0 else f"after {k} inner step{'s' if k > 1 else ''}"
             ax.plot(x[order], np.asarray(y)[order, 0], color=INK, linestyle=style, label=label)
@@ -210,10 +218,10 @@ def _curves_page(make_figure: Callable[..., Any], trained: Trained, episodes: li
 
 def _pictures_page(make_figure: Callable[..., Any], trained: Trained, episodes: list[Episode]) -> Any:
     """For each episode a column for each class: its support examples, and below them its queries with the answer."""
-    run = trained.config
+    run = trained.settings.tasks
     way = min(run.way, MAX_CLASSES)
     shots, queries = min(run.shot, MAX_ROWS), len(episodes[0].query.x) // run.way
-    learner = trained.learner_of(build.eval_steps(run), run.way)
+    learner = trained.learner_of(eval_steps(trained.settings), run.way)
     figure = make_figure(0.85 * way * len(episodes) + 1.2, 0.95 * (shots + queries) + 1.1)
     pages = figure.subfigures(1, len(episodes))
     for page, episode, number in zip(np.atleast_1d(pages), episodes, range(1, len(episodes) + 1), strict=True):
@@ -252,7 +260,7 @@ def _plain(ax: Any) -> None:
 
 
 def _title(trained: Trained) -> str:
-    run = trained.config
-    size = f"{run.shot}-shot" if run.dataset == "sinusoid" else f"{run.way}-way {run.shot}-shot"
+    run = trained.settings.tasks
+    size = f"{run.shot}-shot" if has_numbers(run.dataset) else f"{run.way}-way {run.shot}-shot"
     name = Path(run.dataset).name
-    return f"{run.algorithm} on {name}, {size}"
+    return f"{trained.settings.algorithm} on {name}, {size}"

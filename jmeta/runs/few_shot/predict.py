@@ -12,10 +12,11 @@ import numpy as np
 from jax import Array
 
 from jmeta.errors import RunError
-from jmeta.runs import build, folder
-from jmeta.runs.config import VECTOR_TASKS
-from jmeta.runs.pictures import classes_in, pictures_in, read_picture
-from jmeta.runs.trained import Trained, at_way, load_trained
+from jmeta.runs.engine import folder
+from jmeta.runs.few_shot.experiment import eval_steps
+from jmeta.runs.few_shot.pictures import classes_in, pictures_in, read_picture
+from jmeta.runs.few_shot.sources import VECTORS
+from jmeta.runs.few_shot.trained import Trained, at_way, load_trained
 from jmeta.types import Batch, Params
 
 
@@ -80,12 +81,12 @@ def predict(config: PredictConfig) -> list[Prediction]:
     if not queries:
         raise RunError(f"{config.query} has no pictures: put those to be named there.")
     trained = load_trained(config.run_dir, config.checkpoint)
-    if trained.config.dataset in VECTOR_TASKS:
-        raise RunError(f"{config.run_dir} was trained on {trained.config.dataset} and can't take pictures.")
-    shape = tuple(trained.stored["input_shape"])
+    if trained.settings.tasks.dataset in VECTORS:
+        raise RunError(f"{config.run_dir} was trained on {trained.settings.tasks.dataset} and can't take pictures.")
+    shape = tuple(trained.facts["input_shape"])
     support = _support(classes, shape, config.invert)
     x = _floats([read_picture(path, shape, config.invert) for path in queries])
-    steps = build.eval_steps(trained.config) if config.inner_steps is None else config.inner_steps
+    steps = eval_steps(trained.settings) if config.inner_steps is None else config.inner_steps
     probabilities = np.asarray(
         _probabilities(trained, support, x, way=len(classes), steps=steps, together=config.transductive)
     )
@@ -125,7 +126,7 @@ def _probabilities(trained: Trained, support: Batch, x: Array, *, way: int, step
 
         return jax.nn.softmax(jax.lax.map(one, x))
 
-    return run(at_way(trained.params, trained.config.way, way), support, x)
+    return run(at_way(trained.params, trained.settings.tasks.way, way), support, x)
 
 
 def as_csv(predictions: list[Prediction]) -> str:

@@ -14,6 +14,7 @@ from jmeta.runs.engine.options import Options
 from jmeta.runs.few_shot.sources import VECTORS, is_turned
 from jmeta.settings import setting
 
+KIND = "few-shot"
 AUGMENTS = ("none", "affine")
 OUTER_OPTIMIZERS = ("adam", "nesterov", "sgd", "sam")
 SCHEDULES = ("constant", "cosine", "linear")

@@ -8,21 +8,22 @@ import numpy as np
 from jmeta.datasets import DataError, Dataset, Split
 from jmeta.datasets.convert import Look, look, resize
 from jmeta.errors import RunError
-from jmeta.runs.config import VECTOR_TASKS, TrainConfig
-from jmeta.runs.problems import Problem, load_images, load_problem, problem_like, with_dataset
-from jmeta.runs.trained import Trained
+from jmeta.runs.few_shot.problems import Problem, load_images, load_problem, problem_like, with_dataset
+from jmeta.runs.few_shot.settings import Tasks
+from jmeta.runs.few_shot.sources import VECTORS, is_turned
+from jmeta.runs.few_shot.trained import Trained
 
 
 class Shown(NamedTuple):
     """What a trained learner is evaluated on.
 
     Attributes:
-        config: its run's settings, on these data.
+        tasks: those of its run, on these data.
         problem: the data.
         seen: how many classes of the part it was trained on; None where its training data can't be read.
     """
 
-    config: TrainConfig
+    tasks: Tasks
     problem: Problem
     seen: int | None
 
@@ -63,24 +64,24 @@ def show(
         RunError: for data that it can't be shown, or whose split isn't the one that it was trained with.
         DataError: for data that are missing or damaged.
     """
-    own = trained.config.dataset
-    run = dataclasses.replace(with_dataset(trained.config, dataset, split, data_dir), augment="none")
-    if (run.dataset in VECTOR_TASKS or own in VECTOR_TASKS) and run.dataset != own:
-        raise RunError(f"a learner of {own} can't be shown {run.dataset}: choose another --dataset.")
-    if run.dataset == own:
-        problem = load_problem(run, tuple(trained.stored["input_shape"]))
+    own = trained.settings.tasks
+    tasks = dataclasses.replace(with_dataset(own, dataset, split, data_dir), augment="none")
+    if (tasks.dataset in VECTORS or own.dataset in VECTORS) and tasks.dataset != own.dataset:
+        raise RunError(f"a learner of {own.dataset} can't be shown {tasks.dataset}: choose another --dataset.")
+    if tasks.dataset == own.dataset:
+        problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
         _check_same_split(trained, problem)
-        return Shown(run, problem, _shared(trained, problem, part))
-    images = load_images(run.dataset, run.data_dir)
-    if split is None and part == "test" and not run.dataset.startswith("omniglot"):
-        run = dataclasses.replace(run, split="all")
-    if images.checksum == trained.stored["data_checksum"]:  # its own by another name
-        run = dataclasses.replace(trained.config, split=split or trained.config.split, data_dir=run.data_dir)
+        return Shown(tasks, problem, _shared(trained, problem, part))
+    images = load_images(tasks.dataset, tasks.data_dir)
+    if split is None and part == "test" and not is_turned(tasks.dataset):
+        tasks = dataclasses.replace(tasks, split="all")
+    if images.checksum == trained.facts["checksum"]:  # its own by another name
+        tasks = dataclasses.replace(own, split=split or own.split, data_dir=tasks.data_dir)
     known = known_to(trained, data_dir)
-    problem = problem_like(run, images, known.look)
-    if images.checksum == trained.stored["data_checksum"]:
-        return Shown(run, problem, _shared(trained, problem, part))
-    return Shown(run, problem, seen(known, *_images(problem, part)))
+    problem = problem_like(tasks, images, known.look)
+    if images.checksum == trained.facts["checksum"]:
+        return Shown(tasks, problem, _shared(trained, problem, part))
+    return Shown(tasks, problem, seen(known, *_images(problem, part)))
 
 
 def known_to(trained: Trained, data_dir: str | None = None) -> Known:
@@ -90,23 +91,23 @@ def known_to(trained: Trained, data_dir: str | None = None) -> Known:
         trained: the learner.
         data_dir: another folder that its data may be in, if they aren't in the run's.
     """
-    shape = tuple(trained.stored["input_shape"])
-    for place in dict.fromkeys((trained.config.data_dir, data_dir)):
+    shape = tuple(trained.facts["input_shape"])
+    for place in dict.fromkeys((trained.settings.tasks.data_dir, data_dir)):
         dataset = _trained_on(trained, place)
         if dataset is not None:
             known = dataset._replace(images=resize(dataset.images, shape))
             shown = look(known.images, known.counts)._replace(shape=shape)
-            return Known(shown, known, dataset.split(trained.stored["protocol"]))
+            return Known(shown, known, dataset.split(trained.facts["protocol"]))
     return Known(Look(shape, None))
 
 
 def _trained_on(trained: Trained, data_dir: str | None) -> Dataset | None:
     """The data of that name in a folder, if they are those of training."""
     try:
-        dataset = load_images(trained.config.dataset, data_dir, download=False)
+        dataset = load_images(trained.settings.tasks.dataset, data_dir, download=False)
     except (DataError, RunError):
         return None
-    return dataset if dataset.checksum == trained.stored["data_checksum"] else None
+    return dataset if dataset.checksum == trained.facts["checksum"] else None
 
 
 def seen(known: Known, images: np.ndarray, counts: np.ndarray) -> int | None:
@@ -136,7 +137,7 @@ def _images(problem: Problem, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_same_split(trained: Trained, problem: Problem) -> None:
-    stored = trained.stored
+    stored = trained.facts
     if problem.protocol == stored["protocol"] and problem.split_hash != stored["split_hash"]:
         raise RunError(
             f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
@@ -148,5 +149,5 @@ def _shared(trained: Trained, problem: Problem, part: str) -> int:
     """How many of the classes were trained on, as another split of the same data may have it."""
     if problem.dataset is None or problem.split is None:
         return 0
-    train = problem.dataset.split(trained.stored["protocol"]).train
+    train = problem.dataset.split(trained.facts["protocol"]).train
     return int(np.isin(getattr(problem.split, part), train).sum())
