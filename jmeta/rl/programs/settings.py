@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from jmeta.errors import RunError, sentence, unknown
 from jmeta.rl.advantages import normalised
 from jmeta.rl.agent import Agent
 from jmeta.rl.baselines import linear_baseline, value_head
@@ -23,7 +24,6 @@ from jmeta.rl.rollout import inputs_size, see_all, see_observation
 from jmeta.rl.surrogates import dice, lvc, reinforce
 from jmeta.rl.types import Env
 from jmeta.runs import folder
-from jmeta.errors import RunError, sentence, unknown
 
 ENV_SETTINGS = ("arms", "pulls", "p", "states", "actions", "horizon")
 CHOICES: dict[str, tuple[str, ...]] = {

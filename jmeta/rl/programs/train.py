@@ -14,11 +14,11 @@ from jax import Array
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from jmeta.errors import DivergedError, RunError
 from jmeta.rl.agent import Agent, RLMetrics
 from jmeta.rl.programs.settings import Config, agent_of, check, env_of, folder_of, restored, start
 from jmeta.rl.types import Env
 from jmeta.runs import checkpoints, folder
-from jmeta.errors import DivergedError, RunError
 from jmeta.runs.memory import enough_memory
 from jmeta.runs.signals import Stop, asked_to_stop
 from jmeta.training import TrainState
