@@ -20,7 +20,7 @@ ALLOWED = {
     "types.py": {"jax"},
     "numbers.py": {"jax", "numpy"},
     "losses.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
-    "inner.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
+    "inner.py": {"jax", "optax", "jmeta.types", "jmeta.numbers", "jmeta.losses", "jmeta.gradients"},
     "models.py": {"jax", "jmeta.types"},
     "distances.py": {"jax", "jmeta.types", "jmeta.numbers"},
     "gradients.py": {"jax", "numpy"},
