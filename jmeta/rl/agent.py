@@ -7,9 +7,9 @@ import jax
 import optax
 from jax import Array, lax
 
+from jmeta.experiment import TrainState
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.types import Task
-from jmeta.training import TrainState
 from jmeta.types import Params
 
 
