@@ -53,7 +53,7 @@ def build(settings: Settings) -> Experiment:
         return (agent if mesh is None else agent_of(settings, env, mesh)).update(state)
 
     def validate(params: Params) -> dict[str, Array]:
-        rewards = tested(agent, env, params, validation_keys(settings.training.val_tasks))
+        rewards = rewards_of(agent, env, params, validation_keys(settings.training.val_tasks))
         return {SCORE: counted(settings.learner, rewards)}
 
     return Experiment(
@@ -80,7 +80,7 @@ def counted(learner: RL2 | MAML, rewards: Any) -> Any:
     return rewards.sum(axis=-1) if isinstance(learner, RL2) else rewards[..., -1]
 
 
-def tested(agent: Agent, env: Env, params: Params, keys: Array) -> Array:
+def rewards_of(agent: Agent, env: Env, params: Params, keys: Array) -> Array:
     """Rewards of each round of new tasks, `[tasks, rounds]`."""
 
     def one(key: Array) -> Array:
@@ -93,6 +93,11 @@ def tested(agent: Agent, env: Env, params: Params, keys: Array) -> Array:
 def validation_keys(tasks: int) -> Array:
     """Keys of held-out tasks, the same for all agents; the test has its own."""
     return jax.random.split(jax.random.key(0xA11DA7E), tasks)
+
+
+def evaluation_keys(tasks: int) -> Array:
+    """Keys of test tasks, the same for all agents."""
+    return jax.random.split(jax.random.key(0x7E57), tasks)
 
 
 def env_of(name: str, world: World) -> Env:

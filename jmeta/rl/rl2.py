@@ -123,7 +123,9 @@ def rl2(
 
         def epoch(carry: tuple[Params, Any], key: Array) -> tuple[tuple[Params, Any], Any]:
             order = jax.random.permutation(key, trials).reshape(minibatches, -1)
-            return lax.scan(lambda carry, rows: one(carry, spread(jax.tree.map(lambda a: a[rows], batch))), carry, order)
+            return lax.scan(
+                lambda carry, rows: one(carry, spread(jax.tree.map(lambda a: a[rows], batch))), carry, order
+            )
 
         start = state.params, state.opt_state
         (params, opt_state), seen = lax.scan(epoch, start, jax.random.split(order_key, epochs))

@@ -306,7 +306,10 @@ def check(settings: Settings) -> None:
     """
     check_each(settings)
     policy, learner = settings.network.policy, settings.learner
-    for name, rates in (("inner_lr", getattr(learner, "inner_lr", None)), ("test_lr", getattr(learner, "test_lr", None))):
+    for name, rates in (
+        ("inner_lr", getattr(learner, "inner_lr", None)),
+        ("test_lr", getattr(learner, "test_lr", None)),
+    ):
         if rates == ():
             raise RunError(f"{flag(name)} must be one rate or more, got none: give the rate of the first inner step.")
     if isinstance(learner, MAML) and policy != "mlp":

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jmeta.rl.programs.references import references
+from jmeta.rl.programs.settings import Config, agent_of, defaults, env_of, rate_of, start
 
 from jmeta import cli
 from jmeta.rl.policies import Decision
 from jmeta.rl.programs import PROGRAMS, evaluate, plot, train
-from jmeta.rl.programs.references import references
-from jmeta.rl.programs.settings import Config, agent_of, defaults, env_of, rate_of, start
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.types import Box, Discrete
 from jmeta.runs import RunError

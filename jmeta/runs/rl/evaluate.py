@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmeta.errors import RunError
+from jmeta.report.statistics import over_seeds
 from jmeta.rl.programs.references import Reference, references
 from jmeta.rl.programs.train import load, test_keys
-from jmeta.errors import RunError
 from jmeta.runs.folder import EVALUATION, write_json
 from jmeta.runs.memory import enough_memory
-from jmeta.report.statistics import over_seeds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmeta.report import figures
 from jmeta.rl.programs import evaluate
 from jmeta.rl.programs.references import Reference, references
 from jmeta.rl.programs.settings import Config as RunConfig
 from jmeta.rl.programs.train import load
 from jmeta.rl.rollout import Trajectory
-from jmeta.report import figures
 from jmeta.runs.folder import METRICS, read_rows
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
