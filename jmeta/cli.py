@@ -38,12 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0
-    from jmeta.datasets import DataError
     from jmeta.errors import RunError
 
     try:
         return _dispatch(words)
-    except (RunError, DataError) as error:
+    except RunError as error:
         return _complain(str(error))
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,34 +80,10 @@ def _complain(text: str, code: int = USER_ERROR) -> int:
 
 
 def _train(words: list[str]) -> int:
-    import tyro
+    from jmeta.runs.engine.command import train_command
+    from jmeta.runs.few_shot import AREA
 
-    from jmeta.runs import GroupResult, processes, progress, tables, train, train_group
-    from jmeta.runs.compile_cache import use_compile_cache
-    from jmeta.runs.config import is_group
-    from jmeta.runs.devices import use_one_thread
-    from jmeta.runs.signals import asked_to_stop
-    from jmeta.runs.start import check_preset, dataset_of, starting_point
-
-    use_one_thread(dataset_of(words))
-    with processes.joined(words):
-        start = processes.together(starting_point, words)
-        config = tyro.cli(type(start), default=start, args=words, prog="jmeta train")
-        use_compile_cache(config.compile_cache)
-        processes.together(check_preset, config)
-        shown = progress.shown(config) if processes.is_first() else nullcontext(progress.silent)
-        with asked_to_stop() as stop, shown as report:
-            result = (train_group if is_group(config) else train)(config, report=report, stop=stop)
-        if result.stopped_by is not None:
-            code = 128 + result.stopped_by
-            again = f"jmeta train --run-dir {result.run_dir} --resume"
-            text = f"stopped and saved at step {result.step}: {again} goes on."
-            return _complain(text, code) if processes.is_first() else code
-        if isinstance(result, GroupResult):
-            tables.print_group(result.summary, f"validation at step {result.summary['step']}")
-        print(f"trained for {result.step} steps, kept in {result.run_dir}")
-        print(f"next: jmeta evaluate --run-dir {result.run_dir}")
-        return 0
+    return train_command(AREA, words)
 
 
 def _evaluate(words: list[str]) -> int:
@@ -116,15 +91,17 @@ def _evaluate(words: list[str]) -> int:
 
     import tyro
 
-    from jmeta.runs import EvaluateConfig, evaluate, evaluate_group, folder, tables
-    from jmeta.runs.compile_cache import use_compile_cache
+    from jmeta.report.tables import print_group
+    from jmeta.runs.engine import folder
+    from jmeta.runs.engine.compile_cache import use_compile_cache
+    from jmeta.runs.few_shot import EvaluateConfig, evaluate, evaluate_group, tables
 
     config = tyro.cli(EvaluateConfig, args=words, prog="jmeta evaluate")
     use_compile_cache(config.compile_cache)
     if (Path(config.run_dir) / folder.GROUP).exists():
         summary = evaluate_group(config)
         size = f"{summary['episodes']} episodes of {summary['dataset']} ({summary['part']})"
-        tables.print_group(summary, f"{config.run_dir}: {size}")
+        print_group(summary, f"{config.run_dir}: {size}")
     else:
         tables.print_evaluation(evaluate(config))
     return 0
@@ -133,8 +110,8 @@ def _evaluate(words: list[str]) -> int:
 def _predict(words: list[str]) -> int:
     import tyro
 
-    from jmeta.runs import PredictConfig, predict, tables
-    from jmeta.runs.compile_cache import use_compile_cache
+    from jmeta.runs.engine.compile_cache import use_compile_cache
+    from jmeta.runs.few_shot import PredictConfig, predict, tables
 
     config = tyro.cli(PredictConfig, args=words, prog="jmeta predict")
     use_compile_cache(config.compile_cache)
@@ -149,8 +126,8 @@ def _predict(words: list[str]) -> int:
 def _plot(words: list[str]) -> int:
     import tyro
 
-    from jmeta.runs import PlotConfig, plot
-    from jmeta.runs.compile_cache import use_compile_cache
+    from jmeta.runs.engine.compile_cache import use_compile_cache
+    from jmeta.runs.few_shot import PlotConfig, plot
 
     config = tyro.cli(PlotConfig, args=words, prog="jmeta plot")
     use_compile_cache(config.compile_cache)
@@ -160,23 +137,25 @@ def _plot(words: list[str]) -> int:
 
 
 def _presets(words: list[str]) -> int:
-    from jmeta.runs import RunError, presets
+    from jmeta.errors import RunError
+    from jmeta.runs.engine.command import presets
+    from jmeta.runs.few_shot import AREA
 
     if words:
         raise RunError(f"jmeta presets takes no arguments, got {' '.join(words)}: leave them out.")
-    for name, preset in presets().items():
-        print(f"{name:28} {preset.source}")
+    for name, preset in presets(AREA).items():
+        print(f"{name:28} {preset['source']}")
     return 0
 
 
 def _data(words: list[str]) -> int:
-    from jmeta.runs import tables
+    from jmeta.runs.few_shot import tables
 
     return tables.data(words)
 
 
 def _mtl(words: list[str]) -> int:
-    from jmeta.mtl.programs import PROGRAMS
+    from jmeta.runs.mtl import PROGRAMS
 
     return _program("mtl", PROGRAMS, words)
 
@@ -184,6 +163,11 @@ def _mtl(words: list[str]) -> int:
 def _rl(words: list[str]) -> int:
     from jmeta.rl.programs import PROGRAMS
 
+    if words[:1] == ["train"]:
+        from jmeta.runs.engine.command import train_command
+        from jmeta.runs.rl import AREA
+
+        return train_command(AREA, words[1:])
     return _program("rl", PROGRAMS, words)
 
 
@@ -193,7 +177,7 @@ def _program(area: str, programs: dict[str, str], words: list[str]) -> int:
 
     import tyro
 
-    from jmeta.runs.compile_cache import use_compile_cache
+    from jmeta.runs.engine.compile_cache import use_compile_cache
     from jmeta.errors import unknown
 
     if not words or words[0] in ("-h", "--help", "help"):

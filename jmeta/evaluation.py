@@ -1,5 +1,6 @@
 """How good a learner is on many episodes, with 95 % intervals."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -7,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.tree_util import Partial
 
+from jmeta import loop
 from jmeta.episodes import Sampler
+from jmeta.loop import as_partial
 from jmeta.losses import hits, mean_loss, possible, squared_error, weighted_mean
-from jmeta.training import as_partial
 from jmeta.types import Batch, Episode, Learner, Params
 
 Metric = Callable[[Array, Batch], Array]
@@ -118,7 +121,7 @@ def inductive(learner: Learner, params: Params, episode: Episode) -> Array:
     def predict_one(x: Array) -> Array:
         return learner.predict(adapted, jnp.concatenate([support.x, x[None]]), *weight)[-1]
 
-    return jax.lax.map(predict_one, episode.query.x)
+    return loop.one_by_one(predict_one)(episode.query.x)
 
 
 def evaluate(
@@ -172,35 +175,46 @@ def measure(
     Returns:
         `[episodes]` for each name in `metrics`.
     """
-    run = make_measure(learner, metrics=metrics, predict=predict, chunk_size=chunk_size)
-    return run(params, sample, key, episodes)
+    _check_at_least_one("chunk_size", chunk_size)
+    parts = jax.tree.map(as_partial, (learner, dict(metrics), predict), is_leaf=callable)
+    one = Partial(_measured, *parts, params, as_partial(sample))
+    return _fetched(loop.mapped(one, _keys(key, episodes), chunk_size=chunk_size))
 
 
 def make_measure(
     learner: Learner, *, metrics: Mapping[str, Metric], predict: Predict = transductive, chunk_size: int = 1
 ) -> Callable[[Params, Sampler, Array, int], dict[str, np.ndarray]]:
-    """`measure` as a function that is compiled once, for validation again and again.
+    """`measure` as a function that holds its compiled program, for validation again and again.
 
     Returns:
         `run(params, sample, key, episodes)`, which returns what `measure` does and raises what it raises.
     """
     _check_at_least_one("chunk_size", chunk_size)
-
-    @jax.jit
-    def compiled(params: Params, sample: Sampler, keys: Array) -> dict[str, Array]:
-        def one(key: Array) -> dict[str, Array]:
-            episode = sample(key)
-            prediction = predict(learner, params, episode)
-            return {name: metric(prediction, episode.query) for name, metric in metrics.items()}
-
-        return jax.lax.map(one, keys, batch_size=chunk_size)
+    one = functools.partial(_measured, learner, metrics, predict)
+    compiled = loop.mapping(one, chunk_size=chunk_size)
 
     def run(params: Params, sample: Sampler, key: Array, episodes: int) -> dict[str, np.ndarray]:
-        _check_at_least_one("the number of episodes", episodes)
-        values = compiled(params, as_partial(sample), jax.random.split(key, episodes))
-        return {name: np.asarray(v) for name, v in values.items()}
+        return _fetched(compiled(params, as_partial(sample), _keys(key, episodes)))
 
     return run
+
+
+def _measured(
+    learner: Learner, metrics: Mapping[str, Metric], predict: Predict, params: Params, sample: Sampler, key: Array
+) -> dict[str, Array]:
+    """The metrics of one episode."""
+    episode = sample(key)
+    prediction = predict(learner, params, episode)
+    return {name: metric(prediction, episode.query) for name, metric in metrics.items()}
+
+
+def _keys(key: Array, episodes: int) -> Array:
+    _check_at_least_one("the number of episodes", episodes)
+    return jax.random.split(key, episodes)
+
+
+def _fetched(values: dict[str, Array]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in values.items()}
 
 
 def measure_steps(
@@ -235,25 +249,27 @@ def measure_steps(
         ValueError: if `episodes` or `chunk_size` is below 1, or a number of steps below 0.
     """
     _check_at_least_one("chunk_size", chunk_size)
-    _check_at_least_one("the number of episodes", episodes)
     chosen = range(steps + 1) if isinstance(steps, int) else steps
     if len(chosen) == 0 or min(chosen) < 0:
         raise ValueError(f"steps must be 0 or more, or some numbers that are, got {steps}")
-    numbers = jnp.asarray(chosen, jnp.int32)
+    parts = (as_partial(part) for part in (learner_of, metric, predict))
+    one = Partial(_measured_after, *parts, jnp.asarray(chosen, jnp.int32), params, as_partial(sample))
+    return np.asarray(loop.mapped(one, _keys(key, episodes), chunk_size=chunk_size)).T
 
-    @jax.jit
-    def run(params: Params, sample: Sampler, keys: Array) -> Array:
-        def one(key: Array) -> Array:
-            episode = sample(key)
 
-            def after(k: Array) -> Array:
-                return metric(predict(learner_of(k), params, episode), episode.query)
-
-            return jax.lax.map(after, numbers)
-
-        return jax.lax.map(one, keys, batch_size=chunk_size)
-
-    return np.asarray(run(params, as_partial(sample), jax.random.split(key, episodes))).T
+def _measured_after(
+    learner_of: Callable[[Array], Learner],
+    metric: Metric,
+    predict: Predict,
+    numbers: Array,
+    params: Params,
+    sample: Sampler,
+    key: Array,
+) -> Array:
+    """The metric of one episode after each number of steps."""
+    episode = sample(key)
+    after = loop.one_by_one(lambda k: metric(predict(learner_of(k), params, episode), episode.query))
+    return after(numbers)
 
 
 def _check_at_least_one(name: str, value: int) -> None:

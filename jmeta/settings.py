@@ -39,7 +39,7 @@ def setting(
         place: whether it says where or for how long things are done, and does not decide results.
     """
     limits = {"least": least, "most": most, "above": above, "choices": choices, "swept": swept, "place": place}
-    return dataclasses.field(default=default, metadata={k: v for k, v in limits.items() if v not in (None, False)})
+    return dataclasses.field(default=default, metadata={k: v for k, v in limits.items() if v is not None and v is not False})
 
 
 def flag(name: str) -> str:
@@ -150,9 +150,14 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
     return type(value) is kind, value
 
 
-def differences(one: Any, other: Any) -> list[str]:
-    """`--flag a, not b` for each setting that decides results and has the value a in `other` and b in `one`."""
-    mine, others, places = to_dict(one), to_dict(other), names(one, "place")
+def differences(mine: Mapping[str, Any], others: Mapping[str, Any], places: Sequence[str]) -> list[str]:
+    """`--flag a, not b` for each setting that has the value a in `others` and b in `mine`.
+
+    Args:
+        mine: settings by name, as `to_dict` has them.
+        others: the same of another run.
+        places: names that don't decide results.
+    """
     return [
         f"{flag(name)} {_said(others.get(name))}, not {_said(mine.get(name))}"
         for name in [*mine, *(name for name in others if name not in mine)]
@@ -175,7 +180,7 @@ def check(settings: Any) -> None:
             continue
         choices = field.metadata.get("choices")
         if choices is not None and value not in choices:
-            raise unknown(field.name.replace("_", " "), value, choices)
+            raise unknown(field.name.replace("_", " "), str(value), choices)
         for number in value if isinstance(value, tuple) else (value,):
             _check_number(field, number)
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,36 +11,18 @@ from jax import Array, lax
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from jmeta import sharding
+from jmeta import loop, sharding
 from jmeta.episodes import Sampler
+from jmeta.experiment import TrainState
+from jmeta.loop import PIECE as PIECE
+from jmeta.loop import Over, as_partial
+from jmeta.loop import one_by_one as one_by_one
 from jmeta.types import Episode, Learner, Metrics, Params
-
-
-class TrainState(NamedTuple):
-    """All that training carries from step to step: one pytree.
-
-    Attributes:
-        params: meta-parameters.
-        opt_state: the outer optimizer's.
-        key: PRNG key of the run; the episodes of step n come from `fold_in(key, n)`.
-        step: int32 `[]`, outer steps taken.
-    """
-
-    params: Params
-    opt_state: Any
-    key: Array
-    step: Array
-
 
 Schedule = Callable[[Array], Learner]
 """`step -> Learner`, with the outer step's number as a traced int32: a learner that changes as training goes on."""
 
-PIECE = 1024  # steps of one call of the compiled run, and so the length of its buffer of metrics
-
 Step = Callable[[TrainState, Episode], tuple[TrainState, Metrics]]
-
-Over = Callable[[Callable[..., Any]], Callable[..., Any]]
-"""`jax.vmap` or another that makes a function of one into a function of many, along leading axes."""
 
 
 def at_step(learner: Learner | Schedule, step: Array) -> Learner:
@@ -248,17 +230,8 @@ def make_run(
         raise ValueError(f"meta_batch_size must be 1 or more, got {meta_batch_size}")
     check_sizes(meta_batch_size, chunk_size, mesh)
     step = make_step(learner, optimizer, chunk_size=chunk_size, mesh=mesh)
-    sample = as_partial(sample) if mesh is None else sharding.replicate(as_partial(sample), mesh)
-
-    @jax.jit
-    def piece(sample: Sampler, state: TrainState, num_steps: Array) -> tuple[TrainState, Metrics]:
-        return _take_steps(step, sample, state, num_steps, meta_batch_size, mesh)
-
-    def run(state: TrainState, num_steps: int) -> tuple[TrainState, Metrics]:
-        placed = state if mesh is None else sharding.replicate(state, mesh)
-        return _in_pieces(lambda state, count: piece(sample, state, count), placed, num_steps, 0)
-
-    return run
+    run = loop.repeat(_sampled(step, _placed(sample, mesh), meta_batch_size, mesh))
+    return run if mesh is None else lambda state, num_steps: run(sharding.replicate(state, mesh), num_steps)
 
 
 def make_runs(
@@ -311,61 +284,33 @@ def make_runs(
     if meta_batch_size < 1:
         raise ValueError(f"meta_batch_size must be 1 or more, got {meta_batch_size}")
     check_sizes(meta_batch_size, chunk_size, mesh)
-    sample = as_partial(sample) if mesh is None else sharding.replicate(as_partial(sample), mesh)
+    sample = _placed(sample, mesh)
 
     @jax.jit
-    def piece(sample: Sampler, states: TrainState, rates: Any, num_steps: Array) -> tuple[TrainState, Metrics]:
+    def piece(sample: Partial, states: TrainState, rates: Any, num_steps: Array) -> tuple[TrainState, Metrics]:
         def one(state: TrainState, rates: Any) -> tuple[TrainState, Metrics]:
             step = make_step(*build(rates), chunk_size=chunk_size, mesh=mesh)
-            return _take_steps(step, sample, state, num_steps, meta_batch_size, mesh)
+            return loop.steps(_sampled(step, sample, meta_batch_size, mesh), state, num_steps)
 
         return over(one)(states, rates)
 
     def run(states: TrainState, rates: Any, num_steps: int) -> tuple[TrainState, Metrics]:
         placed = (states, rates) if mesh is None else sharding.replicate((states, rates), mesh)
-        return _in_pieces(lambda states, count: piece(sample, states, placed[1], count), placed[0], num_steps, 1)
+        return loop.in_pieces(lambda states, count: piece(sample, states, placed[1], count), placed[0], num_steps, 1)
 
     return run
 
 
-def one_by_one(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.vmap(fun)` that computes one after another."""
-    return lambda *args: lax.map(lambda one: fun(*one), args)
+def _placed(sample: Sampler, mesh: Mesh | None) -> Partial:
+    """A sampler whose data are on all devices."""
+    return as_partial(sample) if mesh is None else sharding.replicate(as_partial(sample), mesh)
 
 
-def _take_steps(
-    step: Step, sample: Sampler, state: TrainState, num_steps: Array, meta_batch_size: int, mesh: Mesh | None
-) -> tuple[TrainState, Metrics]:
-    """Up to `PIECE` outer steps on episodes drawn by the run's key, and their metrics `[PIECE]`."""
+def _sampled(step: Step, sample: Partial, meta_batch_size: int, mesh: Mesh | None) -> Partial:
+    """A step on episodes drawn by the run's key: `state -> (state, metrics)`."""
 
-    def sampled_step(state: TrainState) -> tuple[TrainState, Metrics]:
+    def update(sample: Partial, state: TrainState) -> tuple[TrainState, Metrics]:
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), meta_batch_size)
         return step(state, jax.vmap(sample)(keys) if mesh is None else sharding.draw(sample, keys, mesh))
 
-    one = jax.eval_shape(sampled_step, state)[1]
-    empty = jax.tree.map(lambda a: jnp.zeros((PIECE, *a.shape), a.dtype), one)
-
-    def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-        state, metrics = sampled_step(carry[0])
-        return state, jax.tree.map(lambda kept, new: kept.at[i].set(new), carry[1], metrics)
-
-    # XLA compiles scans of different lengths to programs that differ in the last bit. The count is a traced number
-    # here, and the metrics' buffer has one size, so that one program runs every piece.
-    return lax.fori_loop(0, num_steps, body, (state, empty))
-
-
-def _in_pieces(
-    advance: Callable[[TrainState, int], tuple[TrainState, Metrics]], state: TrainState, num_steps: int, axis: int
-) -> tuple[TrainState, Metrics]:
-    """Any number of steps by an `advance` that takes up to `PIECE`; the metrics' steps are on `axis`."""
-    parts = []
-    for done in range(0, max(num_steps, 1), PIECE):
-        count = min(PIECE, num_steps - done)
-        state, metrics = advance(state, count)
-        parts.append(jax.tree.map(lambda a, n=count: lax.slice_in_dim(a, 0, n, axis=axis), metrics))
-    return state, jax.tree.map(lambda *a: jnp.concatenate(a, axis), *parts)
-
-
-def as_partial(sample: Sampler) -> Partial:
-    """The same sampler in a form that `jit` takes as an argument, so that its data is not compiled in."""
-    return sample if isinstance(sample, Partial) else Partial(sample)
+    return Partial(update, sample)

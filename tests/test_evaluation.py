@@ -140,6 +140,23 @@ def test_several_metrics_in_one_pass():
     assert np.abs(got["precision"] - got["accuracy"]).max() > 1e-3
 
 
+def test_the_same_evaluation_is_compiled_once():
+    """And so is one at other parameters, or of another sampler of the same kind."""
+    learner, params = trained()
+    traces = []
+
+    def counted(prediction, query):
+        traces.append(1)
+        return evaluation.accuracy(prediction, query)
+
+    evaluate = lambda params, key: jmeta.evaluate(learner, params, SAMPLE, key, episodes=4, metric=counted).accuracy
+    first = evaluate(params, KEY)
+    np.testing.assert_array_equal(evaluate(params, KEY), first)
+    other = evaluate(jax.tree.map(lambda p: -p, params), jax.random.key(1))
+    assert len(traces) == 1
+    assert not np.array_equal(other, first)
+
+
 def test_a_made_measure_is_compiled_once():
     learner, params = trained()
     traces = []

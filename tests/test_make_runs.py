@@ -13,7 +13,7 @@ import pytest
 from algorithms_table import assert_close, difference, mlp_net
 
 import jmeta
-from jmeta import losses, sharding, training
+from jmeta import loop, losses, sharding, training
 
 NET = mlp_net(1, (8,))
 SAMPLE = jmeta.sinusoid_sampler(shot=5, query_shot=5)
@@ -82,7 +82,7 @@ def test_one_by_one_seeds_are_their_single_runs_bit_for_bit():
 def test_runs_cut_into_pieces_are_the_same_bits(over, monkeypatch):
     together = jmeta.make_runs(build, SAMPLE, meta_batch_size=4, over=over)
     whole, metrics = together(stacked(starts()), RATES, 5)
-    monkeypatch.setattr(training, "PIECE", 2)
+    monkeypatch.setattr(loop, "PIECE", 2)
     states, first = together(stacked(starts()), RATES, 2)
     states, rest = together(states, RATES, 3)
     for ours, theirs in zip(bits(states), bits(whole), strict=True):

@@ -11,7 +11,7 @@ from algorithms_table import ALGORITHMS, assert_close, difference, mlp_net, rand
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jmeta
-from jmeta import losses, training
+from jmeta import loop, losses, training
 
 NET = mlp_net(1, (8,))
 SAMPLE = jmeta.sinusoid_sampler(shot=5, query_shot=5)
@@ -145,7 +145,7 @@ def test_a_run_is_its_steps():
 @pytest.mark.parametrize("longest", [2, 1024])
 def test_a_run_cut_into_pieces_is_the_whole_run_bit_for_bit(pieces, longest, monkeypatch):
     whole, metrics = run()(start(), 5)
-    monkeypatch.setattr(training, "PIECE", longest)
+    monkeypatch.setattr(loop, "PIECE", longest)
     state, parts = start(), []
     for n in pieces:
         state, part = run()(state, n)

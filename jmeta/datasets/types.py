@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jmeta.errors import RunError
 
-class DataError(ValueError):
+
+class DataError(RunError):
     """Data that is missing, damaged or not of the form asked for; the message is one sentence that says what to do."""
 
 

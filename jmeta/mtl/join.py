@@ -10,10 +10,10 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta.episodes import Sampler, few_shot_sampler
-from jmeta.evaluation import Evaluation, summarise
+from jmeta.evaluation import Evaluation, accuracy, summarise
 from jmeta.inner import check_steps, descend
-from jmeta.losses import hits, possible, weighted_mean
-from jmeta.training import TrainState, as_partial, init_state, make_run
+from jmeta.loop import as_partial, mapped
+from jmeta.training import TrainState, init_state, make_run
 from jmeta.types import Batch, Episode, Learner, Metrics, Params
 
 Split = Callable[[Batch], Episode]
@@ -256,7 +256,8 @@ def evaluate_problems(
     """Mean accuracy over the tasks of each of many problems.
 
     Args:
-        predict: `problem -> logits [T, N, way]` of its queries.
+        predict: `problem -> logits [T, N, way]` of its queries; a `jax.tree_util.Partial` carries its parameters as
+            arguments of the program.
         sample: `key -> problem`.
         key: decides the problems: the same for all that are compared, and the first of more are the same as of fewer.
         problems: how many.
@@ -266,20 +267,19 @@ def evaluate_problems(
         An `Evaluation` over problems.
     """
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(problems, dtype=jnp.int32))
-    sample = as_partial(sample)
+    judge = Partial(_mean_accuracy, as_partial(predict), as_partial(sample))
+    return summarise(jax.device_get(mapped(judge, keys, chunk_size=chunk_size)))
 
-    @jax.jit
-    def accuracies(sample: Partial, keys: Array) -> Array:
-        def one(key: Array) -> Array:
-            problem = sample(key)
-            query = problem.query
-            logits = predict(problem)
 
-            def of_task(logits: Array, query: Batch) -> Array:
-                return weighted_mean(hits(possible(logits, query.classes), query.y), query.weight)
+def accuracy_on(learner: Learner, params: Params, problem: Episode) -> Array:
+    """Mean accuracy of a joined learner over the tasks of one problem, `[]`."""
+    return _accuracy(learner.predict(learner.adapt(params, problem.support), problem.query.x), problem)
 
-            return jnp.mean(jax.vmap(of_task)(logits, query))
 
-        return jax.lax.map(one, keys, batch_size=chunk_size)
+def _mean_accuracy(predict: Callable[[Episode], Array], sample: Sampler, key: Array) -> Array:
+    problem = sample(key)
+    return _accuracy(predict(problem), problem)
 
-    return summarise(jax.device_get(accuracies(sample, keys)))
+
+def _accuracy(logits: Array, problem: Episode) -> Array:
+    return jnp.mean(jax.vmap(accuracy)(logits, problem.query))

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax import Array, lax
+from jax import Array
 from jax.tree_util import Partial
 
+from jmeta import loop
 from jmeta.mtl.aggregators.gram import gram
 from jmeta.mtl.types import Aggregator, Losses, View, Weighting
 from jmeta.mtl.weightings.fixed import uniform
@@ -143,20 +144,16 @@ def make_run(
         validation: whether `sample` gives a pair, of a batch and another for the weights to learn from.
 
     Returns:
-        `run(state, num_steps) -> (state, MTLMetrics)`, with metrics `[num_steps, T]`. It can be under `vmap` over
-        states: several seeds in one program.
+        `run(state, num_steps) -> (state, MTLMetrics)`, with metrics `[num_steps, T]`. One program runs any number of
+        steps, so that a run which is cut into pieces anywhere gives the same bits. It can be under `vmap` over states:
+        several seeds in one program.
     """
-    sample = sample if isinstance(sample, Partial) else Partial(sample)
 
-    def run(sample: Sample, num_steps: int, state: MTLState) -> tuple[MTLState, MTLMetrics]:
-        def one(state: MTLState, _: None) -> tuple[MTLState, MTLMetrics]:
-            drawn = sample(jax.random.fold_in(jax.random.fold_in(state.key, state.step), _DRAWING))
-            return step(state, *drawn) if validation else step(state, drawn)
+    def update(sample: Sample, state: MTLState) -> tuple[MTLState, MTLMetrics]:
+        drawn = sample(jax.random.fold_in(jax.random.fold_in(state.key, state.step), _DRAWING))
+        return step(state, *drawn) if validation else step(state, drawn)
 
-        return lax.scan(one, state, None, length=num_steps)
-
-    compiled = jax.jit(run, static_argnums=1)
-    return lambda state, num_steps: compiled(sample, num_steps, state)
+    return loop.repeat(Partial(update, loop.as_partial(sample)))
 
 
 _DRAWING = 0xBA7C

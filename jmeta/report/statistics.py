@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 
-
 def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean, and half the width of its 95 % interval by Student's t.
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import jax
 import optax
-from jax import Array, lax
+from jax import Array
 
+from jmeta import loop
 from jmeta.experiment import TrainState
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.types import Task
@@ -50,14 +51,10 @@ class Agent(NamedTuple):
 def make_run(agent: Agent) -> Callable[[TrainState, int], tuple[TrainState, RLMetrics]]:
     """Many updates as one compiled program: `run(state, num_updates) -> (state, RLMetrics [num_updates])`.
 
-    Under `vmap` over states it trains several seeds in one program.
+    One program runs any number of updates, so that a run which is cut into pieces anywhere gives the same bits. Under
+    `vmap` over states it trains several seeds in one program.
     """
-
-    def run(num_updates: int, state: TrainState) -> tuple[TrainState, RLMetrics]:
-        return lax.scan(lambda state, _: agent.update(state), state, None, length=num_updates)
-
-    compiled = jax.jit(run, static_argnums=0)
-    return lambda state, num_updates: compiled(num_updates, state)
+    return loop.repeat(agent.update)
 
 
 def update_keys(state: TrainState, n: int) -> Array:

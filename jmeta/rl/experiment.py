@@ -49,12 +49,12 @@ def build(settings: Settings) -> Experiment:
     agent = agent_of(settings, env)
     acts = settings.training.tasks * settings.learner.episodes * env.horizon * rounds_of(settings.learner)
 
-    def update(state: TrainState, mesh: Mesh | None) -> tuple[TrainState, RLMetrics]:
+    def update(state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, RLMetrics]:
         return (agent if mesh is None else agent_of(settings, env, mesh)).update(state)
 
     def validate(params: Params) -> dict[str, Array]:
-        rewards = rewards_of(agent, env, params, validation_keys(settings.training.val_tasks))
-        return {SCORE: counted(settings.learner, rewards)}
+        keys = validation_keys(settings.training.val_tasks)
+        return {SCORE: counted(settings.learner, jax.vmap(lambda key: rewards_of(agent, env, params, key))(keys))}
 
     return Experiment(
         init=agent.init,
@@ -67,6 +67,7 @@ def build(settings: Settings) -> Experiment:
         counts={"tasks": settings.training.tasks, "env_steps": acts},
         smaller="give a smaller --tasks, --episodes or --val-tasks",
         facts={"horizon": env.horizon, "observation_size": env.observation_size, "action": env.action._asdict()},
+        tasks_setting="tasks",
     )
 
 
@@ -80,14 +81,10 @@ def counted(learner: RL2 | MAML, rewards: Any) -> Any:
     return rewards.sum(axis=-1) if isinstance(learner, RL2) else rewards[..., -1]
 
 
-def rewards_of(agent: Agent, env: Env, params: Params, keys: Array) -> Array:
-    """Rewards of each round of new tasks, `[tasks, rounds]`."""
-
-    def one(key: Array) -> Array:
-        task_key, act_key = jax.random.split(key)
-        return agent.test(params, act_key, env.sample_task(task_key))
-
-    return jax.vmap(one)(keys)
+def rewards_of(agent: Agent, env: Env, params: Params, key: Array) -> Array:
+    """Rewards of each round of a new task, `[rounds]`."""
+    task_key, act_key = jax.random.split(key)
+    return agent.test(params, act_key, env.sample_task(task_key))
 
 
 def validation_keys(tasks: int) -> Array:

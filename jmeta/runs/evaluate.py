@@ -13,9 +13,9 @@ import numpy as np
 from jmeta import evaluation
 from jmeta.datasets import omniglot_runs
 from jmeta.episodes import Sampler
+from jmeta.errors import RunError, unknown
 from jmeta.runs import build, folder, one_shot, record, seeds
 from jmeta.runs.config import VECTOR_TASKS, flag, members
-from jmeta.errors import RunError, unknown
 from jmeta.runs.rounds import measured
 from jmeta.runs.trained import Trained, at_way, load_trained
 from jmeta.runs.transfer import show

@@ -11,8 +11,8 @@ from jmeta import evaluation
 from jmeta.datasets import cache
 from jmeta.datasets.convert import match
 from jmeta.datasets.omniglot_runs import NAME, RUNS, WAY, OneShotRuns, load_runs
-from jmeta.runs.config import VECTOR_TASKS
 from jmeta.errors import RunError
+from jmeta.runs.config import VECTOR_TASKS
 from jmeta.runs.trained import Trained, at_way
 from jmeta.runs.transfer import Known, known_to, seen
 from jmeta.types import Batch, Episode, Learner, Params

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmeta.report.figures import figure_maker, save
 from jmeta.runs import build, folder, record
 from jmeta.runs.config import TrainConfig, members, swept
 from jmeta.runs.evaluate import EvaluateConfig, evaluate
-from jmeta.report.figures import figure_maker, save
 from jmeta.runs.problems import load_problem
 from jmeta.runs.rounds import measured
 from jmeta.runs.trained import Trained, load_trained

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jmeta.errors import RunError
 from jmeta.runs import build, folder
 from jmeta.runs.config import VECTOR_TASKS
-from jmeta.errors import RunError
 from jmeta.runs.pictures import classes_in, pictures_in, read_picture
 from jmeta.runs.trained import Trained, at_way, load_trained
 from jmeta.types import Batch, Params

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-from jmeta.runs.config import ANY_WAY, VECTOR_TASKS, WITHOUT_INNER_LOOP, TrainConfig
 from jmeta.errors import unknown
+from jmeta.runs.config import ANY_WAY, VECTOR_TASKS, WITHOUT_INNER_LOOP, TrainConfig
 
 _MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, section 5 and appendix A, https://arxiv.org/abs/1703.03400"
 _ANIL = "Raghu et al. 2020, Rapid Learning or Feature Reuse?, https://arxiv.org/abs/1909.09157"

@@ -11,8 +11,8 @@ from jax.tree_util import Partial
 from jmeta import augment, datasets, episodes
 from jmeta.datasets import Dataset, Split
 from jmeta.datasets.convert import Look, match, resize
-from jmeta.runs.config import VECTOR_TASKS, TrainConfig
 from jmeta.errors import RunError, closest
+from jmeta.runs.config import VECTOR_TASKS, TrainConfig
 
 LINEAR_FEATURES = 10
 AUGMENTS: dict[str, augment.Augment | None] = {"none": None, "affine": augment.random_affine()}

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from jmeta.errors import RunError, unknown
 from jmeta.runs import folder, record
 from jmeta.runs.config import ALGORITHMS, TrainConfig, check, normalise
-from jmeta.errors import RunError, unknown
 from jmeta.runs.presets import defaults, from_preset
 
 

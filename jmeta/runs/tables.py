@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jmeta import datasets
-from jmeta.runs.config import ANY_WAY
 from jmeta.errors import RunError, unknown
+from jmeta.runs.config import ANY_WAY
 from jmeta.runs.predict import Prediction
 
 _OF_SETTING = ("seeds", "mean", "ci95")

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta import training
+from jmeta.errors import RunError, unknown
 from jmeta.runs import build, checkpoints, folder, learners, record
 from jmeta.runs.config import TrainConfig
-from jmeta.errors import RunError, unknown
 from jmeta.types import Learner, Params
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from jmeta.datasets import DataError, Dataset, Split
 from jmeta.datasets.convert import Look, look, resize
-from jmeta.runs.config import VECTOR_TASKS, TrainConfig
 from jmeta.errors import RunError
+from jmeta.runs.config import VECTOR_TASKS, TrainConfig
 from jmeta.runs.problems import Problem, load_images, load_problem, problem_like, with_dataset
 from jmeta.runs.trained import Trained
 

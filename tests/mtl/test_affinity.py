@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta.mtl.programs import synthetic
+from jmeta.runs.mtl import synthetic
 from jmeta.mtl.relatedness import add_affinity, gradient_cosines, no_affinity, task_affinity
 from jmeta.errors import RunError
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.datasets import load_digits
 
-from jmeta.mtl.programs import digits as program
-from jmeta.mtl.programs import digits_report
+from jmeta.runs.mtl import digits as program
+from jmeta.runs.mtl import digits_report
 from jmeta.errors import RunError
 
 pytestmark = pytest.mark.standard_promotion  # Adam's own numbers

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from jmeta import cli
-from jmeta.mtl.programs import PROGRAMS, join
-from jmeta.runs import RunError
+from jmeta.runs.mtl import PROGRAMS, join
+from jmeta.errors import RunError
 
 pytestmark = pytest.mark.standard_promotion
 

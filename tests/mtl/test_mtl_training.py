@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.tree_util import Partial
 
 from jmeta.mtl import training, weightings
 
@@ -82,6 +83,29 @@ def test_many_steps_are_single_steps_and_seeds_are_a_vmap():
             lambda a, b, i=seed: np.testing.assert_allclose(a[i], b, rtol=1e-5, atol=1e-6), after.params, one.params
         )
     assert np.abs(after.params[0][0] - after.params[0][1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("pieces", [(1, 6), (3, 0, 4)])
+def test_a_run_cut_anywhere_has_the_same_bits_and_one_program(pieces):
+    traces, weighting = [], weightings.random_weights()
+    step = training.make_step(losses, optax.sgd(0.1), weighting=weighting)
+
+    def sample(scale, key):
+        traces.append(1)
+        return scale * jax.random.normal(key, (1, 2))
+
+    run = training.make_run(step, Partial(sample, jnp.float32(0.1)))
+    whole, metrics = run(state_of(weighting), 7)
+    first, state, parts = len(traces), state_of(weighting), []
+    for n in pieces:
+        state, part = run(state, n)
+        parts.append(part)
+    assert len(traces) == first and state.step == 7
+    for ours, theirs in zip((*state.params, state.weighting), (*whole.params, whole.weighting), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    jax.tree.map(lambda a, *b: np.testing.assert_array_equal(a, np.concatenate(b)), metrics, *parts)
+    with pytest.raises(ValueError, match="steps must be 0 or more, got -1: "):
+        run(state, -1)
 
 
 def test_gradnorm_and_look_ahead_in_a_step():

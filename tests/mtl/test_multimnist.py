@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from jmeta.datasets import DataError
-from jmeta.mtl.programs import multimnist
-from jmeta.runs import RunError
+from jmeta.runs.mtl import multimnist
+from jmeta.errors import RunError
 from jmeta.report.statistics import over_seeds
 
 pytestmark = pytest.mark.standard_promotion

@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 
 from jmeta.datasets import DataError
-from jmeta.mtl.programs import school as program
+from jmeta.runs.mtl import school as program
 from jmeta.mtl.relatedness import explained_variance, fold_numbers, task_covariance, task_ridge
 from jmeta.mtl.school import load_school
 from jmeta.errors import RunError

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jmeta.mtl import toy
-from jmeta.mtl.programs import toy as program
-from jmeta.runs import RunError
+from jmeta.runs.mtl import toy as program
+from jmeta.errors import RunError
 
 
 def port(x, scale):

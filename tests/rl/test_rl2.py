@@ -46,13 +46,24 @@ def test_it_learns_which_arm_pays(objective, updates):
 def test_a_cut_run_has_the_same_bits_and_seeds_are_a_vmap():
     env = bernoulli_bandit(arms=3, pulls=4)
     agent = agent_for(env, units=4, trials=8, minibatches=2, epochs=2)
-    run = make_run(agent)
+    traces = []
+
+    def counted(state):
+        traces.append(1)
+        return agent.update(state)
+
+    run = make_run(agent._replace(update=counted))
     start = agent.init(jax.random.key(3))
-    one, again = start, start
-    for _ in range(4):
-        one, _ = run(one, 1)
-        again, _ = run(again, 1)
-    jax.tree.map(np.testing.assert_array_equal, one.params, again.params)
+    one, metrics = run(start, 4)
+    first = len(traces)
+    for pieces in ((1, 1, 1, 1), (3, 1), (1, 0, 3)):
+        again, parts = start, []
+        for n in pieces:
+            again, part = run(again, n)
+            parts.append(part)
+        jax.tree.map(np.testing.assert_array_equal, one.params, again.params)
+        jax.tree.map(lambda a, *b: np.testing.assert_array_equal(a, np.concatenate(b)), metrics, *parts)
+    assert len(traces) == first  # one program for any number of updates
     states = jax.vmap(agent.init)(jnp.stack([jax.random.key(3), jax.random.key(4)]))
     both, metrics = jax.vmap(lambda state: run(state, 4))(states)
     assert metrics.returns.shape == (2, 4)

@@ -5,8 +5,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jmeta.runs import load_trained
-from jmeta.runs.folder import read_rows
+from jmeta.runs.engine.folder import read_rows
+from jmeta.runs.few_shot import load_trained
 
 TINY = tuple(
     "--way 2 --query-shot 2 --network mlp --features 16 --norm none --inner-lr 0.5 --outer-lr 0.01 "  # noqa: SIM905
@@ -32,3 +32,20 @@ def assert_same_run(one: Path, other: Path) -> None:
         for a, b in zip(arrays_of(one, checkpoint), arrays_of(other, checkpoint), strict=True):
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
+
+
+def poisoned(compiled, at, members=(0,)):
+    """Programs in which the loss of some members is no number from a step on."""
+
+    def make(*args, **kwargs):
+        made = compiled(*args, **kwargs)
+
+        def advance(states, length):
+            after, metrics = made.advance(states, length)
+            steps = int(states.step[-1]) + 1 + np.arange(metrics.loss.shape[1])
+            bad = np.isin(np.arange(len(states.step)), members)[:, None] & (steps >= at)
+            return after, metrics._replace(loss=np.where(bad, np.nan, metrics.loss))
+
+        return made._replace(advance=advance)
+
+    return make

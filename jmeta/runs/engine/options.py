@@ -28,6 +28,9 @@ class Options:
             this flag and the next two. On a TPU pod, under SLURM and under Open MPI none of them is needed.
         num_processes: how many processes; 1 alone keeps a process of a cluster by itself.
         process_id: which of them this is, from 0. The first keeps the run folder and talks; the others are silent.
+        preset: a published setting to start from; a flag beside it wins.
+        config: a file of settings to start from, TOML or the config.json of a run, which makes the same run again; a
+            flag beside it wins.
     """
 
     run_dir: str | None = setting(None, place=True)
@@ -42,6 +45,8 @@ class Options:
     coordinator: str | None = setting(None, place=True)
     num_processes: int | None = setting(None, place=True)
     process_id: int | None = setting(None, place=True)
+    preset: str | None = setting(None, place=True)
+    config: str | None = setting(None, place=True)
 
 
 OWN = ("compile_cache", "coordinator", "num_processes", "process_id")

@@ -15,13 +15,13 @@ from jax import Array, lax
 from rich.console import Console
 from rich.progress import track
 
+from jmeta.errors import RunError, unknown
 from jmeta.mtl import aggregators, toy, weightings
 from jmeta.mtl.training import MTLState, init_state, make_step
 from jmeta.mtl.types import Aggregator, Weighting
 from jmeta.numbers import check_above_zero
-from jmeta.runs import folder
-from jmeta.errors import RunError, unknown
 from jmeta.report.figures import figure_maker, save
+from jmeta.runs.engine import folder
 
 EVERY = 100
 """Steps from one point of a trajectory that is kept to the next."""

@@ -25,11 +25,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from jmeta import datasets, nets
+from jmeta.errors import RunError, unknown
 from jmeta.losses import cross_entropy, hits
 from jmeta.mtl import names, weightings
 from jmeta.mtl.models import hard_sharing
 from jmeta.mtl.overlap import overlapped_sampler, parts
-from jmeta.mtl.programs.multimnist_report import (
+from jmeta.mtl.tasks import predictions, task_losses
+from jmeta.mtl.training import init_state, make_run, make_step
+from jmeta.mtl.types import Aggregator, MultiTaskModel, Weighting
+from jmeta.report.figures import figure_maker, save
+from jmeta.runs.engine import folder
+from jmeta.runs.mtl.multimnist_report import (
     DIGITS,
     FIXED,
     SINGLE,
@@ -38,12 +44,6 @@ from jmeta.mtl.programs.multimnist_report import (
     markdown,
     pairs_figure,
 )
-from jmeta.mtl.tasks import predictions, task_losses
-from jmeta.mtl.training import init_state, make_run, make_step
-from jmeta.mtl.types import Aggregator, MultiTaskModel, Weighting
-from jmeta.runs import folder
-from jmeta.errors import RunError, unknown
-from jmeta.report.figures import figure_maker, save
 from jmeta.training import one_by_one
 from jmeta.types import Batch, Params
 

@@ -13,6 +13,7 @@ from jax import Array, lax
 from rich.console import Console
 from rich.progress import track
 
+from jmeta.errors import RunError
 from jmeta.losses import squared_error
 from jmeta.mtl.models.hard_sharing import hard_sharing
 from jmeta.mtl.relatedness import (
@@ -34,10 +35,9 @@ from jmeta.mtl.synthetic import RelatedTasks, block_omega, related_tasks
 from jmeta.mtl.tasks import task_losses
 from jmeta.mtl.training import gram, init_state, make_step
 from jmeta.nets import PureModel
-from jmeta.runs import folder
-from jmeta.errors import RunError
 from jmeta.report.figures import figure_maker
 from jmeta.report.statistics import over_seeds, plus_minus
+from jmeta.runs.engine import folder
 from jmeta.types import Batch
 
 PAIRS = (-0.95, 0.8)

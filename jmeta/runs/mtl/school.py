@@ -13,6 +13,7 @@ from jax import Array
 from rich.console import Console
 from rich.progress import Progress
 
+from jmeta.errors import RunError
 from jmeta.mtl.relatedness import (
     correlations,
     covariance_of,
@@ -26,10 +27,9 @@ from jmeta.mtl.relatedness import (
     task_ridge,
 )
 from jmeta.mtl.school import School, load_school
-from jmeta.runs import folder
-from jmeta.errors import RunError
 from jmeta.report.figures import figure_maker
 from jmeta.report.statistics import over_seeds, plus_minus
+from jmeta.runs.engine import folder
 
 TEST_FOLDS = 4
 """A quarter of each school's pupils is for testing."""

@@ -6,7 +6,6 @@ from contextlib import suppress
 import jax
 from jax.sharding import Mesh
 
-from jmeta.runs.config import VECTOR_TASKS, TrainConfig
 from jmeta.errors import RunError
 from jmeta.sharding import task_mesh
 
@@ -22,16 +21,13 @@ def use_cores() -> None:
             jax.config.update("jax_num_cpu_devices", _cores())
 
 
-def use_one_thread(dataset: str | None) -> None:
-    """Let a CPU compute curves and vectors with one thread, before JAX starts; unless the environment says how many.
+def use_one_thread() -> None:
+    """Let a CPU compute with one thread, before JAX starts; unless the environment says how many.
 
-    Their operations are too short to share: two threads take 1.3 times as long as one for MAML on sine curves.
-
-    Args:
-        dataset: what is learned; nothing changes for pictures, or where that isn't known.
+    Operations of tasks without pictures are too short to share: two threads take 1.3 times as long as one for MAML on
+    sine curves.
     """
-    if dataset in VECTOR_TASKS:
-        os.environ.setdefault("NPROC", "1")
+    os.environ.setdefault("NPROC", "1")
 
 
 def _cores() -> int:
@@ -39,22 +35,24 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def number_of(config: TrainConfig, kept: int | None = None) -> int:
-    """How many devices share the episodes of a step.
+def number_of(asked: int | None, tasks: int, *, named: str, light: bool, kept: int | None = None) -> int:
+    """How many devices share the tasks of a step.
 
     Args:
-        config: the settings.
+        asked: how many, if that is settled.
+        tasks: of a step.
+        named: the flag that says how many.
+        light: whether a task is too small for a CPU to share out to its cores.
         kept: how many a run that goes on had before; they are taken again where they can be.
 
     Raises:
-        RunError: if there are not so many, or they don't divide the meta-batch.
+        RunError: if there are not so many, or they don't divide the tasks.
     """
-    processes, there = jax.process_count(), jax.device_count()
-    number, tasks = config.devices, config.meta_batch_size
+    processes, there, number = jax.process_count(), jax.device_count(), asked
     if number is None and isinstance(kept, int) and 1 <= kept <= there and not kept % processes:
         number = kept
     if number is None:
-        number = _of_cpu(config, there) if processes == 1 and jax.default_backend() == "cpu" else there
+        number = _of_cpu(tasks, light, there) if processes == 1 and jax.default_backend() == "cpu" else there
     if number > there:
         emulate = (
             f", or set XLA_FLAGS=--xla_force_host_platform_device_count={number} to emulate them"
@@ -68,16 +66,16 @@ def number_of(config: TrainConfig, kept: int | None = None) -> int:
         raise RunError(f"--devices must be a multiple of the {processes} processes, got {number}: choose another.")
     if tasks % number:
         raise RunError(
-            f"--meta-batch-size must be a multiple of the {number} devices, got {tasks}: "
+            f"{named} must be a multiple of the {number} devices, got {tasks}: "
             f"choose {_choices(tasks, number, processes)}."
         )
     return number
 
 
-def _of_cpu(config: TrainConfig, there: int) -> int:
-    """For pictures, as many as there are cores and as share the episodes evenly; other tasks are too small to share."""
-    most = 1 if config.dataset in VECTOR_TASKS else min(there, _cores())
-    return max(n for n in range(1, most + 1) if config.meta_batch_size % n == 0)
+def _of_cpu(tasks: int, light: bool, there: int) -> int:
+    """As many as there are cores and as share the tasks evenly; one for tasks that are too small to share."""
+    most = 1 if light else min(there, _cores())
+    return max(n for n in range(1, most + 1) if tasks % n == 0)
 
 
 def _choices(tasks: int, number: int, processes: int) -> str:
@@ -86,33 +84,14 @@ def _choices(tasks: int, number: int, processes: int) -> str:
     return " or ".join(sizes) + (f", or --devices {fewer[0]}" if fewer else "")
 
 
-def mesh_of(config: TrainConfig) -> Mesh | None:
-    """The mesh of a run whose number of devices is settled, as many of each process; None for one device."""
+def mesh_of(number: int) -> Mesh | None:
+    """The mesh of so many devices, as many of each process; None for one."""
     processes = jax.process_count()
-    if config.devices is None or (config.devices == 1 and processes == 1):
+    if number == 1 and processes == 1:
         return None
     each = (
         [jax.devices()]
         if processes == 1
         else [[device for device in jax.devices() if device.process_index == index] for index in range(processes)]
     )
-    return task_mesh([device for devices in each for device in devices[: config.devices // processes]])
-
-
-def tasks_at_once(config: TrainConfig) -> int | None:
-    """Episodes that each device computes at once: `chunk_size`, or all it has if they are fewer.
-
-    Raises:
-        RunError: if `chunk_size` does not divide a device's episodes.
-    """
-    if config.chunk_size is None:
-        return None
-    number = config.devices or 1
-    each = config.meta_batch_size // number
-    size = min(config.chunk_size, each)
-    if each % size:
-        raise RunError(
-            f"--chunk-size must divide the {each} episodes of each of the {number} devices, got {size}: "
-            f"choose {max(n for n in range(1, size) if each % n == 0)}, or another --devices."
-        )
-    return size
+    return task_mesh([device for devices in each for device in devices[: number // processes]])

@@ -4,13 +4,12 @@ The first process keeps the run folder and talks to the user. An error or a sign
 others at the next of these calls, so that none waits for a process that has gone.
 """
 
-import dataclasses
 import json
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,13 +19,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jmeta.datasets import DataError
-from jmeta.runs.config import OWN_FIELDS, TrainConfig, differences, flag, from_dict, to_dict
-from jmeta.runs.devices import use_cores
 from jmeta.errors import RunError, first_line
-from jmeta.runs.progress import complain
-from jmeta.runs.signals import Stop
-from jmeta.runs.start import value_of
+from jmeta.runs.engine.checkpoints import as_stored, plain
+from jmeta.runs.engine.devices import use_cores
+from jmeta.runs.engine.options import OWN, Options
+from jmeta.runs.engine.progress import complain
+from jmeta.runs.engine.signals import Stop
+from jmeta.settings import differences, flag, names, read, replaced, to_dict
 
 T = TypeVar("T")
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
@@ -46,31 +45,20 @@ class Place(NamedTuple):
     process_id: int | None = None
 
 
-def place_in(words: Sequence[str], environment: Mapping[str, str]) -> Place | None:
+def place_in(given: Place, environment: Mapping[str, str]) -> Place | None:
     """The place that flags name, or an empty one where JAX finds it by itself, or None for a process on its own.
 
     Args:
-        words: of the command line.
+        given: by flags.
         environment: `os.environ`.
 
     Raises:
         RunError: for flags that make no sense, or processes that neither flags nor JAX can put together.
     """
-    coordinator = value_of(words, "coordinator")
-    number, index = _number(words, "num-processes"), _number(words, "process-id")
-    place = check_place(coordinator, number, index)
-    if place is not None or number == 1:
+    place = check_place(*given)
+    if place is not None or given.num_processes == 1:
         return place
     return Place() if _cluster(environment) else None
-
-
-def _number(words: Sequence[str], name: str) -> int | None:
-    text = value_of(words, name)
-    if text is None:
-        return None
-    if not re.fullmatch("[0-9]+", text):
-        raise RunError(f"--{name} must be a whole number of 0 or more, got {text}: choose another.")
-    return int(text)
 
 
 def check_place(coordinator: str | None, num_processes: int | None, process_id: int | None) -> Place | None:
@@ -165,18 +153,18 @@ def meet(mesh: Mesh | None) -> None:
 
 
 @contextmanager
-def joined(words: Sequence[str]) -> Iterator[None]:
+def joined(given: Place) -> Iterator[None]:
     """Be one of several processes while inside, if flags or the cluster say so. All but the first fall silent.
 
     A process that is alone gets a device for each core of its CPU.
 
     Args:
-        words: of the command line.
+        given: by flags.
 
     Raises:
         RunError: as `place_in` and `join`.
     """
-    if {"-h", "--help"} & set(words) or not join(place_in(words, os.environ)):
+    if not join(place_in(given, os.environ)):
         use_cores()
         yield
         return
@@ -188,7 +176,7 @@ def joined(words: Sequence[str]) -> Iterator[None]:
     except KeyboardInterrupt:
         complain("stopped.")
         _leave_at_once(130)
-    except (RunError, DataError, OSError, SystemExit):
+    except (ValueError, OSError, SystemExit):
         raise
     except jax.errors.JaxRuntimeError as error:
         complain(f"another process has gone ({first_line(error)}): start all of them again, with --resume.")
@@ -269,29 +257,27 @@ def said_by_first(value: Any) -> Any:
     return value if jax.process_count() == 1 else json.loads(_all_texts(json.dumps(value))[0])
 
 
-def same_settings(config: TrainConfig) -> TrainConfig:
-    """The first process's settings, with this process's own places.
+def same_settings(settings: Any, options: Options) -> tuple[Any, Options]:
+    """The first process's settings and options, with this process's own places.
 
     Raises:
-        RunError: in all processes, if they were started with different settings. With `--resume`, only the first one
-            needs to have the run folder and the settings in it.
+        RunError: in all processes, if they were started with different ones.
     """
     if jax.process_count() == 1:
-        return config
-    each = [from_dict(json.loads(text)) for text in _all_texts(json.dumps(to_dict(config)))]
+        return settings, options
+    mine = {**to_dict(settings), **to_dict(options)}
+    each = [json.loads(text) for text in _all_texts(json.dumps(mine))]
+    places = [*names(settings, "place"), *names(options, "place")]
     for index, other in enumerate(each):
-        different = differences(other, each[0])
-        if different and not each[0].resume:
+        different = differences(each[0], other, places)
+        if different:
             raise RunError(
                 f"process {index} was started with other settings than process 0 ({'; '.join(different)}): "
                 "start all with the same, or each with --num-processes 1 for runs apart."
             )
-    return own_places(each[0], config)
-
-
-def own_places(config: TrainConfig, own: TrainConfig) -> TrainConfig:
-    """The settings of one process with the places of another."""
-    return dataclasses.replace(config, **{name: getattr(own, name) for name in OWN_FIELDS})
+    own = {name: getattr(options, name) for name in OWN}
+    firsts = {name: each[0][name] for name in names(options)}
+    return settings, replaced(read(options, firsts, "process 0"), own)
 
 
 def agreed(stop: Stop) -> Stop:
@@ -313,27 +299,16 @@ def from_first(tree: Any, like: Any) -> Any:
     """
     if jax.process_count() == 1:
         return tree
-    shapes = [jax.eval_shape(_plain, leaf) for leaf in jax.tree.leaves(like)]
+    shapes = [jax.eval_shape(plain, leaf) for leaf in jax.tree.leaves(like)]
     sizes = [shape.size * shape.dtype.itemsize for shape in shapes]
     sent = np.zeros(sum(sizes), np.uint8)
     if is_first():
-        sent = np.concatenate([np.asarray(_plain(leaf)).reshape(-1).view(np.uint8) for leaf in jax.tree.leaves(tree)])
+        sent = np.concatenate([np.asarray(plain(leaf)).reshape(-1).view(np.uint8) for leaf in jax.tree.leaves(tree)])
     # As bytes, since they are sent as a sum with zeros, which makes 0.0 of -0.0.
     parts = np.split(np.asarray(multihost_utils.broadcast_one_to_all(sent)), np.cumsum(sizes)[:-1])
-    plain = [part.view(shape.dtype).reshape(shape.shape) for part, shape in zip(parts, shapes, strict=True)]
-    leaves = [
-        jax.random.wrap_key_data(jnp.asarray(a)) if _is_key(leaf) else a
-        for a, leaf in zip(plain, jax.tree.leaves(like), strict=True)
-    ]
+    plain_leaves = [part.view(shape.dtype).reshape(shape.shape) for part, shape in zip(parts, shapes, strict=True)]
+    leaves = [as_stored(a, leaf) for a, leaf in zip(plain_leaves, jax.tree.leaves(like), strict=True)]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _plain(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
 def _all_texts(text: str) -> list[str]:

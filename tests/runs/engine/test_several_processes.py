@@ -1,6 +1,5 @@
 """Training on many devices and in several processes: the results of one, kept by the first, ended by any."""
 
-import importlib
 import json
 import os
 import signal
@@ -16,11 +15,15 @@ import numpy as np
 import pytest
 from small_runs import TINY, arrays_of, assert_same_run, rows_of
 
-from jmeta.runs import RunError, TrainConfig, devices, processes, train
-from jmeta.runs.config import to_dict
+from jmeta.errors import RunError
+from jmeta.runs.engine import devices, processes, programs
+from jmeta.runs.engine.options import Options
+from jmeta.runs.few_shot import settings_of, train
+from jmeta.runs.few_shot.experiment import tasks_at_once
+from jmeta.runs.few_shot.settings import Outer
+from jmeta.settings import to_dict
 
 pytestmark = pytest.mark.standard_promotion
-train_file = importlib.import_module("jmeta.runs.train")
 
 PAIR = ("--coordinator", "127.0.0.1:1234", "--num-processes", "2")
 
@@ -44,13 +47,18 @@ def changed(path, name, value):
 def test_many_devices_train_what_one_does(cli, finished, shapes, tmp_path, monkeypatch, number):
     run_dir = tmp_path / "run"
     seen = []
-    make_run = train_file.training.make_run
+    compiled = programs.compiled
 
-    def watched(*args, **options):
-        run = make_run(*args, **options)
-        return lambda state, steps: seen.append(run(state, steps)) or seen[-1]
+    def watched(*args):
+        made = compiled(*args)
 
-    monkeypatch.setattr(train_file.training, "make_run", watched)
+        def advance(states, steps):
+            seen.append(made.advance(states, steps))
+            return seen[-1]
+
+        return made._replace(advance=advance)
+
+    monkeypatch.setattr(programs, "compiled", watched)
     assert cli("train", "--dataset", shapes, *TINY, "--devices", number, "--run-dir", run_dir).code == 0
     assert_close_run(run_dir, finished)
     assert all(len(a.sharding.device_set) == number for a in jax.tree.leaves(seen[-1][0].params))
@@ -62,7 +70,7 @@ def test_a_run_goes_on_with_the_devices_it_had(cli, refused, shapes, tmp_path, m
     meshes = []
     made = devices.mesh_of
     monkeypatch.setattr(devices, "_cores", lambda: 1)
-    monkeypatch.setattr(devices, "mesh_of", lambda config: meshes.append(config.devices) or made(config))
+    monkeypatch.setattr(devices, "mesh_of", lambda number: meshes.append(number) or made(number))
     words = ("train", "--dataset", shapes, *TINY, "--outer-steps", 5, "--run-dir", tmp_path / "run")
     resume = ("train", "--run-dir", tmp_path / "run", "--resume")
     assert cli(*words, "--devices", 2).code == 0
@@ -91,7 +99,6 @@ def test_a_run_goes_on_with_the_devices_it_had(cli, refused, shapes, tmp_path, m
         (["--coordinator", "a:1"], "got no --num-processes and no --process-id: give all three, or none"),
         (["--num-processes", "2"], "got no --coordinator and no --process-id"),
         (["--process-id", "0", "--num-processes", "1"], "got no --coordinator"),
-        (["--process-id", "x"], "--process-id must be a whole number of 0 or more, got x"),
         ([*PAIR, "--process-id", "2"], "--process-id must be 0 to 1 for --num-processes 2, got 2"),
         (["--coordinator", "a:1", "--num-processes", "0", "--process-id", "0"], "--num-processes must be 1 or more"),
         *(
@@ -101,54 +108,51 @@ def test_a_run_goes_on_with_the_devices_it_had(cli, refused, shapes, tmp_path, m
     ],
 )
 def test_devices_and_processes_that_make_no_sense(refused, tmp_path, monkeypatch, words, part):
-    """Before any data is loaded or anything is asked of another machine."""
+    """Before there is a folder or anything is asked of another machine."""
     monkeypatch.setattr(jax.distributed, "initialize", lambda *_: pytest.fail("waited for others"))
-    monkeypatch.setattr(train_file, "load_problem", lambda *_: pytest.fail("loaded data"))
     assert part in refused("train", *words, "--run-dir", tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("dataset", "cores", "tasks", "expected"),
-    [("glyphs", 2, 32, 2), ("glyphs", 3, 32, 2), ("glyphs", 3, 33, 3), ("glyphs", 64, 32, 4), ("sinusoid", 2, 32, 1)],
+    ("light", "cores", "tasks", "expected"),
+    [(False, 2, 32, 2), (False, 3, 32, 2), (False, 3, 33, 3), (False, 64, 32, 4), (True, 2, 32, 1)],
 )
-def test_each_core_is_a_device_for_pictures(monkeypatch, dataset, cores, tasks, expected):
-    """As many of the four that tests have as there are cores, and as divide the meta-batch."""
+def test_each_core_is_a_device_for_what_is_worth_it(monkeypatch, light, cores, tasks, expected):
+    """As many of the four that tests have as there are cores, and as divide the tasks."""
     monkeypatch.setattr(devices, "_cores", lambda: cores)
-    assert devices.number_of(TrainConfig(dataset=dataset, meta_batch_size=tasks)) == expected
+    assert devices.number_of(None, tasks, named="--tasks", light=light) == expected
 
 
 def test_the_command_line_makes_the_cores_devices():
     """In a process of its own, unless the environment says how many devices there are."""
-    program = "from jmeta.runs import devices, processes; import jax; devices._cores = lambda: 3\n"
-    program += "with processes.joined(['train']): print(jax.device_count())"
+    program = "from jmeta.runs.engine import devices, processes; import jax; devices._cores = lambda: 3\n"
+    program += "with processes.joined(processes.Place()): print(jax.device_count())"
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[3])}
     for flags, expected in (({}, "3\n"), ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, "2\n")):
         command = [sys.executable, "-c", program]
         assert subprocess.run(command, env=environment | flags, capture_output=True, text=True).stdout == expected
 
 
-def test_curves_are_computed_by_one_thread_unless_the_environment_says_how_many(monkeypatch):
+def test_what_is_small_is_computed_by_one_thread_unless_the_environment_says_how_many(cli, monkeypatch, tmp_path):
     monkeypatch.delenv("NPROC", raising=False)
-    devices.use_one_thread("glyphs")
+    words = ("--way", 0, "--run-dir", tmp_path / "run")  # refused once the threads are settled
+    assert cli("train", "--dataset", "glyphs", *words).code == 2
     assert "NPROC" not in os.environ
-    devices.use_one_thread("sinusoid")
+    assert cli("train", "--dataset", "sinusoid", *words).code == 2
     assert os.environ["NPROC"] == "1"
     monkeypatch.setenv("NPROC", "3")
-    devices.use_one_thread("sinusoid")
+    assert cli("train", "--preset", "maml-sinusoid", *words).code == 2
     assert os.environ["NPROC"] == "3"
 
 
 def test_chunks_are_of_each_device():
-    def config(**changes):
-        return TrainConfig(meta_batch_size=24, **changes)
-
-    assert devices.tasks_at_once(config(chunk_size=24, devices=4)) == 6
-    assert devices.tasks_at_once(config(chunk_size=3, devices=4)) == 3
-    assert devices.tasks_at_once(config(chunk_size=12)) == 12
-    assert devices.tasks_at_once(config(devices=4)) is None
-    assert devices.mesh_of(config(devices=1)) is None
+    assert tasks_at_once(Outer(meta_batch_size=24, chunk_size=24), 4) == 6
+    assert tasks_at_once(Outer(meta_batch_size=24, chunk_size=3), 4) == 3
+    assert tasks_at_once(Outer(meta_batch_size=24, chunk_size=12), 1) == 12
+    assert tasks_at_once(Outer(meta_batch_size=24), 4) is None
+    assert devices.mesh_of(1) is None
 
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
@@ -175,16 +179,16 @@ MPI = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}
     ],
 )
 def test_processes_that_jax_finds_by_itself(environment, several):
-    assert processes.place_in([], environment) == (processes.Place() if several else None)
-    assert processes.place_in(["--num-processes", "1"], environment) is None
-    given = processes.place_in([*PAIR, "--process-id=1"], environment)
-    assert given == ("127.0.0.1:1234", 2, 1)
+    assert processes.place_in(processes.Place(), environment) == (processes.Place() if several else None)
+    assert processes.place_in(processes.Place(num_processes=1), environment) is None
+    given = processes.Place("127.0.0.1:1234", 2, 1)
+    assert processes.place_in(given, environment) == given
 
 
 def test_an_open_mpi_that_jax_cannot_read_is_named():
     with pytest.raises(RunError, match=r"give --coordinator HOST:PORT --num-processes \$OMPI_COMM_WORLD_SIZE"):
-        processes.place_in([], MPI)
-    assert processes.place_in([], {**MPI, "OMPI_COMM_WORLD_SIZE": "1"}) is None
+        processes.place_in(processes.Place(), MPI)
+    assert processes.place_in(processes.Place(), {**MPI, "OMPI_COMM_WORLD_SIZE": "1"}) is None
 
 
 def test_processes_that_cannot_meet_say_so(refused, tmp_path, monkeypatch):
@@ -195,7 +199,7 @@ def test_processes_that_cannot_meet_say_so(refused, tmp_path, monkeypatch):
     message = refused("train", *PAIR, "--process-id", 1, "--run-dir", tmp_path / "run")
     assert "could not meet at 127.0.0.1:1234 (DEADLINE_EXCEEDED: nobody is there): start all of them" in message
     with pytest.raises(RunError, match="could not meet"):
-        train(TrainConfig(coordinator="127.0.0.1:1234", num_processes=2, process_id=1))
+        train(settings_of(), Options(coordinator="127.0.0.1:1234", num_processes=2, process_id=1))
 
 
 @pytest.fixture
@@ -219,13 +223,15 @@ def test_what_fails_in_one_process_fails_in_all(as_second):
     assert processes.said_by_first(None) == {"a": 1}
 
 
-def test_all_processes_have_the_settings_of_the_first(as_second):
-    first, mine = TrainConfig(seed=1, run_dir="there", resume=True), TrainConfig(data_dir="here", process_id=1)
-    as_second[:] = [json.dumps(to_dict(first)), json.dumps(to_dict(TrainConfig(seed=1)))]
-    settings = processes.same_settings(mine)
-    assert (settings.seed, settings.run_dir, settings.data_dir, settings.process_id) == (1, "there", "here", 1)
-    with pytest.raises(RunError, match=r"process 1 was started with other settings than process 0 \(--seed 1, not 0"):
-        processes.same_settings(mine)
+def test_all_processes_have_the_options_of_the_first_and_places_of_their_own(as_second):
+    settings = settings_of(way=3)
+    there, mine = Options("there", seed=1, resume=True), Options("here", seed=1, process_id=1)
+    as_second[:] = [json.dumps({**to_dict(settings), **to_dict(there)})] * 2
+    found, options = processes.same_settings(settings, mine)
+    assert found == settings
+    assert (options.seed, options.run_dir, options.resume, options.process_id) == (1, "there", True, 1)
+    with pytest.raises(RunError, match=r"process 1 was started with other settings than process 0 \(--way 4, not 3"):
+        processes.same_settings(settings_of(way=4), mine)
 
 
 def test_arrays_are_sent_bit_for_bit(as_second, monkeypatch):
@@ -243,13 +249,13 @@ def test_arrays_are_sent_bit_for_bit(as_second, monkeypatch):
 
 STOPPING = """
 import importlib, os, signal, sys
-module = importlib.import_module("jmeta.runs.train")
+module = importlib.import_module("jmeta.runs.engine.train")
 rounds = module._round
 
-def interrupted(run, state, step):
+def interrupted(run, states, step, diverged):
     if step == 10:
         os.kill(os.getpid(), signal.SIGTERM)
-    return rounds(run, state, step)
+    return rounds(run, states, step, diverged)
 
 module._round = interrupted
 """
@@ -266,7 +272,7 @@ def pair(folder, *words, second="", number=2):
         **os.environ,
         "XLA_FLAGS": flags,
         "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
     }
     with ExitStack() as stack:
         started = []
@@ -290,7 +296,7 @@ def test_two_processes_train_what_one_does(finished, shapes, tmp_path):
     assert [code for code, _, _ in whole] == [0, 0], whole
     assert_close_run(tmp_path / "whole" / "0" / "run", finished)
     stored = json.loads((tmp_path / "whole" / "0" / "run" / "config.json").read_text())
-    assert (stored["devices"], stored["processes"], stored["coordinator"]) == (4, 2, None)
+    assert (stored["devices"], stored["facts"]["processes"], stored["coordinator"]) == (4, 2, None)
 
     stopped = pair(tmp_path / "cut", *words, second=STOPPING, number=4)
     assert [code for code, _, _ in stopped] == [128 + signal.SIGTERM] * 2, stopped

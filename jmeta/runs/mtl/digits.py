@@ -21,8 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jmeta.errors import RunError, sentence
 from jmeta.mtl.names import aggregator_named, weighting_named
-from jmeta.mtl.programs.digits_report import (
+from jmeta.report.figures import figure_maker, save
+from jmeta.runs.engine import folder
+from jmeta.runs.mtl.digits_report import (
     ALONE,
     METRICS,
     PER_TASK,
@@ -32,9 +35,6 @@ from jmeta.mtl.programs.digits_report import (
     summary,
     tables,
 )
-from jmeta.runs import folder
-from jmeta.errors import RunError, sentence
-from jmeta.report.figures import figure_maker, save
 
 QUESTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "odd": lambda digit: digit % 2 == 1,

@@ -17,8 +17,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jmeta.errors import RunError, first_line
-from jmeta.runs.folder import read_json, remove_leftovers, write_json
-from jmeta.training import TrainState
+from jmeta.runs.engine.folder import read_json, remove_leftovers, write_json
 
 _STATE, _RECORD, _FILES = "state", "record", "files.json"
 MARGIN = 2**16
@@ -96,7 +95,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def save(checkpoints: Checkpoints, state: TrainState, score: float | None) -> None:
+def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
     """Save a state; the newest stays, and the one of the largest score.
 
     Args:
@@ -161,7 +160,7 @@ def remove_after(checkpoints: Checkpoints, step: int) -> None:
             checkpoints.manager.delete(later)
 
 
-def restore(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState:
+def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
     """Read a state back, bit for bit.
 
     Args:
@@ -182,8 +181,7 @@ def restore(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState
         raise _damaged(checkpoints, step, first_line(error)) from error
     if digest_of(tree) != digest:
         raise _damaged(checkpoints, step, "its contents are not what was saved")
-    tree = jax.tree.map(jnp.asarray, tree)
-    return TrainState(tree["params"], tree["opt_state"], jax.random.wrap_key_data(tree["key"]), tree["step"])
+    return type(like)(**jax.tree.map(as_stored, tree, like._asdict()))
 
 
 def _check_files(checkpoints: Checkpoints, step: int) -> None:
@@ -212,18 +210,28 @@ def _damaged(checkpoints: Checkpoints, step: int, why: str) -> RunError:
     return RunError(f"the checkpoint {checkpoints.folder / str(step)} is damaged ({why}): restore it, or {instead}.")
 
 
-def _storable(state: TrainState) -> dict[str, Any]:
+def _storable(state: Any) -> dict[str, Any]:
     """As NumPy arrays, which Orbax takes from one process among several."""
     return jax.tree.map(np.asarray, _parts(state))
 
 
-def _parts(state: TrainState) -> dict[str, Any]:
-    return {
-        "params": state.params,
-        "opt_state": state.opt_state,
-        "key": jax.random.key_data(state.key),
-        "step": state.step,
-    }
+def _parts(state: Any) -> dict[str, Any]:
+    return jax.tree.map(plain, state._asdict())
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether an array, or its shape, is of PRNG keys."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def plain(leaf: Any) -> Any:
+    """An array that can be kept and sent: of a PRNG key, its numbers."""
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
+
+
+def as_stored(array: Any, like: Any) -> Any:
+    """`plain` undone, for an array like another."""
+    return jax.random.wrap_key_data(jnp.asarray(array)) if is_key(like) else jnp.asarray(array)
 
 
 def digest_of(tree: Any) -> str:

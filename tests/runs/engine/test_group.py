@@ -11,18 +11,21 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from small_runs import TINY, arrays_of, assert_same_run, rows_of
+from small_runs import TINY, arrays_of, assert_same_run, poisoned, rows_of
 
 from jmeta.cli import main
-from jmeta.runs import RunError, TrainConfig, checkpoints, load_trained, record, train, train_group
-from jmeta.runs.config import members, swept
+from jmeta.errors import RunError
 from jmeta.report.figures import figure_maker
-from jmeta.runs.folder import read_rows
-from jmeta.runs.plot import group_curves
 from jmeta.report.statistics import over_seeds, student_t
+from jmeta.runs.engine import checkpoints, keeping, programs
+from jmeta.runs.engine.folder import read_rows
+from jmeta.runs.engine.members import members, swept
+from jmeta.runs.engine.options import Options
+from jmeta.runs.few_shot import load_trained, settings_of, train
+from jmeta.runs.few_shot.plot import group_curves
 
 pytestmark = pytest.mark.standard_promotion
-group_file = importlib.import_module("jmeta.runs.group")
+group_file = importlib.import_module("jmeta.runs.engine.train")
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +82,7 @@ def test_each_rate_is_its_single_run_to_rounding(cli, finished, shapes, tmp_path
 def test_seeds_together_are_their_single_runs_to_rounding(cli, seeds, shapes, tmp_path, monkeypatch):
     """As accelerators compute them."""
     used = []
-    monkeypatch.setattr(group_file.build, "over_runs", lambda: lambda fun: used.append(fun) or jax.vmap(fun))
+    monkeypatch.setattr(programs, "over_runs", lambda: lambda fun: used.append(fun) or jax.vmap(fun))
     assert cli("train", "--dataset", shapes, *TINY, "--seeds", 2, "--run-dir", tmp_path / "g").code == 0
     assert used
     for name in ("seed0", "seed1"):
@@ -99,10 +102,10 @@ def test_the_summary_has_mean_and_interval(seeds):
 def test_a_signal_saves_all_and_a_resumed_group_is_the_same(cli, seeds, shapes, tmp_path, monkeypatch):
     rounds = group_file._round
 
-    def interrupted(group, states, step):
+    def interrupted(group, states, step, diverged):
         if step == 15:
             os.kill(os.getpid(), signal.SIGTERM)
-        return rounds(group, states, step)
+        return rounds(group, states, step, diverged)
 
     monkeypatch.setattr(group_file, "_round", interrupted)
     result = cli("train", "--dataset", shapes, *TINY, "--seeds", 2, "--run-dir", tmp_path / "g")
@@ -127,7 +130,9 @@ def test_a_kill_between_two_saves_leaves_a_step_that_all_have(cli, seeds, shapes
         saved.append(int(state.step))
 
     monkeypatch.setattr(checkpoints, "save", killed)
-    monkeypatch.setattr(group_file.rounds, "score", lambda row: row["step"])  # so that no earlier one stays as the best
+    validated = keeping.validated
+    rising = iter(range(100))  # so that no earlier one stays as the best
+    monkeypatch.setattr(keeping, "validated", lambda *args: validated(*args) | {"val_accuracy": float(next(rising))})
     assert cli("train", "--dataset", shapes, *TINY, "--seeds", 2, "--run-dir", tmp_path / "g").code == 130
     assert (tmp_path / "g" / "seed0" / "checkpoints" / str(at)).is_dir()
     assert not (tmp_path / "g" / "seed1" / "checkpoints" / str(at)).is_dir()
@@ -140,31 +145,16 @@ def test_a_kill_between_two_saves_leaves_a_step_that_all_have(cli, seeds, shapes
         assert names_in(tmp_path / "g" / name / "checkpoints") == ["20"]
 
 
-def poisoned(make_runs, at):
-    def make(*args, **kwargs):
-        run = make_runs(*args, **kwargs)
-
-        def advance(states, rates, length):
-            after, metrics = run(states, rates, length)
-            steps = int(states.step[1]) + 1 + np.arange(length)
-            bad = (np.arange(len(states.step)) == 0)[:, None] & (steps >= at)
-            return after, metrics._replace(loss=np.where(bad, np.nan, metrics.loss))
-
-        return advance
-
-    return make
-
-
 def test_one_that_diverges_keeps_its_checkpoint_and_the_others_go_on(cli, seeds, shapes, tmp_path, monkeypatch):
     rounds = group_file._round
 
-    def interrupted(group, states, step):
+    def interrupted(group, states, step, diverged):
         if step == 15:
             os.kill(os.getpid(), signal.SIGINT)
-        return rounds(group, states, step)
+        return rounds(group, states, step, diverged)
 
     monkeypatch.setattr(group_file, "_round", interrupted)
-    monkeypatch.setattr(group_file.training, "make_runs", poisoned(group_file.training.make_runs, 13))
+    monkeypatch.setattr(programs, "compiled", poisoned(programs.compiled, 13))
     result = cli("train", "--dataset", shapes, *TINY, "--seeds", 2, "--run-dir", tmp_path / "g")
     assert result.code == 130 and "seed0 has diverged at step 13" in result.out
     monkeypatch.undo()
@@ -259,22 +249,21 @@ def test_a_member_that_went_on_alone_is_named(refused, seeds, tmp_path):
     assert "seed1: none" in message and (group / "seed0" / "checkpoints" / "20").is_dir()
 
 
-def test_groups_and_single_runs_are_not_mistaken():
-    with pytest.raises(RunError, match="train_group"):
-        train(TrainConfig(seeds=2))
-    with pytest.raises(RunError, match="single run"):
-        train_group(TrainConfig())
+def test_a_group_is_for_a_single_process(tmp_path):
+    options = Options(str(tmp_path), seeds=2, coordinator="localhost:1234", num_processes=2, process_id=0)
     with pytest.raises(RunError, match="for a single process"):
-        train_group(TrainConfig(seeds=2, coordinator="localhost:1234", num_processes=2, process_id=0))
+        train(settings_of(), options)
 
 
 def test_members_are_every_combination():
-    config = TrainConfig(seed=3, seeds=2, sweep=("inner_lr=0.1,4", "outer-lr=1e-3"))
-    assert swept(config) == {"inner_lr": (0.1, 4.0), "outer_lr": (0.001,)}
-    found = members(config)
+    settings, options = settings_of(), Options(seed=3, seeds=2, sweep=("inner_lr=0.1,4", "outer-lr=1e-3"))
+    assert swept(settings, options) == {"inner_lr": (0.1, 4.0), "outer_lr": (0.001,)}
+    found = members(settings, options)
     assert list(found) == [f"seed{s}-inner_lr{r}-outer_lr0.001" for r in ("0.1", "4.0") for s in (3, 4)]
     last = found["seed4-inner_lr4.0-outer_lr0.001"]
-    assert (last.seed, last.inner_lr, last.outer_lr, last.seeds, last.sweep) == (4, 4.0, 0.001, None, ())
+    assert (last.options.seed, last.options.seeds, last.options.sweep) == (4, None, ())
+    assert (last.settings.learner.inner.inner_lr, last.settings.outer.outer_lr) == (4.0, 0.001)
+    assert last.varied == {"seed": 4, "inner_lr": 4.0, "outer_lr": 0.001}
 
 
 def test_intervals_are_those_of_student():

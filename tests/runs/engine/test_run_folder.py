@@ -1,4 +1,3 @@
-import dataclasses
 import importlib
 import io
 import json
@@ -9,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import TINY, assert_same_run, rows_of
+from small_runs import TINY, assert_same_run, poisoned, rows_of
 
-from jmeta.runs import TrainConfig, checkpoints, folder, train
-from jmeta.runs.config import from_dict
 from jmeta.errors import DivergedError
+from jmeta.runs.engine import checkpoints, folder, programs
+from jmeta.runs.engine.options import Options
+from jmeta.runs.few_shot import settings_of, train
 
 pytestmark = pytest.mark.standard_promotion
-train_file = importlib.import_module("jmeta.runs.train")
+train_file = importlib.import_module("jmeta.runs.engine.train")
 
 
 def names_in(folder):
@@ -26,9 +26,10 @@ def names_in(folder):
 def test_a_run_folder_records_the_experiment(finished, shapes):
     stored = json.loads((finished / "config.json").read_text())
     assert stored["dataset"] == shapes and stored["algorithm"] == "maml" and stored["way"] == 2
-    assert stored["protocol"] == "classes" and len(stored["split_hash"]) == 16 and len(stored["data_checksum"]) == 64
-    assert stored["parameters"] == 64 * 16 + 16 + 16 * 2 + 2
-    assert stored["versions"]["jax"] and from_dict(stored).outer_steps == 20
+    facts = stored["facts"]
+    assert facts["protocol"] == "classes" and len(facts["split_hash"]) == 16 and len(facts["checksum"]) == 64
+    assert facts["parameters"] == 64 * 16 + 16 + 16 * 2 + 2
+    assert facts["versions"]["jax"] and facts["device"] and stored["outer_steps"] == 20
     rows = rows_of(finished)
     assert [row["step"] for row in rows] == [5, 10, 15, 20]
     assert all(np.isfinite(row["loss"]) and 0 <= row["accuracy"] <= 1 for row in rows)
@@ -84,10 +85,10 @@ def test_a_signal_saves_and_a_resumed_run_is_the_same(cli, finished, shapes, tmp
     words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run")
     rounds = train_file._round
 
-    def interrupted(run, state, step):
+    def interrupted(run, states, step, diverged):
         if step == 15:
             os.kill(os.getpid(), asked)
-        return rounds(run, state, step)
+        return rounds(run, states, step, diverged)
 
     monkeypatch.setattr(train_file, "_round", interrupted)
     result = cli(*words)
@@ -121,22 +122,8 @@ def test_rows_after_the_last_checkpoint_are_written_again(cli, finished, shapes,
     assert not list((tmp_path / "run").rglob("*tmp*"))
 
 
-def poisoned(make_run, at):
-    def make(*args, **kwargs):
-        run = make_run(*args, **kwargs)
-
-        def advance(state, length):
-            after, metrics = run(state, length)
-            steps = int(state.step) + 1 + np.arange(length)
-            return after, metrics._replace(loss=np.where(steps >= at, np.nan, metrics.loss))
-
-        return advance
-
-    return make
-
-
 def test_nan_stops_and_names_the_step_and_keeps_the_last_checkpoint(refused, shapes, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_file.training, "make_run", poisoned(train_file.training.make_run, 13))
+    monkeypatch.setattr(programs, "compiled", poisoned(programs.compiled, 13))
     message = refused("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run")
     assert "at step 13" in message and "checkpoint of step 10 is kept" in message
     assert rows_of(tmp_path / "run")[-1]["step"] == 10
@@ -183,25 +170,29 @@ def test_a_full_disk_leaves_the_checkpoint_before(refused, cli, finished, shapes
     assert_same_run(finished, tmp_path / "run")
 
 
-def small(shapes, run_dir, **settings):
-    return dataclasses.replace(
-        TrainConfig(
-            dataset=shapes, way=2, query_shot=2, network="mlp", features=(16,), norm="none", inner_lr=0.5,
-            meta_batch_size=4, outer_steps=20, log_every=5, save_every=10, val_episodes=5, run_dir=str(run_dir),
-        ),
-        **settings,
-    )  # fmt: skip
+def small(shapes, run_dir, resume=False, **changes):
+    values = {
+        "dataset": shapes, "way": 2, "query_shot": 2, "network": "mlp", "features": (16,), "norm": "none",
+        "inner_lr": 0.5, "meta_batch_size": 4, "outer_steps": 20, "val_episodes": 5,
+    }  # fmt: skip
+    options = Options(run_dir=str(run_dir), resume=resume, log_every=5, save_every=10)
+    return settings_of(**{**values, **changes}), options
 
 
 def test_training_that_diverges_is_told_from_other_errors(shapes, tmp_path):
     with pytest.raises(DivergedError, match="diverged"):
-        train(small(shapes, tmp_path / "run", inner_lr=1e38))
+        train(*small(shapes, tmp_path / "run", inner_lr=1e38))
 
 
 def test_compiling_is_timed_apart_from_the_steps_at_each_start(shapes, tmp_path):
-    config, asked = small(shapes, tmp_path / "run", resume=True), iter([None, None])
-    assert train(config, stop=lambda: next(asked, signal.SIGTERM)).step == 10
-    rows = train(config).rows
+    asked = small(shapes, tmp_path / "run", resume=True)
+
+    def after_two_rows():
+        rows = tmp_path / "run" / "metrics.jsonl"
+        return signal.SIGTERM if rows.exists() and len(rows.read_text().splitlines()) == 2 else None
+
+    assert train(*asked, stop=after_two_rows).step == 10
+    rows = train(*asked).rows
     assert ["compile_seconds" in row for row in rows] == [True, False, True, False]
     assert all(row["seconds"] < row["compile_seconds"] for row in rows if "compile_seconds" in row)
 
@@ -214,16 +205,41 @@ def test_a_checkpoint_that_the_clock_asks_for_is_not_validated(shapes, tmp_path,
         saves(folder, state, score)
 
     monkeypatch.setattr(checkpoints, "save", save)
-    rows = train(small(shapes, tmp_path / "run"), save_seconds=0.0).rows
+    rows = train(*small(shapes, tmp_path / "run"), save_seconds=0.0).rows
     assert kept == [(5, False), (10, True), (15, False), (20, True)]
     assert ["val_accuracy" in row for row in rows] == [False, True, False, True]
     kept.clear()
-    train(small(shapes, tmp_path / "seldom"), save_seconds=1e6)
+    train(*small(shapes, tmp_path / "seldom"), save_seconds=1e6)
     assert kept == [(10, True), (20, True)]
 
 
 def test_train_is_a_function(shapes, tmp_path):
-    config = small(shapes, tmp_path / "run", outer_steps=5, save_every=5)
-    result = train(config)
-    assert result.step == 5 and result.stopped_by is None and len(result.rows) == 1
-    assert dataclasses.replace(result.config, chunk_size=None, devices=None) == config
+    result = train(*small(shapes, tmp_path / "run", outer_steps=3))
+    assert result.step == 3 and result.stopped_by is None and len(result.rows) == 1
+    assert int(result.states[""].step) == 3 and result.run_dir == tmp_path / "run"
+
+
+def test_a_run_is_its_own_preset(cli, finished, shapes, tmp_path):
+    """`config.json` given back makes the same run, and a flag beside it wins."""
+    again = cli("train", "--config", finished / "config.json", "--run-dir", tmp_path / "again")
+    assert again.code == 0, again.err
+    assert_same_run(finished, tmp_path / "again")
+    other = cli("train", "--config", finished / "config.json", "--seed", 1, "--run-dir", tmp_path / "other")
+    assert other.code == 0 and rows_of(tmp_path / "other") != rows_of(finished)
+
+
+def test_a_file_of_settings_is_read(cli, refused, finished, shapes, tmp_path):
+    stored = json.loads((finished / "config.json").read_text())
+    lines = [f"{name} = {json.dumps(stored[name])}" for name in ("dataset", "way", "query_shot", "network", "features")]
+    lines += [f"{name} = {json.dumps(stored[name])}" for name in ("norm", "inner_lr", "outer_lr", "meta_batch_size")]
+    lines += ["outer_steps = 20", "log_every = 5", "save_every = 10", "val_episodes = 10", "devices = 1"]
+    mine = tmp_path / "mine.toml"
+    mine.write_text("\n".join(lines))
+    assert cli("train", "--config", mine, "--run-dir", tmp_path / "run").code == 0
+    assert_same_run(finished, tmp_path / "run")
+    mine.write_text("\n".join([*lines, "inner_setps = 2"]))
+    message = refused("train", "--config", mine, "--run-dir", tmp_path / "no")
+    assert "inner_setps" in message and "did you mean inner_steps?" in message
+    mine.write_text("way = ")
+    assert "can't be read" in refused("train", "--config", mine, "--run-dir", tmp_path / "no")
+    assert "is not there" in refused("train", "--config", tmp_path / "nowhere.toml", "--run-dir", tmp_path / "no")

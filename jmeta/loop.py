@@ -1,0 +1,148 @@
+"""The compiled loop of many steps, and the compiled map over many items: any number by one program."""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.tree_util import Partial
+
+PIECE = 1024  # steps of one call of the compiled loop, and so the length of its buffer of metrics
+KEPT = 16  # maps whose programs are kept; those used least lately are let go
+
+Update = Callable[[Any], tuple[Any, Any]]
+"""`state -> (state, metrics)`, any two pytrees."""
+
+Advance = Callable[[Any, int], tuple[Any, Any]]
+"""`(state, num_steps) -> (state, metrics)`."""
+
+Over = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""`jax.vmap` or another that makes a function of one into a function of many, along leading axes."""
+
+
+def steps(update: Update, state: Any, num_steps: Array) -> tuple[Any, Any]:
+    """Up to `PIECE` steps, inside a program.
+
+    Args:
+        update: `state -> (state, metrics)`.
+        state: any pytree.
+        num_steps: `[]`, a traced integer, 0 to `PIECE`. The loop has no reverse-mode derivative.
+
+    Returns:
+        The state after them, and metrics `[PIECE, ...]`, of which the rows from `num_steps` on are zeros.
+    """
+    one = jax.eval_shape(update, state)[1]
+    empty = jax.tree.map(lambda a: jnp.zeros((PIECE, *a.shape), a.dtype), one)
+
+    def body(i: Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        state, metrics = update(carry[0])
+        return state, jax.tree.map(lambda kept, new: kept.at[i].set(new), carry[1], metrics)
+
+    # XLA compiles scans of different lengths to programs that differ in the last bit. The count is a traced number
+    # here, and the metrics' buffer has one size, so that one program runs every piece.
+    return lax.fori_loop(0, num_steps, body, (state, empty))
+
+
+def in_pieces(advance: Advance, state: Any, num_steps: int, axis: int = 0) -> tuple[Any, Any]:
+    """Any number of steps, by a program that takes up to `PIECE`.
+
+    Args:
+        advance: `(state, num_steps) -> (state, metrics)`, as `steps` returns them.
+        state: any pytree.
+        num_steps: 0 or more.
+        axis: of the metrics' steps.
+
+    Returns:
+        The state after them, and metrics with `num_steps` on `axis`.
+
+    Raises:
+        ValueError: if `num_steps` is negative.
+    """
+    num_steps = operator.index(num_steps)
+    if num_steps < 0:
+        raise ValueError(f"steps must be 0 or more, got {num_steps}: give how many to take from this state on")
+    parts = []
+    for done in range(0, max(num_steps, 1), PIECE):
+        count = min(PIECE, num_steps - done)
+        state, metrics = advance(state, count)
+        parts.append(jax.tree.map(lambda a, n=count: lax.slice_in_dim(a, 0, n, axis=axis), metrics))
+    return state, jax.tree.map(lambda *a: jnp.concatenate(a, axis), *parts)
+
+
+def repeat(update: Update) -> Advance:
+    """Many steps as one compiled program.
+
+    Args:
+        update: `state -> (state, metrics)`; a `jax.tree_util.Partial` carries its data as arguments of the program.
+
+    Returns:
+        `run(state, num_steps) -> (state, metrics)`, with metrics `[num_steps, ...]`. One program runs any number of
+        steps, so that a run which is cut into pieces anywhere gives the same bits. It can be under `vmap` over states.
+
+    Example:
+        >>> run = repeat(lambda n: (n + 1, {"square": n * n}))
+        >>> state, metrics = run(jnp.int32(0), 4)
+        >>> state.item(), metrics["square"].tolist()
+        (4, [0, 1, 4, 9])
+    """
+    update = as_partial(update)
+    # A function of its own, with which its programs go.
+    piece = jax.jit(lambda update, state, num_steps: steps(update, state, num_steps))
+    return lambda state, num_steps: in_pieces(functools.partial(piece, update), state, num_steps)
+
+
+def one_by_one(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.vmap(fun)` that computes one after another."""
+    return lambda *args: lax.map(lambda one: fun(*one), args)
+
+
+def mapping(fun: Callable[..., Any], *, chunk_size: int = 1) -> Callable[..., Any]:
+    """A function of one item as one compiled program for many.
+
+    Args:
+        fun: `(*data, x) -> y`, any pytrees.
+        chunk_size: items that are computed at once; memory grows with it.
+
+    Returns:
+        `run(*data, xs) -> ys`, with a leading axis of items.
+    """
+
+    def run(*args: Any) -> Any:
+        *data, xs = args
+        return lax.map(lambda x: fun(*data, x), xs, batch_size=chunk_size)
+
+    return jax.jit(run)
+
+
+def mapped(fun: Callable[[Any], Any], xs: Any, *, chunk_size: int = 1) -> Any:
+    """`fun` of each of many items, compiled once for the same function, however often it is called.
+
+    Args:
+        fun: `x -> y`. Of a `jax.tree_util.Partial`, the data are arguments of the program, and so are those of Partials
+            among them: what the program is kept for is the functions.
+        xs: with a leading axis of items.
+        chunk_size: items that are computed at once.
+
+    Returns:
+        Like y, with a leading axis of items.
+
+    Example:
+        >>> mapped(Partial(jnp.multiply, jnp.int32(3)), jnp.arange(4), chunk_size=2).tolist()
+        [0, 3, 6, 9]
+    """
+    fun = as_partial(fun)
+    return _kept(jax.tree.structure(fun), chunk_size)(fun, xs)
+
+
+@functools.lru_cache(KEPT)
+def _kept(structure: Any, chunk_size: int) -> Callable[..., Any]:
+    """The map for a `Partial` of this structure, which says what functions are in it."""
+    return mapping(lambda fun, x: fun(x), chunk_size=chunk_size)
+
+
+def as_partial(fun: Callable[..., Any]) -> Partial:
+    """The same function in a form that `jit` takes as an argument, so that the data it carries is not compiled in."""
+    return fun if isinstance(fun, Partial) else Partial(fun)

@@ -1,0 +1,134 @@
+"""Settings of the join of meta-learning and multi-task learning."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jmeta.algorithms import catalog
+from jmeta.errors import RunError
+from jmeta.nets.catalog import Network
+from jmeta.settings import names, read, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What decides which settings there are.
+
+    Attributes:
+        algorithm: the meta-learner.
+    """
+
+    algorithm: str = "prototypical"
+
+
+@dataclasses.dataclass(frozen=True)
+class Problems:
+    """What is learned from: problems of a few binary tasks, which of two classes is it, all of one group.
+
+    Attributes:
+        dataset: any data set with groups, such as omniglot with its alphabets.
+        data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
+        split: which classes are for training and for the test; groups of the test part must not be in training for
+            problems to be of a new group.
+        tasks: binary tasks of a problem.
+        shot: support examples of each class, even: half to learn from and half to ask in the joint steps.
+        query_shot: query examples of each class, in training and in the test.
+        val_problems: of each validation.
+    """
+
+    dataset: str = "omniglot"
+    data_dir: str | None = setting(None, place=True)
+    split: str = "lake"
+    tasks: int = setting(5, least=1)
+    shot: int = setting(2, least=2)
+    query_shot: int = setting(5, least=1)
+    val_problems: int = setting(50, least=2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Joint:
+    """Training on all tasks of a problem together, before each is adapted to.
+
+    Attributes:
+        joint_lr: rate of the joint steps, of gradient descent.
+        joint_steps: on each problem; 0 learns a task at a time.
+    """
+
+    joint_lr: float = setting(0.1, above=0, swept=True)
+    joint_steps: int = setting(1, least=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """Meta-training.
+
+    Attributes:
+        outer_lr: of Adam, at the start of a cosine.
+        outer_steps: of meta-training.
+        meta_batch_size: problems of a step.
+    """
+
+    outer_lr: float = setting(1e-3, above=0, swept=True)
+    outer_steps: int = setting(3000, least=1)
+    meta_batch_size: int = setting(2, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Meta-train a learner through joint steps on problems of several tasks.
+
+    Attributes:
+        algorithm: the meta-learner, any of `jmeta train` that learns from episodes.
+        learner: what the algorithm has; the class is that of its row in `jmeta.algorithms.catalog`.
+        problems: what is learned from.
+        network: what learns.
+        joint: the joint steps.
+        outer: how it is trained.
+    """
+
+    algorithm: str
+    learner: Any
+    problems: Problems
+    network: Network
+    joint: Joint
+    outer: Outer
+
+
+def defaults(choice: Choice) -> Settings:
+    """What to start from, for a meta-learner.
+
+    Raises:
+        RunError: if there is no such algorithm, or it learns without episodes.
+    """
+    name = choice.algorithm.lower().replace("_", "-")
+    row = catalog.row(name)
+    if row.ordinary:
+        raise RunError(f"{name} is trained without episodes: choose another --algorithm.")
+    learner = row.settings()
+    if hasattr(learner, "inner"):
+        learner = dataclasses.replace(learner, inner=dataclasses.replace(learner.inner, eval_inner_steps=None))
+    return Settings(name, learner, Problems(), Network(features=(32,)), Joint(), Outer())
+
+
+def from_flat(values: Mapping[str, Any], where: str) -> Settings:
+    """The settings that a record holds, whatever else is in it.
+
+    Raises:
+        RunError: if its algorithm isn't there, or a value is of another type.
+    """
+    start = defaults(Choice(values.get("algorithm", Choice.algorithm)))
+    known = names(start)
+    return read(start, {name: value for name, value in values.items() if name in known}, where)
+
+
+def check(settings: Settings) -> None:
+    """Refuse what makes no problems.
+
+    Raises:
+        RunError: naming the setting.
+    """
+    shot = settings.problems.shot
+    if shot % 2:
+        raise RunError(f"--shot must be 2 or another even number, half to learn from and half to ask, got {shot}.")
+    if catalog.row(settings.algorithm).ordinary:
+        raise RunError(f"{settings.algorithm} is trained without episodes: choose another --algorithm.")

@@ -1,0 +1,122 @@
+"""What a person sees of a run: a progress bar, or plain lines where there is no terminal."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Report(NamedTuple):
+    """What a run tells about itself.
+
+    Attributes:
+        begin: `(step, steps)`, before the first piece.
+        piece: `(step, metrics)`, after each piece of steps, with the last number of each.
+        row: `(row)`, after each row of `metrics.jsonl`.
+        note: `(sentence)`.
+    """
+
+    begin: Callable[[int, int], None]
+    piece: Callable[[int, Mapping[str, float]], None]
+    row: Callable[[Mapping[str, Any]], None]
+    note: Callable[[str], None]
+
+
+silent = Report(lambda step, steps: None, lambda step, metrics: None, lambda row: None, lambda text: None)
+"""Tells nobody."""
+
+
+@contextmanager
+def shown(title: str) -> Iterator[Report]:
+    """A report to the terminal, or in lines to standard output.
+
+    Args:
+        title: of the bar.
+    """
+    console = Console()
+    if console.is_terminal:
+        with _bar(title, console) as report:
+            yield report
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar(title: str, console: Console) -> Iterator[Report]:
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(title, total=None, numbers="compiling")
+        told: dict[str, str] = {}
+
+        def begin(step: int, steps: int) -> None:
+            progress.update(bar, completed=step, total=steps)
+
+        def piece(step: int, metrics: Mapping[str, float]) -> None:
+            told["now"] = _number(*_main(metrics))
+            progress.update(bar, completed=step, numbers="  ".join(told.values()))
+
+        def row(values: Mapping[str, Any]) -> None:
+            told["validation"] = _validation(values) or told.get("validation", "")
+            told["speed"] = _speed(values)
+            progress.update(bar, numbers="  ".join(told.values()))
+
+        def note(text: str) -> None:
+            progress.console.print(text, highlight=False)
+
+        yield Report(begin, piece, row, note)
+
+
+def _lines() -> Report:
+    started = [time.perf_counter(), 0, 0]
+
+    def begin(step: int, steps: int) -> None:
+        started[:] = [time.perf_counter(), step, steps]
+
+    def row(values: Mapping[str, Any]) -> None:
+        step, (began, first, steps) = values["step"], started
+        left = (time.perf_counter() - began) / (step - first) * (steps - step)
+        words = [f"step {step}/{steps}"]
+        words += [_number(name, values[name]) for name in ("returns", "loss", "accuracy", "entropy") if name in values]
+        words += [word for word in (_validation(values), _speed(values)) if word]
+        print("  ".join([*words, f"{int(left) // 60}:{int(left) % 60:02d} left"]), flush=True)
+
+    return Report(begin, lambda step, metrics: None, row, lambda text: print(text, flush=True))
+
+
+def _main(metrics: Mapping[str, float]) -> tuple[str, float]:
+    """The number that training is followed by."""
+    name = "returns" if "returns" in metrics else "loss"
+    return name, metrics[name]
+
+
+def _number(name: str, value: float) -> str:
+    if name.endswith("accuracy"):
+        return f"{name} {100 * value:.1f} %"
+    return f"{name} {value:.4f}"
+
+
+def _validation(values: Mapping[str, Any]) -> str:
+    found = [(name.removeprefix("val_"), v) for name, v in values.items() if name.startswith("val_")]
+    words = [f"{100 * v:.1f} %" if n == "accuracy" else f"{n} {v:.4f}" for n, v in found if n != "ci95"]
+    return f"validation {' '.join(words)}" if words else ""
+
+
+def _speed(values: Mapping[str, Any]) -> str:
+    """The fastest count is of what there is most."""
+    speeds = {name.removesuffix("_per_second"): v for name, v in values.items() if name.endswith("_per_second")}
+    if not speeds:
+        return ""
+    name = max(speeds, key=lambda name: speeds[name])
+    return f"{speeds[name]:,.0f} {name.replace('_', ' ')}/s"
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    print(f"jmeta: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,156 @@
+"""Whose run folder it is: `config.json`, and what may go on in it."""
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jmeta.errors import RunError
+from jmeta.runs.engine import folder
+from jmeta.runs.engine.members import Member
+from jmeta.runs.engine.options import OWN, Options
+from jmeta.settings import differences, names, to_dict
+
+KIND, FACTS, MEMBERS = "experiment", "facts", "members"
+SAME = ("checksum", "split_hash")
+"""Facts that must be the same for a run to go on."""
+
+
+class Stored(NamedTuple):
+    """What a run folder says of its run.
+
+    Attributes:
+        kind: of the experiment, such as "few-shot".
+        values: settings and options by name.
+        facts: what else is known of the run.
+    """
+
+    kind: str
+    values: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def read(path: Path) -> Stored:
+    """A `config.json` or `group.json`.
+
+    Raises:
+        RunError: if it is missing or damaged, or was made by an earlier version.
+    """
+    found = folder.read_json(path)
+    kind, facts = found.pop(KIND, None), found.pop(FACTS, {})
+    if not isinstance(kind, str) or not isinstance(facts, dict):
+        raise RunError(f"{path} names no experiment: it was made by another version, or changed by hand.")
+    found.pop(MEMBERS, None)
+    return Stored(kind, found, facts)
+
+
+def load(run_dir: Path) -> Stored:
+    """What the folder of a single run says.
+
+    Raises:
+        RunError: if it isn't one or is damaged.
+    """
+    if (run_dir / folder.GROUP).exists():
+        names = members_of(run_dir) or ["seed0"]
+        raise RunError(f"{run_dir} holds a group of runs: name one of them, such as {run_dir / names[0]}.")
+    return read(run_dir / folder.CONFIG)
+
+
+def load_any(run_dir: Path) -> Stored | None:
+    """What the folder of a run or of a group says; None if there is neither."""
+    for name in (folder.GROUP, folder.CONFIG):
+        if (run_dir / name).exists():
+            return read(run_dir / name)
+    return None
+
+
+def members_of(run_dir: Path) -> list[str]:
+    """The names of the runs of a group."""
+    return folder.read_json(run_dir / folder.GROUP).get(MEMBERS, [])
+
+
+def open_folder(run_dir: Path, kind: str, member: Member, facts: Mapping[str, Any]) -> None:
+    """Make a run folder with its `config.json`, or make sure that it belongs to this run.
+
+    Raises:
+        RunError: if there is a run and `resume` isn't set, or one of other settings or data.
+    """
+    settings, options = member.settings, member.options
+
+    def make() -> dict[str, Any]:
+        return {**_values(kind, settings, options), FACTS: {**facts, **_surroundings()}}
+
+    stored = _opened(run_dir, folder.CONFIG, kind, settings, options, make)
+    for name in SAME:
+        if stored is not None and stored.facts.get(name) != facts.get(name):
+            raise RunError(
+                f"{run_dir} was trained on other data, its {name} is {stored.facts.get(name)} and that of "
+                f"the data now is {facts.get(name)}: restore the data, or choose another --run-dir."
+            )
+
+
+def open_group(run_dir: Path, kind: str, settings: Any, options: Options, names: list[str]) -> None:
+    """Make the folder of a group of runs with its `group.json`, or make sure that it belongs to this group.
+
+    Raises:
+        RunError: if there is a group and `resume` isn't set, one of other settings, or something else.
+    """
+    _opened(
+        run_dir, folder.GROUP, kind, settings, options, lambda: {**_values(kind, settings, options), MEMBERS: names}
+    )
+
+
+def _values(kind: str, settings: Any, options: Options) -> dict[str, Any]:
+    own = {"resume": False, **dict.fromkeys(name for name in OWN if name != "compile_cache")}
+    return {KIND: kind, **to_dict(settings), **to_dict(options), **own}
+
+
+def _opened(
+    run_dir: Path, name: str, kind: str, settings: Any, options: Options, make: Callable[[], dict[str, Any]]
+) -> Stored | None:
+    """What the file of that name in a run folder holds if the run goes on, or None once it is made."""
+    path = run_dir / name
+    if not path.exists():
+        if run_dir.is_dir():
+            folder.remove_leftovers(run_dir)
+        for other, what in ((folder.CONFIG, "a single run"), (folder.GROUP, "a group of runs")):
+            if (run_dir / other).exists():
+                raise RunError(f"{run_dir} holds {what}: choose another --run-dir.")
+        if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+            raise RunError(f"{run_dir} is there and is no run folder: choose another --run-dir.")
+        run_dir.mkdir(parents=True, exist_ok=True)
+        folder.write_json(path, make())
+        return None
+    if not options.resume:
+        raise RunError(f"{run_dir} already holds a run: go on with it by --resume, or choose another --run-dir.")
+    folder.remove_leftovers(run_dir)
+    stored = read(path)
+    places = [*names(settings, "place"), *names(options, "place")]
+    different = differences({**to_dict(settings), **to_dict(options)}, stored.values, places)
+    if stored.kind != kind:
+        different = [f"it is a run of {stored.kind}, not {kind}"]
+    if different:
+        raise RunError(
+            f"{run_dir} belongs to another configuration ({'; '.join(different)}): "
+            "resume it with its own settings, or choose another --run-dir."
+        )
+    return stored
+
+
+def _surroundings() -> dict[str, Any]:
+    return {
+        "processes": jax.process_count(),
+        "device": jax.devices()[0].device_kind,
+        "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
+        "jmeta_version": jmeta_version(),
+    }
+
+
+def jmeta_version() -> str:
+    """Of the installed package, or of a checkout."""
+    try:
+        return importlib.metadata.version("jmeta")
+    except importlib.metadata.PackageNotFoundError:
+        return "checkout"

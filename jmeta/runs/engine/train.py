@@ -1,0 +1,302 @@
+"""Training of any experiment in a run folder: one run, or every seed and swept value of a group, in one program."""
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from jmeta.errors import DivergedError, RunError
+from jmeta.experiment import Build, Experiment
+from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
+from jmeta.runs.engine.keeping import Kept
+from jmeta.runs.engine.members import Member
+from jmeta.runs.engine.memory import enough_memory
+from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.processes import Place
+from jmeta.runs.engine.progress import Report, silent
+from jmeta.runs.engine.resuming import first_states
+from jmeta.runs.engine.rounds import alarm, take
+from jmeta.runs.engine.run import Diverged, Run, alive, member_of, own_copy
+from jmeta.runs.engine.signals import Stop
+from jmeta.settings import check, flag, replaced, to_dict
+
+
+class Result(NamedTuple):
+    """What training ended with.
+
+    Attributes:
+        run_dir: the run folder, or that of a group with the members' run folders in it.
+        step: the last step.
+        stopped_by: the signal that stopped it, or None if it is finished.
+        states: the last state of each member, by its name; of a single run under the name "".
+        rows: the rows of `metrics.jsonl` of a single run, in the first process.
+        summary: what `summary.json` of a group holds; empty before the first validation.
+    """
+
+    run_dir: Path
+    step: int
+    stopped_by: int | None
+    states: dict[str, Any]
+    rows: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+    @property
+    def params(self) -> Any:
+        """Of a single run, the parameters at the last step."""
+        return self.states[""].params
+
+
+def train(
+    build: Build,
+    settings: Any,
+    options: Options,
+    *,
+    kind: str,
+    report: Report = silent,
+    stop: Stop = lambda: None,
+    save_seconds: float | None = None,
+) -> Result:
+    """Train, or go on training, in a run folder.
+
+    With `seeds` or `sweep`, all runs of the group are one program. Each has a run folder in the run folder, as its
+    single run would have. One that diverges keeps its last checkpoint and is left out of the means; the others go on.
+
+    In several processes, started with the same settings, the first keeps the folder and reports. What fails in one of
+    them fails in all, and a signal to one stops all.
+
+    Args:
+        build: `settings -> Experiment`.
+        settings: nested dataclasses, see `jmeta.settings`.
+        options: with a run folder.
+        kind: the name of what `build` builds, for the record.
+        report: told of every piece and every row; of a group, of means over the members.
+        stop: asked after each piece; a signal's number makes it save and return.
+        save_seconds: save after so many seconds too, without a validation.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        RunError: for settings that make no sense, devices or processes that can't be had, a run folder that belongs to
+            another run, a damaged checkpoint, data that are missing, or, as DivergedError, training that has diverged.
+        OSError: if the run folder can't be written to.
+    """
+    processes.join(processes.check_place(*Place(options.coordinator, options.num_processes, options.process_id)))
+    settings, options = processes.same_settings(settings, options)
+    for part in (settings, options):
+        check(part)
+    members.check(settings, options)
+    if options.run_dir is None:
+        raise RunError("training needs a run folder: give --run-dir.")
+    if members.is_group(options) and jax.process_count() > 1:
+        raise RunError("--seeds and --sweep are for a single process: start one alone, by --num-processes 1.")
+    each, run_dir = members.members(settings, options), Path(options.run_dir)
+    for own in each.values():
+        check(own.settings)
+    experiment = processes.together(build, next(iter(each.values())).settings)
+    number = processes.said_by_first(processes.on_first(_devices, run_dir, options, settings, experiment))
+    options = replaced(options, {"devices": number})
+    each = {
+        name: own._replace(options=replaced(own.options, {"devices": number, "run_dir": str(run_dir / name)}))
+        for name, own in each.items()
+    }
+    mesh = devices.mesh_of(number)
+    processes.meet(mesh)
+    compiled = programs.compiled(build, settings, experiment, list(each.values()), mesh)
+    # What does not fit together shows here, before there is a folder.
+    processes.together(jax.eval_shape, compiled.advance, jax.eval_shape(compiled.start), 0)
+    with ExitStack() as stack:
+        kept = processes.on_first(_opened, stack, run_dir, kind, settings, options, each, experiment, compiled)
+        run = Run(
+            run_dir, options, experiment, each, kept or {}, mesh, compiled,
+            report if processes.is_first() else silent, processes.agreed(stop), alarm(save_seconds),
+        )  # fmt: skip
+        states, step, stopped_by = _loop(run, *first_states(run))
+    own = own_copy(run, states)
+    single = not run.group and processes.is_first()
+    return Result(
+        run_dir, step, stopped_by, {name: member_of(own, i) for i, name in enumerate(each)},
+        folder.read_rows(run_dir / folder.METRICS) if single else [], keeping.summary(run_dir),
+    )  # fmt: skip
+
+
+def _devices(run_dir: Path, options: Options, settings: Any, experiment: Experiment) -> int:
+    stored = record.load_any(run_dir) if options.resume else None
+    return devices.number_of(
+        options.devices,
+        experiment.tasks,
+        named=flag(experiment.tasks_setting),
+        light=experiment.light,
+        kept=None if stored is None or not _same_tasks(stored, settings, experiment) else stored.values.get("devices"),
+    )
+
+
+def _same_tasks(stored: record.Stored, settings: Any, experiment: Experiment) -> bool:
+    name = experiment.tasks_setting
+    return stored.values.get(name) == to_dict(settings).get(name)
+
+
+def _opened(
+    stack: ExitStack,
+    run_dir: Path,
+    kind: str,
+    settings: Any,
+    options: Options,
+    each: dict[str, Member],
+    experiment: Experiment,
+    compiled: programs.Programs,
+) -> dict[str, Kept]:
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(compiled.start).params)) // len(each)
+    facts = {**experiment.facts, "parameters": parameters}
+    if members.is_group(options):
+        record.open_group(run_dir, kind, settings, options, list(each))
+    for name, own in each.items():
+        record.open_folder(run_dir / name, kind, own, facts)
+    return {
+        name: Kept(
+            run_dir / name / folder.METRICS,
+            stack.enter_context(checkpoints.opened(run_dir / name / folder.CHECKPOINTS, newest_kept=2)),
+        )
+        for name in each
+    }
+
+
+def _loop(run: Run, states: Any, diverged: Diverged) -> tuple[Any, int, int | None]:
+    """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
+    step, end = _step_of(run, states, diverged), run.experiment.steps
+    compiling = _compiled(run, states) if step < end else {}
+    run.report.begin(step, end)
+    while step < end:
+        began = time.perf_counter()
+        after, result = _round(run, states, step, diverged)
+        if after is None:
+            processes.on_first(_keep_unfinished, run, states, step, diverged)
+            return states, step, result
+        measured = _Measured(step, result, time.perf_counter() - began, compiling)
+        states, step = after, min(step + run.options.log_every, end)
+        found = processes.on_first(_keep, run, states, step, measured, diverged)
+        diverged, compiling = processes.said_by_first(found), {}
+    return states, step, None
+
+
+def _step_of(run: Run, states: Any, diverged: Diverged) -> int:
+    going_on = list(alive(run, diverged).values())
+    if not going_on:
+        raise _diverged(run, diverged)
+    return int(own_copy(run, states).step[going_on[0]])
+
+
+def _compiled(run: Run, states: Any) -> dict[str, float]:
+    """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
+    began = time.perf_counter()
+    with enough_memory(_too_large(run.experiment)):
+        jax.block_until_ready(run.programs.advance(states, 0))
+    return {"compile_seconds": round(time.perf_counter() - began, 3)}
+
+
+def _too_large(experiment: Experiment) -> str:
+    return f"{experiment.tasks} tasks of a step don't fit into the device's memory: {experiment.smaller}."
+
+
+def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, Any]:
+    """`take` up to the next row, or to where none is left whose loss is finite."""
+    going_on = list(alive(run, diverged).values())
+    lost: set[int] = set()
+
+    def look(end: int, metrics: Any) -> bool:
+        loss = np.asarray(metrics.loss)
+        lost.update(i for i in going_on if not np.isfinite(loss[i]).all())
+        good = [i for i in going_on if i not in lost]
+        if good:
+            last = {n: np.asarray(v)[good, -1] for n, v in metrics._asdict().items() if v is not None}
+            run.report.piece(end, {name: float(np.mean(values)) for name, values in last.items()})
+        return bool(good)
+
+    end = min(step + run.options.log_every, run.experiment.steps)
+    with enough_memory(_too_large(run.experiment)):
+        return take(run.programs.advance, run.stop, look, states, step, end)
+
+
+def _keep_unfinished(run: Run, states: Any, step: int, diverged: Diverged) -> None:
+    own, going_on = own_copy(run, states), alive(run, diverged)
+    for name, i in going_on.items():
+        if step and step not in checkpoints.steps(run.kept[name].checkpoints):
+            checkpoints.save(run.kept[name].checkpoints, member_of(own, i), None)
+    for name in going_on:
+        checkpoints.prune(run.kept[name].checkpoints)
+
+
+class _Measured(NamedTuple):
+    """What came of a round: the step before it, metrics `[members, steps]`, seconds, and those of compiling before."""
+
+    before: int
+    metrics: Any
+    seconds: float
+    compiling: dict[str, float]
+
+
+def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diverged) -> dict[str, int]:
+    """Write the rows of a round and, where they are due, validate and save; returns who has diverged by now.
+
+    Who has is written first: without a checkpoint of this step, a member must be known to be out of it.
+    """
+    validates = step % run.options.save_every == 0 or step == run.experiment.steps
+    saves = run.save_due() or validates
+    own, found, rows = own_copy(run, states), dict(diverged), {}
+    for name, i in alive(run, diverged).items():
+        metrics = member_of(measured.metrics, i)
+        bad = np.flatnonzero(~np.isfinite(metrics.loss))
+        if len(bad):
+            found[name] = measured.before + int(bad[0]) + 1
+            continue
+        row = keeping.row(step, metrics, measured.seconds, run.experiment.counts) | measured.compiling
+        if saves:
+            params = member_of(own.params, i)
+            if not math.isfinite(float(optax.tree.norm(params))):
+                found[name] = step
+                continue
+            row |= keeping.validated(run.programs.validate, run.experiment.score, params, i) if validates else {}
+        rows[name] = row
+    if run.group:
+        _tell(run, step, rows, diverged, found, validates)
+    if not rows:
+        raise _diverged(run, found)
+    kept = {name: run.kept[name] for name in rows}
+    keeping.write(kept, rows)
+    if saves:
+        states_of = {name: member_of(own, i) for name, i in alive(run, found).items()}
+        keeping.save(kept, states_of, rows, run.experiment.score if validates else None)
+    run.report.row(keeping.mean_row(list(rows.values())))
+    return found
+
+
+def _tell(run: Run, step: int, rows: Mapping[str, Any], before: Diverged, diverged: Diverged, validates: bool) -> None:
+    """Say who of a group has diverged, and keep its summary."""
+    new = diverged.keys() - before.keys()
+    for name in new:
+        run.report.note(
+            f"{name} has diverged at step {diverged[name]}: it keeps its last checkpoint, the others go on."
+        )
+    if validates or new:
+        keeping.write_summary(run.run_dir, step, run.experiment.score, run.members, rows, diverged)
+
+
+def _diverged(run: Run, diverged: Diverged) -> DivergedError:
+    rates = " or ".join(flag(name) for name in run.programs.rates) or "rate"
+    advice = f"try a smaller {rates} in another --run-dir."
+    if run.group:
+        return DivergedError(
+            f"training has diverged in all {len(run.members)} runs, by step {max(diverged.values())}: {advice}"
+        )
+    last = checkpoints.newest(run.kept[""].checkpoints) if run.kept else None
+    kept = "there is no checkpoint yet" if last is None else f"the checkpoint of step {last} is kept"
+    return DivergedError(
+        f"training has diverged: the loss or the parameters are no longer finite at step {diverged['']}; {kept}: "
+        f"{advice}"
+    )

@@ -1,0 +1,48 @@
+"""The programs behind `jmeta mtl`: training of the join by the engine, and studies of a `Config` and a `main` each."""
+
+from typing import Any
+
+from jmeta.mtl import experiment
+from jmeta.mtl.settings import Choice, Settings, check, defaults
+from jmeta.runs.engine import members
+from jmeta.runs.engine.command import Area
+from jmeta.runs.engine.options import Options
+
+PROGRAMS = {
+    "train": "meta-train the join: any meta-learner, on problems of several tasks that are trained on jointly",
+    "evaluate": "a trained join on problems of new groups",
+    "digits": "the scikit-learn digits as four tasks: the estimators beside classifiers of each task alone",
+    "join": "meta-learning and multi-task learning together, on problems of binary tasks from one alphabet",
+    "multimnist": "two overlapped digits, two heads: every weighting and aggregator beside single tasks",
+    "school": "examination scores of 139 schools: learned relatedness beside a regression for each school",
+    "synthetic": "tasks whose covariance is known: how well it is found",
+    "toy": "two tasks in the plane: where every rule ends, and its trajectories",
+}
+"""Name and what it shows."""
+
+
+def _defaults(choice: Any) -> tuple[Settings, Options]:
+    return defaults(choice), Options(log_every=100, save_every=500)
+
+
+def _run_dir(settings: Settings, options: Options) -> str:
+    problems = settings.problems
+    dataset = problems.dataset.rstrip("/").rpartition("/")[2].removesuffix(".npz").replace(":", "-")
+    return f"runs/join-{settings.algorithm}-{dataset}-{problems.tasks}t{problems.shot}s" + members.suffix(
+        settings, options
+    )
+
+
+AREA = Area(
+    kind="join",
+    prog="jmeta mtl train",
+    description=Settings.__doc__.partition("\n")[0],  # pyright: ignore[reportOptionalMemberAccess]
+    choice=Choice,
+    defaults=_defaults,
+    build=experiment.builder,
+    run_dir=_run_dir,
+    check=lambda settings, options: check(settings),
+    presets="mtl",
+    evaluate="jmeta mtl evaluate",
+    light=lambda settings: False,
+)

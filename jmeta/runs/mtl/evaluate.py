@@ -1,0 +1,116 @@
+"""How good a trained join is on problems of new groups, with its joint steps and without."""
+
+import dataclasses
+import datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import Array
+from jax.tree_util import Partial
+
+from jmeta import evaluation
+from jmeta.errors import RunError
+from jmeta.mtl import experiment, join
+from jmeta.mtl.settings import Settings, from_flat
+from jmeta.report.statistics import over_seeds
+from jmeta.runs.engine import folder, record
+from jmeta.runs.engine.memory import enough_memory
+from jmeta.runs.engine.restore import restored
+from jmeta.settings import check, setting
+from jmeta.types import Batch, Episode, Learner, Params
+
+KIND = "join"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Adapt to new problems and report the mean accuracy, with its 95 % interval, in evaluation.json.
+
+    Attributes:
+        run_dir: the folder of a run of `jmeta mtl train`, or of a group of runs, whose seeds are put together.
+        problems: how many, the same for all runs.
+        checkpoint: best (by validation) or newest.
+        data_dir: the folder of data sets; otherwise the run's.
+    """
+
+    run_dir: str
+    problems: int = setting(500, least=2)
+    checkpoint: str = setting("best", choices=("best", "newest"))
+    data_dir: str | None = None
+
+
+def readings(settings: Settings) -> dict[str, Learner]:
+    """The join as it was trained, without its joint steps, and with each task of a problem trained on alone."""
+    whole = experiment.trained_learner(settings)
+    without = dataclasses.replace(settings, joint=dataclasses.replace(settings.joint, joint_steps=0))
+    return {
+        "": whole,
+        "without joint steps": experiment.trained_learner(without),
+        "each task trained on alone": alone(whole),
+    }
+
+
+def alone(learner: Learner) -> Learner:
+    """A joined learner that is given each task of a problem as a problem of its own: joint steps without company."""
+
+    def adapt(params: Params, support: Batch) -> Any:
+        each = jax.tree.map(lambda a: a[:, None], support)
+        return jax.tree.map(lambda a: a[:, 0], jax.vmap(learner.adapt, in_axes=(None, 0))(params, each))
+
+    return learner._replace(adapt=adapt)
+
+
+def tested(learner: Learner, params: Params, sample: Partial, problems: int) -> list[float]:
+    """Accuracy on each test problem, in one order for all that are compared."""
+
+    def predict(params: Params, problem: Episode) -> Array:
+        return learner.predict(learner.adapt(params, problem.support), problem.query.x)
+
+    with enough_memory("a problem doesn't fit into the device's memory: train with fewer --tasks."):
+        found = join.evaluate_problems(Partial(predict, params), sample, experiment.test_key(), problems=problems)
+    return found.accuracy.tolist()
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Measure, print and write evaluation.json.
+
+    Raises:
+        RunError: if it is no run folder of a join, has no checkpoint yet, or is damaged.
+        DataError: for data that are missing or damaged.
+    """
+    check(config)
+    run_dir = Path(config.run_dir)
+    names = record.members_of(run_dir) if (run_dir / folder.GROUP).exists() else [""]
+    each = {name: _accuracies(run_dir / name, config) for name in names}
+    rows = {}
+    for name in next(iter(each.values())):
+        over_problems = [evaluation.summarise(own[name]) for own in each.values()]
+        mean, ci95 = over_seeds([found.mean for found in over_problems])
+        rows[name or "the join"] = {"accuracy": mean, "ci95": over_problems[0].ci95 if ci95 is None else ci95}
+    result = {
+        "rows": rows, "problems": config.problems, "runs": len(each), "checkpoint": config.checkpoint,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+    folder.write_json(run_dir / folder.EVALUATION, result)
+    print(f"| {config.problems} new problems | accuracy, % |\n|---|---|")
+    for name, row in rows.items():
+        print(f"| {name} | {100 * row['accuracy']:.2f} +- {100 * row['ci95']:.2f} |")
+    return result
+
+
+def _accuracies(run_dir: Path, config: Config) -> dict[str, Any]:
+    """By reading, the accuracy on each problem of one run."""
+    stored = record.load(run_dir)
+    if stored.kind != KIND:
+        raise RunError(f"{run_dir} is a run of {stored.kind}: name one of jmeta mtl train.")
+    settings = from_flat(stored.values, f"{run_dir}/{folder.CONFIG}")
+    problems = settings.problems
+    if config.data_dir is not None:
+        problems = dataclasses.replace(problems, data_dir=config.data_dir)
+    data = experiment.load_data(problems)
+    _, state = restored(run_dir, experiment.experiment(settings, data).init, config.checkpoint)
+    return {
+        name: jax.numpy.asarray(tested(learner, state.params, data.test, config.problems))
+        for name, learner in readings(settings).items()
+    }

@@ -1,0 +1,170 @@
+"""The loop of many steps and the map over many items."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from jmeta import loop
+
+
+def logistic(data, state):
+    """A chaotic map, in which a difference in the last bit soon is one in the first."""
+    x = data * state["x"] * (1 - state["x"])
+    return {"x": x, "n": state["n"] + 1}, {"x": x, "both": (state["n"], [x > 0.5])}
+
+
+def start():
+    return {"x": jnp.array([0.1, 0.3, 0.7], jnp.float32), "n": jnp.int32(0)}
+
+
+def update():
+    return Partial(logistic, jnp.float32(3.9))
+
+
+def same(tree, other):
+    """Bit for bit."""
+    assert jax.tree.structure(tree) == jax.tree.structure(other)
+    jax.tree.map(np.testing.assert_array_equal, tree, other)
+
+
+@pytest.mark.parametrize("pieces", [(300,), (299, 1), (1, 0, 299), (100, 7, 193)])
+@pytest.mark.parametrize("longest", [64, 1024])
+def test_a_run_cut_anywhere_gives_the_same_bits(pieces, longest, monkeypatch):
+    whole, metrics = loop.repeat(update())(start(), 300)
+    monkeypatch.setattr(loop, "PIECE", longest)
+    run, state, parts = loop.repeat(update()), start(), []
+    for n in pieces:
+        state, part = run(state, n)
+        parts.append(part)
+    same(state, whole)
+    same(jax.tree.map(lambda *a: np.concatenate(a), *parts), metrics)
+    assert whole["n"] == 300 and np.isfinite(whole["x"]).all()
+    assert len(set(np.asarray(metrics["x"][:, 0]).tolist())) > 250
+
+
+def test_metrics_are_those_of_single_steps_and_of_any_structure():
+    _, metrics = loop.repeat(update())(start(), 3)
+    assert metrics["both"][0].tolist() == [0, 1, 2]
+    assert metrics["both"][1][0].shape == (3, 3) and metrics["both"][1][0].dtype == bool
+    one = jax.jit(update())
+    state = start()
+    for n in range(3):
+        state, expected = one(state)
+        np.testing.assert_allclose(metrics["x"][n], expected["x"], rtol=1e-5)
+    assert loop.repeat(lambda n: (n + 1, None))(jnp.int32(0), 5) == (5, None)
+
+
+def test_no_step_changes_nothing():
+    state, metrics = loop.repeat(update())(start(), 0)
+    same(state, start())
+    assert metrics["x"].shape == (0, 3) and metrics["both"][0].shape == (0,)
+
+
+def test_more_steps_than_a_piece():
+    state, metrics = loop.repeat(update())(start(), loop.PIECE + 5)
+    assert state["n"] == loop.PIECE + 5
+    np.testing.assert_array_equal(metrics["both"][0], np.arange(loop.PIECE + 5))
+
+
+def test_one_program_runs_any_number_of_steps():
+    traces = []
+
+    def counted(data, state):
+        traces.append(1)
+        return logistic(data, state)
+
+    run = loop.repeat(Partial(counted, jnp.float32(3.9)))
+    state, _ = run(start(), 3)
+    first = len(traces)
+    for steps in (0, 1, np.int64(7), loop.PIECE + 1):
+        state, _ = run(state, steps)
+    assert len(traces) == first
+    assert state["n"] == loop.PIECE + 12
+
+
+@pytest.mark.parametrize("steps", [-1, np.int32(-3)])
+def test_less_than_no_step_is_refused(steps):
+    with pytest.raises(ValueError, match=rf"^steps must be 0 or more, got {steps}: [^.]+$"):
+        loop.repeat(update())(start(), steps)
+
+
+def test_part_of_a_step_is_refused():
+    with pytest.raises(TypeError, match="integer"):
+        loop.repeat(update())(start(), 1.5)
+
+
+def test_states_are_a_vmap():
+    run = loop.repeat(update())
+    states = jax.tree.map(lambda a: jnp.stack([a, a]), start())
+    states["x"] = states["x"].at[1].set(0.2)
+    _, metrics = jax.vmap(lambda state: run(state, 4))(states)
+    assert metrics["x"].shape == (2, 4, 3)
+    for i in range(2):
+        np.testing.assert_allclose(
+            metrics["x"][i], run(jax.tree.map(lambda a, i=i: a[i], states), 4)[1]["x"], rtol=1e-5
+        )
+
+
+def test_steps_of_many_runs_are_cut_along_their_axis(monkeypatch):
+    monkeypatch.setattr(loop, "PIECE", 4)
+    many = jax.jit(lambda states, n: jax.vmap(lambda state: loop.steps(update(), state, n))(states))
+    states = jax.tree.map(lambda a: jnp.stack([a, a]), start())
+    state, metrics = loop.in_pieces(many, states, 10, axis=1)
+    assert metrics["x"].shape == (2, 10, 3) and state["n"].tolist() == [10, 10]
+    np.testing.assert_array_equal(metrics["both"][0], [np.arange(10)] * 2)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 7, 10])
+def test_a_map_is_its_function_item_by_item(chunk_size):
+    xs = jnp.arange(7, dtype=jnp.float32)
+    fun = lambda data, x: {"y": data * jnp.sin(x), "x": x}
+    expected = {"y": 2 * np.sin(np.arange(7)), "x": np.arange(7)}
+    for got in (
+        loop.mapping(fun, chunk_size=chunk_size)(jnp.float32(2), xs),
+        loop.mapped(Partial(fun, jnp.float32(2)), xs, chunk_size=chunk_size),
+    ):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), got, expected)
+
+
+def test_a_map_of_the_same_functions_is_compiled_once():
+    traces = []
+
+    def counted(inner, data, x):
+        traces.append(1)
+        return inner(x) + data
+
+    def mapped(inner, data, xs):
+        return loop.mapped(Partial(counted, inner, data), xs).tolist()
+
+    double, xs = Partial(jnp.multiply, jnp.int32(2)), jnp.arange(3)
+    assert mapped(double, jnp.int32(1), xs) == [1, 3, 5]
+    assert mapped(Partial(jnp.multiply, jnp.int32(3)), jnp.int32(2), xs + 1) == [5, 8, 11]
+    assert len(traces) == 1
+    assert mapped(Partial(jnp.add, jnp.int32(2)), jnp.int32(1), xs) == [3, 4, 5]
+    assert len(traces) == 2
+
+
+def test_programs_of_maps_are_let_go():
+    kept = loop._kept
+    kept.cache_clear()
+    for n in range(loop.KEPT + 3):
+        loop.mapped(functools.partial(jnp.add, jnp.int32(n)), jnp.arange(2))
+    assert kept.cache_info().currsize == loop.KEPT
+
+
+def test_one_by_one_is_a_vmap():
+    fun = lambda a, b: {"sum": a + b}
+    args = jnp.arange(4), jnp.arange(4) * 10
+    same(loop.one_by_one(fun)(*args), jax.vmap(fun)(*args))
+
+
+def test_as_partial_carries_data_as_arguments():
+    fun = update()
+    assert loop.as_partial(fun) is fun
+    assert jax.tree.leaves(loop.as_partial(logistic)) == []
+    program = jax.make_jaxpr(lambda fun, state: fun(state))(fun, start())
+    assert len(program.in_avals) == 3 and not program.consts
