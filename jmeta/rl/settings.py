@@ -215,18 +215,18 @@ class Settings:
     Attributes:
         algorithm: rl2 (a policy that learns in its memory) or maml (a policy that learns by policy gradients).
         env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation or cart-pole.
-        world: what the environment has to set.
-        network: the policy.
-        learner: what the algorithm has to set.
+        world: what the environment has to set, a `World`.
+        network: the policy, `Memory` or `Layers`.
+        learner: what the algorithm has to set, `RL2` or `MAML`.
         returns: what both have.
         training: the outer loop.
     """
 
     algorithm: str = "rl2"
     env: str = "bandit"
-    world: World = Arms()
-    network: Memory | Layers = Memory()
-    learner: RL2 | MAML = RL2()
+    world: Any = Arms()
+    network: Any = Memory()
+    learner: Any = RL2()
     returns: Returns = Returns()
     training: Updates = Updates()
 
