@@ -1,0 +1,315 @@
+"""How good a run's learner is on new episodes: `evaluation.json`, and a file for each other data, size and part."""
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+from jmeta import evaluation
+from jmeta import settings as flat
+from jmeta.datasets import omniglot_runs
+from jmeta.episodes import Sampler
+from jmeta.errors import RunError
+from jmeta.report import statistics
+from jmeta.runs.engine import folder
+from jmeta.runs.engine.members import members
+from jmeta.runs.few_shot import one_shot
+from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps, measured
+from jmeta.runs.few_shot.settings import Tasks
+from jmeta.runs.few_shot.sources import VECTORS
+from jmeta.runs.few_shot.trained import Trained, at_way, load_group, load_settings, load_trained
+from jmeta.runs.few_shot.transfer import show
+from jmeta.settings import flag, setting
+
+PARTS = ("test", "val", "train")
+CHEAP_IMAGES = 600
+"""Up to so many images an episode, the reading one query at a time is taken too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Of the episodes, where they are not as in training.
+
+    Attributes:
+        way: classes in an episode; otherwise as trained. With more, the head's added columns start at the mean of the
+            trained ones; with fewer, the first are used.
+        shot: support examples of each class; otherwise as trained.
+        query_shot: query examples of each class; otherwise as trained.
+        inner_steps: inner steps; otherwise the run's for evaluation.
+    """
+
+    way: int | None = setting(None, least=1)
+    shot: int | None = setting(None, least=1)
+    query_shot: int | None = setting(None, least=1)
+    inner_steps: int | None = setting(None, least=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What the learner is shown.
+
+    Attributes:
+        dataset: other data than it was trained on, by name or path. Pictures are resized and made greyscale as it
+            takes, and inverted where paper is bright in one set of drawings and dark in the other; what was done is
+            said. omniglot-runs is the official one-shot test of Omniglot: 20 runs of 20-way 1-shot within an alphabet,
+            each query judged alone.
+        split: the other data's split, or another of the same: finn, lake, classes, all, ... Otherwise the default one
+            for its own data and Omniglot, and all classes of other data.
+        part: test, val or train.
+        data_dir: the folder of data sets; otherwise the run's.
+    """
+
+    dataset: str | None = None
+    split: str | None = None
+    part: str = setting("test", choices=PARTS)
+    data_dir: str | None = None
+
+
+@tyro.conf.configure(tyro.conf.OmitArgPrefixes)
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json; other data,
+    split, way and shot, and part than the run's test are in the name, as in evaluation-mnist28-10w5s.json.
+
+    The episodes depend on the seed, the data and their sizes alone, so every run that is evaluated meets the same ones.
+
+    Attributes:
+        run_dir: the folder of the run, or of a group of runs, of which each is evaluated.
+        episodes: how many.
+        size: of the episodes.
+        data: what they are of.
+        checkpoint: best (by validation) or newest.
+        seed: decides the episodes.
+        transductive: whether accuracy is of queries predicted together, so that batch statistics see them all, or one
+            by one. Where the network tells them apart and it is cheap, the other reading is reported too.
+        output: the file that is written; otherwise evaluation.json in the run folder, or one whose name has the other
+            data, way and shot, and part.
+        compile_cache: keep compiled programs for the next start.
+    """
+
+    run_dir: str
+    episodes: int = setting(600, least=2)
+    size: Size = Size()
+    data: Data = Data()
+    checkpoint: str = "best"
+    seed: int = setting(0, least=0)
+    transductive: bool = True
+    output: str | None = None
+    compile_cache: bool = True
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Evaluate a run and write `evaluation.json`, or what `file_name` calls the file of other episodes.
+
+    Returns:
+        What was written.
+
+    Raises:
+        RunError: for settings that make no sense, or a run folder that can't be used.
+        DataError: for data that are missing or damaged.
+        OSError: if the file can't be written.
+    """
+    check(config)
+    trained = load_trained(config.run_dir, config.checkpoint)
+    size, data = config.size, config.data
+    if data.dataset == omniglot_runs.NAME:
+        return _one_shot_test(config, trained)
+    tasks, problem, seen = show(trained, data.dataset, split=data.split, part=data.part, data_dir=data.data_dir)
+    way, shot, query_shot = size.way or tasks.way, size.shot or tasks.shot, size.query_shot or tasks.query_shot
+    if tasks.dataset in VECTORS and way != tasks.way:
+        raise RunError(f"{tasks.dataset} has tasks of one way, {tasks.way}, got --way {way}: leave it out.")
+    steps = eval_steps(trained.settings) if size.inner_steps is None else size.inner_steps
+    sample = problem.sampler(data.part, way, shot, query_shot)
+    numbers = _measure(config, trained, sample, way=way, steps=steps, queries=(way * query_shot, way * shot))
+    result = {
+        **numbers, "way": way, "shot": shot, "query_shot": query_shot, "inner_steps": steps,
+        "dataset": problem.name, "part": data.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
+        "data_checksum": problem.checksum, "rotations": tasks.rotations,
+        "within_groups": tasks.within_groups, "seed": config.seed,
+        "seen_classes": seen, "changes": ", ".join(problem.changes),
+    }  # fmt: skip
+    return _written(config, trained, result)
+
+
+def _one_shot_test(config: EvaluateConfig, trained: Trained) -> dict[str, Any]:
+    _check_one_shot(config)
+    test = one_shot.one_shot_test(trained, config.data.data_dir)
+    steps = eval_steps(trained.settings) if config.size.inner_steps is None else config.size.inner_steps
+    numbers = one_shot.measure(trained, test, inner_steps=steps)
+    row = {"inner_steps": steps, **{name: numbers[name] for name in ("accuracy", "ci95")}}
+    result = {
+        **numbers, "steps": [row], "way": omniglot_runs.WAY, "shot": 1, "query_shot": 1, "inner_steps": steps,
+        "dataset": omniglot_runs.NAME, "part": "test", "protocol": "official",
+        "seen_classes": test.seen, "changes": ", ".join(test.changes),
+    }  # fmt: skip
+    return _written(config, trained, result)
+
+
+def _check_one_shot(config: EvaluateConfig) -> None:
+    given = flat.to_dict(config)
+    for name, fixed in (("way", omniglot_runs.WAY), ("shot", 1), ("query_shot", 1)):
+        if given[name] not in (None, fixed):
+            raise RunError(f"{omniglot_runs.NAME} has {flag(name)} {fixed}, got {given[name]}: leave it out.")
+    start = flat.to_dict(EvaluateConfig(config.run_dir))
+    for name in ("episodes", "part", "split", "seed"):
+        if given[name] != start[name]:
+            raise RunError(f"{omniglot_runs.NAME} is {omniglot_runs.RUNS} fixed episodes: leave {flag(name)} out.")
+
+
+def _written(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -> dict[str, Any]:
+    tasks = trained.settings.tasks
+    result |= {
+        "algorithm": trained.settings.algorithm, "trained_on": tasks.dataset,
+        "trained_way": tasks.way, "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+    path = config.output or Path(config.run_dir) / file_name(result, tasks, trained.facts)
+    folder.write_json(Path(path), result)
+    return result
+
+
+def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any]) -> str:
+    """Where an evaluation is kept in a run folder, so that no other one replaces it: `evaluation-mnist28-10w5s.json`.
+
+    Args:
+        result: the evaluation.
+        tasks: of the run.
+        facts: of the run.
+    """
+    path, official = Path(folder.EVALUATION), result["dataset"] == omniglot_runs.NAME
+    parts = [path.stem]
+    if result.get("data_checksum") != facts["checksum"]:
+        parts.append(re.sub(r"[^0-9A-Za-z._]+", "-", result["dataset"]))
+    elif result["protocol"] != facts["protocol"]:
+        parts.append(result["protocol"])
+    if not official and (result["way"], result["shot"]) != (tasks.way, tasks.shot):
+        parts.append(f"{result['way']}w{result['shot']}s")
+    if result["part"] != Data.part:
+        parts.append(result["part"])
+    return "-".join(parts) + path.suffix
+
+
+def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
+    """Evaluate each run of a group, and write a file as `evaluate` does in each and one of all in their folder.
+
+    Args:
+        config: with the group's folder as `run_dir`.
+
+    Returns:
+        What was written in the folder: the members' numbers, and mean and interval over the seeds of each setting.
+        Those that diverged in training are left out.
+
+    Raises:
+        RunError: as `evaluate`, or if no member has finished well.
+        DataError: for data that are missing or damaged.
+        OSError: if a file can't be written.
+    """
+    check(config)
+    run_dir = Path(config.run_dir)
+    settings, options = load_group(run_dir)
+    each = members(settings, options)
+    trained = folder.read_json(run_dir / folder.SUMMARY)["members"] if (run_dir / folder.SUMMARY).exists() else {}
+    diverged = {member: {"diverged_at": own["diverged_at"]} for member, own in trained.items() if "diverged_at" in own}
+    results = {
+        member: evaluate(dataclasses.replace(config, run_dir=str(run_dir / member), output=None))
+        for member in each
+        if member not in diverged
+    }
+    if not results:
+        raise RunError(f"all runs of {run_dir} have diverged: train them again with smaller rates.")
+    name = measured(settings.tasks)[0]
+    numbers = {member: {key: own[key] for key in (name, "ci95", "checkpoint_step")} for member, own in results.items()}
+    shared = {
+        key: value
+        for key, value in next(iter(results.values())).items()
+        if not isinstance(value, float | list) and all(own.get(key) == value for own in results.values())
+    }
+    varied = {member: own.varied for member, own in each.items()}
+    summary = {**shared, **statistics.summary(name, varied, {**numbers, **diverged})}
+    member, found = next(iter(results.items()))
+    facts = load_settings(run_dir / member)[1]
+    folder.write_json(Path(config.output or run_dir / file_name(found, settings.tasks, facts)), summary)
+    return summary
+
+
+def check(config: EvaluateConfig) -> None:
+    """Refuse settings that no run could make sense of.
+
+    Raises:
+        RunError: naming the setting.
+    """
+    flat.check(config)
+    if config.output and not Path(config.output).resolve().parent.is_dir():
+        raise RunError(f"--output {config.output} is in no folder that exists: make it first.")
+
+
+def _measure(
+    config: EvaluateConfig, trained: Trained, sample: Sampler, *, way: int, steps: int, queries: tuple[int, int]
+) -> dict[str, Any]:
+    tasks, norm = trained.settings.tasks, trained.settings.network.norm
+    params = at_way(trained.params, tasks.way, way)
+    name, metric = measured(tasks)
+    metrics = {name: metric}
+    if name == "accuracy":
+        metrics |= {"precision": evaluation.precision, "recall": evaluation.recall}
+    options: dict[str, Any] = {"episodes": config.episodes, "chunk_size": eval_chunk_size(tasks)}
+    key = jax.random.key(config.seed)
+    together = config.transductive or norm != "batch"
+    readings = {True: evaluation.transductive, False: evaluation.inductive}
+    learner = trained.learner_of(steps, way)
+    values = evaluation.measure(learner, params, sample, key, metrics=metrics, predict=readings[together], **options)
+    main = evaluation.summarise(values[name])
+    result: dict[str, Any] = {name: main.mean, "ci95": main.ci95, "episodes": config.episodes}
+    result |= {other: float(np.mean(values[other])) for other in metrics if other != name}
+    if name == "accuracy":
+        result["reading"] = "transductive" if together and norm == "batch" else "inductive"
+        if norm == "batch" and (not together or queries[0] * (queries[1] + 1) <= CHEAP_IMAGES):
+            other = evaluation.evaluate(learner, params, sample, key, predict=readings[not together], **options)
+            other_name = "inductive" if together else "transductive"
+            result |= {f"{other_name}_accuracy": other.mean, f"{other_name}_ci95": other.ci95}
+    numbers = step_numbers(steps)
+    curve = [*_curve(config, trained, params, sample, way, numbers[:-1], readings[together], metric), values[name]]
+    result["steps"] = [
+        {"inner_steps": k, name: (s := evaluation.summarise(v)).mean, "ci95": s.ci95}
+        for k, v in zip(numbers, curve, strict=True)
+    ]
+    return result
+
+
+def _curve(
+    config: EvaluateConfig,
+    trained: Trained,
+    params: Any,
+    sample: Sampler,
+    way: int,
+    numbers: Sequence[int],
+    predict: evaluation.Predict,
+    metric: evaluation.Metric,
+) -> list[np.ndarray]:
+    if not numbers:
+        return []
+    values = evaluation.measure_steps(
+        lambda k: trained.learner_of(k, way),
+        params,
+        sample,
+        jax.random.key(config.seed),
+        steps=numbers,
+        episodes=config.episodes,
+        metric=metric,
+        predict=predict,
+        chunk_size=eval_chunk_size(trained.settings.tasks),
+    )
+    return list(values)
+
+
+def step_numbers(steps: int) -> list[int]:
+    """The inner steps to measure after: each up to ten; beyond, ever fewer of them, since each is taken from 0."""
+    if steps <= 10:
+        return list(range(steps + 1))
+    return [*(k for k in (0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 100, 200, 500) if k < steps), steps]

@@ -1,0 +1,231 @@
+"""A few-shot experiment: any learner, trained on episodes that are drawn as it goes on."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.sharding import Mesh
+from jax.tree_util import Partial
+
+from jmeta import evaluation, sharding, training
+from jmeta.algorithms import catalog
+from jmeta.algorithms.catalog import FINITE, MOMENTUM, Wanted
+from jmeta.algorithms.settings import inner_steps
+from jmeta.episodes import Sampler
+from jmeta.errors import RunError
+from jmeta.experiment import Build, Experiment, Score
+from jmeta.runs.few_shot.problems import Problem, load_problem
+from jmeta.runs.few_shot.settings import Outer, Settings, Tasks
+from jmeta.runs.few_shot.sources import VECTORS, has_numbers
+from jmeta.training import Schedule, TrainState
+from jmeta.types import Learner, Metrics, Params
+
+SAM_RADIUS = 0.05
+VALIDATION_SEED = 0x5EED
+
+
+class Data(NamedTuple):
+    """What a run draws from.
+
+    Attributes:
+        problem: the data.
+        training: of episodes or ordinary batches to train on.
+        validation: of episodes that training does not meet.
+    """
+
+    problem: Problem
+    training: Partial
+    validation: Partial
+
+
+def builder() -> Build:
+    """`build(settings)`, which loads the data of its tasks once, however often it is called."""
+    load = functools.cache(load_data)
+
+    def build(settings: Settings) -> Experiment:
+        return experiment(settings, load(settings.tasks, catalog.row(settings.algorithm).ordinary))
+
+    return build
+
+
+def load_data(tasks: Tasks, ordinary: bool) -> Data:
+    """Load the data of tasks.
+
+    Args:
+        tasks: what they are.
+        ordinary: train on ordinary batches, of as many examples as an episode has.
+
+    Raises:
+        DataError: for data that are missing or damaged.
+        RunError: for episodes that the data can't give.
+    """
+    return drawn(tasks, load_problem(tasks), ordinary)
+
+
+def drawn(tasks: Tasks, problem: Problem, ordinary: bool) -> Data:
+    """The samplers of training and of validation, of data that are loaded; as `load_data`."""
+    shot, way = tasks.train_shots or tasks.shot, tasks.train_way or tasks.way
+    if ordinary:
+        assert problem.batches is not None, "settings.check refuses data without classes"
+        training = problem.batches(way * (shot + tasks.query_shot))
+    else:
+        training = problem.sampler("train", way, shot, tasks.query_shot)
+    return Data(problem, training, problem.sampler("val", tasks.way, tasks.shot, tasks.query_shot))
+
+
+def experiment(settings: Settings, data: Data) -> Experiment:
+    """What the engine trains; swept settings may be traced numbers."""
+    outer, problem = settings.outer, data.problem
+    learner = training_learner(settings, problem.train_classes)
+    optimizer = outer_optimizer(outer)
+    sample_x = sample_input(settings.tasks, problem.input_shape)
+
+    def init(key: Array) -> TrainState:
+        return training.init_state(learner, optimizer, key, sample_x)
+
+    def update(sample: Sampler, state: TrainState, mesh: Mesh | None) -> tuple[TrainState, Metrics]:
+        size = tasks_at_once(outer, 1 if mesh is None else mesh.size)
+        step = training.make_step(learner, optimizer, chunk_size=size, mesh=mesh)
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), outer.meta_batch_size)
+        return step(state, jax.vmap(sample)(keys) if mesh is None else sharding.draw(sample, keys, mesh))
+
+    name, sign = ("error", -1.0) if problem.numbers else ("accuracy", 1.0)
+    return Experiment(
+        init=init,
+        update=Partial(update, data.training),
+        validate=Partial(_validator(settings), data.validation),
+        score=Score(name, sign),
+        steps=outer.outer_steps,
+        tasks=outer.meta_batch_size,
+        light=settings.tasks.dataset in VECTORS,
+        counts={"tasks": outer.meta_batch_size},
+        smaller="give a smaller --chunk-size",
+        facts={
+            "protocol": problem.protocol,
+            "split_hash": problem.split_hash,
+            "checksum": problem.checksum,
+            "input_shape": list(problem.input_shape),
+            "train_classes": problem.train_classes,
+        },
+    )
+
+
+def measured(tasks: Tasks) -> tuple[str, evaluation.Metric]:
+    """What a learner is judged by: its error where targets are numbers, else its accuracy."""
+    if has_numbers(tasks.dataset):
+        return "error", evaluation.mean_squared_error
+    return "accuracy", evaluation.accuracy
+
+
+def _validator(settings: Settings) -> Callable[[Sampler, Params], dict[str, Array]]:
+    """`(sample, params) -> {"accuracy": [episodes]}`."""
+    name, metric = measured(settings.tasks)
+    learner = learner_of(settings, eval_steps(settings))
+    episodes, size = settings.outer.val_episodes, eval_chunk_size(settings.tasks)
+
+    def validate(sample: Sampler, params: Params) -> dict[str, Array]:
+        def one(key: Array) -> Array:
+            episode = sample(key)
+            return metric(evaluation.transductive(learner, params, episode), episode.query)
+
+        # One key for all runs, so that all of them are judged by the same episodes.
+        keys = jax.random.split(jax.random.key(VALIDATION_SEED), episodes)
+        return {name: jax.lax.map(one, keys, batch_size=size)}
+
+    return validate
+
+
+def training_learner(settings: Settings, classes: int | None) -> Learner | Schedule:
+    """The learner that settings describe, to be trained.
+
+    Args:
+        settings: of the run.
+        classes: that there are to train on, for a learner that tells all of them apart.
+    """
+    steps = inner_steps(settings.learner, training=True)
+    wanted = _wanted(settings, steps)._replace(outer_steps=settings.outer.outer_steps, classes=classes)
+    return catalog.row(settings.algorithm).make(settings.learner, wanted)
+
+
+def learner_of(settings: Settings, steps: Any, *, way: int | None = None) -> Learner:
+    """The learner that settings describe, once it is trained.
+
+    Args:
+        settings: of the run.
+        steps: of its inner loop, a number or a traced one.
+        way: outputs, if not the trained number.
+    """
+    wanted = _wanted(settings, steps)
+    wanted = wanted if way is None else wanted._replace(way=way)
+    learner = catalog.row(settings.algorithm).make(settings.learner, wanted)
+    assert isinstance(learner, Learner), f"{settings.algorithm} must not change with the step outside training"
+    return learner
+
+
+def _wanted(settings: Settings, steps: Any) -> Wanted:
+    return Wanted(settings.network, settings.tasks.way, steps, has_numbers(settings.tasks.dataset))
+
+
+def eval_steps(settings: Settings) -> int:
+    """Inner steps outside training."""
+    return inner_steps(settings.learner, training=False)
+
+
+def outer_optimizer(outer: Outer) -> optax.GradientTransformation:
+    """The rule of the outer loop, with its schedule."""
+    rate = {
+        "constant": lambda: optax.constant_schedule(outer.outer_lr),
+        "cosine": lambda: optax.cosine_decay_schedule(outer.outer_lr, outer.outer_steps),
+        "linear": lambda: optax.linear_schedule(outer.outer_lr, 0.0, outer.outer_steps),
+    }[outer.outer_schedule]()
+    if outer.outer_optimizer == "sgd":
+        return optax.sgd(rate)
+    if outer.outer_optimizer == "nesterov":
+        return optax.sgd(rate, momentum=MOMENTUM, nesterov=True)
+    if outer.outer_optimizer == "adam":
+        return optax.adam(rate)
+    return optax.contrib.sam(optax.adam(rate), _climb(SAM_RADIUS), opaque_mode=True)
+
+
+def _climb(radius: float) -> optax.GradientTransformation:
+    """The step that SAM takes uphill, of length `radius`; given as if it went downhill, since SAM turns it round."""
+
+    def update(grads: Params, _: Params | None) -> Params:
+        scale = -radius / (optax.tree.norm(grads) + FINITE)
+        return jax.tree.map(lambda g: scale * g, grads)
+
+    return optax.stateless(update)
+
+
+def tasks_at_once(outer: Outer, devices: int) -> int | None:
+    """Episodes that each device computes at once: `chunk_size`, or all it has if they are fewer; None leaves it open.
+
+    Raises:
+        RunError: if `chunk_size` does not divide a device's episodes.
+    """
+    if outer.chunk_size is None:
+        return None
+    each = outer.meta_batch_size // devices
+    size = min(outer.chunk_size, each)
+    if each % size:
+        raise RunError(
+            f"--chunk-size must divide the {each} episodes of each of the {devices} devices, got {size}: "
+            f"choose {max(n for n in range(1, size) if each % n == 0)}, or another --devices."
+        )
+    return size
+
+
+def eval_chunk_size(tasks: Tasks) -> int:
+    """Episodes of an evaluation that are computed at once."""
+    if tasks.dataset in VECTORS:
+        return 100
+    return 1 if jax.default_backend() == "cpu" else 16
+
+
+def sample_input(tasks: Tasks, input_shape: tuple[int, ...]) -> Array:
+    """Zeros of the shape of a support set's inputs, to initialise with."""
+    return jnp.zeros(((tasks.train_way or tasks.way) * (tasks.train_shots or tasks.shot), *input_shape))

@@ -1,0 +1,131 @@
+"""The official one-shot test of Omniglot: a trained learner's errors in each of its 20 runs."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jmeta import evaluation
+from jmeta.datasets import cache
+from jmeta.datasets.convert import match
+from jmeta.datasets.omniglot_runs import NAME, RUNS, WAY, OneShotRuns, load_runs
+from jmeta.errors import RunError
+from jmeta.runs.few_shot.sources import VECTORS
+from jmeta.runs.few_shot.trained import Trained, at_way
+from jmeta.runs.few_shot.transfer import Known, known_to, seen
+from jmeta.types import Batch, Episode, Learner, Params
+
+READINGS = {True: evaluation.transductive, False: evaluation.inductive}
+
+
+class OneShotTest(NamedTuple):
+    """The runs as a learner takes them.
+
+    Attributes:
+        episodes: all of them, with a leading axis of 20.
+        changes: what was done to the drawings, so that they look like those of training.
+        seen: how many of the 400 characters were trained on; None where the training data can't be read.
+    """
+
+    episodes: Episode
+    changes: tuple[str, ...]
+    seen: int | None
+
+
+def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
+    """The test, for a trained learner.
+
+    Args:
+        trained: the learner.
+        data_dir: the folder of data sets; otherwise the run's.
+
+    Raises:
+        DataError: if the runs are missing or damaged.
+        RunError: for a learner of other things than pictures.
+    """
+    tasks = trained.settings.tasks
+    if tasks.dataset in VECTORS:
+        raise RunError(f"a learner of {tasks.dataset} can't be shown {NAME}: choose another --dataset.")
+    runs, known = load_runs(cache.data_root(data_dir or tasks.data_dir)), known_to(trained, data_dir)
+    both, changes = match(np.concatenate([runs.support, runs.query], axis=1), known.look)
+    shown = OneShotRuns(both[:, :WAY], both[:, WAY:], runs.labels)
+    return OneShotTest(episodes_of(shown), changes, _characters_seen(known, shown))
+
+
+def episodes_of(runs: OneShotRuns) -> Episode:
+    """The runs as episodes with a leading axis, in their order."""
+    support, query = (jnp.asarray(images, jnp.float32) / 255 for images in (runs.support, runs.query))
+    return Episode(
+        Batch(support, jnp.tile(jnp.eye(support.shape[1]), (len(support), 1, 1))),
+        Batch(query, jax.nn.one_hot(runs.labels, support.shape[1])),
+    )
+
+
+def errors(
+    learner: Learner, params: Params, episodes: Episode, predict: evaluation.Predict = evaluation.transductive
+) -> np.ndarray:
+    """The share of queries that a learner gets wrong in each episode.
+
+    Args:
+        learner: the algorithm.
+        params: meta-parameters, for the way of the episodes.
+        episodes: with a leading axis T.
+        predict: `transductive` or `inductive`.
+
+    Returns:
+        `[T]`.
+    """
+
+    @jax.jit
+    def run(params: Params, episodes: Episode) -> Array:
+        def one(episode: Episode) -> Array:
+            return 1 - evaluation.accuracy(predict(learner, params, episode), episode.query)
+
+        return jax.lax.map(one, episodes)
+
+    # Shares of a few queries are short numbers, but for float32.
+    return np.round(np.asarray(run(params, episodes), np.float64), 6) + 0.0
+
+
+def measure(
+    trained: Trained, test: OneShotTest, *, inner_steps: int, transductive: bool = False, both: bool = True
+) -> dict[str, Any]:
+    """Take the test.
+
+    Args:
+        trained: the learner.
+        test: as `one_shot_test` makes it.
+        inner_steps: how many.
+        transductive: whether the queries of a run are seen together, where the network tells it apart.
+        both: where it does, take the other reading too.
+
+    Returns:
+        `accuracy` and `ci95` over runs, `errors` of each run, and the same of the other reading under its name.
+    """
+    batch = trained.settings.network.norm == "batch"
+    together = transductive or not batch
+    learner, params = trained.learner_of(inner_steps, WAY), at_way(trained.params, trained.settings.tasks.way, WAY)
+    found = errors(learner, params, test.episodes, READINGS[together])
+    summary = evaluation.summarise(1 - found)
+    result: dict[str, Any] = {
+        "accuracy": summary.mean,
+        "ci95": summary.ci95,
+        "episodes": RUNS,
+        "errors": found.tolist(),
+        "reading": "transductive" if batch and together else "inductive",
+    }
+    if batch and both:
+        other = evaluation.summarise(1 - errors(learner, params, test.episodes, READINGS[not together]))
+        name = "inductive" if together else "transductive"
+        result |= {f"{name}_accuracy": other.mean, f"{name}_ci95": other.ci95}
+    return result
+
+
+def _characters_seen(known: Known, runs: OneShotRuns) -> int | None:
+    # The drawing of each class beside the query of the same class.
+    order = np.argsort(runs.labels, axis=1)[:, :, None, None, None]
+    pairs = np.stack([runs.support, np.take_along_axis(runs.query, order, axis=1)], axis=2)
+    pairs = pairs.reshape(-1, *pairs.shape[2:])
+    return seen(known, pairs, np.full(len(pairs), 2))

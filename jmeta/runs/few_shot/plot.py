@@ -1,0 +1,266 @@
+"""Pictures of a run: its training curve, some episodes, and what each inner step brings."""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jmeta.report.figures import figure_maker, save
+from jmeta.runs.engine import folder
+from jmeta.runs.engine.members import Member, members
+from jmeta.runs.few_shot.evaluate import Data, EvaluateConfig, evaluate
+from jmeta.runs.few_shot.experiment import eval_steps, measured
+from jmeta.runs.few_shot.problems import load_problem
+from jmeta.runs.few_shot.settings import Settings
+from jmeta.runs.few_shot.sources import has_numbers
+from jmeta.runs.few_shot.trained import Trained, load_group, load_trained
+from jmeta.types import Episode
+
+GOOD, BAD, INK, FAINT = "#2a7f4f", "#c0392b", "#1f4e79", "#9db4c8"
+MAX_CLASSES, MAX_ROWS = 10, 5
+
+
+@dataclasses.dataclass(frozen=True)
+class PlotConfig:
+    """Draw a run as PNG files in its folder: training.png, episodes.png and inner_steps.png; of a group the first.
+
+    Attributes:
+        run_dir: the folder of the run, or of a group of runs.
+        checkpoint: best (by validation) or newest.
+        episodes: to measure each inner step with, where evaluation.json isn't there.
+        seed: decides the episodes that are drawn.
+        data_dir: the folder of data sets; otherwise the run's.
+        compile_cache: keep compiled programs for the next start.
+    """
+
+    run_dir: str
+    checkpoint: str = "best"
+    episodes: int = 200
+    seed: int = 0
+    data_dir: str | None = None
+    compile_cache: bool = True
+
+
+def plot(config: PlotConfig) -> list[Path]:
+    """Draw a run, or the curves of all runs of a group.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        RunError: if matplotlib isn't there, or the run folder can't be used.
+        DataError: for data that are missing or damaged.
+        OSError: if a file can't be written.
+    """
+    make_figure = figure_maker()
+    run_dir = Path(config.run_dir)
+    if (run_dir / folder.GROUP).exists():
+        settings, options = load_group(run_dir)
+        each = members(settings, options)
+        kept = {member: folder.read_rows(run_dir / member / folder.METRICS) for member in each}
+        return [save(group_curves(make_figure, settings, each, kept), run_dir / "training.png")]
+    trained = load_trained(run_dir, config.checkpoint)
+    written = []
+    rows = folder.read_rows(run_dir / folder.METRICS)
+    if rows:
+        written.append(save(training_curve(make_figure, trained, rows), run_dir / "training.png"))
+    page = _episodes_page(make_figure, trained, config)
+    if page is not None:
+        written.append(save(page, run_dir / "episodes.png"))
+    written.append(save(inner_steps_curve(make_figure, _evaluation(config)), run_dir / "inner_steps.png"))
+    return written
+
+
+def _evaluation(config: PlotConfig) -> dict[str, Any]:
+    path = Path(config.run_dir) / folder.EVALUATION
+    if path.exists():
+        return folder.read_json(path)
+    with tempfile.TemporaryDirectory() as place:
+        return evaluate(
+            EvaluateConfig(
+                config.run_dir,
+                episodes=config.episodes,
+                checkpoint=config.checkpoint,
+                data=Data(data_dir=config.data_dir),
+                output=str(Path(place) / folder.EVALUATION),
+            )
+        )
+
+
+def training_curve(make_figure: Callable[..., Any], trained: Trained, rows: list[dict[str, Any]]) -> Any:
+    """Loss, and accuracy where there is one, with validation and its interval, over outer steps."""
+    name = "accuracy" if "accuracy" in rows[0] else "error"
+    steps = [row["step"] for row in rows]
+    validated = [row for row in rows if f"val_{name}" in row]
+    figure = make_figure(9 if name == "accuracy" else 5, 3.6)
+    axes = figure.subplots(1, 2 if name == "accuracy" else 1, squeeze=False)[0]
+    axes[0].plot(steps, [row["loss"] for row in rows], color=INK, label="training")
+    axes[0].set(xlabel="outer step", ylabel="query loss", yscale="log")
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[0].yaxis.set_minor_formatter("{x:g}")
+    if name == "accuracy":
+        axes[1].plot(steps, [100 * row["accuracy"] for row in rows], color=FAINT, label="training")
+        axes[1].set(xlabel="outer step", ylabel="query accuracy, %")
+    scale = 100 if name == "accuracy" else 1
+    axes[-1].errorbar(
+        [row["step"] for row in validated],
+        [scale * row[f"val_{name}"] for row in validated],
+        [scale * row["val_ci95"] for row in validated],
+        color=GOOD, marker="o", markersize=3.5, capsize=2, label="validation, 95 % interval",
+    )  # fmt: skip
+    for ax in axes:
+        _plain(ax)
+    axes[-1].legend(frameon=False)
+    figure.suptitle(_title(trained), fontsize=11)
+    return figure
+
+
+def group_curves(
+    make_figure: Callable[..., Any],
+    settings: Settings,
+    each: Mapping[str, Member],
+    rows: Mapping[str, list[dict[str, Any]]],
+) -> Any:
+    """Loss and validation of each run of a group over outer steps, in one colour for all seeds of a setting."""
+    name = measured(settings.tasks)[0]
+    scale = 100 if name == "accuracy" else 1
+    figure = make_figure(9, 3.6)
+    losses, scores = figure.subplots(1, 2)
+    colours: dict[str, str] = {}
+    for member, own in each.items():
+        setting = ", ".join(f"{rate} {value:g}" for rate, value in own.rates.items()) or settings.algorithm
+        label = None if setting in colours else setting
+        line = {"color": colours.setdefault(setting, f"C{len(colours)}"), "linewidth": 1, "label": label}
+        validated = [row for row in rows[member] if f"val_{name}" in row]
+        losses.plot([row["step"] for row in rows[member]], [row["loss"] for row in rows[member]], **line)
+        scores.plot([row["step"] for row in validated], [scale * row[f"val_{name}"] for row in validated], **line)
+    losses.set(xlabel="outer step", ylabel="query loss", yscale="log")
+    losses.yaxis.set_major_formatter("{x:g}")
+    losses.yaxis.set_minor_formatter("{x:g}")
+    scores.set(xlabel="outer step", ylabel=f"validation {name}" + (", %" if name == "accuracy" else ""))
+    for ax in (losses, scores):
+        _plain(ax)
+    scores.legend(frameon=False)
+    figure.suptitle(f"{settings.algorithm} on {settings.tasks.dataset}, {len(rows)} runs", fontsize=11)
+    return figure
+
+
+def inner_steps_curve(make_figure: Callable[..., Any], result: dict[str, Any]) -> Any:
+    """Accuracy or error after each inner step, with intervals."""
+    name = "accuracy" if "accuracy" in result else "error"
+    scale = 100 if name == "accuracy" else 1
+    rows = result["steps"]
+    figure = make_figure(5.4, 3.6)
+    ax = figure.subplots()
+    x = [row["inner_steps"] for row in rows]
+    y = np.array([scale * row[name] for row in rows])
+    ci95 = np.array([scale * row["ci95"] for row in rows])
+    ax.fill_between(x, y - ci95, y + ci95, color=FAINT, alpha=0.5, linewidth=0, label="95 % interval")
+    ax.plot(x, y, color=INK, marker="o", markersize=4)
+    ax.annotate(f"{y[-1]:.1f} %" if scale == 100 else f"{y[-1]:.2f}", (x[-1], y[-1]), (0, -14 if scale == 100 else 8),
+                textcoords="offset points", ha="right", color=INK)  # fmt: skip
+    if max(x) <= 10:
+        ax.set_xticks(x)
+    if name == "accuracy":
+        ax.axhline(100 / result["way"], color=BAD, linewidth=0.8, linestyle="--", label="chance")
+        ax.set_ylim(0, 103)
+    else:
+        ax.set_ylim(bottom=0)
+    ax.set(xlabel="inner steps", ylabel="query accuracy, %" if scale == 100 else "query error (mean square)")
+    _plain(ax)
+    ax.legend(frameon=False, loc="best")
+    size = f"{result['way']}-way " if scale == 100 else ""
+    figure.suptitle(
+        f"{result['algorithm']} on {result['dataset']}, {size}{result['shot']}-shot, {result['episodes']} episodes",
+        fontsize=11,
+    )
+    return figure
+
+
+def _episodes_page(make_figure: Callable[..., Any], trained: Trained, config: PlotConfig) -> Any:
+    tasks = trained.settings.tasks
+    tasks = tasks if config.data_dir is None else dataclasses.replace(tasks, data_dir=config.data_dir)
+    problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
+    if problem.dataset is None and not problem.numbers:
+        return None
+    spare = 3 if problem.dataset is None else int(problem.dataset.counts.min()) - tasks.shot
+    query_shot = 200 if problem.numbers else min(3, spare)
+    sample = problem.sampler("test", tasks.way, tasks.shot, query_shot)
+    episodes = [sample(jax.random.fold_in(jax.random.key(config.seed), i)) for i in range(4)]
+    if problem.numbers:
+        return _curves_page(make_figure, trained, episodes)
+    return _pictures_page(make_figure, trained, episodes[:2])
+
+
+def _curves_page(make_figure: Callable[..., Any], trained: Trained, episodes: list[Episode]) -> Any:
+    steps = eval_steps(trained.settings)
+    figure = make_figure(9, 6)
+    for ax, episode in zip(figure.subplots(2, 2, sharex=True).flat, episodes, strict=True):
+        x = np.asarray(episode.query.x)[:, 0]
+        order = np.argsort(x)
+        ax.plot(x[order], np.asarray(episode.query.y)[order, 0], color=FAINT, linewidth=4, label="the curve")
+        for k, style in ((0, ":"), (steps, "-")):
+            learner = trained.learner_of(k, trained.settings.tasks.way)
+            y = learner.predict(learner.adapt(trained.params, episode.support), episode.query.x)
+            label = "before adapting" if k == 0 else f"after {k} inner step{'s' if k > 1 else ''}"
+            ax.plot(x[order], np.asarray(y)[order, 0], color=INK, linestyle=style, label=label)
+        ax.plot(episode.support.x[:, 0], episode.support.y[:, 0], "o", color=BAD, markersize=5, label="support")
+        _plain(ax)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    figure.suptitle(_title(trained), fontsize=11)
+    return figure
+
+
+def _pictures_page(make_figure: Callable[..., Any], trained: Trained, episodes: list[Episode]) -> Any:
+    """For each episode a column for each class: its support examples, and below them its queries with the answer."""
+    run = trained.settings.tasks
+    way = min(run.way, MAX_CLASSES)
+    shots, queries = min(run.shot, MAX_ROWS), len(episodes[0].query.x) // run.way
+    learner = trained.learner_of(eval_steps(trained.settings), run.way)
+    figure = make_figure(0.85 * way * len(episodes) + 1.2, 0.95 * (shots + queries) + 1.1)
+    pages = figure.subfigures(1, len(episodes))
+    for page, episode, number in zip(np.atleast_1d(pages), episodes, range(1, len(episodes) + 1), strict=True):
+        logits = learner.predict(learner.adapt(trained.params, episode.support), episode.query.x)
+        answers = np.asarray(logits).argmax(axis=-1)
+        axes = page.subplots(shots + queries, way, squeeze=False)
+        for k in range(way):
+            for i in range(shots):
+                _picture(axes[i, k], episode.support.x[i * run.way + k], f"class {k + 1}" if i == 0 else "", INK)
+            for i in range(queries):
+                answer = int(answers[i * run.way + k])
+                right = answer == k
+                mark = "" if right else f"taken for {answer + 1}"
+                _picture(axes[shots + i, k], episode.query.x[i * run.way + k], mark, GOOD if right else BAD)
+        axes[0, 0].set_ylabel("support", fontsize=9)
+        axes[shots, 0].set_ylabel("query", fontsize=9)
+        share = float(np.mean(answers == np.asarray(episode.query.y).argmax(axis=-1)))
+        page.suptitle(f"episode {number}: {100 * share:.0f} % right", fontsize=10)
+    figure.suptitle(f"{_title(trained)}: unseen classes", fontsize=11)
+    return figure
+
+
+def _picture(ax: Any, x: Any, title: str, colour: str) -> None:
+    image = np.asarray(x)
+    shown = 1 - image[..., 0] if image.shape[-1] == 1 else image
+    ax.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, fontsize=7, color=colour, pad=2)
+    for spine in ax.spines.values():
+        spine.set(color=colour, linewidth=1.6)
+
+
+def _plain(ax: Any) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.25, linewidth=0.6)
+
+
+def _title(trained: Trained) -> str:
+    run = trained.settings.tasks
+    size = f"{run.shot}-shot" if has_numbers(run.dataset) else f"{run.way}-way {run.shot}-shot"
+    name = Path(run.dataset).name
+    return f"{trained.settings.algorithm} on {name}, {size}"

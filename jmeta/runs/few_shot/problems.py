@@ -1,0 +1,195 @@
+"""What a run learns from: a data set with its split, or a sampler of curves or planes, in one form."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jax.tree_util import Partial
+
+from jmeta import augment, datasets, episodes
+from jmeta.datasets import Dataset, Split
+from jmeta.datasets.convert import Look, match, resize
+from jmeta.errors import RunError, closest
+from jmeta.runs.few_shot.settings import Tasks
+from jmeta.runs.few_shot.sources import VECTORS, is_turned
+
+_AUGMENTS: dict[str, augment.Augment | None] = {"none": None, "affine": augment.random_affine()}
+NAMES = ("omniglot", "omniglot-small1", "omniglot-small2", "glyphs", "digits", *VECTORS)
+
+
+class Problem(NamedTuple):
+    """A source of episodes.
+
+    Attributes:
+        name: of the data set.
+        input_shape: of one example.
+        numbers: whether targets are numbers and not classes.
+        protocol: of the split.
+        split_hash: of the classes in each part of the split.
+        checksum: of the data.
+        sampler: `(part, way, shot, query_shot) -> sample`, for the part train, val or test.
+        batches: `batch size -> sample`, of ordinary batches of all training classes; None where there are none.
+        train_classes: classes to train on, four of each with rotations; None where there are none.
+        dataset: the images, where there are some.
+        split: their split.
+        changes: what was done to the images, so that they look like those that a learner was trained on.
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    numbers: bool
+    protocol: str
+    split_hash: str
+    checksum: str
+    sampler: Callable[[str, int, int, int], Partial]
+    batches: Callable[[int], Partial] | None = None
+    train_classes: int | None = None
+    dataset: Dataset | None = None
+    split: Split | None = None
+    changes: tuple[str, ...] = ()
+
+
+def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Problem:
+    """Load the data that tasks are made of.
+
+    Args:
+        tasks: what they are to be.
+        input_shape: the (H, W, C) that images are brought to; None leaves them as they are.
+
+    Raises:
+        DataError: for data that are missing or damaged.
+        RunError: for episodes that the data can't give.
+    """
+    if tasks.dataset in VECTORS:
+        return _made_up(tasks.dataset)
+    dataset = load_images(tasks.dataset, tasks.data_dir)
+    images = dataset.images if input_shape is None else resize(dataset.images, input_shape)
+    return _of_images(tasks, dataset, images, ())
+
+
+def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
+    """Images that are to look like those that a learner was trained on.
+
+    Args:
+        tasks: what they are to be.
+        dataset: the images.
+        like: the look of those that the learner knows.
+
+    Raises:
+        DataError: for a split that the images don't have, or a number of channels that can't be brought to another.
+    """
+    return _of_images(tasks, dataset, *match(dataset.images, like, dataset.counts))
+
+
+def _of_images(tasks: Tasks, dataset: Dataset, images: np.ndarray, changes: tuple[str, ...]) -> Problem:
+    split, shown = dataset.split(tasks.split), dataset._replace(images=images)
+    return Problem(
+        dataset.name,
+        images.shape[2:],
+        False,
+        split.protocol,
+        split.hash,
+        dataset.checksum,
+        lambda part, way, shot, query: _few_shot(shown, split, tasks, part, way, shot, query),
+        lambda size: episodes.classification_sampler(
+            shown.images[split.train],
+            batch_size=size,
+            rotations=tasks.rotations,
+            counts=shown.counts[split.train],
+            augment=_AUGMENTS[tasks.augment],
+        ),
+        len(split.train) * (4 if tasks.rotations else 1),
+        shown,
+        split,
+        changes,
+    )
+
+
+def load_images(name: str, data_dir: str | None, *, download: bool = True) -> Dataset:
+    """A data set of images by its name.
+
+    Args:
+        name: of the data.
+        data_dir: the folder that they are looked for in.
+        download: whether they may be downloaded if they are not there.
+
+    Raises:
+        DataError: for data that are missing or damaged.
+        RunError: for a misspelt name.
+    """
+    try:
+        return datasets.load(name, data_dir, download=download)
+    except datasets.DataError as error:
+        close = closest(name, NAMES)
+        if close is None or name in NAMES or not str(error).startswith("there is no data set"):
+            raise
+        raise RunError(f"there is no data set {name!r}: did you mean {close!r}? jmeta data list shows all.") from error
+
+
+def _made_up(name: str) -> Problem:
+    # Train, validation and test draw from one distribution; a run's key never meets those of the other two.
+    made = VECTORS[name]
+
+    def sampler(part: str, way: int, shot: int, query_shot: int) -> Partial:
+        return made.sampler(shot, query_shot)
+
+    return Problem(name, made.input_shape, made.numbers, "distribution", name, name, sampler)
+
+
+def _few_shot(dataset: Dataset, split: Split, tasks: Tasks, part: str, way: int, shot: int, query_shot: int) -> Partial:
+    classes = getattr(split, part)
+    images, counts = dataset.images[classes], dataset.counts[classes]
+    if way > len(classes):
+        raise RunError(
+            f"{way}-way episodes need {way} classes, and the {part} part of {dataset.name} ({split.protocol}) has "
+            f"{len(classes)}: ask for a smaller --way, or another --split."
+        )
+    fewest = int(counts.min())
+    if shot + query_shot > fewest:
+        raise RunError(
+            f"{shot} support and {query_shot} query examples of each class are {shot + query_shot}, and a class of "
+            f"{dataset.name} has {fewest}: ask for a smaller --shot or --query-shot."
+        )
+    if tasks.rotations and images.shape[2] != images.shape[3]:
+        raise RunError(
+            f"rotations need square pictures, got {images.shape[2]} x {images.shape[3]}: use --no-rotations."
+        )
+    return episodes.few_shot_sampler(
+        images,
+        way=way,
+        shot=shot,
+        query_shot=query_shot,
+        rotations=tasks.rotations,
+        counts=counts,
+        groups=_groups(dataset, classes, part, way) if tasks.within_groups else None,
+        augment=_AUGMENTS[tasks.augment] if part == "train" else None,
+    )
+
+
+def _groups(dataset: Dataset, classes: np.ndarray, part: str, way: int) -> list[str]:
+    """The group of each class, if one of them is large enough."""
+    groups = [dataset.groups[i] for i in classes]
+    largest = max(Counter(groups).values())
+    if largest < way:
+        raise RunError(
+            f"{way}-way episodes within a group need {way} classes in it, and the largest of the {part} part of "
+            f"{dataset.name} has {largest}: ask for a smaller --way, or --no-within-groups."
+        )
+    return groups
+
+
+def with_dataset(tasks: Tasks, dataset: str | None, split: str | None, data_dir: str | None) -> Tasks:
+    """The same tasks of other data: another data set comes with its default split, and without rotations and groups."""
+    if dataset is not None and dataset != tasks.dataset:
+        tasks = dataclasses.replace(
+            tasks,
+            dataset=dataset,
+            split="default",
+            rotations=is_turned(dataset),
+            within_groups=False,
+        )
+    if split is not None:
+        tasks = dataclasses.replace(tasks, split=split)
+    return tasks if data_dir is None else dataclasses.replace(tasks, data_dir=data_dir)

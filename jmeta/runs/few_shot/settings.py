@@ -1,0 +1,244 @@
+"""Settings of a few-shot run: what tasks are of, what learns, and how it is trained."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jmeta import settings as flat
+from jmeta.algorithms import catalog
+from jmeta.algorithms.settings import Inner, Nothing, Reptile
+from jmeta.errors import RunError
+from jmeta.nets import catalog as nets
+from jmeta.nets.catalog import FOR_VECTORS, Network
+from jmeta.runs.engine.options import Options
+from jmeta.runs.few_shot.sources import VECTORS, is_turned
+from jmeta.settings import setting
+
+KIND = "few-shot"
+AUGMENTS = ("none", "affine")
+OUTER_OPTIMIZERS = ("adam", "nesterov", "sgd", "sam")
+SCHEDULES = ("constant", "cosine", "linear")
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What decides which settings there are.
+
+    Attributes:
+        algorithm: how to learn.
+        dataset: what tasks are made of.
+    """
+
+    algorithm: str = "maml"
+    dataset: str = "glyphs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tasks:
+    """What is learned from.
+
+    Attributes:
+        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME, the path of an .npz file or of a
+            folder with a sub-folder of pictures for each class; or sinusoid (curves to regress) or linear (binary
+            tasks). `jmeta data list` shows what is there.
+        data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
+        split: which classes are for training, validation and test: finn, lake, small1, small2, classes or default,
+            which is finn for Omniglot.
+        rotations: turn each class of each episode by its own multiple of 90 degrees, in all parts of the split; within
+            groups, all classes of an episode by the same one.
+        within_groups: draw the classes of an episode from one group of classes, such as the characters of an alphabet,
+            in all parts of the split; harder, and closer to Omniglot's official test.
+        augment: how pictures are changed in training: none, or affine (turned, stretched, slanted and moved a little,
+            each by its own random amount).
+        way: classes in an episode.
+        shot: support examples of each class: what is learned from.
+        query_shot: query examples of each class: what the adapted learner is judged by.
+        train_way: classes in an episode of training, if not way, for algorithms without a head for each class: telling
+            more classes apart in training makes fewer easier.
+        train_shots: support examples of each class in training, if not shot. Reptile trains on more than it is tested
+            on.
+    """
+
+    dataset: str = "glyphs"
+    data_dir: str | None = setting(None, place=True)
+    split: str = "default"
+    rotations: bool = False
+    within_groups: bool = False
+    augment: str = setting("none", choices=AUGMENTS)
+    way: int = setting(5, least=1)
+    shot: int = setting(1, least=1)
+    query_shot: int = setting(5, least=1)
+    train_way: int | None = setting(None, least=1)
+    train_shots: int | None = setting(None, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """The outer loop.
+
+    Attributes:
+        outer_lr: step size of the outer loop, before its schedule.
+        outer_steps: how many outer steps to train for.
+        meta_batch_size: episodes in each outer step.
+        outer_optimizer: adam, nesterov, sgd, or sam (sharpness-aware Adam).
+        outer_schedule: of the outer step size: constant, cosine, or linear; the latter two end at zero.
+        chunk_size: episodes computed at once, on each device. Otherwise 1 for pictures on a CPU, where that is
+            fastest, else all.
+        val_episodes: episodes of each validation.
+    """
+
+    outer_lr: float = setting(1e-3, above=0, swept=True)
+    outer_steps: int = setting(2000, least=1)
+    meta_batch_size: int = setting(32, least=1)
+    outer_optimizer: str = setting("adam", choices=OUTER_OPTIMIZERS)
+    outer_schedule: str = setting("constant", choices=SCHEDULES)
+    chunk_size: int | None = setting(None, least=1)
+    val_episodes: int = setting(100, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Meta-train a learner and keep it in a run folder.
+
+    Attributes:
+        algorithm: how to learn. With an inner loop: maml, fomaml (MAML without second derivatives), maml++, meta-sgd
+            (learns a rate for every parameter), reptile, imaml, bootstrapped, anil (adapts the last layer only), boil
+            (all others only), cavia (a context only), proto-maml (from prototypes). By comparison with the support set:
+            prototypical, matching, matching-cosine, matching-fce, siamese, relation, ridge, neural-process, attention.
+            Without episodes: baseline, baseline++.
+        learner: what the algorithm has; the class is that of its row in `jmeta.algorithms.catalog`.
+        tasks: what is learned from.
+        network: what learns.
+        outer: how it is trained.
+    """
+
+    algorithm: str
+    learner: Any
+    tasks: Tasks
+    network: Network
+    outer: Outer
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "algorithm", spelt(self.algorithm))
+
+
+def spelt(algorithm: str) -> str:
+    """The one spelling of an algorithm's name: `Meta_SGD` to `meta-sgd`."""
+    return algorithm.lower().replace("_", "-")
+
+
+def defaults(choice: Choice) -> tuple[Settings, Options]:
+    """What to start from, for an algorithm on a kind of data.
+
+    Raises:
+        RunError: if there is no such algorithm.
+    """
+    name, dataset = spelt(choice.algorithm), choice.dataset
+    learner, outer = catalog.row(name).settings(), Outer()
+    if name == "reptile":
+        outer = Outer(outer_lr=1.0, outer_optimizer="sgd", outer_schedule="linear", meta_batch_size=10)
+    if dataset not in VECTORS:
+        tasks, network = Tasks(dataset, rotations=is_turned(dataset)), Network()
+        if name == "reptile":
+            tasks = dataclasses.replace(tasks, query_shot=1, train_shots=15)
+            network = Network("conv4-flat")
+        return Settings(name, learner, tasks, network, outer), Options()
+    made = VECTORS[dataset]
+    tasks = Tasks(dataset, way=made.way, shot=10, query_shot=10)
+    batch = 5 if name == "reptile" else 25
+    outer = dataclasses.replace(outer, outer_steps=20_000, meta_batch_size=batch, val_episodes=600)
+    settings = Settings(name, _for_vectors(learner, made.inner_lr), tasks, made.network, outer)
+    return settings, Options(log_every=1000, save_every=5000)
+
+
+def _for_vectors(learner: Any, inner_lr: float) -> Any:
+    """A learner's settings where tasks are small: a step serves as well as three."""
+    if isinstance(learner, Nothing):
+        return learner
+    if isinstance(learner, Reptile):
+        return Reptile(Inner(0.02, 5, None), "sgd", None)
+    return dataclasses.replace(learner, inner=Inner(inner_lr, 1, None))
+
+
+def settings_of(**values: Any) -> Settings:
+    """The settings of an algorithm on a kind of data, with some of them changed, by their flat names.
+
+    Example:
+        >>> settings = settings_of(algorithm="imaml", way=20, regularization=1.0)
+        >>> settings.tasks.way, settings.learner.regularization, settings.learner.inner.inner_steps
+        (20, 1.0, 1)
+
+    Raises:
+        RunError: for an algorithm that isn't there, or a setting that it doesn't have.
+    """
+    chosen = {field.name: values[field.name] for field in dataclasses.fields(Choice) if field.name in values}
+    return flat.replaced(defaults(Choice(**chosen))[0], values)
+
+
+def from_flat(values: Mapping[str, Any], where: str) -> Settings:
+    """The settings that a record or a preset holds, whatever else is in it.
+
+    Raises:
+        RunError: if its algorithm isn't there, or a value is of another type.
+    """
+    chosen = {field.name: values[field.name] for field in dataclasses.fields(Choice) if field.name in values}
+    start = defaults(Choice(**chosen))[0]
+    known = flat.names(start)
+    return flat.read(start, {name: value for name, value in values.items() if name in known}, where)
+
+
+def check(settings: Settings, options: Options | None = None) -> None:
+    """Refuse settings that no data could make sense of.
+
+    Raises:
+        RunError: naming the setting and what it may be.
+    """
+    row = catalog.row(settings.algorithm)
+    if type(settings.learner) is not row.settings:
+        raise RunError(
+            f"{settings.algorithm} has settings {row.settings.__name__}, got {type(settings.learner).__name__}: "
+            "leave --algorithm or what it was chosen by, such as a preset of another, out."
+        )
+    flat.check(settings)
+    nets.check(settings.network)
+    _check_learner(settings.algorithm, row, settings.tasks)
+    if settings.network.network == "convnet2-512" and not row.dense:
+        raise RunError(f"{settings.algorithm} has no network with a 512-unit layer: choose another --network.")
+    chunk, tasks = settings.outer.chunk_size, settings.outer.meta_batch_size
+    if chunk is not None and tasks % chunk:
+        raise RunError(f"--chunk-size must divide --meta-batch-size, got {chunk} and {tasks}: choose another.")
+    if settings.tasks.dataset in VECTORS:
+        _check_vectors(settings.tasks, settings.network)
+
+
+def _check_learner(name: str, row: catalog.Row, tasks: Tasks) -> None:
+    if row.ordinary and tasks.dataset in VECTORS:
+        raise RunError(
+            f"{name} learns from all training classes at once, and {tasks.dataset} has none: "
+            "choose another --algorithm or --dataset."
+        )
+    if not row.numbers and tasks.dataset in VECTORS and VECTORS[tasks.dataset].numbers:
+        raise RunError(f"{name} tells classes apart, and {tasks.dataset} has none: choose another --algorithm.")
+    if row.fixed_way and tasks.train_way not in (None, tasks.way):
+        raise RunError(f"{name} has parameters for each of its {tasks.way} classes: leave --train-way out.")
+
+
+def _check_vectors(tasks: Tasks, network: Network) -> None:
+    name, way = tasks.dataset, VECTORS[tasks.dataset].way
+    if tasks.within_groups or tasks.augment != "none":
+        raise RunError(f"{name} has no pictures: leave --within-groups and --augment out.")
+    if tasks.way != way:
+        raise RunError(f"{name} has tasks of one way, {way}, got --way {tasks.way}: leave it out.")
+    if network.network not in FOR_VECTORS:
+        raise RunError(f"{name} has no pictures, so --network must be mlp or linear, got {network.network}.")
+
+
+def run_dir(settings: Settings, options: Options) -> str:
+    """`runs/maml-omniglot-5w1s`, with the seed where it isn't 0, and what a group of runs is of."""
+    tasks = settings.tasks
+    dataset = tasks.dataset.rstrip("/").rpartition("/")[2].removesuffix(".npz").replace(":", "-")
+    size = "" if tasks.dataset in VECTORS else f"-{tasks.way}w{tasks.shot}s"
+    seed = f"-seed{options.seed}" if options.seed else ""
+    many = f"-{options.seeds}seeds" if options.seeds is not None else ""
+    swept = [words.partition("=")[0].replace("-", "_") for words in options.sweep]
+    return f"runs/{settings.algorithm}-{dataset}{size}{seed}{many}" + "".join(f"-{name}" for name in swept)

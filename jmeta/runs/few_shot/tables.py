@@ -1,0 +1,94 @@
+"""Tables for a terminal."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jmeta import datasets
+from jmeta.algorithms.catalog import LEARNERS
+from jmeta.errors import RunError, unknown
+from jmeta.report.tables import number, plain
+from jmeta.runs.few_shot.predict import Prediction
+
+
+def print_evaluation(result: Mapping[str, Any]) -> None:
+    """Print what `evaluate` returned: a table, then one line with the mean and its interval."""
+    name = "accuracy" if "accuracy" in result else "error"
+    table = Table("after inner steps", name, "95 % interval", title=_title(result), title_justify="left")
+    for row in result["steps"]:
+        table.add_row(str(row["inner_steps"]), number(name, row[name]), f"+- {number(name, row['ci95'])}")
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    if result["way"] != result["trained_way"] and LEARNERS[result["algorithm"]].fixed_way:
+        print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
+    if result.get("changes"):
+        print(f"pictures of {result['dataset']}: {result['changes']}")
+    if result["seen_classes"] is None:
+        print("whether its classes were trained on is not known, since the training data can't be read")
+    elif result["seen_classes"]:
+        print(f"{result['seen_classes']} of these classes were trained on: this is no measure of new ones")
+    if "precision" in result:
+        print(f"precision {number(name, result['precision'])}, recall {number(name, result['recall'])} (macro)")
+    for reading in ("inductive", "transductive"):
+        if f"{reading}_accuracy" in result:
+            mean, ci95 = result[f"{reading}_accuracy"], result[f"{reading}_ci95"]
+            how = "one query at a time" if reading == "inductive" else "all queries together"
+            print(f"{reading} accuracy {number(name, mean)} +- {plain(name, ci95)} ({how})")
+    if "errors" in result:
+        print(f"wrong in each run, %: {' '.join(f'{100 * wrong:.0f}' for wrong in result['errors'])}")
+    unit = " %" if name == "accuracy" else ""
+    print(f"{name} {plain(name, result[name])}{unit} +- {plain(name, result['ci95'])} ({result['episodes']} episodes)")
+
+
+def print_predictions(found: Sequence[Prediction]) -> None:
+    """Print path, class and probability of each picture."""
+    paths, names = (max(len(str(p[i])) for p in found) for i in (0, 1))
+    for path, name, probability in found:
+        print(f"{path!s:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    size = "" if "error" in result else f"{result['way']}-way "
+    return (
+        f"{result['algorithm']} trained on {result['trained_on']}, step {result['checkpoint_step']}: "
+        f"{result['dataset']} ({result['part']}), {size}{result['shot']}-shot"
+    )
+
+
+def data(words: Sequence[str]) -> int:
+    """`jmeta data list` and `jmeta data prepare NAME`, each with `--data-dir FOLDER`.
+
+    Raises:
+        RunError: for other words.
+        DataError: for data that are missing or damaged.
+    """
+    words, root = _without_data_dir(list(words))
+    if not words or words[0] in ("-h", "--help"):
+        print("jmeta data list [--data-dir FOLDER]\njmeta data prepare NAME [--data-dir FOLDER]")
+        return 0
+    if words[0] not in ("list", "prepare"):
+        raise unknown("data command", words[0], ("list", "prepare"))
+    if words[0] == "prepare":
+        if len(words) != 2:
+            raise RunError(f"jmeta data prepare takes one name, got {' '.join(words[1:]) or 'none'}: try omniglot.")
+        found = datasets.load(words[1], root)
+        classes, examples, height, width, channels = found.images.shape
+        print(f"{found.name}: {classes} classes, up to {examples} pictures each, {height} x {width} x {channels}")
+        print(f"splits: {', '.join(datasets.protocols(found))}; checksum {found.checksum[:16]}")
+        return 0
+    table = Table("name", "what", "where")
+    for row in datasets.available(root):
+        table.add_row(*row)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    return 0
+
+
+def _without_data_dir(words: list[str]) -> tuple[list[str], str | None]:
+    if "--data-dir" not in words:
+        return words, None
+    i = words.index("--data-dir")
+    if i + 1 >= len(words):
+        raise RunError("--data-dir needs a folder: name it.")
+    return words[:i] + words[i + 2 :], words[i + 1]

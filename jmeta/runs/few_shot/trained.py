@@ -1,0 +1,127 @@
+"""A trained learner out of its run folder, at any way and number of inner steps."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jmeta import settings as flat
+from jmeta import training
+from jmeta.errors import RunError
+from jmeta.runs.engine import folder, record
+from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.restore import restored
+from jmeta.runs.few_shot.experiment import learner_of, outer_optimizer, sample_input, training_learner
+from jmeta.runs.few_shot.settings import KIND, Choice, Settings, from_flat
+from jmeta.training import TrainState
+from jmeta.types import Learner, Params
+
+
+class Trained(NamedTuple):
+    """What evaluation and prediction need of a run.
+
+    Attributes:
+        settings: the run's.
+        facts: what else its `config.json` knows: `protocol`, `split_hash`, `checksum`, `input_shape`, ...
+        step: of the checkpoint.
+        params: meta-parameters, for the way of training.
+        learner_of: `(inner_steps, way) -> Learner`.
+    """
+
+    settings: Settings
+    facts: Mapping[str, Any]
+    step: int
+    params: Params
+    learner_of: Callable[[Any, int], Learner]
+
+
+def load_trained(run_dir: str | Path, checkpoint: str = "best") -> Trained:
+    """Read a run folder.
+
+    Args:
+        run_dir: the folder.
+        checkpoint: `best` by validation, or `newest`.
+
+    Raises:
+        RunError: if it is no run folder of few-shot learning, has no checkpoint, or is damaged.
+    """
+    path = Path(run_dir)
+    settings, facts = load_settings(path)
+    learner = training_learner(settings, facts["train_classes"])
+    sample_x = sample_input(settings.tasks, tuple(facts["input_shape"]))
+
+    def init(key: Array) -> TrainState:
+        return training.init_state(learner, outer_optimizer(settings.outer), key, sample_x)
+
+    step, state = restored(path, init, checkpoint)
+    return Trained(settings, facts, step, state.params, lambda steps, way: learner_of(settings, steps, way=way))
+
+
+def load_settings(run_dir: Path) -> tuple[Settings, dict[str, Any]]:
+    """The settings of a run folder, and what else is known of the run.
+
+    Raises:
+        RunError: if it is no run folder of few-shot learning, or is damaged.
+    """
+    stored = record.load(run_dir)
+    _check_kind(stored, run_dir)
+    return _settings_in(stored, run_dir / folder.CONFIG), stored.facts
+
+
+def load_group(run_dir: Path) -> tuple[Settings, Options]:
+    """The settings and options of the folder of a group of runs.
+
+    Raises:
+        RunError: as `load_settings`.
+    """
+    path = run_dir / folder.GROUP
+    stored = record.read(path)
+    _check_kind(stored, run_dir)
+    known = flat.names(Options())
+    options = flat.read(Options(), {name: v for name, v in stored.values.items() if name in known}, str(path))
+    return _settings_in(stored, path), options
+
+
+def _check_kind(stored: record.Stored, run_dir: Path) -> None:
+    if stored.kind != KIND:
+        raise RunError(f"{run_dir} is a run of {stored.kind}, not {KIND}: give it to the commands of its own.")
+
+
+def _settings_in(stored: record.Stored, path: Path) -> Settings:
+    missing = [field.name for field in dataclasses.fields(Choice) if field.name not in stored.values]
+    if not missing:
+        settings = from_flat(stored.values, str(path))
+        needed = set(flat.names(settings)) - set(flat.names(settings, "place"))
+        missing = sorted(needed - stored.values.keys())
+        if not missing:
+            return settings
+    raise RunError(f"{path} lacks {', '.join(missing)}: it was made by another version, or changed by hand.")
+
+
+def at_way(params: Params, trained_way: int, way: int) -> Params:
+    """Parameters for another number of classes.
+
+    The columns of the head stand for labels, which training has made exchangeable. For fewer classes the first columns
+    are kept; for more, the added ones start at the mean of the trained ones.
+
+    Args:
+        params: meta-parameters; the leaves of a head are those below a "head" and with `trained_way` last.
+        trained_way: their number of columns.
+        way: the number wanted.
+    """
+    if way == trained_way:
+        return params
+
+    def change(path: Any, leaf: Array) -> Array:
+        names = [jax.tree_util.keystr((part,), simple=True) for part in path]
+        if "head" not in names or leaf.shape[-1:] != (trained_way,):
+            return leaf
+        mean = jnp.mean(leaf, axis=-1, keepdims=True)
+        added = jnp.broadcast_to(mean, (*leaf.shape[:-1], max(way - trained_way, 0)))
+        return jnp.concatenate([leaf[..., :way], added], axis=-1)
+
+    return jax.tree_util.tree_map_with_path(change, params)

@@ -1,0 +1,153 @@
+"""A trained learner shown data that it was not trained on, made to look like those that it was."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from jmeta.datasets import DataError, Dataset, Split
+from jmeta.datasets.convert import Look, look, resize
+from jmeta.errors import RunError
+from jmeta.runs.few_shot.problems import Problem, load_images, load_problem, problem_like, with_dataset
+from jmeta.runs.few_shot.settings import Tasks
+from jmeta.runs.few_shot.sources import VECTORS, is_turned
+from jmeta.runs.few_shot.trained import Trained
+
+
+class Shown(NamedTuple):
+    """What a trained learner is evaluated on.
+
+    Attributes:
+        tasks: those of its run, on these data.
+        problem: the data.
+        seen: how many classes of the part it was trained on; None where its training data can't be read.
+    """
+
+    tasks: Tasks
+    problem: Problem
+    seen: int | None
+
+
+class Known(NamedTuple):
+    """What a learner was trained on.
+
+    Attributes:
+        look: how its pictures look.
+        dataset: the data, in the shape it takes; None where they can't be read.
+        split: their split.
+    """
+
+    look: Look
+    dataset: Dataset | None = None
+    split: Split | None = None
+
+
+def show(
+    trained: Trained,
+    dataset: str | None = None,
+    *,
+    split: str | None = None,
+    part: str = "test",
+    data_dir: str | None = None,
+) -> Shown:
+    """Data for a trained learner: its own, or others that are made to look like them.
+
+    Args:
+        trained: the learner.
+        dataset: the name of other data; None for its own.
+        split: of the data. Otherwise its own, or for other data: Omniglot's default one, and all classes of the rest,
+            of which none was trained on.
+        part: test, val or train.
+        data_dir: the folder of data sets; otherwise the run's.
+
+    Raises:
+        RunError: for data that it can't be shown, or whose split isn't the one that it was trained with.
+        DataError: for data that are missing or damaged.
+    """
+    own = trained.settings.tasks
+    tasks = dataclasses.replace(with_dataset(own, dataset, split, data_dir), augment="none")
+    if (tasks.dataset in VECTORS or own.dataset in VECTORS) and tasks.dataset != own.dataset:
+        raise RunError(f"a learner of {own.dataset} can't be shown {tasks.dataset}: choose another --dataset.")
+    if tasks.dataset == own.dataset:
+        problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
+        _check_same_split(trained, problem)
+        return Shown(tasks, problem, _shared(trained, problem, part))
+    images = load_images(tasks.dataset, tasks.data_dir)
+    if split is None and part == "test" and not is_turned(tasks.dataset):
+        tasks = dataclasses.replace(tasks, split="all")
+    if images.checksum == trained.facts["checksum"]:  # its own by another name
+        tasks = dataclasses.replace(own, split=split or own.split, data_dir=tasks.data_dir)
+    known = known_to(trained, data_dir)
+    problem = problem_like(tasks, images, known.look)
+    if images.checksum == trained.facts["checksum"]:
+        return Shown(tasks, problem, _shared(trained, problem, part))
+    return Shown(tasks, problem, seen(known, *_images(problem, part)))
+
+
+def known_to(trained: Trained, data_dir: str | None = None) -> Known:
+    """What a learner was trained on, where it can still be found; nothing is downloaded.
+
+    Args:
+        trained: the learner.
+        data_dir: another folder that its data may be in, if they aren't in the run's.
+    """
+    shape = tuple(trained.facts["input_shape"])
+    for place in dict.fromkeys((trained.settings.tasks.data_dir, data_dir)):
+        dataset = _trained_on(trained, place)
+        if dataset is not None:
+            known = dataset._replace(images=resize(dataset.images, shape))
+            shown = look(known.images, known.counts)._replace(shape=shape)
+            return Known(shown, known, dataset.split(trained.facts["protocol"]))
+    return Known(Look(shape, None))
+
+
+def _trained_on(trained: Trained, data_dir: str | None) -> Dataset | None:
+    """The data of that name in a folder, if they are those of training."""
+    try:
+        dataset = load_images(trained.settings.tasks.dataset, data_dir, download=False)
+    except (DataError, RunError):
+        return None
+    return dataset if dataset.checksum == trained.facts["checksum"] else None
+
+
+def seen(known: Known, images: np.ndarray, counts: np.ndarray) -> int | None:
+    """How many classes have a picture that was trained on, or None where that isn't known.
+
+    Args:
+        known: what was trained on.
+        images: uint8 `[classes, examples, H, W, C]`.
+        counts: `[classes]`, how many examples are real.
+    """
+    if known.dataset is None or known.split is None:
+        return None
+    train = known.split.train
+    old = set().union(*_pictures(known.dataset.images[train], known.dataset.counts[train]))
+    return sum(not old.isdisjoint(pictures) for pictures in _pictures(images, counts))
+
+
+def _pictures(images: np.ndarray, counts: np.ndarray) -> list[set[int]]:
+    """The hash of each picture of each class, blank ones left out."""
+    return [{hash(x.tobytes()) for x in row[:n] if x.any()} for row, n in zip(images, counts, strict=True)]
+
+
+def _images(problem: Problem, part: str) -> tuple[np.ndarray, np.ndarray]:
+    assert problem.dataset is not None and problem.split is not None
+    classes = getattr(problem.split, part)
+    return problem.dataset.images[classes], problem.dataset.counts[classes]
+
+
+def _check_same_split(trained: Trained, problem: Problem) -> None:
+    stored = trained.facts
+    if problem.protocol == stored["protocol"] and problem.split_hash != stored["split_hash"]:
+        raise RunError(
+            f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
+            f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
+        )
+
+
+def _shared(trained: Trained, problem: Problem, part: str) -> int:
+    """How many of the classes were trained on, as another split of the same data may have it."""
+    if problem.dataset is None or problem.split is None:
+        return 0
+    train = problem.dataset.split(trained.facts["protocol"]).train
+    return int(np.isin(getattr(problem.split, part), train).sum())
