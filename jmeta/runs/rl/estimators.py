@@ -26,7 +26,7 @@ from jmeta.rl.policies.policy import Policy
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.surrogates import Surrogate, dice, lvc, reinforce
 from jmeta.rl.types import Env, Task
-from jmeta.runs import folder
+from jmeta.runs.engine import folder
 
 PICTURE, TABLE, RESULTS = "estimators.png", "table.md", "results.json"
 SURROGATES: dict[str, Callable[[], Surrogate]] = {"lvc": lvc, "dice": dice, "reinforce": reinforce}
