@@ -9,7 +9,7 @@ from small_runs import TINY
 from jmeta import Learner
 from jmeta.datasets.omniglot_runs import OneShotRuns
 from jmeta.evaluation import inductive
-from jmeta.runs.one_shot import episodes_of, errors
+from jmeta.runs.few_shot.one_shot import episodes_of, errors
 
 pytestmark = pytest.mark.standard_promotion
 
