@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 USAGE = """jmeta: learning to learn in JAX
 
@@ -177,8 +176,8 @@ def _program(area: str, programs: dict[str, str], words: list[str]) -> int:
 
     import tyro
 
-    from jmeta.runs.engine.compile_cache import use_compile_cache
     from jmeta.errors import unknown
+    from jmeta.runs.engine.compile_cache import use_compile_cache
 
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, programs)) + 2

@@ -45,7 +45,7 @@ class Experiment(NamedTuple):
 
     Attributes:
         init: `key -> state`.
-        update: `(state, mesh=None) -> (state, metrics)`, one outer step. It draws its own data by the state's key and step.
+        update: `(state, mesh=None) -> (state, metrics)`, one outer step. It draws its own data by the key and the step.
             Metrics are a NamedTuple of numbers `[]`, `loss` among them, and None for what there is not. Its tasks are
             shared out to the devices of the mesh; None is the device at hand.
         validate: `params -> {name: [values]}`, on data that training does not meet; None where nothing is held out.
@@ -54,7 +54,7 @@ class Experiment(NamedTuple):
         tasks: of each outer step, which devices may share.
         light: whether a task is too small for a CPU to share out to its cores.
         counts: what an outer step does, as in `{"tasks": 32}`, of which rows tell how much a second.
-        smaller: what to do where a device has too little memory, as in "give a smaller --chunk-size".
+        smaller: what to do where a device has too little memory for a step, as in "give a smaller --chunk-size".
         facts: what the record holds beside the settings, as JSON: checksum of the data, hash of the split, sizes.
             `checksum` and `split_hash` must be the same for a run to go on.
         tasks_setting: the name of the setting that says how many tasks a step has.

@@ -11,70 +11,73 @@ import jmeta
 ROOT = Path(jmeta.__file__).parent
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
-ANYTHING = ("jmeta/__init__.py", "jmeta/__main__.py", "jmeta/cli.py", "jmeta/runs/")
-CORE_NAMES = ("types", "numbers", "losses", "models", "distances", "inner", "gradients", "solvers")
-CORE = {f"jmeta.{name}" for name in CORE_NAMES}
+SCRIPTS = sorted(path.relative_to(ROOT.parent).as_posix() for path in (ROOT.parent / "scripts").rglob("*.py"))
+
+ANYTHING = ("jmeta/__init__.py", "jmeta/__main__.py", "jmeta/cli.py")
+
+
+def jmeta_names(names: str) -> set[str]:
+    return {f"jmeta.{name}" for name in names.split()}
+
+
+CORE = jmeta_names("types numbers losses models distances inner gradients solvers")
+GROUND = jmeta_names("errors settings experiment loop")
+CATALOGS = jmeta_names("algorithms.catalog algorithms.settings nets.catalog")
+TRAINING = jmeta_names("training loop sharding episodes evaluation")
+SHOWN = {"numpy", "rich", "tyro", "matplotlib", "jmeta.report"}
+AREAS = ("rl", "mtl")
 
 # The longest prefix counts. Where a package is named, all its modules are.
 ALLOWED = {
     "types.py": {"jax"},
+    "errors.py": set(),
     "numbers.py": {"jax", "numpy"},
+    "loop.py": {"jax"},
+    "settings.py": {"jmeta.errors"},
+    "experiment.py": {"jax", "jmeta.types"},
     "losses.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
-    "inner.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
+    "inner.py": {"jax", "optax", "jmeta.types", "jmeta.numbers", "jmeta.losses", "jmeta.gradients"},
     "models.py": {"jax", "jmeta.types"},
     "distances.py": {"jax", "jmeta.types", "jmeta.numbers"},
     "gradients.py": {"jax", "numpy"},
     "solvers.py": {"jax", "jmeta.types", "jmeta.numbers"},
-    "nets/": {"jax", "flax", "equinox", *(f"jmeta.{n}" for n in ("types", "numbers", "models", "distances", "nets"))},
+    "nets/": {"jax", "flax", "equinox", "jmeta.nets", *jmeta_names("types numbers models distances")},
+    "nets/catalog.py": {"jax", "jmeta.nets", *jmeta_names("types errors settings")},
     "augment.py": {"jax"},
     "episodes.py": {"jax", "numpy", "jmeta.types", "jmeta.augment"},
     "sharding.py": {"jax", "numpy"},
-    "loop.py": {"jax"},
-    "training.py": {"jax", "optax", "jmeta.types", "jmeta.losses", "jmeta.episodes", "jmeta.sharding", "jmeta.loop"},
-    "evaluation.py": {"jax", "numpy", "jmeta.types", "jmeta.losses", "jmeta.episodes", "jmeta.loop"},
+    "training.py": {"jax", "optax", *jmeta_names("types losses episodes sharding experiment loop")},
+    "evaluation.py": {"jax", "numpy", *jmeta_names("types losses episodes loop")},
     "algorithms/": {"jax", "optax", "chex", *CORE},
     "algorithms/__init__.py": {"jmeta.algorithms"},
-    "rl/": {"jax", "flax", "numpy", "scipy", "optax", "jmeta.rl", "jmeta.nets", "jmeta.training", "jmeta.loop", *CORE},
+    "algorithms/settings.py": {"jmeta.settings"},
+    "algorithms/catalog.py": {"jax", "optax", "jmeta.algorithms", "jmeta.nets", "jmeta.errors", *CORE},
+    "report/": {"numpy", "rich", "matplotlib", "jmeta.errors", "jmeta.report"},
+    "rl/": {"jax", "flax", "numpy", "scipy", "optax", "jmeta.rl", "jmeta.nets", "jmeta.training", *GROUND, *CORE},
     "rl/envs/": {"jax", "numpy", "gymnax", "gymnasium", "jmeta.rl", "jmeta.numbers"},
-    "rl/programs/": {"jax", "numpy", "optax", "matplotlib", "tyro", "rich", "jmeta"},
     "mtl/": {
-        "jax",
-        "numpy",
-        "scipy",
-        "optax",
-        "jmeta.mtl",
-        "jmeta.nets",
-        "matplotlib",
-        "jmeta.training",
-        "jmeta.loop",
-        "jmeta.episodes",
-        "jmeta.evaluation",
-        "jmeta.datasets",
-        *CORE,
+        "jax", "numpy", "scipy", "optax", "matplotlib", "jmeta.mtl", "jmeta.nets", "jmeta.datasets",
+        *CORE, *GROUND, *CATALOGS, *TRAINING,
     },
-    "mtl/estimators/": {"jax", "numpy", "optax", "sklearn", "jmeta.mtl", "jmeta.nets", *CORE},
-    "mtl/programs/": {
-        "jax",
-        "numpy",
-        "scipy",
-        "optax",
-        "sklearn",
-        "matplotlib",
-        "tyro",
-        "rich",
-        "jmeta",
-    },
+    "mtl/estimators/": {"jax", "numpy", "optax", "sklearn", "jmeta.mtl", "jmeta.nets", "jmeta.loop", *CORE},
     "datasets/": {
-        "jax",
-        "numpy",
-        "PIL",
-        "tensorflow_datasets",
-        "sklearn",
-        "rich",
-        "jmeta.types",
-        "jmeta.datasets",
+        "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich", *jmeta_names("types errors datasets"),
     },
-}
+    "runs/": set(),
+    "runs/engine/": {
+        "jax", "optax", "orbax", "jmeta.runs.engine", "jmeta.sharding", "jmeta.evaluation", "jmeta.datasets.cache",
+        *SHOWN, *GROUND,
+    },
+    "runs/few_shot/": {
+        "jax", "optax", "PIL", "jmeta.runs.engine", "jmeta.runs.few_shot", "jmeta.algorithms", "jmeta.nets",
+        "jmeta.datasets", "jmeta.augment", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+    },
+    "runs/rl/": {"jax", "scipy", "optax", "jmeta.runs.engine", "jmeta.runs.rl", "jmeta.rl", *SHOWN, *GROUND, *CORE},
+    "runs/mtl/": {
+        "jax", "scipy", "optax", "sklearn", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", "jmeta.nets",
+        "jmeta.datasets", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+    },
+}  # fmt: skip
 
 
 def imports(tree: ast.AST, package: str) -> set[str]:
@@ -120,6 +123,21 @@ def test_imports_point_one_way(path):
     assert forbidden(path, (ROOT / path).read_text()) == set()
 
 
+@pytest.mark.parametrize("path", SCRIPTS)
+def test_scripts_stand_on_the_library_alone(path):
+    """They may use all of it, and nothing of tests, benchmarks or each other."""
+    found = imports(ast.parse((ROOT.parent / path).read_text()), "scripts")
+    assert not {name for name in found if name.split(".")[0] in ("tests", "benchmarks", "scripts")}
+
+
+def test_no_area_knows_another_or_the_runs():
+    for area in AREAS:
+        others = {f"jmeta.{other}" for other in (*AREAS, "runs", "cli") if other != area}
+        for path in (path for path in MODULES if path.startswith(f"{area}/")):
+            found = imports(ast.parse((ROOT / path).read_text()), ".".join(["jmeta", *Path(path).parent.parts]))
+            assert not {n for n in found for other in others if n == other or n.startswith(f"{other}.")}, path
+
+
 @pytest.mark.parametrize(
     ("path", "source", "found"),
     [
@@ -134,7 +152,12 @@ def test_imports_point_one_way(path):
         ("datasets/new.py", "from jmeta.datasets import cache\nfrom ..episodes import rotate", {"jmeta.episodes"}),
         ("nets/new.py", "from jmeta import losses", {"jmeta.losses"}),
         ("unplaced.py", "import jax", {"jax"}),
-        ("runs/new.py", "from jmeta import nets, datasets", set()),
+        ("runs/engine/new.py", "from jmeta import nets, sharding", {"jmeta.nets"}),
+        ("runs/engine/new.py", "from jmeta.runs.few_shot import settings", {"jmeta.runs.few_shot.settings"}),
+        ("runs/few_shot/new.py", "from jmeta import rl\nfrom jmeta.runs import mtl", {"jmeta.rl", "jmeta.runs.mtl"}),
+        ("rl/new.py", "from jmeta.runs.engine import train", {"jmeta.runs.engine.train"}),
+        ("mtl/new.py", "from jmeta.algorithms import catalog, maml", {"jmeta.algorithms.maml"}),
+        ("report/new.py", "from jmeta import settings", {"jmeta.settings"}),
     ],
 )
 def test_wrong_imports_are_found(path, source, found):

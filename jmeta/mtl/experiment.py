@@ -114,7 +114,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
         tasks=outer.meta_batch_size,
         light=False,
         counts={"problems": outer.meta_batch_size},
-        smaller="a problem doesn't fit into the device's memory: give fewer --tasks, or smaller --features.",
+        smaller="give fewer --tasks, or smaller --features",
         facts=data.facts,
     )
 

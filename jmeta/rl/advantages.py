@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jmeta.numbers import known
+
 
 def generalised_advantages(
     reward: Array, value: Array, last_value: Array, *, discount: float, trace: float, ends: Array | None = None
@@ -45,6 +47,13 @@ def returns(reward: Array, *, discount: float, ends: Array | None = None) -> Arr
     """Discounted sums of what is still to come, `[steps]`."""
     nothing = jnp.zeros_like(reward)
     return generalised_advantages(reward, nothing, nothing[0], discount=discount, trace=1.0, ends=ends)
+
+
+def discounted_steps(steps: int, discount: float | Array) -> float | Array:
+    """`sum_t discount^t` over so many steps: the return where each pays 1. In double precision, unless it is traced."""
+    if known(discount):
+        return sum(discount**step for step in range(steps))
+    return jnp.sum(jnp.power(discount, jnp.arange(steps, dtype=jnp.float32)))
 
 
 def normalised(advantage: Array, weight: Array) -> Array:

@@ -8,9 +8,9 @@ import optax
 from jax import Array
 
 from jmeta import loop
+from jmeta.experiment import TrainState
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.types import Task
-from jmeta.training import TrainState
 from jmeta.types import Params
 
 

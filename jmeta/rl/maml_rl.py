@@ -1,10 +1,14 @@
 """MAML for reinforcement learning: parameters that a few policy-gradient steps adapt to a task (Finn et al. 2017)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from jmeta.experiment import TrainState
 from jmeta.rl.advantages import normalised
 from jmeta.rl.agent import Agent, RLMetrics, update_keys
 from jmeta.rl.baselines import Baseline, linear_baseline
@@ -17,7 +21,6 @@ from jmeta.rl.policies.policy import Decision, Policy
 from jmeta.rl.rollout import Trajectory, total_reward
 from jmeta.rl.surrogates import Surrogate, lvc
 from jmeta.rl.types import Env, Task
-from jmeta.training import TrainState
 from jmeta.types import Params
 
 
@@ -46,6 +49,7 @@ def maml_rl(
     test_steps: int = 3,
     test_lr: float | optax.Schedule | None = None,
     test_episodes: int | None = None,
+    spread: Callable[[Any], Any] = lambda tree: tree,
 ) -> Agent:
     """MAML: the parameters of a policy that does well in a new task after a few steps of the policy gradient there.
 
@@ -80,6 +84,7 @@ def maml_rl(
         test_steps: inner steps of the test, 0 or more.
         test_lr: their rate, in the same form; `inner_lr` by default.
         test_episodes: trajectories for each of them; `episodes` by default.
+        spread: lays arrays with a leading axis of tasks over devices.
 
     Returns:
         An `Agent`; its test gives the mean total reward of an episode after 0, 1, ..., `test_steps` steps.
@@ -156,8 +161,9 @@ def maml_rl(
 
     def update(state: TrainState) -> tuple[TrainState, RLMetrics]:
         task_key, act_key = update_keys(state, 2)
-        drawn = jax.vmap(env.sample_task)(jax.random.split(task_key, tasks))
-        before, after = jax.vmap(collect, in_axes=(None, 0, 0))(state.params, jax.random.split(act_key, tasks), drawn)
+        task_keys, act_keys = (spread(jax.random.split(key, tasks)) for key in (task_key, act_key))
+        drawn = jax.vmap(env.sample_task)(task_keys)
+        before, after = jax.vmap(collect, in_axes=(None, 0, 0))(state.params, act_keys, drawn)
         earned = earnings(after) if credit else jnp.zeros((tasks,), jnp.float32)
 
         def readapt(params: Params, objective: Objective) -> Readapted:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta.numbers import check_above_zero
+from jmeta.numbers import check_above_zero, known
 from jmeta.rl.envs.checks import check_count
 from jmeta.rl.objectives import Objective, ppo_clip
 from jmeta.solvers import conjugate_gradient
@@ -79,7 +79,7 @@ def promp(
     """
     check_count("epochs", epochs)
     for name, number in (("kl_weight", kl_weight), ("value_weight", value_weight)):
-        if not number >= 0:
+        if known(number) and not number >= 0:
             raise ValueError(f"{name} must be 0 or more, got {number}")
     chosen = ppo_clip(0.3) if objective is None else objective
 

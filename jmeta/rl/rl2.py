@@ -1,5 +1,6 @@
 """RL^2: a recurrent policy that learns new tasks in its memory (Duan et al. 2016, Wang et al. 2016)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,14 +8,14 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta.rl.advantages import generalised_advantages, normalised
+from jmeta.experiment import TrainState
+from jmeta.rl.advantages import discounted_steps, generalised_advantages, normalised
 from jmeta.rl.agent import Agent, RLMetrics, fresh_state, update_keys
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.objectives import Objective, ppo_clip
 from jmeta.rl.policies.policy import Policy, unroll
 from jmeta.rl.rollout import Trajectory, rollout, see_all, total_reward
 from jmeta.rl.types import Env, Task
-from jmeta.training import TrainState
 from jmeta.types import Params
 
 
@@ -32,6 +33,7 @@ def rl2(
     trace: float = 0.95,
     entropy: float | optax.Schedule = 0.01,
     value_weight: float = 0.5,
+    spread: Callable[[Any], Any] = lambda tree: tree,
 ) -> Agent:
     """RL^2: a trial is some episodes of one new task; the policy remembers from one to the next, and is trained to get
     the most out of whole trials.
@@ -58,6 +60,7 @@ def rl2(
         trace: lambda of the advantages.
         entropy: weight of the entropy, a number or a schedule over updates.
         value_weight: weight of the error of the value.
+        spread: lays arrays with a leading axis of trials over devices, those of an update and those of a minibatch.
 
     Returns:
         An `Agent`; its test gives the total reward of each episode of a trial.
@@ -77,7 +80,7 @@ def rl2(
         raise ValueError(f"minibatches must divide the {trials} trials of an update, got {minibatches}")
     objective = ppo_clip() if objective is None else objective
     distribution = distribution_of(env.action)
-    scale = sum(discount**step for step in range(episodes * env.horizon))
+    scale = discounted_steps(episodes * env.horizon, discount)
 
     def act(params: Params, key: Array, task: Task) -> Trajectory:
         return rollout(env, policy, params, key, task, episodes=episodes, see=see_all)
@@ -102,8 +105,9 @@ def rl2(
 
     def update(state: TrainState) -> tuple[TrainState, RLMetrics]:
         task_key, act_key, order_key = update_keys(state, 3)
-        tasks = jax.vmap(env.sample_task)(jax.random.split(task_key, trials))
-        trial = jax.vmap(act, in_axes=(None, 0, 0))(state.params, jax.random.split(act_key, trials), tasks)
+        task_keys, act_keys = (spread(jax.random.split(key, trials)) for key in (task_key, act_key))
+        tasks = jax.vmap(env.sample_task)(task_keys)
+        trial = jax.vmap(act, in_axes=(None, 0, 0))(state.params, act_keys, tasks)
         reward, value = trial.reward * trial.weight, scale * trial.decision.value * trial.weight
         advantage = jax.vmap(
             lambda r, v: generalised_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
@@ -119,7 +123,9 @@ def rl2(
 
         def epoch(carry: tuple[Params, Any], key: Array) -> tuple[tuple[Params, Any], Any]:
             order = jax.random.permutation(key, trials).reshape(minibatches, -1)
-            return lax.scan(lambda carry, rows: one(carry, jax.tree.map(lambda a: a[rows], batch)), carry, order)
+            return lax.scan(
+                lambda carry, rows: one(carry, spread(jax.tree.map(lambda a: a[rows], batch))), carry, order
+            )
 
         start = state.params, state.opt_state
         (params, opt_state), seen = lax.scan(epoch, start, jax.random.split(order_key, epochs))

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jmeta.numbers import known
+
 Surrogate = Callable[[Array, Array, Array], Array]
 """`(log_prob [n, steps], advantage [n, steps], weight [n, steps]) -> []`, the larger the better.
 
@@ -75,7 +77,7 @@ def dice(*, discount: float = 1.0, decay: float = 1.0) -> Surrogate:
     Score Function Gradient Estimators. https://arxiv.org/abs/1909.10549
     """
     for name, number in (("discount", discount), ("decay", decay)):
-        if not 0 <= number <= 1:
+        if known(number) and not 0 <= number <= 1:
             raise ValueError(f"{name} must be from 0 to 1, got {number}")
 
     def surrogate(log_prob: Array, advantage: Array, weight: Array) -> Array:

@@ -36,7 +36,7 @@ def close(one, other):
 
 def test_the_state_is_one_pytree_of_arrays_that_keeps_its_form(made):
     """A Python number, a changed dtype, or a new leaf would compile again, and could not be restored."""
-    experiment, run, init = made
+    _, run, init = made
     state = init(jax.random.key(0))
     after, _ = run(state, 2)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
@@ -101,4 +101,4 @@ def test_what_the_record_says_is_json_and_what_is_counted_is_above_0(made):
     experiment, _, _ = made
     assert json.loads(json.dumps(dict(experiment.facts))) == dict(experiment.facts)
     assert experiment.counts and all(number > 0 for number in experiment.counts.values())
-    assert experiment.steps >= 1 and experiment.tasks >= 1 and experiment.smaller.endswith(".")
+    assert experiment.steps >= 1 and experiment.tasks >= 1 and "--" in experiment.smaller

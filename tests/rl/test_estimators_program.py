@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from jmeta.rl.programs import estimators
-from jmeta.rl.programs.estimators import Config, exact, main, problems, summary
 from jmeta.errors import RunError
+from jmeta.runs.rl import estimators
+from jmeta.runs.rl.estimators import Config, exact, main, problems, summary
 
 pytestmark = pytest.mark.standard_promotion
 

@@ -7,16 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from jmeta import cli
-from jmeta.rl.policies import Decision
-from jmeta.rl.programs import PROGRAMS, evaluate, plot, train
 from jmeta.rl.programs.references import references
 from jmeta.rl.programs.settings import Config, agent_of, defaults, env_of, rate_of, start
+from jmeta.runs.memory import enough_memory
+
+from jmeta import cli
+from jmeta.errors import RunError
+from jmeta.rl.policies import Decision
+from jmeta.rl.programs import PROGRAMS, evaluate, plot, train
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.types import Box, Discrete
-from jmeta.errors import RunError
-from jmeta.runs.memory import enough_memory
 
 pytestmark = pytest.mark.standard_promotion
 

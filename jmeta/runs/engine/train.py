@@ -87,16 +87,16 @@ def train(
             another run, a damaged checkpoint, data that are missing, or, as DivergedError, training that has diverged.
         OSError: if the run folder can't be written to.
     """
-    processes.join(processes.check_place(*Place(options.coordinator, options.num_processes, options.process_id)))
-    settings, options = processes.same_settings(settings, options)
     for part in (settings, options):
         check(part)
     members.check(settings, options)
     if options.run_dir is None:
         raise RunError("training needs a run folder: give --run-dir.")
+    processes.join(processes.check_place(*Place(options.coordinator, options.num_processes, options.process_id)))
+    settings, options = processes.same_settings(settings, options)
     if members.is_group(options) and jax.process_count() > 1:
         raise RunError("--seeds and --sweep are for a single process: start one alone, by --num-processes 1.")
-    each, run_dir = members.members(settings, options), Path(options.run_dir)
+    each, run_dir = members.members(settings, options), Path(str(options.run_dir))
     for own in each.values():
         check(own.settings)
     experiment = processes.together(build, next(iter(each.values())).settings)
@@ -195,9 +195,13 @@ def _step_of(run: Run, states: Any, diverged: Diverged) -> int:
 def _compiled(run: Run, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
     began = time.perf_counter()
-    with enough_memory(run.experiment.smaller):
+    with enough_memory(_too_large(run.experiment)):
         jax.block_until_ready(run.programs.advance(states, 0))
     return {"compile_seconds": round(time.perf_counter() - began, 3)}
+
+
+def _too_large(experiment: Experiment) -> str:
+    return f"{experiment.tasks} tasks of a step don't fit into the device's memory: {experiment.smaller}."
 
 
 def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, Any]:
@@ -215,7 +219,7 @@ def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, A
         return bool(good)
 
     end = min(step + run.options.log_every, run.experiment.steps)
-    with enough_memory(run.experiment.smaller):
+    with enough_memory(_too_large(run.experiment)):
         return take(run.programs.advance, run.stop, look, states, step, end)
 
 

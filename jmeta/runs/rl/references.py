@@ -8,7 +8,7 @@ from jax import Array
 
 from jmeta.rl import exact
 from jmeta.rl.envs import MDP
-from jmeta.rl.programs.settings import Config
+from jmeta.rl.settings import Arms, DependentArms, World
 from jmeta.rl.types import Env
 
 MOST_STATES = 3_000_000
@@ -31,31 +31,32 @@ class Reference(NamedTuple):
     rounds: tuple[float, ...] | None = None
 
 
-def references(config: Config, env: Env, *, tasks: int = 10_000) -> list[Reference]:
-    """All that is known of the environment that the settings describe, best known first.
+def references(name: str, world: World, env: Env, episodes: int, *, tasks: int = 10_000) -> list[Reference]:
+    """All that is known of an environment, best known first.
 
     Args:
-        config: the settings.
-        env: its environment.
+        name: of the environment.
+        world: its settings.
+        env: itself.
+        episodes: of a trial.
         tasks: that strategies are simulated on.
     """
     key = jax.random.key(0xC1A551C)
-    if config.env == "bandit":
-        return _bandit(config, env, key, tasks)
-    if config.env == "dependent-bandit":
-        value = exact.dependent_bandit_value(config.p, env.horizon)
+    if name == "bandit" and isinstance(world, Arms):
+        return _bandit(world.arms, env, key, tasks)
+    if isinstance(world, DependentArms):
+        value = exact.dependent_bandit_value(world.p, env.horizon)
         return [Reference("exact optimum", value.total), Reference("random", env.horizon / 2)]
-    if config.env == "mdp":
-        return _mdp(config, env, key, min(tasks, 2000))
-    if config.env == "navigation":
+    if name == "mdp":
+        return _mdp(env, episodes, key, min(tasks, 2000))
+    if name == "navigation":
         value = exact.navigation_value(env.horizon)
         return [Reference("noise-free optimum", value.optimum), Reference("cannot adapt", value.constant)]
     return []
 
 
-def _bandit(config: Config, env: Env, key: Array, tasks: int) -> list[Reference]:
-    arms, pulls = config.arms or 0, env.horizon
-    found = []
+def _bandit(arms: int, env: Env, key: Array, tasks: int) -> list[Reference]:
+    pulls, found = env.horizon, []
     if exact.count_states(arms, pulls) <= MOST_STATES:
         found.append(Reference("exact optimum", float(exact.bayes_optimal_bandit(arms, pulls).value)))
     strategies = {
@@ -72,7 +73,7 @@ def _bandit(config: Config, env: Env, key: Array, tasks: int) -> list[Reference]
     return found
 
 
-def _mdp(config: Config, env: Env, key: Array, tasks: int) -> list[Reference]:
+def _mdp(env: Env, episodes: int, key: Array, tasks: int) -> list[Reference]:
     strategies = {
         "UCRL2, a tenth of its bounds": exact.ucrl2(0.1),
         "OPSRL": exact.opsrl(),
@@ -88,11 +89,9 @@ def _mdp(config: Config, env: Env, key: Array, tasks: int) -> list[Reference]:
     oracle = np.asarray(jax.jit(jax.vmap(best))(mdps), np.float64)
     each = float(oracle.mean())
     spread = float(1.96 * oracle.std(ddof=1) / tasks**0.5)
-    found = [Reference("knows the MDP", config.episodes * each, config.episodes * spread, (each,) * config.episodes)]
+    found = [Reference("knows the MDP", episodes * each, episodes * spread, (each,) * episodes)]
     for name, strategy in strategies.items():
-        got = exact.simulate_mdp(
-            strategy, key, env.sample_task, horizon=env.horizon, episodes=config.episodes, tasks=tasks
-        )
+        got = exact.simulate_mdp(strategy, key, env.sample_task, horizon=env.horizon, episodes=episodes, tasks=tasks)
         so_far = np.asarray(got.mean, np.float64)
         rounds = tuple(np.diff(so_far, prepend=0.0).tolist())
         found.append(Reference(name, float(so_far[-1]), float(got.interval[-1]), rounds))

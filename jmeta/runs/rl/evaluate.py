@@ -4,15 +4,20 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
+from jax.tree_util import Partial
 
-from jmeta.rl.programs.references import Reference, references
-from jmeta.rl.programs.train import load, test_keys
-from jmeta.errors import RunError
-from jmeta.runs.folder import EVALUATION, write_json
-from jmeta.runs.memory import enough_memory
+from jmeta.loop import mapped
 from jmeta.report.statistics import over_seeds
+from jmeta.rl.experiment import counted, evaluation_keys, rewards_of
+from jmeta.runs.engine.folder import EVALUATION, write_json
+from jmeta.runs.engine.memory import enough_memory
+from jmeta.runs.rl.references import Reference, references
+from jmeta.runs.rl.trained import Trained, load
+from jmeta.settings import check, setting, to_dict
+
+ROUND = {"rl2": "episode", "maml": "inner steps"}
+"""What a round of learning a new task is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,49 +25,47 @@ class Config:
     """Settings.
 
     Attributes:
-        run_dir: the folder of a trained run.
+        run_dir: the folder of a trained run, or of a group of runs, whose seeds are put together.
         tasks: new tasks, the same for all seeds and agents.
         compare: simulate the classic strategies and solve for the optimum too.
         chunk: tasks computed at once.
+        checkpoint: best (by validation) or newest.
     """
 
     run_dir: str
-    tasks: int = 2000
+    tasks: int = setting(2000, least=2)
     compare: bool = True
-    chunk: int = 500
+    chunk: int = setting(500, least=1)
+    checkpoint: str = setting("newest", choices=("best", "newest"))
 
 
-def measured(config: Config) -> tuple[Any, Any, np.ndarray]:
-    """Settings of the run, its environment, and rewards of each round `[seeds, tasks, rounds]`.
+def measured(trained: Trained, *, tasks: int, chunk: int) -> np.ndarray:
+    """Rewards of each round on new tasks, `[seeds, tasks, rounds]`.
+
+    Args:
+        trained: all seeds.
+        tasks: the same for all.
+        chunk: tasks computed at once.
 
     Raises:
-        RunError: as `load`, for fewer than 2 tasks, or too little memory.
+        RunError: for too little memory.
     """
-    if config.tasks < 2 or config.chunk < 1:
-        raise RunError(f"--tasks must be 2 or more and --chunk 1 or more, got {config.tasks} and {config.chunk}.")
-    own, env, agent, state = load(config.run_dir)
-
-    def one(params: Any, key: Any) -> Any:
-        task_key, act_key = jax.random.split(key)
-        return agent.test(params, act_key, env.sample_task(task_key))
-
-    run = jax.jit(
-        lambda params, keys: jax.lax.map(lambda key: one(params, key), keys, batch_size=min(config.chunk, config.tasks))
-    )
-    keys = test_keys(config.tasks)
-    with enough_memory(f"{config.chunk} tasks at once don't fit into the device's memory: give a smaller --chunk."):
-        rounds = [np.asarray(run(jax.tree.map(lambda a, s=s: a[s], state.params), keys)) for s in range(own.seeds)]
-    return own, env, np.stack(rounds).astype(np.float64)
+    test = lambda params, key: rewards_of(trained.agent, trained.env, params, key)
+    keys = evaluation_keys(tasks)
+    with enough_memory(f"{chunk} tasks at once don't fit into the device's memory: give a smaller --chunk."):
+        rounds = [
+            mapped(Partial(test, params), keys, chunk_size=min(chunk, tasks)) for params in trained.params.values()
+        ]
+        return np.stack([np.asarray(each) for each in rounds]).astype(np.float64)
 
 
-def summary(rewards: np.ndarray, sums: bool) -> dict[str, Any]:
+def summary(rewards: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
     """Means and intervals, over tasks for one seed and over seeds for several.
 
     Args:
         rewards: `[seeds, tasks, rounds]`.
-        sums: whether rounds add up to what counts, as episodes of a trial do; otherwise the last round counts.
+        counts: `[seeds, tasks]`, what counts of them.
     """
-    counts = rewards.sum(axis=2) if sums else rewards[:, :, -1]
     seeds = counts.mean(axis=1)
     over_tasks = 1.96 * counts.std(axis=1, ddof=1) / counts.shape[1] ** 0.5
     mean, ci95 = over_seeds(seeds.tolist())
@@ -95,13 +98,18 @@ def main(config: Config) -> dict[str, Any]:
     """Measure, print and write evaluation.json.
 
     Raises:
-        RunError: as `measured`.
+        RunError: as `load`, for fewer than 2 tasks, or too little memory.
     """
-    own, env, rewards = measured(config)
-    sums = own.algorithm == "rl2"
-    found = summary(rewards, sums)
-    known = references(own, env) if config.compare else []
-    result = {"config": dataclasses.asdict(own), **found, "references": [row._asdict() for row in known]}
+    check(config)
+    trained = load(config.run_dir, config.checkpoint)
+    own = trained.settings
+    rewards = measured(trained, tasks=config.tasks, chunk=config.chunk)
+    found = summary(rewards, counted(own.learner, rewards))
+    known = references(own.env, own.world, trained.env, own.learner.episodes) if config.compare else []
+    result = {
+        "config": to_dict(own), "checkpoint": config.checkpoint, "steps": trained.steps, **found,
+        "references": [row._asdict() for row in known],
+    }  # fmt: skip
     write_json(Path(config.run_dir) / EVALUATION, result)
-    print(markdown(f"{own.algorithm}, {own.policy}", found, known, "episode" if sums else "inner steps"))
+    print(markdown(f"{own.algorithm}, {own.network.policy}", found, known, ROUND[own.algorithm]))
     return result

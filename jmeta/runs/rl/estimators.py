@@ -15,6 +15,8 @@ from jax import Array, lax
 from rich.console import Console
 from rich.progress import track
 
+from jmeta.errors import RunError
+from jmeta.report.figures import figure_maker, save
 from jmeta.rl.baselines import Baseline, no_baseline
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.envs import MDP, bernoulli_bandit, tabular_mdp
@@ -24,9 +26,7 @@ from jmeta.rl.policies.policy import Policy
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.surrogates import Surrogate, dice, lvc, reinforce
 from jmeta.rl.types import Env, Task
-from jmeta.runs import folder
-from jmeta.errors import RunError
-from jmeta.report.figures import figure_maker, save
+from jmeta.runs.engine import folder
 
 PICTURE, TABLE, RESULTS = "estimators.png", "table.md", "results.json"
 SURROGATES: dict[str, Callable[[], Surrogate]] = {"lvc": lvc, "dice": dice, "reinforce": reinforce}

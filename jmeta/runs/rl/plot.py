@@ -7,13 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmeta.rl.programs import evaluate
-from jmeta.rl.programs.references import Reference, references
-from jmeta.rl.programs.settings import Config as RunConfig
-from jmeta.rl.programs.train import load
-from jmeta.rl.rollout import Trajectory
 from jmeta.report import figures
-from jmeta.runs.folder import METRICS, read_rows
+from jmeta.rl.experiment import counted
+from jmeta.rl.rollout import Trajectory
+from jmeta.runs.engine.folder import METRICS, read_rows
+from jmeta.runs.rl import evaluate
+from jmeta.runs.rl.references import Reference, references
+from jmeta.runs.rl.trained import load
+from jmeta.settings import check, setting
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
 
@@ -23,23 +24,25 @@ class Config:
     """Settings.
 
     Attributes:
-        run_dir: the folder of a trained run.
+        run_dir: the folder of a trained run, or of a group of runs.
         tasks: new tasks that the rewards are means over.
         paths: tasks of navigation whose paths are drawn.
+        checkpoint: best (by validation) or newest.
     """
 
     run_dir: str
-    tasks: int = 500
-    paths: int = 4
+    tasks: int = setting(500, least=2)
+    paths: int = setting(4, least=1)
+    checkpoint: str = setting("newest", choices=("best", "newest"))
 
 
-def draw_training(rows: list[dict[str, Any]], known: list[Reference], path: Path) -> Path:
-    """Mean reward of the trials of each update, a line a seed, beside what is known."""
+def draw_training(rows: list[list[dict[str, Any]]], known: list[Reference], path: Path) -> Path:
+    """Mean reward of the trials of each update, a line for the rows of each seed, beside what is known."""
     figure = figures.figure_maker()(7.0, 4.2)
     axes = figure.add_subplot()
-    steps = [row["step"] for row in rows]
-    for seed, returns in enumerate(zip(*(row["returns_of_seeds"] for row in rows), strict=True)):
-        axes.plot(steps, returns, color=COLOURS[0], alpha=0.8, label="trained" if seed == 0 else None)
+    for i, own in enumerate(rows):
+        steps, returns = ([row[name] for row in own] for name in ("step", "returns"))
+        axes.plot(steps, returns, color=COLOURS[0], alpha=0.8, label="trained" if i == 0 else None)
     for row, colour in zip(known, COLOURS[1:], strict=False):
         axes.axhline(row.total, color=colour, linestyle="--", linewidth=1, label=row.name)
     axes.set_xlabel("update")
@@ -68,17 +71,16 @@ def draw_rounds(found: dict[str, Any], known: list[Reference], name: str, path: 
     return figures.save(figure, path)
 
 
-def draw_paths(own: RunConfig, paths: list[list[np.ndarray]], goals: np.ndarray, path: Path) -> Path:
+def draw_paths(word: str, paths: list[list[np.ndarray]], goals: np.ndarray, path: Path) -> Path:
     """Where an agent goes in each round of a task of navigation, a panel a task.
 
     Args:
-        own: settings of the run.
+        word: what a round is.
         paths: of each task, positions `[steps, 2]` in each round.
         goals: `[tasks, 2]`.
         path: of the picture.
     """
     figure = figures.figure_maker()(3.2 * len(paths), 3.6)
-    word = "episode" if own.algorithm == "rl2" else "after inner step"
     for i, (rounds, goal) in enumerate(zip(paths, goals, strict=True)):
         axes = figure.add_subplot(1, len(paths), i + 1)
         for k, positions in enumerate(rounds):
@@ -111,22 +113,24 @@ def main(config: Config) -> list[Path]:
     Raises:
         RunError: if it is no run folder, or matplotlib is not there.
     """
-    own, env, agent, state = load(config.run_dir)
+    check(config)
+    trained = load(config.run_dir, config.checkpoint)
+    own, env = trained.settings, trained.env
     folder = Path(config.run_dir)
-    known = references(own, env, tasks=2000)
-    _, _, rewards = evaluate.measured(evaluate.Config(config.run_dir, tasks=config.tasks))
-    found = evaluate.summary(rewards, own.algorithm == "rl2")
-    drawn = [draw_training(read_rows(folder / METRICS), known, folder / "training.png")]
+    known = references(own.env, own.world, env, own.learner.episodes, tasks=2000)
+    rewards = evaluate.measured(trained, tasks=config.tasks, chunk=500)
+    drawn = [draw_training([read_rows(path / METRICS) for path in trained.params], known, folder / "training.png")]
     if rewards.shape[2] > 1:
-        name = "episode" if own.algorithm == "rl2" else "inner steps"
-        drawn.append(draw_rounds(found, known, name, folder / "rounds.png"))
+        found = evaluate.summary(rewards, counted(own.learner, rewards))
+        drawn.append(draw_rounds(found, known, evaluate.ROUND[own.algorithm], folder / "rounds.png"))
     if own.env == "navigation":
         keys = jax.random.split(jax.random.key(0x9A7), config.paths)
         tasks = jax.vmap(env.sample_task)(keys)
-        params = jax.tree.map(lambda a: a[0], state.params)
-        shown = jax.device_get(jax.jit(jax.vmap(agent.show, in_axes=(None, 0, 0)))(params, keys, tasks))
+        params = next(iter(trained.params.values()))
+        shown = jax.device_get(jax.jit(jax.vmap(trained.agent.show, in_axes=(None, 0, 0)))(params, keys, tasks))
         paths = [split(jax.tree.map(lambda a, i=i: a[i], shown)) for i in range(config.paths)]
-        drawn.append(draw_paths(own, paths, np.asarray(tasks), folder / "paths.png"))
+        word = "episode" if own.algorithm == "rl2" else "after inner step"
+        drawn.append(draw_paths(word, paths, np.asarray(tasks), folder / "paths.png"))
     for path in drawn:
         print(path)
     return drawn

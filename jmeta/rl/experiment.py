@@ -1,0 +1,237 @@
+"""Meta-reinforcement learning as an experiment: from settings to an agent, its updates and its validation."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jmeta.errors import RunError, sentence
+from jmeta.experiment import Experiment, Score, TrainState
+from jmeta.rl.advantages import normalised
+from jmeta.rl.agent import Agent, RLMetrics
+from jmeta.rl.baselines import linear_baseline, value_head
+from jmeta.rl.envs import checked, env_named, unit_actions
+from jmeta.rl.inner import centred
+from jmeta.rl.maml_rl import maml_rl
+from jmeta.rl.objectives import Objective, actor_critic, ppo_clip
+from jmeta.rl.outer import Outer, promp, trpo
+from jmeta.rl.policies import Policy, attention_policy, gru_policy, mlp_policy, slots_policy
+from jmeta.rl.rl2 import rl2
+from jmeta.rl.rollout import inputs_size, see_all, see_observation
+from jmeta.rl.settings import MAML, RL2, Layers, Memory, Returns, Settings, Updates, World
+from jmeta.rl.surrogates import dice, lvc, reinforce
+from jmeta.rl.types import Env
+from jmeta.settings import to_dict
+from jmeta.types import Params
+
+SCORE = "returns"
+"""What the best checkpoint is chosen by."""
+
+
+def build(settings: Settings) -> Experiment:
+    """The experiment that the settings describe.
+
+    Its validation is the agent's test, on tasks that are the same for all checkpoints and are met nowhere else: of RL^2
+    the total reward of a trial, of MAML that of an episode after the last inner step.
+
+    Args:
+        settings: what `setting` marks as swept may be traced.
+
+    Raises:
+        RunError: for settings that do not go together.
+    """
+    env = env_of(settings.env, settings.world)
+    agent = agent_of(settings, env)
+    acts = settings.training.tasks * settings.learner.episodes * env.horizon * rounds_of(settings.learner)
+
+    def update(state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, RLMetrics]:
+        return in_a_row_of_one((agent if mesh is None else agent_of(settings, env, mesh)).update, state)
+
+    def validate(params: Params) -> dict[str, Array]:
+        keys = validation_keys(settings.training.val_tasks)
+        return {SCORE: counted(settings.learner, jax.vmap(lambda key: rewards_of(agent, env, params, key))(keys))}
+
+    return Experiment(
+        init=agent.init,
+        update=update,
+        validate=validate,
+        score=Score(SCORE),
+        steps=settings.training.updates,
+        tasks=settings.training.tasks,
+        light=True,
+        counts={"tasks": settings.training.tasks, "env_steps": acts},
+        smaller="give a smaller --tasks, --episodes or --val-tasks",
+        facts={"horizon": env.horizon, "observation_size": env.observation_size, "action": env.action._asdict()},
+        tasks_setting="tasks",
+    )
+
+
+def in_a_row_of_one(update: Callable[..., Any], state: TrainState) -> tuple[TrainState, RLMetrics]:
+    """`update(state)` under a `vmap` of one. XLA rounds it otherwise than the bare update, and by chance a policy then
+    goes another way: it is so that all runs were made that the documentation has figures of."""
+    after = jax.vmap(update)(jax.tree.map(lambda a: a[None], state))
+    return jax.tree.map(lambda a: a[0], after)
+
+
+def rounds_of(learner: RL2 | MAML) -> int:
+    """How often an update samples in each task."""
+    return 1 if isinstance(learner, RL2) else learner.inner_steps + 1
+
+
+def counted(learner: RL2 | MAML, rewards: Any) -> Any:
+    """What counts, of the rewards of rounds `[..., rounds]`: their sum, or the last one where learning comes first."""
+    return rewards.sum(axis=-1) if isinstance(learner, RL2) else rewards[..., -1]
+
+
+def rewards_of(agent: Agent, env: Env, params: Params, key: Array) -> Array:
+    """Rewards of each round of a new task, `[rounds]`."""
+    task_key, act_key = jax.random.split(key)
+    return agent.test(params, act_key, env.sample_task(task_key))
+
+
+def validation_keys(tasks: int) -> Array:
+    """Keys of held-out tasks, the same for all agents; the test has its own."""
+    return jax.random.split(jax.random.key(0xA11DA7E), tasks)
+
+
+def evaluation_keys(tasks: int) -> Array:
+    """Keys of test tasks, the same for all agents."""
+    return jax.random.split(jax.random.key(0x7E57), tasks)
+
+
+def env_of(name: str, world: World) -> Env:
+    """The environment, checked, with real actions from -1 to 1.
+
+    Raises:
+        RunError: for a setting that it can't have.
+    """
+    try:
+        return unit_actions(checked(env_named(name, **to_dict(world))))
+    except ValueError as error:
+        raise RunError(sentence(error)) from error
+
+
+def policy_of(network: Memory | Layers, env: Env, steps: int) -> Policy:
+    """The policy that the settings describe, for trials of so many steps."""
+    if isinstance(network, Layers):
+        size = inputs_size(env, see_observation)
+        return mlp_policy(size, env.action, units=(network.units,) * 2, log_std=network.log_std)
+    size = inputs_size(env, see_all)
+    if network.policy == "attention":
+        return attention_policy(size, env.action, steps=steps, units=network.units)
+    if network.policy == "slots":
+        return slots_policy(size, env.action, observation=env.observation_size, units=network.units)
+    return gru_policy(size, env.action, units=network.units)
+
+
+def agent_of(settings: Settings, env: Env, mesh: Mesh | None = None) -> Agent:
+    """The algorithm that the settings describe.
+
+    Args:
+        settings: of it, its policy and its training.
+        env: the environment.
+        mesh: whose devices share the tasks of an update; None is the device at hand.
+
+    Raises:
+        RunError: for sizes that do not go together.
+    """
+    learner, returns, training = settings.learner, settings.returns, settings.training
+    spread = over(mesh)
+    try:
+        policy = policy_of(settings.network, env, learner.episodes * env.horizon)
+        if isinstance(learner, RL2):
+            return _rl2(env, policy, learner, returns, training, spread)
+        return _maml(env, policy, learner, returns, training, spread)
+    except ValueError as error:
+        raise RunError(sentence(error)) from error
+
+
+def over(mesh: Mesh | None) -> Callable[[Any], Any]:
+    """What lays arrays with a leading axis of tasks over the devices of a mesh, inside `jit`.
+
+    A part of the tasks that the devices do not divide, such as a minibatch, stays where the compiler wants it.
+    """
+    if mesh is None:
+        return lambda tree: tree
+    tasks = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
+
+    def place(array: Array) -> Array:
+        return array if array.shape[0] % mesh.size else lax.with_sharding_constraint(array, tasks)
+
+    return partial(jax.tree.map, place)
+
+
+def _optimizer(training: Updates, steps: int) -> optax.GradientTransformation:
+    linear = optax.linear_schedule(training.lr, 0.0, training.updates * steps)
+    rate = linear if training.lr_schedule == "linear" else training.lr
+    return optax.chain(optax.clip_by_global_norm(training.max_norm), optax.adam(rate, eps=1e-5))
+
+
+def _rl2(
+    env: Env, policy: Policy, learner: RL2, returns: Returns, training: Updates, spread: Callable[[Any], Any]
+) -> Agent:
+    a2c = learner.objective == "a2c"
+    objective: Objective = actor_critic() if a2c else ppo_clip(learner.clip)
+    epochs, minibatches = (1, 1) if a2c else (learner.epochs, learner.minibatches)
+    return rl2(
+        env,
+        policy,
+        optimizer=_optimizer(training, epochs * minibatches),
+        episodes=learner.episodes,
+        trials=training.tasks,
+        objective=objective,
+        epochs=epochs,
+        minibatches=minibatches,
+        discount=returns.discount,
+        trace=returns.trace,
+        entropy=optax.linear_schedule(learner.entropy, learner.entropy / 10, training.updates),
+        value_weight=returns.value_weight,
+        spread=spread,
+    )
+
+
+def rate_of(rates: Sequence[float], step: Any) -> Array:
+    """The rate of an inner step, of those given; the last for all that are further."""
+    return jnp.asarray(rates, jnp.float32)[jnp.minimum(step, len(rates) - 1)]
+
+
+def _outer(learner: MAML, returns: Returns, training: Updates) -> Outer:
+    if learner.outer == "trpo":
+        return trpo(max_kl=learner.max_kl)
+    return promp(
+        _optimizer(training, learner.epochs),
+        objective=ppo_clip(learner.clip),
+        epochs=learner.epochs,
+        value_weight=returns.value_weight if learner.baseline == "learned" else 0.0,
+    )
+
+
+def _maml(
+    env: Env, policy: Policy, learner: MAML, returns: Returns, training: Updates, spread: Callable[[Any], Any]
+) -> Agent:
+    surrogates = {"lvc": lvc, "dice": lambda: dice(discount=returns.discount), "reinforce": reinforce}
+    test_lr = learner.test_lr
+    return maml_rl(
+        env,
+        policy,
+        outer=_outer(learner, returns, training),
+        inner_lr=partial(rate_of, learner.inner_lr),
+        inner_steps=learner.inner_steps,
+        surrogate=surrogates[learner.surrogate](),
+        baseline=value_head() if learner.baseline == "learned" else linear_baseline(),
+        inner_scale=centred if learner.inner_scale == "centred" else normalised,
+        episodes=learner.episodes,
+        tasks=training.tasks,
+        discount=returns.discount,
+        trace=returns.trace,
+        credit=learner.credit,
+        test_steps=learner.test_steps,
+        test_episodes=learner.test_episodes,
+        test_lr=None if test_lr is None else partial(rate_of, test_lr),
+        spread=spread,
+    )

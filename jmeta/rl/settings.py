@@ -1,0 +1,340 @@
+"""Settings of meta-reinforcement learning: small types, of which each algorithm and environment has its own."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jmeta.errors import RunError, unknown
+from jmeta.settings import check as check_each
+from jmeta.settings import flag, names, read, replaced, setting
+
+POLICIES = ("gru", "attention", "slots", "mlp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arms:
+    """A bandit, or a Gaussian one.
+
+    Attributes:
+        arms: of a bandit.
+        pulls: of a bandit's episode; for RL^2 and more than 30 of them other defaults are right, as --help then shows.
+    """
+
+    arms: int = setting(5, least=1)
+    pulls: int = setting(10, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class DependentArms:
+    """A dependent bandit, of two arms.
+
+    Attributes:
+        p: the probability of one arm, 1 - p that of the other; otherwise drawn from 0 to 1.
+        pulls: of an episode.
+    """
+
+    p: float | None = setting(None, least=0, most=1)
+    pulls: int = setting(100, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class TabularMDP:
+    """An MDP drawn at random.
+
+    Attributes:
+        states: of an MDP.
+        actions: of an MDP.
+        horizon: steps of an episode.
+    """
+
+    states: int = setting(10, least=1)
+    actions: int = setting(5, least=1)
+    horizon: int = setting(10, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Navigation:
+    """Moving a point to a goal in the plane.
+
+    Attributes:
+        horizon: steps of an episode.
+    """
+
+    horizon: int = setting(100, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class CartPole:
+    """Carts and poles of many sizes.
+
+    Attributes:
+        horizon: the most steps of an episode.
+    """
+
+    horizon: int = setting(200, least=1)
+
+
+World = Arms | DependentArms | TabularMDP | Navigation | CartPole
+WORLDS: dict[str, type[World]] = {
+    "bandit": Arms,
+    "gaussian-bandit": Arms,
+    "dependent-bandit": DependentArms,
+    "mdp": TabularMDP,
+    "navigation": Navigation,
+    "cart-pole": CartPole,
+}
+"""What each environment has to set; its factory takes the same."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """A policy that remembers.
+
+    Attributes:
+        policy: gru, attention, or slots (a memory written and read at what is seen, for an MDP).
+        units: size of the memory.
+    """
+
+    policy: str = setting("gru", choices=POLICIES)
+    units: int = setting(64, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """A policy without memory.
+
+    Attributes:
+        policy: mlp, which is for an algorithm that adapts by gradients.
+        units: size of each of its two layers.
+        log_std: where the logarithm of the spread of real actions starts, in units in which they go from -1 to 1.
+    """
+
+    policy: str = setting("mlp", choices=POLICIES)
+    units: int = setting(64, least=1)
+    log_std: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RL2:
+    """A policy that learns in its memory.
+
+    Attributes:
+        episodes: of a trial.
+        objective: ppo, or a2c, which takes one step an update.
+        clip: of PPO's ratio.
+        epochs: of PPO, passes over what an update met.
+        minibatches: of a pass.
+        entropy: weight of the entropy at the start; it falls to a tenth in the course of the run.
+    """
+
+    episodes: int = setting(1, least=1)
+    objective: str = setting("ppo", choices=("ppo", "a2c"))
+    clip: float = setting(0.2, above=0)
+    epochs: int = setting(4, least=1)
+    minibatches: int = setting(4, least=1)
+    entropy: float = setting(0.01, least=0, swept=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class MAML:
+    """A policy that learns by policy gradients.
+
+    Attributes:
+        episodes: trajectories of each gradient.
+        inner_lr: of the inner steps, a rate for each; further steps take the last.
+        inner_scale: of the advantages in the inner steps: normalised, or centred, which keeps their size.
+        inner_steps: in training.
+        surrogate: of the inner gradient: lvc, dice, or reinforce, whose second derivative is wrong.
+        baseline: of the advantages: linear in features of time and observation, or learned.
+        credit: add the term that credits the sampling before adaptation (E-MAML).
+        test_steps: inner steps of the test.
+        test_episodes: trajectories of each gradient in the test; otherwise episodes.
+        test_lr: of the inner steps in the test, as inner_lr; otherwise inner_lr.
+        outer: promp (PPO with a penalty) or trpo.
+        clip: of ProMP's ratio.
+        epochs: of ProMP, steps of an update.
+        max_kl: of a step of TRPO, in nats.
+    """
+
+    episodes: int = setting(20, least=1)
+    inner_lr: tuple[float, ...] = setting((0.1,), above=0)
+    inner_scale: str = setting("normalised", choices=("normalised", "centred"))
+    inner_steps: int = setting(1, least=0)
+    surrogate: str = setting("lvc", choices=("lvc", "dice", "reinforce"))
+    baseline: str = setting("linear", choices=("linear", "learned"))
+    credit: bool = False
+    test_steps: int = setting(3, least=0)
+    test_episodes: int | None = setting(None, least=1)
+    test_lr: tuple[float, ...] | None = setting(None, above=0)
+    outer: str = setting("promp", choices=("promp", "trpo"))
+    clip: float = setting(0.2, above=0)
+    epochs: int = setting(5, least=1)
+    max_kl: float = setting(0.01, above=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Returns:
+    """What an action is credited with.
+
+    Attributes:
+        discount: of rewards.
+        trace: lambda of the advantages.
+        value_weight: weight of the error of the value.
+    """
+
+    discount: float = setting(1.0, least=0, most=1, swept=True)
+    trace: float = setting(1.0, least=0, most=1, swept=True)
+    value_weight: float = setting(0.5, least=0, swept=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Updates:
+    """The outer loop.
+
+    Attributes:
+        tasks: of each update, all of them new.
+        val_tasks: on which a checkpoint is measured, the same ones for each; the best is kept.
+        updates: of the run.
+        lr: of Adam.
+        lr_schedule: constant, or linear, down to nothing.
+        max_norm: that a gradient is cut to.
+    """
+
+    tasks: int = setting(512, least=1)
+    val_tasks: int = setting(256, least=1)
+    updates: int = setting(500, least=1, place=True)
+    lr: float = setting(3e-3, above=0, swept=True)
+    lr_schedule: str = setting("linear", choices=("constant", "linear"))
+    max_norm: float = setting(1.0, above=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """A run of meta-reinforcement learning.
+
+    Attributes:
+        algorithm: rl2 (a policy that learns in its memory) or maml (a policy that learns by policy gradients).
+        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation or cart-pole.
+        world: what the environment has to set, a `World`.
+        network: the policy, `Memory` or `Layers`.
+        learner: what the algorithm has to set, `RL2` or `MAML`.
+        returns: what both have.
+        training: the outer loop.
+    """
+
+    algorithm: str = "rl2"
+    env: str = "bandit"
+    world: Any = Arms()
+    network: Any = Memory()
+    learner: Any = RL2()
+    returns: Returns = Returns()
+    training: Updates = Updates()
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What decides which settings there are, and their defaults.
+
+    Attributes:
+        algorithm: rl2 (a policy that learns in its memory) or maml (a policy that learns by policy gradients).
+        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation or cart-pole.
+        pulls: of a bandit.
+    """
+
+    algorithm: str = "rl2"
+    env: str = "bandit"
+    pulls: int | None = None
+
+
+START = {"rl2": (Memory(), RL2()), "maml": (Layers(), MAML())}
+"""Of each algorithm, its policy and what it has to set."""
+_BY_ENV: dict[tuple[str, str], dict[str, Any]] = {
+    ("rl2", "bandit"): {"updates": 1000},
+    ("rl2", "dependent-bandit"): {
+        "units": 32, "tasks": 256, "discount": 0.8, "lr": 1e-2, "entropy": 0.05, "updates": 300,
+    },
+    ("rl2", "mdp"): {
+        "episodes": 10, "policy": "slots", "tasks": 1024, "discount": 0.95, "trace": 0.7, "lr": 2e-3, "entropy": 0.03,
+        "updates": 150,
+    },
+    ("rl2", "navigation"): {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
+    ("maml", "navigation"): {
+        "inner_lr": (0.45,), "test_lr": (0.4, 0.12, 0.05), "outer": "trpo", "tasks": 20, "test_episodes": 40,
+        "updates": 200,
+    },
+    ("maml", "cart-pole"): {
+        "inner_lr": (0.5,), "trace": 0.97, "tasks": 20, "lr_schedule": "linear", "updates": 12,
+    },
+    ("rl2", "cart-pole"): {
+        "episodes": 2, "horizon": 100, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128, "val_tasks": 64,
+    },
+}  # fmt: skip
+_MANY_PULLS = 30
+_OF_MANY_PULLS: dict[str, Any] = {"tasks": 1024, "discount": 0.99, "trace": 0.95, "entropy": 0.03}
+"""For bandits on which what a pull teaches pays for long: all rewards to come would be mostly noise."""
+_OF_MAML: dict[str, Any] = {
+    "tasks": 40, "val_tasks": 20, "discount": 0.99, "lr": 1e-3, "lr_schedule": "constant", "updates": 300,
+}  # fmt: skip
+
+
+def defaults(choice: Choice = Choice()) -> Settings:
+    """Settings to start from, for an algorithm on an environment, and of a bandit for its length.
+
+    Raises:
+        RunError: for a name that is none.
+    """
+    if choice.algorithm not in START:
+        raise unknown("algorithm", choice.algorithm, START)
+    if choice.env not in WORLDS:
+        raise unknown("environment", choice.env, WORLDS)
+    network, learner = START[choice.algorithm]
+    start = Settings(choice.algorithm, choice.env, WORLDS[choice.env](), network, learner)
+    own = _BY_ENV.get((choice.algorithm, choice.env), {})
+    if choice.algorithm == "maml":
+        own = _OF_MAML | own
+    if (choice.algorithm, choice.env) == ("rl2", "bandit") and choice.pulls is not None:
+        own = own | {"pulls": choice.pulls} | (_OF_MANY_PULLS if choice.pulls > _MANY_PULLS else {})
+    return replaced(start, own)
+
+
+def from_flat(values: Mapping[str, Any], where: str) -> Settings:
+    """The settings that a record holds, whatever else is in it.
+
+    Args:
+        values: by name.
+        where: they are from, for errors.
+
+    Raises:
+        RunError: if its algorithm or its environment isn't there, or a value is of another type.
+    """
+    start = defaults(Choice(values.get("algorithm", Choice.algorithm), values.get("env", Choice.env)))
+    known = names(start)
+    return read(start, {name: value for name, value in values.items() if name in known}, where)
+
+
+def check(settings: Settings) -> None:
+    """Refuse values that make no sense, alone or together.
+
+    Raises:
+        RunError: naming one.
+    """
+    check_each(settings)
+    policy, learner = settings.network.policy, settings.learner
+    for name, rates in (
+        ("inner_lr", getattr(learner, "inner_lr", None)),
+        ("test_lr", getattr(learner, "test_lr", None)),
+    ):
+        if rates == ():
+            raise RunError(f"{flag(name)} must be one rate or more, got none: give the rate of the first inner step.")
+    if isinstance(learner, MAML) and policy != "mlp":
+        raise RunError(f"maml adapts by gradients and not in a memory: --policy must be mlp, got {policy}.")
+    if isinstance(learner, RL2) and policy == "mlp":
+        raise RunError("rl2 learns in a memory, which an mlp does not have: choose --policy gru, attention or slots.")
+    if policy == "slots" and isinstance(settings.world, Arms | DependentArms):
+        raise RunError(f"{settings.env} shows nothing to remember things by: choose --policy gru or attention.")
+
+
+def length_decides(settings: Settings) -> bool:
+    """Whether another number of updates would change those before, as some number falls in the course of the run."""
+    falls = isinstance(settings.learner, RL2) and settings.learner.entropy > 0
+    return falls or settings.training.lr_schedule != "constant"

@@ -1,0 +1,86 @@
+"""The programs behind `jmeta rl`: training by the engine, and others of a `Config` and a `main` each."""
+
+from pathlib import Path
+from typing import Any
+
+from jmeta.errors import RunError
+from jmeta.rl import experiment
+from jmeta.rl.settings import Choice, Settings, check, defaults, length_decides
+from jmeta.runs.engine import record
+from jmeta.runs.engine.command import Area
+from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.progress import Report, silent
+from jmeta.runs.engine.signals import Stop
+from jmeta.runs.engine.train import Result
+from jmeta.runs.engine.train import train as train_by_engine
+from jmeta.settings import replaced
+
+KIND = "rl"
+PROGRAMS = {
+    "train": "train RL^2 or MAML on a family of environments, one seed or several in one program",
+    "evaluate": "what a trained agent gets on new tasks, beside the exact optimum and classic strategies",
+    "plot": "draw its training, its returns as it learns a task, and paths of navigation",
+    "estimators": "bias and variance of the meta-gradient's estimators, against the exact one",
+}
+"""Name and what it shows."""
+_ROWS = {("rl2", "mdp"): (5, 10), ("maml", "navigation"): (5, 20), ("maml", "cart-pole"): (2, 6)}
+"""Updates of a row and of a checkpoint, where they are not the usual ones."""
+
+
+def _defaults(choice: Any) -> tuple[Settings, Options]:
+    log_every, save_every = _ROWS.get((choice.algorithm, choice.env), (10, 100))
+    return defaults(choice), Options(log_every=log_every, save_every=save_every)
+
+
+def _run_dir(settings: Settings, options: Options) -> str:
+    return f"runs/{settings.algorithm}-{settings.env}"
+
+
+def _check(settings: Settings, options: Options) -> None:
+    """Refuse values that do not go together, and a run of another length where the length decides what came before.
+
+    Raises:
+        RunError: as above.
+    """
+    check(settings)
+    run_dir = options.run_dir or _run_dir(settings, options)
+    stored = record.load_any(Path(run_dir)) if options.resume and length_decides(settings) else None
+    before, now = (None if stored is None else stored.values.get("updates")), settings.training.updates
+    if before is not None and before != now:
+        raise RunError(
+            f"{run_dir} belongs to another configuration (--updates {before}, not {now}), over which its rate or "
+            "entropy falls: resume it with its own settings, or choose another --run-dir."
+        )
+
+
+AREA = Area(
+    kind=KIND,
+    prog="jmeta rl train",
+    description=Settings.__doc__.partition("\n")[0],  # pyright: ignore[reportOptionalMemberAccess]
+    choice=Choice,
+    defaults=_defaults,
+    build=lambda: experiment.build,
+    run_dir=_run_dir,
+    check=_check,
+    presets="rl",
+    evaluate="jmeta rl evaluate",
+    light=lambda settings: True,
+)
+
+
+def train(settings: Settings, options: Options, *, report: Report = silent, stop: Stop = lambda: None) -> Result:
+    """Train, or go on training, in a run folder.
+
+    Args:
+        settings: of the experiment.
+        options: of the run; without a run folder, it is named after the settings.
+        report: told of every piece and every row.
+        stop: asked after each piece; a signal's number makes it save and return.
+
+    Raises:
+        RunError: for settings that make no sense, a folder that belongs to another run, or too little memory;
+            DivergedError where a loss is no longer finite.
+    """
+    _check(settings, options)
+    options = replaced(options, {"run_dir": options.run_dir or _run_dir(settings, options)})
+    return train_by_engine(experiment.build, settings, options, kind=KIND, report=report, stop=stop)

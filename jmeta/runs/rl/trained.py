@@ -1,0 +1,64 @@
+"""Trained agents out of a run folder: one, or those of all seeds of a group."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from jmeta.errors import RunError
+from jmeta.rl.agent import Agent
+from jmeta.rl.experiment import agent_of, env_of
+from jmeta.rl.settings import Settings, from_flat
+from jmeta.rl.types import Env
+from jmeta.runs.engine import folder, keeping, record
+from jmeta.runs.engine.restore import restored
+from jmeta.runs.rl import KIND
+from jmeta.types import Params
+
+
+class Trained(NamedTuple):
+    """What evaluation and pictures need of a run.
+
+    Attributes:
+        settings: of all seeds.
+        env: the environment.
+        agent: the algorithm.
+        params: of each run folder, in the order of seeds; those that diverged are left out.
+        steps: of their checkpoints, in the same order.
+    """
+
+    settings: Settings
+    env: Env
+    agent: Agent
+    params: Mapping[Path, Params]
+    steps: list[int]
+
+
+def load(run_dir: str | Path, checkpoint: str) -> Trained:
+    """A trained run, or the seeds of a group.
+
+    Args:
+        run_dir: its folder.
+        checkpoint: best or newest.
+
+    Raises:
+        RunError: if it is no run folder of this area, holds runs of different settings, has no checkpoint yet, or is
+            damaged.
+    """
+    path = Path(run_dir)
+    stored = record.load_any(path) or record.load(path)
+    if stored.kind != KIND:
+        raise RunError(f"{path} is no run of jmeta rl train, but of {stored.kind}: choose another --run-dir.")
+    folders = [path]
+    if (path / folder.GROUP).exists():
+        names, diverged = record.members_of(path), keeping.known_to_diverge(path)
+        if swept := stored.values.get("sweep"):
+            raise RunError(
+                f"{path} holds runs of several settings ({', '.join(swept)}): name one, as {path / names[0]}."
+            )
+        folders = [path / name for name in names if name not in diverged]
+    settings = from_flat(stored.values, f"{path}/{folder.CONFIG}")
+    env = env_of(settings.env, settings.world)
+    agent = agent_of(settings, env)
+    found = {own: restored(own, agent.init, checkpoint) for own in folders}
+    params = {own: state.params for own, (_, state) in found.items()}
+    return Trained(settings, env, agent, params, [step for step, _ in found.values()])

@@ -1,0 +1,211 @@
+"""Meta-reinforcement learning as an experiment: what settings can say, sweeps, devices, and validation."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jmeta import task_mesh
+from jmeta.errors import RunError
+from jmeta.rl.envs import ENVS
+from jmeta.rl.experiment import agent_of, build, env_of, evaluation_keys, rewards_of, validation_keys
+from jmeta.rl.settings import START, WORLDS, Choice, Settings, check, defaults, length_decides
+from jmeta.settings import fields, names, read, replaced, to_dict
+
+pytestmark = pytest.mark.standard_promotion
+
+EVERY = [Choice(algorithm, env) for algorithm in START for env in WORLDS]
+BANDIT = {"arms": 2, "pulls": 4, "units": 4, "tasks": 8, "val_tasks": 6, "minibatches": 2, "epochs": 2, "updates": 4}
+NAVIGATION = {"horizon": 5, "units": 4, "tasks": 4, "val_tasks": 3, "episodes": 3, "test_episodes": 2, "updates": 4}
+
+
+def rl2(**changes):
+    return replaced(defaults(Choice("rl2", "bandit")), BANDIT | changes)
+
+
+def maml(**changes):
+    return replaced(defaults(Choice("maml", "navigation")), NAVIGATION | {"outer": "promp"} | changes)
+
+
+def taken(settings, mesh=None, updates=3):
+    """The state after some updates, and their metrics."""
+    experiment = build(settings)
+    run = jax.jit(
+        lambda state: jax.lax.scan(lambda state, _: experiment.update(state, mesh), state, None, length=updates)
+    )
+    return run(experiment.init(jax.random.key(5)))
+
+
+def near(one, other, rtol=2e-4, atol=2e-5):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), one, other)
+
+
+@pytest.mark.parametrize("choice", EVERY, ids=lambda choice: f"{choice.algorithm}-{choice.env}")
+def test_defaults_are_allowed_and_come_back_from_their_record(choice):
+    settings = defaults(choice)
+    check(settings)
+    assert read(defaults(choice), to_dict(settings), "the record") == settings
+    assert len(names(settings)) == len(set(names(settings)))
+    parts = [settings, settings.world, settings.network, settings.learner, settings.returns, settings.training]
+    assert all(len(dataclasses.fields(part)) <= 14 for part in parts)
+    with pytest.raises(RunError, match="minibatches" if choice.algorithm == "maml" else "inner_lr"):
+        replaced(settings, {"minibatches": 2} if choice.algorithm == "maml" else {"inner_lr": (0.1,)})
+
+
+def test_every_environment_has_a_row_and_takes_what_it_says():
+    assert set(WORLDS) == set(ENVS)
+    for name, world in WORLDS.items():
+        env = env_of(name, world())
+        assert env.horizon == getattr(world(), "horizon", getattr(world(), "pulls", None))
+
+
+def test_what_can_be_swept():
+    assert set(names(rl2(), "swept")) == {"lr", "entropy", "discount", "trace", "value_weight"}
+    assert set(names(maml(), "swept")) == {"lr", "discount", "trace", "value_weight"}
+
+
+SWEEPS = [
+    (rl2(), {"lr": 0.02}),
+    (rl2(lr_schedule="constant"), {"lr": 0.02}),
+    (rl2(), {"entropy": 0.3}),
+    (rl2(), {"discount": 0.5}),
+    (rl2(), {"trace": 0.4}),
+    (rl2(), {"value_weight": 2.0}),
+    (rl2(objective="a2c"), {"lr": 0.02, "discount": 0.5, "entropy": 0.3}),
+    (maml(baseline="learned", lr_schedule="linear"), {"lr": 0.02}),
+    (maml(surrogate="dice"), {"discount": 0.6}),
+    (maml(outer="trpo"), {"discount": 0.6}),
+    (maml(), {"trace": 0.3}),
+    (maml(baseline="learned"), {"value_weight": 40.0}),
+]
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes"), SWEEPS, ids=lambda value: "-".join(value) if isinstance(value, dict) else ""
+)
+def test_a_traced_setting_gives_what_its_run_gives(settings, changes):
+    """Swept settings are arguments of the program; to rounding, each run is its single one."""
+
+    def run(values):
+        experiment = build(replaced(settings, values))
+        step = lambda state, _: experiment.update(state, None)
+        return jax.lax.scan(step, experiment.init(jax.random.key(5)), None, length=3)[0].params
+
+    start = {name: value for field, value in fields(settings) if (name := field.name) in changes}
+    both = {name: jnp.array([start[name], changes[name]], jnp.float32) for name in changes}
+    swept = jax.jit(jax.vmap(run))(both)
+    for i, own in enumerate((settings, replaced(settings, changes))):
+        near(jax.tree.map(lambda a, i=i: a[i], swept), taken(own)[0].params, rtol=2e-3, atol=2e-4)
+    apart = [float(jnp.abs(a[0] - a[1]).max()) for a in jax.tree.leaves(swept)]
+    assert max(apart) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        rl2(tasks=16),
+        rl2(tasks=12),
+        rl2(objective="a2c"),
+        maml(),
+        maml(outer="trpo"),
+        maml(baseline="learned", inner_steps=2),
+    ],
+    ids=["ppo", "a-minibatch-of-6", "a2c", "promp", "trpo", "learned"],
+)
+def test_four_devices_equal_one(settings):
+    mesh = task_mesh()
+    assert mesh.size == 4
+    one, metrics = taken(settings)
+    four, of_four = taken(settings, mesh)
+    near(four.params, one.params)
+    near(of_four, metrics)
+
+
+def test_devices_share_the_tasks():
+    """What a device computes of an update is a part: the rows of a trajectory are laid over the mesh."""
+    experiment = build(rl2(tasks=16, objective="a2c"))
+    state = experiment.init(jax.random.key(0))
+    text = {
+        mesh is None: jax.jit(lambda state, mesh=mesh: experiment.update(state, mesh)).lower(state).compile()
+        for mesh in (None, task_mesh())
+    }
+    flops = {alone: compiled.cost_analysis()["flops"] for alone, compiled in text.items()}
+    assert flops[False] < 0.5 * flops[True]
+    assert "all-reduce" in text[False].as_text()
+
+
+@pytest.mark.parametrize(("settings", "rounds"), [(rl2(episodes=2), 2), (maml(test_steps=1), 2)], ids=["rl2", "maml"])
+def test_validation_is_the_test_on_tasks_of_its_own(settings, rounds):
+    experiment = build(settings)
+    params = experiment.init(jax.random.key(1)).params
+    found = jax.jit(experiment.validate)(params)
+    tasks = settings.training.val_tasks
+    env = env_of(settings.env, settings.world)
+    agent = agent_of(settings, env)
+    rewards = np.asarray(jax.vmap(lambda key: rewards_of(agent, env, params, key))(validation_keys(tasks)))
+    assert rewards.shape == (tasks, rounds)
+    counts = rewards.sum(axis=1) if settings.algorithm == "rl2" else rewards[:, -1]
+    np.testing.assert_allclose(found[experiment.score.name], counts, rtol=1e-5)
+    assert experiment.score.sign == 1.0
+    held_out = {tuple(key) for key in np.asarray(jax.random.key_data(validation_keys(2000))).tolist()}
+    assert not held_out & {tuple(key) for key in np.asarray(jax.random.key_data(evaluation_keys(2000))).tolist()}
+
+
+def test_what_an_update_does_is_counted():
+    assert build(rl2(episodes=3)).counts == {"tasks": 8, "env_steps": 8 * 3 * 4}
+    assert build(maml(inner_steps=2)).counts == {"tasks": 4, "env_steps": 4 * 3 * 5 * 3}
+    experiment = build(rl2(updates=7))
+    assert (experiment.steps, experiment.tasks, experiment.light) == (7, 8, True)
+
+
+def test_an_update_does_not_depend_on_where_the_run_was_cut():
+    experiment = build(rl2())
+    update = jax.jit(lambda state: experiment.update(state, None))
+    state = experiment.init(jax.random.key(2))
+    first = update(state)[0]
+    jax.tree.map(np.testing.assert_array_equal, update(first), update(jax.tree.map(jnp.copy, first)))
+    assert not np.array_equal(update(state)[1].returns, update(first)[1].returns)
+    np.testing.assert_array_equal(jax.random.key_data(first.key), jax.random.key_data(jax.random.key(2)))
+
+
+def test_where_the_number_of_updates_decides_results():
+    assert length_decides(rl2(lr_schedule="constant"))
+    assert not length_decides(rl2(lr_schedule="constant", entropy=0.0))
+    assert length_decides(rl2(entropy=0.0))
+    assert not length_decides(maml())
+    assert length_decides(maml(lr_schedule="linear"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (rl2(policy="slots"), "bandit shows nothing to remember things by"),
+        (rl2(policy="mlp"), "learns in a memory"),
+        (maml(policy="gru"), "--policy must be mlp, got gru"),
+        (maml(inner_lr=()), "--inner-lr must be one rate or more"),
+        (maml(test_lr=()), "--test-lr must be one rate or more"),
+        (maml(test_lr=(0.1, float("nan"))), "--test-lr must be a number above 0, got nan"),
+        (rl2(discount=1.5), "--discount must be 0 to 1, got 1.5"),
+        (rl2(value_weight=-1.0), "--value-weight must be 0 or more, got -1.0"),
+        (rl2(val_tasks=0), "--val-tasks must be 1 or more, got 0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings, says):
+    with pytest.raises(RunError) as caught:
+        check(settings)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [(rl2(tasks=6, minibatches=4), "divide the 6 trials"), (maml(tasks=1, credit=True), "tasks must be 2 or more")],
+)
+def test_sizes_that_do_not_go_together_are_refused(settings, says):
+    with pytest.raises(RunError, match=says):
+        build(settings)
+
+
+def test_the_first_settings_are_rl2_on_a_bandit():
+    assert defaults() == replaced(Settings(), {"updates": 1000})
