@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import optax
 from jax.sharding import Mesh
+from jmeta.runs.devices import use_cores, use_one_thread
 
 import jmeta
 from benchmarks.learners import (
@@ -21,7 +22,6 @@ from benchmarks.learners import (
 from benchmarks.operations import matrix_operations
 from benchmarks.protocol import Program, Reply, serve_program
 from benchmarks.workloads import OUTER_LR, Workload, from_request
-from jmeta.runs.devices import use_cores, use_one_thread
 from jmeta.sharding import replicate, spread
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from small_runs import TINY
 
-from jmeta.errors import unknown
-from jmeta.runs import RunError
+from jmeta.errors import RunError, unknown
 
 pytestmark = pytest.mark.standard_promotion
 
