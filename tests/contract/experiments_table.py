@@ -10,9 +10,9 @@ from jmeta.runs.few_shot.experiment import builder
 
 
 def few_shot(algorithm: str, dataset: str = "glyphs:60", **values) -> Experiment:
-    """A small run of a learner; on pictures by a small network."""
+    """A small run of a learner; on pictures by a small network. Adam would make much of gradients that are zero."""
     small = {"network": "mlp", "features": (8,)} if dataset.startswith("glyphs") else {}
-    sizes = {"outer_steps": 20, "meta_batch_size": 2, "val_episodes": 3, "query_shot": 2}
+    sizes = {"outer_steps": 20, "meta_batch_size": 2, "val_episodes": 3, "query_shot": 2, "outer_optimizer": "sgd"}
     return builder()(settings_of(algorithm=algorithm, dataset=dataset, **{**small, **sizes, **values}))
 
 
