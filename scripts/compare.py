@@ -23,22 +23,31 @@ import numpy as np
 import tyro
 
 from jmeta import evaluation
-from jmeta.datasets import DataError
-from jmeta.runs import RunError, TrainConfig, TrainResult, build, defaults, learners, load_trained, record, rounds
-from jmeta.runs import train as train_run
-from jmeta.runs.compile_cache import use_compile_cache
-from jmeta.runs.config import ALGORITHMS, VECTOR_TASKS, WITH_INNER_LOOP
-from jmeta.runs.config import check as check_run
-from jmeta.runs.devices import use_cores
-from jmeta.errors import DivergedError, unknown
+from jmeta.algorithms.catalog import LEARNERS
+from jmeta.algorithms.settings import MamlPlusPlus, Nothing, inner_steps
+from jmeta.errors import DivergedError, RunError, unknown
 from jmeta.report.figures import figure_maker, save
-from jmeta.runs.folder import CONFIG, METRICS, read_json, read_rows, write_json, write_text
-from jmeta.runs.judge import judge, memory_of_training
-from jmeta.runs.problems import Problem, load_problem
-from jmeta.runs.progress import Report, shown
-from jmeta.runs.signals import Stop, asked_to_stop
+from jmeta.runs.engine import record
+from jmeta.runs.engine.command import Whole
+from jmeta.runs.engine.compile_cache import use_compile_cache
+from jmeta.runs.engine.devices import use_cores
+from jmeta.runs.engine.folder import CONFIG, METRICS, read_json, read_rows, write_json, write_text
+from jmeta.runs.engine.members import members
+from jmeta.runs.engine.progress import Report, shown, silent
+from jmeta.runs.engine.signals import Stop, asked_to_stop
+from jmeta.runs.engine.train import Result
+from jmeta.runs.few_shot import Choice, Settings, defaults, load_trained
+from jmeta.runs.few_shot import train as train_run
+from jmeta.runs.few_shot.area import KIND
+from jmeta.runs.few_shot.experiment import drawn, eval_steps, experiment, training_learner
+from jmeta.runs.few_shot.judge import judge, memory_of_training
+from jmeta.runs.few_shot.problems import Problem, load_problem
+from jmeta.runs.few_shot.settings import check as check_run
+from jmeta.runs.few_shot.sources import VECTORS
+from jmeta.settings import replaced
 from jmeta.training import at_step
 
+ALGORITHMS = tuple(LEARNERS)
 BUDGETS = ("tasks", "seconds")
 JUDGED = "comparison.json"
 OUT_OF_TIME = -1
@@ -148,46 +157,46 @@ def check(config: Config) -> None:
         raise RunError(f"a budget must be above 0, got {config.tasks} tasks and {config.seconds} seconds: give more.")
     if not (config.ways and config.shots) or config.episodes < 2:
         raise RunError(f"there must be ways, shots and 2 or more --episodes, got {config.episodes}: correct them.")
-    if config.dataset in VECTOR_TASKS:
+    if config.dataset in VECTORS:
         raise RunError(f"{config.dataset} has no pictures, which learners are compared on: choose another --dataset.")
     figure_maker()
 
 
-def settings(config: Config, algorithm: str, way: int, shot: int) -> TrainConfig:
+def settings(config: Config, algorithm: str, way: int, shot: int) -> Whole:
     """A run's settings: the learner's defaults, with one network for all, and Adam at a constant rate for those that
     have a gradient. Reptile has no queries to learn from, and gets as many pictures of a task to adapt to."""
-    start = defaults(algorithm, config.dataset)
+    start = Whole(*defaults(Choice(algorithm, config.dataset)))
     steps = -(-config.tasks // config.meta_batch_size) if config.budget == "tasks" else 1_000_000
     budget = f"{config.tasks}tasks" if config.budget == "tasks" else f"{config.seconds:g}s"
     reptile = {"train_shots": shot + config.query_shot, "query_shot": 1} if algorithm == "reptile" else {}
-    run = dataclasses.replace(
-        start,
-        way=way,
-        shot=shot,
-        query_shot=config.query_shot,
-        meta_batch_size=config.meta_batch_size,
-        split=config.split,
-        network=config.network,
-        features=config.features,
-        outer_steps=steps,
-        outer_schedule="constant",
-        log_every=LOG_EVERY,
-        save_every=-(-steps // LOG_EVERY) * LOG_EVERY,
-        seed=config.seed,
-        data_dir=config.data_dir,
-        run_dir=str(Path(config.run_dir) / f"{algorithm}-{way}w{shot}s-{budget}-seed{config.seed}"),
-        resume=True,
-    )
-    return begun(dataclasses.replace(run, **reptile))
+    changes = {
+        "way": way,
+        "shot": shot,
+        "query_shot": config.query_shot,
+        "meta_batch_size": config.meta_batch_size,
+        "split": config.split,
+        "network": config.network,
+        "features": config.features,
+        "outer_steps": steps,
+        "outer_schedule": "constant",
+        "log_every": LOG_EVERY,
+        "save_every": -(-steps // LOG_EVERY) * LOG_EVERY,
+        "seed": config.seed,
+        "data_dir": config.data_dir,
+        "run_dir": str(Path(config.run_dir) / f"{algorithm}-{way}w{shot}s-{budget}-seed{config.seed}"),
+        "resume": True,
+    }
+    return begun(replaced(start, {**changes, **reptile}))
 
 
-def begun(run: TrainConfig) -> TrainConfig:
+def begun(run: Whole) -> Whole:
     """The settings, with what an earlier start has estimated for them."""
-    path = Path(str(run.run_dir)) / CONFIG
-    return dataclasses.replace(run, anneal_steps=read_json(path).get("anneal_steps")) if path.exists() else run
+    path = Path(str(run.options.run_dir)) / CONFIG
+    kept = read_json(path).get("anneal_steps") if path.exists() else None
+    return run if kept is None else replaced(run, {"anneal_steps": kept})
 
 
-def plan(config: Config) -> tuple[list[TrainConfig], Problem]:
+def plan(config: Config) -> tuple[list[Whole], Problem]:
     """All runs and their data, once everything is refused that can be before any training.
 
     Raises:
@@ -197,17 +206,18 @@ def plan(config: Config) -> tuple[list[TrainConfig], Problem]:
     algorithms = dict.fromkeys((*config.algorithms, config.reference))
     runs = [settings(config, name, way, shot) for way in config.ways for shot in config.shots for name in algorithms]
     for run in runs:
-        check_run(run)
-    problem = load_problem(runs[0])
-    for run in runs:
+        check_run(run.settings, run.options)
+    problem = load_problem(runs[0].settings.tasks)
+    for own, options in ((run.settings, run.options) for run in runs):
+        tasks = own.tasks
         try:
-            rounds.samplers(run, problem)
-            problem.sampler("test", run.way, run.shot, config.query_shot)
+            data = drawn(tasks, problem, LEARNERS[own.algorithm].ordinary)
+            problem.sampler("test", tasks.way, tasks.shot, config.query_shot)
         except RunError as error:
-            raise RunError(f"{run.algorithm}, {run.way}-way {run.shot}-shot: {error}") from error
-        run_dir = Path(str(run.run_dir))
+            raise RunError(f"{own.algorithm}, {tasks.way}-way {tasks.shot}-shot: {error}") from error
+        run_dir = Path(str(options.run_dir))
         if (run_dir / CONFIG).exists():
-            record.open_folder(run_dir, record.settle(run, build.chunk_size), problem, 0)
+            record.open_folder(run_dir, KIND, members(own, options)[""], experiment(own, data).facts)
     return runs, problem
 
 
@@ -247,7 +257,7 @@ def countdown(seconds: float) -> Report:
                 flush=True,
             )
 
-    return Report(lambda step, loss: None, row, lambda text: print(text, flush=True))
+    return silent._replace(row=row, note=lambda text: print(text, flush=True))
 
 
 def trained_seconds(rows: list[dict[str, Any]]) -> float:
@@ -255,62 +265,65 @@ def trained_seconds(rows: list[dict[str, Any]]) -> float:
     return sum(row["seconds"] for row in rows)
 
 
-def annealed(config: Config, run: TrainConfig) -> TrainConfig:
+def annealed(config: Config, run: Whole) -> Whole:
     """The settings with MAML++'s schedule, of a tenth of the training: of as many steps as its seconds are enough for,
     by the speed of the first ones, in a run that is thrown away."""
-    if run.algorithm != "maml++" or config.budget == "tasks" or run.anneal_steps is not None:
+    learner = run.settings.learner
+    if not isinstance(learner, MamlPlusPlus) or config.budget == "tasks" or learner.anneal_steps is not None:
         return run
     asked = iter([None] * TIMED_ROWS)
     with tempfile.TemporaryDirectory() as place:
-        first = dataclasses.replace(
-            run, anneal_steps=max(1, TIMED_ROWS * LOG_EVERY // 10), run_dir=f"{place}/run", resume=False
-        )
-        rows = train_run(first, stop=lambda: next(asked, OUT_OF_TIME)).rows
+        short = {"anneal_steps": max(1, TIMED_ROWS * LOG_EVERY // 10), "run_dir": f"{place}/run", "resume": False}
+        first = replaced(run, short)
+        rows = train_run(first.settings, first.options, stop=lambda: next(asked, OUT_OF_TIME)).rows
     steps = rows[-1]["step"] * config.seconds / trained_seconds(rows)
-    return dataclasses.replace(run, anneal_steps=max(1, round(steps / 10)))
+    return replaced(run, {"anneal_steps": max(1, round(steps / 10))})
 
 
-def trained(config: Config, run: TrainConfig) -> TrainResult:
+def trained(config: Config, run: Whole) -> Result:
     """Train within the budget, or go on."""
     with asked_to_stop() as stop:
         if config.budget == "seconds":
-            metrics = Path(str(run.run_dir)) / METRICS
+            metrics = Path(str(run.options.run_dir)) / METRICS
             stop, report = until(config.seconds, metrics, stop, countdown(config.seconds))
-            result = train_run(run, report=report, stop=stop, save_seconds=SAVE_SECONDS)
+            result = train_run(run.settings, run.options, report=report, stop=stop, save_seconds=SAVE_SECONDS)
         else:
-            with shown(run) as report:
-                result = train_run(run, report=report, stop=stop, save_seconds=SAVE_SECONDS)
+            with shown(run.settings.algorithm) as report:
+                result = train_run(run.settings, run.options, report=report, stop=stop, save_seconds=SAVE_SECONDS)
     if result.stopped_by not in (None, OUT_OF_TIME):
         sys.exit(f"stopped and saved at step {result.step}; the same command goes on.")
     return result
 
 
-def judged(config: Config, problem: Problem, result: TrainResult) -> Row:
+def judged(config: Config, problem: Problem, own: Settings, result: Result) -> Row:
     """The line of a learner that has been trained."""
-    run, learner = result.config, learners.training_learner(result.config, problem.train_classes)
+    tasks, learner = own.tasks, training_learner(own, problem.train_classes)
     newest = load_trained(result.run_dir, "newest")
-    episode = jax.eval_shape(rounds.samplers(run, problem)[0], jax.random.key(0))
+    sample = drawn(tasks, problem, LEARNERS[own.algorithm].ordinary).training
+    episode = jax.eval_shape(sample, jax.random.key(0))
     memory = memory_of_training(at_step(learner, jax.numpy.int32(0)), newest.params, episode)
-    sample = problem.sampler("test", run.way, run.shot, config.query_shot)
-    found = judge(newest, sample, run.way, seed=config.seed, episodes=config.episodes, train_mebibytes=memory)
+    test = problem.sampler("test", tasks.way, tasks.shot, config.query_shot)
+    found = judge(newest, test, tasks.way, seed=config.seed, episodes=config.episodes, train_mebibytes=memory)
     return Row(
-        run.algorithm, run.way, run.shot, found.accuracy.tolist(), found.calibration_error,
-        result.step * run.meta_batch_size, trained_seconds(result.rows),
+        own.algorithm, tasks.way, tasks.shot, found.accuracy.tolist(), found.calibration_error,
+        result.step * own.outer.meta_batch_size, trained_seconds(result.rows),
         found.adapt_milliseconds, found.train_mebibytes,
     )  # fmt: skip
 
 
-def measure(config: Config, run: TrainConfig, problem: Problem) -> Row:
+def measure(config: Config, run: Whole, problem: Problem) -> Row:
     """Train and judge; what has been judged, or has diverged, is taken as it is."""
-    path = Path(str(run.run_dir)) / JUDGED
+    path, own = Path(str(run.options.run_dir)) / JUDGED, run.settings
     kept = read_json(path) if path.exists() else {"row": {}}
     if set(kept["row"]) == set(Row._fields) and kept["episodes"] == config.episodes:
         return Row(**kept["row"])
-    print(f"{run.run_dir}", flush=True)
+    print(f"{run.options.run_dir}", flush=True)
     try:
-        row = judged(config, problem, trained(config, annealed(config, run)))
+        run = annealed(config, run)
+        row = judged(config, problem, run.settings, trained(config, run))
     except DivergedError as error:
-        row = Row(run.algorithm, run.way, run.shot, [], 0.0, 0, 0.0, 0.0, 0.0, str(error).partition(";")[0])
+        why = str(error).partition(";")[0]
+        row = Row(own.algorithm, own.tasks.way, own.tasks.shot, [], 0.0, 0, 0.0, 0.0, 0.0, why)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"episodes": config.episodes, "row": row._asdict()})
     return row
@@ -345,7 +358,7 @@ def _cells(row: Row, base: Row | None) -> str:
     )
 
 
-def footer(config: Config, runs: list[TrainConfig], problem: Problem) -> str:
+def footer(config: Config, runs: list[Settings], problem: Problem) -> str:
     """What the table is of, and what its columns are."""
     known = {run.algorithm: run for run in runs}
     device, date = jax.devices()[0].device_kind, datetime.datetime.now(datetime.UTC).date()
@@ -372,12 +385,12 @@ def footer(config: Config, runs: list[TrainConfig], problem: Problem) -> str:
     return "\n".join(f"- {line}" for line in lines) + "\n"
 
 
-def _inner_steps(known: Mapping[str, TrainConfig]) -> list[str]:
+def _inner_steps(known: Mapping[str, Settings]) -> list[str]:
     """A line, if there is a learner with inner steps."""
     found: dict[tuple[int, int], list[str]] = {}
     for name, run in known.items():
-        if name in WITH_INNER_LOOP:
-            found.setdefault((run.inner_steps, build.eval_steps(run)), []).append(name)
+        if not isinstance(run.learner, Nothing):
+            found.setdefault((inner_steps(run.learner, training=True), eval_steps(run)), []).append(name)
     each = [f"{steps} and {tested} of {', '.join(names)}" for (steps, tested), names in found.items()]
     return [f"Inner steps in training and in the test: {'; '.join(each)}."] if each else []
 
@@ -429,7 +442,10 @@ def main(config: Config) -> list[Row]:
     for run in runs:
         rows.append(measure(config, run, problem))
         write_text(folder / "results.json", json.dumps([row._asdict() for row in rows]) + "\n")
-        write_text(folder / "table.md", markdown(rows, config.reference) + "\n" + footer(config, runs, problem))
+        write_text(
+            folder / "table.md",
+            markdown(rows, config.reference) + "\n" + footer(config, [run.settings for run in runs], problem),
+        )
     print((folder / "table.md").read_text())
     print(f"kept in {folder}: results.json and table.md")
     if any(not row.failed for row in rows):
@@ -448,7 +464,7 @@ def run() -> None:
     use_cores()
     try:
         main(parsed(sys.argv[1:]))
-    except (RunError, DataError) as error:
+    except RunError as error:
         print(f"compare: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -17,19 +17,31 @@ from typing import Any, NamedTuple
 import numpy as np
 import tyro
 
-from jmeta.datasets import DataError
-from jmeta.runs import EvaluateConfig, RunError, TrainConfig, Trained, evaluate, from_preset, load_trained, train
-from jmeta.runs.build import eval_steps
-from jmeta.runs.compile_cache import use_compile_cache
-from jmeta.runs.config import ALGORITHMS, ANY_WAY
-from jmeta.runs.devices import use_cores
-from jmeta.errors import unknown
-from jmeta.runs.evaluate import file_name
-from jmeta.runs.folder import METRICS, read_json, read_rows, write_text
-from jmeta.runs.progress import shown
+from jmeta.algorithms.catalog import LEARNERS
+from jmeta.errors import RunError, unknown
 from jmeta.report.statistics import over_seeds
-from jmeta.runs.signals import asked_to_stop
+from jmeta.runs.engine.command import Whole
+from jmeta.runs.engine.compile_cache import use_compile_cache
+from jmeta.runs.engine.devices import use_cores
+from jmeta.runs.engine.folder import METRICS, read_json, read_rows, write_text
+from jmeta.runs.engine.progress import shown
+from jmeta.runs.engine.signals import asked_to_stop
+from jmeta.runs.few_shot import (
+    Data,
+    EvaluateConfig,
+    Settings,
+    Size,
+    Trained,
+    evaluate,
+    from_preset,
+    load_trained,
+    train,
+)
+from jmeta.runs.few_shot.evaluate import file_name
+from jmeta.runs.few_shot.experiment import eval_steps
+from jmeta.settings import replaced
 
+ALGORITHMS = tuple(LEARNERS)
 WAYS, SHOTS = (5, 20), (1, 5)
 SMALLER = {"outer_schedule": "cosine", "outer_lr": 2e-3, "meta_batch_size": 16, "save_every": 500}
 SHORT: dict[tuple[str, int, int], dict[str, Any]] = {
@@ -151,63 +163,65 @@ class Row(NamedTuple):
 
 def trained_at(config: Config, algorithm: str, way: int, shot: int) -> tuple[int, int]:
     """Way and shot of the run that serves a cell: one for all sizes, where no parameter belongs to a class."""
-    if algorithm in ANY_WAY:
+    if not LEARNERS[algorithm].fixed_way:
         return WAYS[0], SHOTS[0]
     whole = config.published and (algorithm, *WAYS[:1], *SHOTS[:1]) in SHORT
     return (way, shot) if whole or (algorithm, way, shot) in SHORT else (way, SHOTS[0])
 
 
-def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> TrainConfig:
+def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> Whole:
     """The settings of the run that serves a cell: the preset, shortened where the papers' length is meant for a GPU."""
     way, shot = trained_at(config, algorithm, way, shot)
     short = {} if config.published else SHORT.get((algorithm, way, shot), {})
     length = "short" if short else "preset"
-    size = "" if algorithm in ANY_WAY else f"-{way}w{shot}s"
-    return dataclasses.replace(
-        from_preset(f"{algorithm}-omniglot-{way}w{shot}s"),
+    size = f"-{way}w{shot}s" if LEARNERS[algorithm].fixed_way else ""
+    changes = {
         **short,
-        seed=seed,
-        chunk_size=config.chunk_size,
-        devices=config.devices,
-        data_dir=config.data_dir,
-        run_dir=str(Path(config.run_dir) / f"{length}-{algorithm}{size}-seed{seed}"),
-        resume=True,
-    )
+        "seed": seed,
+        "chunk_size": config.chunk_size,
+        "devices": config.devices,
+        "data_dir": config.data_dir,
+        "run_dir": str(Path(config.run_dir) / f"{length}-{algorithm}{size}-seed{seed}"),
+        "resume": True,
+    }
+    return replaced(Whole(*from_preset(f"{algorithm}-omniglot-{way}w{shot}s")), changes)
 
 
-def measure(config: Config, run: TrainConfig, way: int, shot: int) -> tuple[dict[str, Any], float]:
+def measure(config: Config, run: Whole, way: int, shot: int) -> tuple[dict[str, Any], float]:
     """Train to the end, or go on, and evaluate once; the evaluation and the seconds of training."""
-    print(f"{run.run_dir}: {run.outer_steps} outer steps, tested {way}-way {shot}-shot", flush=True)
-    with asked_to_stop() as stop, shown(run) as report:
-        result = train(run, report=report, stop=stop)
+    steps = run.settings.outer.outer_steps
+    print(f"{run.options.run_dir}: {steps} outer steps, tested {way}-way {shot}-shot", flush=True)
+    with asked_to_stop() as stop, shown(run.settings.algorithm) as report:
+        result = train(run.settings, run.options, report=report, stop=stop)
     if result.stopped_by is not None:
         sys.exit(f"stopped and saved at step {result.step}; the same command goes on.")
     seconds = sum(row["seconds"] for row in read_rows(result.run_dir / METRICS))
-    wanted = test_of(config, run, result.run_dir, way, shot)
+    wanted = test_of(config, run.settings, result.run_dir, way, shot)
     kept = evaluated(wanted, load_trained(result.run_dir))
     return (evaluate(wanted) if kept is None else kept), seconds
 
 
-def test_of(config: Config, run: TrainConfig, run_dir: Path, way: int, shot: int) -> EvaluateConfig:
+def test_of(config: Config, run: Settings, run_dir: Path, way: int, shot: int) -> EvaluateConfig:
     """The test of a cell. A 5-shot test of a run at one shot has as many queries as that of a run at five."""
-    queries = run.query_shot if run.algorithm in ANY_WAY else shot
+    queries = shot if LEARNERS[run.algorithm].fixed_way else run.tasks.query_shot
     queries = 1 if run.algorithm == "reptile" else queries
     return EvaluateConfig(
-        str(run_dir), way=way, shot=shot, query_shot=queries, episodes=config.episodes, data_dir=config.data_dir
+        str(run_dir), config.episodes, size=Size(way, shot, queries), data=Data(data_dir=config.data_dir)
     )
 
 
 def evaluated(wanted: EvaluateConfig, trained: Trained) -> dict[str, Any] | None:
     """What a run folder holds, if it is the evaluation that the table is of."""
-    run, stored = trained.config, trained.stored
+    tasks, facts, size = trained.settings.tasks, trained.facts, wanted.size
     values = {
-        "episodes": wanted.episodes, "way": wanted.way, "shot": wanted.shot, "query_shot": wanted.query_shot,
-        "inner_steps": eval_steps(run), "part": wanted.part, "seed": wanted.seed, "rotations": run.rotations,
-        "split_hash": stored["split_hash"], "data_checksum": stored["data_checksum"],
-        "reading": "transductive" if run.norm == "batch" else "inductive", "checkpoint_step": trained.step,
+        "episodes": wanted.episodes, "way": size.way, "shot": size.shot, "query_shot": size.query_shot,
+        "inner_steps": eval_steps(trained.settings), "part": wanted.data.part, "seed": wanted.seed,
+        "rotations": tasks.rotations, "split_hash": facts["split_hash"], "data_checksum": facts["checksum"],
+        "reading": "transductive" if trained.settings.network.norm == "batch" else "inductive",
+        "checkpoint_step": trained.step,
     }  # fmt: skip
-    named = {**values, "dataset": run.dataset, "protocol": stored["protocol"]}
-    path = Path(wanted.run_dir) / file_name(named, stored)
+    named = {**values, "dataset": tasks.dataset, "protocol": facts["protocol"]}
+    path = Path(wanted.run_dir) / file_name(named, tasks, facts)
     kept = read_json(path) if path.exists() else {}
     return kept if kept and all(kept.get(name) == value for name, value in values.items()) else None
 
@@ -248,7 +262,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     lines = []
     for name in dict.fromkeys(row.algorithm for row in rows):
         runs = sorted({(row.trained, row.steps) for row in rows if row.algorithm == name})
-        sizes = ["" if name in ANY_WAY else f" of {way}-way {shot}-shot" for (way, shot), _ in runs]
+        sizes = [f" of {way}-way {shot}-shot" if LEARNERS[name].fixed_way else "" for (way, shot), _ in runs]
         each = [f"{steps:,} steps{size}" for (_, steps), size in zip(runs, sizes, strict=True)]
         lines.append(f"- {name}: {', '.join(each)}.")
     return lines
@@ -302,7 +316,7 @@ def main(config: Config) -> list[Row]:
             measured = [measure(config, run, way, shot) for run in runs]
             evaluations, seconds = [m[0] for m in measured], [m[1] for m in measured]
             trained = trained_at(config, algorithm, way, shot)
-            rows.append(Row(algorithm, way, shot, trained, runs[0].outer_steps, seconds, evaluations))
+            rows.append(Row(algorithm, way, shot, trained, runs[0].settings.outer.outer_steps, seconds, evaluations))
             write_text(folder / "results.json", json.dumps([row._asdict() for row in rows], indent=1) + "\n")
             write_text(folder / "table.md", markdown(rows))
     print(markdown(rows))
@@ -313,7 +327,7 @@ if __name__ == "__main__":
     use_cores()
     try:
         main(tyro.cli(Config))
-    except (RunError, DataError) as error:
+    except RunError as error:
         print(f"omniglot: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

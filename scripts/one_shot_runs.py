@@ -17,16 +17,16 @@ import numpy as np
 import tyro
 from scipy.spatial import KDTree
 
-from jmeta.datasets import DataError
 from jmeta.datasets.cache import data_root
 from jmeta.datasets.omniglot_runs import OneShotRuns, load_runs
+from jmeta.errors import RunError
 from jmeta.evaluation import summarise
-from jmeta.runs import RunError, load_trained
-from jmeta.runs.build import eval_steps
-from jmeta.runs.compile_cache import use_compile_cache
-from jmeta.runs.floor import nearest_pixels
-from jmeta.runs.folder import write_json, write_text
-from jmeta.runs.one_shot import episodes_of, errors, measure, one_shot_test
+from jmeta.runs.engine.compile_cache import use_compile_cache
+from jmeta.runs.engine.folder import write_json, write_text
+from jmeta.runs.few_shot import load_trained
+from jmeta.runs.few_shot.experiment import eval_steps
+from jmeta.runs.few_shot.floor import nearest_pixels
+from jmeta.runs.few_shot.one_shot import episodes_of, errors, measure, one_shot_test
 
 FULL_SIZE = 105
 REPORTED = {
@@ -131,13 +131,13 @@ def row_of(config: Config, run_dir: str) -> Row:
     """A trained learner's line."""
     trained = load_trained(run_dir, config.checkpoint)
     test = one_shot_test(trained, config.data_dir)
-    steps = eval_steps(trained.config) if config.inner_steps is None else config.inner_steps
+    steps = eval_steps(trained.settings) if config.inner_steps is None else config.inner_steps
     result = measure(trained, test, inner_steps=steps)
     together = result.get("transductive_accuracy")
     return Row(
         Path(run_dir).name,
-        trained.config.algorithm,
-        f"{trained.config.dataset} ({trained.stored['protocol']})",
+        trained.settings.algorithm,
+        f"{trained.settings.tasks.dataset} ({trained.facts['protocol']})",
         result["errors"],
         None if together is None else 1 - together,
         test.seen,
@@ -192,7 +192,7 @@ def run() -> None:
     """As a program."""
     try:
         main(tyro.cli(Config))
-    except (RunError, DataError) as error:
+    except RunError as error:
         print(f"one_shot_runs: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ from rich.table import Table
 import jmeta
 from jmeta.evaluation import mean_squared_error, measure_steps
 from jmeta.losses import squared_error
-from jmeta.runs.devices import use_one_thread
+from jmeta.runs.engine.devices import use_one_thread
 
 PAPER = {"maml": (0.67, 0.38, 0.35)}
 REPORTED = (1, 5, 10)
@@ -146,5 +146,5 @@ def summary(errors: np.ndarray, seconds: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    use_one_thread("sinusoid")
+    use_one_thread()
     main(tyro.cli(Config))

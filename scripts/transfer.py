@@ -19,16 +19,18 @@ import numpy as np
 import tyro
 
 from jmeta import evaluation
-from jmeta.datasets import DataError
+from jmeta.errors import RunError
 from jmeta.evaluation import summarise
-from jmeta.runs import RunError, Trained, load_trained
-from jmeta.runs.build import eval_chunk_size, eval_steps
-from jmeta.runs.checkpoints import digest_of
-from jmeta.runs.compile_cache import use_compile_cache
-from jmeta.runs.floor import nearest_pixels
-from jmeta.runs.folder import write_json, write_text
-from jmeta.runs.trained import at_way
-from jmeta.runs.transfer import Shown, show
+from jmeta.runs.engine.checkpoints import digest_of
+from jmeta.runs.engine.compile_cache import use_compile_cache
+from jmeta.runs.engine.folder import write_json, write_text
+from jmeta.runs.few_shot import Trained, load_trained
+from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
+from jmeta.runs.few_shot.floor import nearest_pixels
+from jmeta.runs.few_shot.sources import is_turned
+from jmeta.runs.few_shot.trained import at_way
+from jmeta.runs.few_shot.transfer import Shown, show
+from jmeta.settings import replaced
 from jmeta.types import Learner, Params
 
 FLOOR = "nearest neighbour between raw pixels"
@@ -120,25 +122,25 @@ class Entry(NamedTuple):
 def entry_of(config: Config, run_dir: str) -> Entry:
     """A trained learner, ready."""
     trained = load_trained(run_dir, config.checkpoint)
-    steps = eval_steps(trained.config) if config.inner_steps is None else config.inner_steps
-    params = at_way(trained.params, trained.config.way, config.way)
+    steps = eval_steps(trained.settings) if config.inner_steps is None else config.inner_steps
+    params = at_way(trained.params, trained.settings.tasks.way, config.way)
     return Entry(
         Path(run_dir).name,
         str(Path(run_dir).resolve()),
-        trained.config.algorithm,
+        trained.settings.algorithm,
         trained.step,
         steps,
         trained.learner_of(steps, config.way),
         params,
-        eval_chunk_size(trained.config),
+        eval_chunk_size(trained.settings.tasks),
         data_for(config, trained),
     )
 
 
 def data_for(config: Config, trained: Trained) -> dict[str, Shown]:
     """Its own data, then the others. Omniglot's classes are turned for all, whether they were in training or not."""
-    own = dataclasses.replace(trained.config, rotations=trained.config.dataset.startswith("omniglot"))
-    shown = [show(trained._replace(config=own), data_dir=config.data_dir)]
+    own = replaced(trained.settings, {"rotations": is_turned(trained.settings.tasks.dataset)})
+    shown = [show(trained._replace(settings=own), data_dir=config.data_dir)]
     shown += [show(trained, name, data_dir=config.data_dir) for name in config.datasets]
     return {one.problem.name: one for one in shown}
 
@@ -293,7 +295,7 @@ def run() -> None:
     """As a program."""
     try:
         main(tyro.cli(Config))
-    except (RunError, DataError) as error:
+    except RunError as error:
         print(f"transfer: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

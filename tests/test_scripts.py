@@ -10,7 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from jmeta.runs.config import check
+from jmeta.runs.engine.progress import silent
+from jmeta.runs.engine.train import Result
+from jmeta.runs.few_shot.settings import check
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -61,9 +63,11 @@ def test_omniglot_settings_are_the_preset_shortened_or_whole():
     omniglot = load("omniglot")
     short = omniglot.settings(omniglot.Config(), "fomaml", 5, 1, 3)
     whole = omniglot.settings(omniglot.Config(published=True), "fomaml", 5, 1, 3)
-    assert (short.outer_steps, short.outer_schedule, short.seed) == (6000, "cosine", 3)
-    assert (whole.outer_steps, whole.outer_schedule, whole.outer_lr) == (60_000, "constant", 1e-3)
-    assert short.run_dir != whole.run_dir
+    outer = short.settings.outer
+    assert (outer.outer_steps, outer.outer_schedule, short.options.seed) == (6000, "cosine", 3)
+    outer = whole.settings.outer
+    assert (outer.outer_steps, outer.outer_schedule, outer.outer_lr) == (60_000, "constant", 1e-3)
+    assert short.options.run_dir != whole.options.run_dir
 
 
 def test_omniglot_trains_once_for_all_sizes_that_a_run_can_serve():
@@ -73,8 +77,9 @@ def test_omniglot_trains_once_for_all_sizes_that_a_run_can_serve():
         config = omniglot.Config(**settings)
         found = {size: omniglot.settings(config, algorithm, *size, 0) for size in ((5, 1), (5, 5), (20, 1), (20, 5))}
         for run in found.values():
-            check(run)
-        return {size: (run.way, run.shot) for size, run in found.items()}, {run.run_dir for run in found.values()}
+            check(run.settings, run.options)
+        sizes = {size: (run.settings.tasks.way, run.settings.tasks.shot) for size, run in found.items()}
+        return sizes, {run.options.run_dir for run in found.values()}
 
     once = dict.fromkeys(((5, 1), (5, 5), (20, 1), (20, 5)), (5, 1))
     assert runs("prototypical") == (once, {"runs/omniglot/preset-prototypical-seed0"})
@@ -125,9 +130,9 @@ def test_omniglot_table_has_a_line_for_each_learner_best_first():
 
 def test_omniglot_takes_no_evaluation_of_anything_else(tmp_path):
     omniglot = load("omniglot")
-    run = omniglot.settings(omniglot.Config(), "maml", 20, 1, 0)
-    stored = {"split_hash": "s", "data_checksum": "d", "protocol": "finn", "way": 20, "shot": 1}
-    trained = omniglot.Trained(run, stored, 500, None, None)
+    run = omniglot.settings(omniglot.Config(), "maml", 20, 1, 0).settings
+    facts = {"split_hash": "s", "checksum": "d", "protocol": "finn"}
+    trained = omniglot.Trained(run, facts, 500, None, None)
     wanted = omniglot.test_of(omniglot.Config(), run, tmp_path, 20, 5)
     assert omniglot.evaluated(wanted, trained) is None
     kept = {
@@ -177,7 +182,7 @@ def test_compare_shows_the_best_first_and_differences_in_pairs():
 def test_compare_stops_when_the_seconds_of_all_starts_are_over(tmp_path):
     compare = load("compare")
     metrics, told = tmp_path / "metrics.jsonl", []
-    report = compare.Report(lambda step, loss: None, told.append, lambda text: None)
+    report = silent._replace(row=told.append)
 
     def until(seconds, stop=lambda: None):
         return compare.until(seconds, metrics, stop, report)
@@ -247,10 +252,10 @@ def test_compare_goes_on_where_a_learner_diverges(tmp_path, monkeypatch, capsys)
     compare = load("compare")
     train = compare.train_run
 
-    def diverges(run, **options):
-        if run.algorithm == "baseline":
+    def diverges(settings, options, **how):
+        if settings.algorithm == "baseline":
             raise compare.DivergedError("training has diverged at step 7; the checkpoint of step 5 is kept: try.")
-        return train(run, **options)
+        return train(settings, options, **how)
 
     monkeypatch.setattr(compare, "train_run", diverges)
     config = small(compare, tmp_path, algorithms=("baseline",))  # the reference comes by itself
@@ -283,11 +288,13 @@ def test_compare_refuses_before_it_trains(tmp_path):
 def test_compare_gives_all_learners_one_network_and_as_many_pictures_of_a_task():
     compare = load("compare")
     config = compare.Config(query_shot=15)
-    runs = {name: compare.settings(config, name, 5, 1) for name in compare.ALGORITHMS}
-    assert {(run.network, run.features, run.norm) for run in runs.values()} == {("conv4", (64,), "batch")}
-    assert (runs["reptile"].train_shots, runs["reptile"].shot) == (16, 1)
-    assert {(run.train_shots or run.shot) + run.query_shot for run in runs.values()} == {16, 17}
-    problem = compare.load_problem(compare.dataclasses.replace(runs["maml"], dataset="glyphs:60"))
+    runs = {name: compare.settings(config, name, 5, 1).settings for name in compare.ALGORITHMS}
+    networks = {(run.network.network, run.network.features, run.network.norm) for run in runs.values()}
+    assert networks == {("conv4", (64,), "batch")}
+    tasks = {name: run.tasks for name, run in runs.items()}
+    assert (tasks["reptile"].train_shots, tasks["reptile"].shot) == (16, 1)
+    assert {(own.train_shots or own.shot) + own.query_shot for own in tasks.values()} == {16, 17}
+    problem = compare.load_problem(compare.dataclasses.replace(tasks["maml"], dataset="glyphs:60"))
     text = compare.footer(config, list(runs.values()), problem)
     for part in (
         "glyphs, split classes " + problem.split_hash, "conv4 64 with batch", "20,000 tasks", "seed 0", "1000 test",
@@ -300,23 +307,26 @@ def test_compare_gives_all_learners_one_network_and_as_many_pictures_of_a_task()
 def test_compare_estimates_the_schedule_of_maml_plus_plus(tmp_path, monkeypatch):
     compare = load("compare")
 
-    def train(run, stop):
+    def train(settings, options, stop):
         rows = []
         while stop() is None:
             rows.append({"step": 5 * (len(rows) + 1), "seconds": 1.0})
-        return compare.TrainResult(run, tmp_path, None, rows[-1]["step"], compare.OUT_OF_TIME, rows)
+        return Result(tmp_path, rows[-1]["step"], compare.OUT_OF_TIME, {}, rows, {})
 
     monkeypatch.setattr(compare, "train_run", train)
     config = compare.Config(budget="seconds", seconds=300.0, run_dir=str(tmp_path))
     run = compare.settings(config, "maml++", 5, 1)
     # 5 steps a second are 1,500 in all.
-    assert compare.annealed(config, run).anneal_steps == 150
-    assert compare.annealed(config, compare.settings(config, "maml", 5, 1)).anneal_steps is None
-    assert compare.annealed(compare.Config(), compare.settings(compare.Config(), "maml++", 5, 1)).anneal_steps is None
-    folder = Path(run.run_dir)
+    assert compare.annealed(config, run).settings.learner.anneal_steps == 150
+    maml = compare.settings(config, "maml", 5, 1)
+    assert compare.annealed(config, maml) == maml
+    by_tasks = compare.settings(compare.Config(), "maml++", 5, 1)
+    assert compare.annealed(compare.Config(), by_tasks) == by_tasks
+    assert by_tasks.settings.learner.anneal_steps is None
+    folder = Path(run.options.run_dir)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text('{"anneal_steps": 99}')
-    assert compare.annealed(config, compare.settings(config, "maml++", 5, 1)).anneal_steps == 99
+    assert compare.annealed(config, compare.settings(config, "maml++", 5, 1)).settings.learner.anneal_steps == 99
 
 
 def test_compare_lets_flags_win_over_those_of_quick():
@@ -332,10 +342,11 @@ def test_compare_lets_flags_win_over_those_of_quick():
 def test_memory_is_planned_alike_without_optimized_code(algorithm):
     compare = load("compare")
     config = compare.Config(features=(8,), dataset="glyphs:60")
-    run = compare.settings(config, algorithm, 5, 1)
-    problem = compare.load_problem(run)
-    learner = compare.learners.training_learner(run, problem.train_classes)
-    episode = jax.eval_shape(compare.rounds.samplers(run, problem)[0], jax.random.key(0))
+    run = compare.settings(config, algorithm, 5, 1).settings
+    problem = compare.load_problem(run.tasks)
+    learner = compare.training_learner(run, problem.train_classes)
+    data = compare.drawn(run.tasks, problem, compare.LEARNERS[algorithm].ordinary)
+    episode = jax.eval_shape(data.training, jax.random.key(0))
     params = jax.eval_shape(learner.init, jax.random.key(0), episode.support.x)
     planned = jax.jit(jax.grad(learner.loss, has_aux=True)).lower(params, episode).compile().memory_analysis()
     assert compare.memory_of_training(learner, params, episode) == planned.temp_size_in_bytes / 2**20 > 0

@@ -13,7 +13,7 @@ from test_scripts import load
 
 from jmeta import Batch, Episode
 from jmeta.cli import main
-from jmeta.runs.floor import nearest_pixels
+from jmeta.runs.few_shot.floor import nearest_pixels
 
 pytestmark = pytest.mark.standard_promotion
 

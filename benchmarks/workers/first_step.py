@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 
 from benchmarks.learners import GLYPHS, has_omniglot
 from benchmarks.protocol import Reply, serve
-from jmeta.runs import from_preset, train
-from jmeta.runs.compile_cache import use_compile_cache
-from jmeta.runs.problems import with_dataset
-from jmeta.runs.progress import silent
+from jmeta.runs.engine.compile_cache import use_compile_cache
+from jmeta.runs.engine.progress import silent
+from jmeta.runs.few_shot import from_preset, train
+from jmeta.runs.few_shot.problems import with_dataset
 
 
 class Done(Exception):
@@ -17,19 +18,20 @@ class Done(Exception):
 
 def first_step(request: Reply) -> Reply:
     """Train by a preset, on glyphs where Omniglot is not at hand, and stop after a step."""
-    config = from_preset(request["preset"])
+    settings, options = from_preset(request["preset"])
     real = has_omniglot(request["data_dir"])
-    config = with_dataset(config, None if real else GLYPHS, None, request["data_dir"])
-    one = {"outer_steps": 1, "log_every": 1, "save_every": 1}
-    config = dataclasses.replace(config, **one, run_dir=request["run_dir"], chunk_size=request["chunk_size"])
+    tasks = with_dataset(settings.tasks, None if real else GLYPHS, None, request["data_dir"])
+    outer = dataclasses.replace(settings.outer, outer_steps=1, chunk_size=request["chunk_size"])
+    settings = dataclasses.replace(settings, tasks=tasks, outer=outer)
+    options = dataclasses.replace(options, log_every=1, save_every=1, run_dir=request["run_dir"])
 
-    def stop(step: int, loss: float) -> None:
+    def stop(step: int, metrics: Mapping[str, float]) -> None:
         raise Done
 
     use_compile_cache(True)
     with contextlib.suppress(Done):
-        train(config, report=silent._replace(piece=stop))
-    return {"source": config.dataset}
+        train(settings, options, report=silent._replace(piece=stop))
+    return {"source": tasks.dataset}
 
 
 if __name__ == "__main__":

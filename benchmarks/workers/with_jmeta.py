@@ -21,7 +21,7 @@ from benchmarks.learners import (
 from benchmarks.operations import matrix_operations
 from benchmarks.protocol import Program, Reply, serve_program
 from benchmarks.workloads import OUTER_LR, Workload, from_request
-from jmeta.runs.devices import use_cores, use_one_thread
+from jmeta.runs.engine.devices import use_cores, use_one_thread
 from jmeta.sharding import replicate, spread
 
 
@@ -37,7 +37,8 @@ def prepare(request: Reply) -> Program:
     """The program of one of jmeta's two implementations."""
     workload = from_request(request["workload"])
     use_cores()
-    use_one_thread("omniglot" if workload.way else "sinusoid")
+    if not workload.way:  # which has curves, and no pictures
+        use_one_thread()
     set_up(request["tf32"], request["dtype"])
     mesh = mesh_of(workload, request["tasks"])
     learner, optimizer = learner_of(workload), optax.adam(OUTER_LR)

@@ -10,6 +10,7 @@ from jmeta.algorithms.settings import Inner, Nothing, Reptile
 from jmeta.errors import RunError
 from jmeta.nets import catalog as nets
 from jmeta.nets.catalog import FOR_VECTORS, Network
+from jmeta.runs.engine.members import suffix
 from jmeta.runs.engine.options import Options
 from jmeta.runs.few_shot.sources import VECTORS, is_turned
 from jmeta.settings import setting
@@ -238,7 +239,4 @@ def run_dir(settings: Settings, options: Options) -> str:
     tasks = settings.tasks
     dataset = tasks.dataset.rstrip("/").rpartition("/")[2].removesuffix(".npz").replace(":", "-")
     size = "" if tasks.dataset in VECTORS else f"-{tasks.way}w{tasks.shot}s"
-    seed = f"-seed{options.seed}" if options.seed else ""
-    many = f"-{options.seeds}seeds" if options.seeds is not None else ""
-    swept = [words.partition("=")[0].replace("-", "_") for words in options.sweep]
-    return f"runs/{settings.algorithm}-{dataset}{size}{seed}{many}" + "".join(f"-{name}" for name in swept)
+    return f"runs/{settings.algorithm}-{dataset}{size}{suffix(settings, options)}"

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jmeta.runs.evaluate import step_numbers
-from jmeta.runs.trained import at_way
 from small_runs import TINY
 
 import jmeta
 from jmeta import MetaSGDParams
-from jmeta.runs import load_trained
+from jmeta.runs.few_shot import load_trained
+from jmeta.runs.few_shot.evaluate import step_numbers
+from jmeta.runs.few_shot.trained import at_way
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -28,7 +28,7 @@ def evaluated(cli, finished, tmp_path):
 def test_evaluation_reports_mean_interval_and_steps(evaluated, finished):
     found, out = evaluated()
     stored = json.loads((finished / "config.json").read_text())
-    assert found["split_hash"] == stored["split_hash"] and found["episodes"] == 20
+    assert found["split_hash"] == stored["facts"]["split_hash"] and found["episodes"] == 20
     assert found["accuracy"] > 0.6 and 0 <= found["ci95"] < 0.3
     assert found["recall"] == pytest.approx(found["accuracy"], abs=1e-5) and 0 < found["precision"] <= 1
     assert [row["inner_steps"] for row in found["steps"]] == [0, 1, 2, 3]

@@ -1,11 +1,12 @@
 """Each mistake gets one sentence that says what to do, exit code 2, and leaves nothing behind."""
 
+import json
+
 import numpy as np
 import pytest
 from small_runs import TINY
 
-from jmeta.errors import unknown
-from jmeta.runs import RunError
+from jmeta.errors import RunError, unknown
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -20,7 +21,8 @@ SETTINGS = [
     (["--seed", str(2**32)], "--seed must be below 2^32"),
     (["--inner-lr", "0"], "--inner-lr must be a number above 0, got 0"),
     (["--outer-lr", "nan"], "--outer-lr must be a number above 0, got nan"),
-    (["--features", "0"], "--features must be numbers of 1 or more"),
+    (["--features", "0"], "--features must be 1 or more, got 0"),
+    (["--features"], "--features must be numbers of 1 or more, got none"),
     (["--chunk-size", "3"], "--chunk-size must divide --meta-batch-size, got 3 and 4"),
     (["--save-every", "7"], "try --save-every 10"),
     (["--way", "9"], "9-way episodes need 9 classes, and the train part of shapes (classes) has 8"),
@@ -32,14 +34,9 @@ SETTINGS = [
     (["--norm", "bath"], "did you mean 'batch'?"),
     (["--inner-optimizer", "xyz"], "choose one of sgd, momentum, nesterov, adam, adam-b0"),
     (["--outer-schedule", "cosin"], "did you mean 'cosine'?"),
-    (["--algorithm", "meta-sgd", "--inner-optimizer", "adam"], "--inner-optimizer must be sgd"),
     (["--inner-grad", "mixd"], "did you mean 'mixed'?"),
     (["--precision", "float16"], "did you mean 'bfloat16'?"),
     (["--truncation", "-1"], "--truncation must be 0 or more, got -1"),
-    (["--truncation", "1", "--algorithm", "reptile"], "reptile does not differentiate its inner loop"),
-    (["--inner-grad", "remat", "--algorithm", "reptile"], "reptile does not differentiate its inner loop"),
-    (["--truncation", "1", "--algorithm", "fomaml"], "fomaml is maml with --truncation 0"),
-    (["--inner-batch-size", "2"], "inner mini-batches are for reptile"),
     (["--split", "finn"], "no split protocol 'finn'"),
 ]
 
@@ -57,8 +54,12 @@ def test_settings_that_make_no_sense(refused, shapes, tmp_path, words, part):
         (["--dataset", "qqqq"], "there is no data set 'qqqq'"),
         (["--dataset", "glyphs:none"], "glyphs:N needs N"),
         (["--preset", "maml-omniglot-5w"], "did you mean 'maml-omniglot-5w"),
-        (["--preset", "zzz"], "choose one of quickstart, maml-omniglot-5w1s"),
+        (["--preset", "zzz"], "choose one of anil-omniglot-20w1s, "),
         (["--dataset", "sinusoid", "--network", "conv4"], "sinusoid has no pictures"),
+        (["--dataset", "sinusoid", "--way", "5"], "sinusoid has tasks of one way, 1, got --way 5: leave it out"),
+        (["--dataset", "sinusoid", "--algorithm", "siamese"], "siamese tells classes apart, and sinusoid has none"),
+        (["--algorithm", "maml", "--train-way", "20"], "maml has parameters for each of its 5 classes"),
+        (["--algorithm", "relation", "--network", "convnet2-512"], "relation has no network with a 512-unit layer"),
     ],
 )
 def test_names_that_are_not_there(refused, tmp_path, words, part):
@@ -116,7 +117,14 @@ def test_folders_that_are_no_runs(refused, finished, tmp_path):
     (tmp_path / "config.json").write_text("{")
     assert "config.json is damaged" in refused("evaluate", "--run-dir", tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    assert "config.json lacks dataset" in refused("evaluate", "--run-dir", tmp_path)
+    assert "config.json names no experiment" in refused("evaluate", "--run-dir", tmp_path)
+    (tmp_path / "config.json").write_text('{"experiment": "few-shot"}')
+    assert "config.json lacks algorithm, dataset" in refused("evaluate", "--run-dir", tmp_path)
+    stored = json.loads((finished / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in stored.items() if k != "shot"}))
+    assert "config.json lacks shot" in refused("evaluate", "--run-dir", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**stored, "experiment": "rl"}))
+    assert "is a run of rl, not few-shot" in refused("evaluate", "--run-dir", tmp_path)
     (tmp_path / "config.json").write_bytes((finished / "config.json").read_bytes())
     assert "has no checkpoint yet" in refused("evaluate", "--run-dir", tmp_path)
 

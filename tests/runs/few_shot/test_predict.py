@@ -2,9 +2,10 @@ import csv
 
 import numpy as np
 import pytest
-from jmeta.runs.pictures import read_picture
-from jmeta.runs.plot import PlotConfig, plot
 from PIL import Image
+
+from jmeta.runs.few_shot.pictures import read_picture
+from jmeta.runs.few_shot.plot import PlotConfig, plot
 
 pytestmark = pytest.mark.standard_promotion
 

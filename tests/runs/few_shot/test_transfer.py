@@ -1,15 +1,16 @@
-import dataclasses
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from jmeta.runs.evaluate import file_name
-from jmeta.runs.transfer import known_to, seen, show
 
 from jmeta.datasets import downloads
-from jmeta.runs import load_trained
+from jmeta.runs.few_shot import load_trained
+from jmeta.runs.few_shot.evaluate import file_name
+from jmeta.runs.few_shot.settings import Tasks
+from jmeta.runs.few_shot.transfer import known_to, seen, show
+from jmeta.settings import replaced
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -78,8 +79,8 @@ def test_an_evaluation_on_other_data_leaves_that_on_its_own(cli, of_dots, bars, 
 
 
 def test_file_names_of_evaluations():
-    stored = {"data_checksum": "c", "protocol": "finn", "way": 5, "shot": 1}
-    own = {**stored, "dataset": "omniglot", "part": "test"}
+    tasks, facts = Tasks(way=5, shot=1), {"checksum": "c", "protocol": "finn"}
+    own = {"data_checksum": "c", "protocol": "finn", "way": 5, "shot": 1, "dataset": "omniglot", "part": "test"}
     other = {**own, "dataset": "cmaterdb/bangla: 2", "data_checksum": "d", "protocol": "all"}
     official = {"dataset": "omniglot-runs", "part": "test", "way": 20, "shot": 1, "protocol": "official"}
     for result, name in (
@@ -91,7 +92,7 @@ def test_file_names_of_evaluations():
         ({**other, "way": 20, "shot": 5}, "evaluation-cmaterdb-bangla-2-20w5s.json"),
         (official, "evaluation-omniglot-runs.json"),
     ):
-        assert file_name(result, stored) == name
+        assert file_name(result, tasks, facts) == name
 
 
 def test_own_data_are_left_alone(cli, of_dots, tmp_path):
@@ -120,7 +121,7 @@ def test_its_own_data_by_another_name_keep_their_split(of_dots, monkeypatch):
     trained = load_trained(of_dots)
     own, again = show(trained), show(trained, "dots.npz")
     assert again.problem.split.hash == own.problem.split.hash and again.seen == own.seen == 0
-    assert again.config == trained.config
+    assert again.tasks == trained.settings.tasks
     assert show(trained, "dots.npz", part="train").seen == show(trained, part="train").seen > 0
 
 
@@ -142,11 +143,11 @@ def test_training_data_are_looked_for_where_they_were_and_known_by_their_checksu
         folder.mkdir()
         (folder / "dots.npz").write_bytes(source.read_bytes())
     trained = load_trained(of_dots)
-    named = trained._replace(config=dataclasses.replace(trained.config, dataset="dots", data_dir=str(there)))
-    checksum = trained.stored["data_checksum"]
+    named = trained._replace(settings=replaced(trained.settings, {"dataset": "dots", "data_dir": str(there)}))
+    checksum = trained.facts["checksum"]
     assert known_to(named, str(elsewhere)).dataset.checksum == checksum
     (there / "dots.npz").rename(tmp_path / "dots.npz")
-    assert known_to(named, str(elsewhere)) == ((tuple(trained.stored["input_shape"]), None), None, None)
+    assert known_to(named, str(elsewhere)) == ((tuple(trained.facts["input_shape"]), None), None, None)
     assert known_to(named, str(tmp_path)).dataset.checksum == checksum
 
 
@@ -155,8 +156,8 @@ def test_nothing_is_downloaded_to_know_what_was_trained_on(of_dots, tmp_path, mo
     monkeypatch.setattr(downloads, "reachable", lambda url: pytest.fail("asked the network"))
     trained = load_trained(of_dots)
     for name in ("omniglot", "tfds:mnist"):
-        run = dataclasses.replace(trained.config, dataset=name, data_dir=str(tmp_path))
-        assert known_to(trained._replace(config=run)).dataset is None
+        run = replaced(trained.settings, {"dataset": name, "data_dir": str(tmp_path)})
+        assert known_to(trained._replace(settings=run)).dataset is None
 
 
 def test_channels_that_do_not_fit_are_refused(refused, of_dots, tmp_path):

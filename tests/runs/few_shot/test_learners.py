@@ -1,6 +1,5 @@
 """Learners of every kind through the command line: trained, resumed, and shown another way and shot."""
 
-import dataclasses
 import json
 import signal
 
@@ -8,13 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jmeta.runs.config import TrainConfig, from_dict
-from jmeta.runs.learners import training_learner
-from jmeta.runs.problems import load_problem
-from small_runs import TINY, assert_same_run, rows_of
+from small_runs import PLAIN, TINY, assert_same_run, rows_of
 
 import jmeta
-from jmeta.runs import learners, rounds, train
+from jmeta.algorithms import catalog
+from jmeta.algorithms.settings import Nothing
+from jmeta.runs.engine.options import Options
+from jmeta.runs.few_shot import defaults, settings_of, train
+from jmeta.runs.few_shot.experiment import load_data, training_learner
+from jmeta.runs.few_shot.problems import load_problem
+from jmeta.runs.few_shot.settings import Choice
+from jmeta.runs.few_shot.trained import load_settings
+from jmeta.settings import names, replaced
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -31,7 +35,8 @@ pytestmark = pytest.mark.standard_promotion
     ],
 )
 def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tmp_path, algorithm, flags):
-    words = ["train", "--dataset", shapes, "--algorithm", algorithm, *TINY, *flags]
+    tiny = PLAIN if catalog.row(algorithm).settings is Nothing else TINY
+    words = ["train", "--dataset", shapes, "--algorithm", algorithm, *tiny, *flags]
     result = cli(*words, "--run-dir", tmp_path / "run")
     assert result.code == 0, result.err
     assert rows_of(tmp_path / "run")[-1]["val_accuracy"] > 0.6
@@ -46,56 +51,83 @@ def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tm
 def test_a_schedule_goes_on_where_it_stopped(cli, shapes, tmp_path):
     words = ["train", "--dataset", shapes, "--algorithm", "maml++", *TINY, "--inner-lr", 0.1, "--inner-steps", 2]
     assert cli(*words, "--run-dir", tmp_path / "whole").code == 0
-    stored = from_dict(json.loads((tmp_path / "whole" / "config.json").read_text()))
-    config = dataclasses.replace(stored, run_dir=str(tmp_path / "cut"), resume=True)
+    settings = load_settings(tmp_path / "whole")[0]
+    options = Options(run_dir=str(tmp_path / "cut"), resume=True, log_every=5, save_every=10, devices=1)
     asked = iter([None, None])
-    assert train(config, stop=lambda: next(asked, signal.SIGTERM)).stopped_by == signal.SIGTERM
+    assert train(settings, options, stop=lambda: next(asked, signal.SIGTERM)).stopped_by == signal.SIGTERM
     assert 0 < rows_of(tmp_path / "cut")[-1]["step"] < 20
-    assert train(config).step == 20
+    assert train(settings, options).step == 20
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
-def seen_weights(config, monkeypatch):
+def seen_weights(settings, monkeypatch):
     """Loss weights and first order of the schedule at each of its outer steps."""
     made = []
-    monkeypatch.setattr(learners.algorithms, "maml_plus_plus", lambda model, **options: made.append(options))
-    schedule = training_learner(config, None)
-    for step in range(config.outer_steps):
+    monkeypatch.setattr(catalog.algorithms, "maml_plus_plus", lambda model, **options: made.append(options))
+    schedule = training_learner(settings, None)
+    for step in range(settings.outer.outer_steps):
         schedule(jnp.int32(step))
     return [(float(own["loss_weights"][0]), bool(own["first_order"])) for own in made]
 
 
 def test_a_schedule_is_as_long_as_the_training_or_as_it_is_told(monkeypatch):
-    config = TrainConfig(algorithm="maml++", inner_steps=2, outer_steps=20)
-    for settings, anneal in ((config, 2), (dataclasses.replace(config, anneal_steps=4), 4)):
+    start = settings_of(algorithm="maml++", inner_steps=2, outer_steps=20)
+    for settings, anneal in ((start, 2), (replaced(start, {"anneal_steps": 4}), 4)):
         found = seen_weights(settings, monkeypatch)
         assert [w > 0 for w, _ in found] == [step < anneal for step in range(20)]
         assert [first for _, first in found] == [step < 3 * anneal for step in range(20)]
 
 
-def test_a_learner_without_an_inner_loop_refuses_its_settings(refused, shapes):
-    words = ("train", "--dataset", shapes, "--algorithm", "prototypical", "--inner-steps", 3)
-    assert "prototypical has no inner loop" in refused(*words)
-    assert "imaml alone" in refused("train", "--dataset", shapes, "--regularization", 1.0)
-    assert "maml has no losses that fade out" in refused("train", "--dataset", shapes, "--anneal-steps", 5)
+@pytest.mark.parametrize(
+    ("algorithm", "flag"),
+    [
+        ("prototypical", "--inner-steps"),
+        ("prototypical", "--eval-inner-steps"),
+        ("maml", "--regularization"),
+        ("maml", "--anneal-steps"),
+        ("maml", "--inner-batch-size"),
+        ("maml", "--context-size"),
+        ("meta-sgd", "--inner-optimizer"),
+        ("maml++", "--inner-optimizer"),
+        ("maml++", "--truncation"),
+        ("bootstrapped", "--truncation"),
+        ("fomaml", "--truncation"),
+        ("reptile", "--truncation"),
+        ("reptile", "--inner-grad"),
+        ("imaml", "--inner-grad"),
+        ("imaml", "--target-steps"),
+    ],
+)
+def test_a_learner_has_no_flag_for_what_it_does_not_have(cli, shapes, tmp_path, algorithm, flag):
+    result = cli("train", "--dataset", shapes, "--algorithm", algorithm, flag, 3, "--run-dir", tmp_path / "run")
+    assert result.code == 2 and flag in result.err and "Traceback" not in result.err, result
+    assert not (tmp_path / "run").exists()
+
+
+def test_ordinary_batches_need_classes(refused):
     assert "baseline learns from all training classes" in refused(
         "train", "--dataset", "linear", "--algorithm", "baseline"
     )
 
 
-INNER_LOOPS = ("anil", "boil", "bootstrapped", "cavia", "fomaml", "imaml", "maml", "proto-maml", "reptile")
-OWN = {"cavia": {"context_size": 3}, "imaml": {"regularization": 1.0}, "bootstrapped": {"target_steps": 2}}
+INNER_LOOPS = [name for name in catalog.LEARNERS if "inner_optimizer" in names(defaults(Choice(name))[0])]
+OWN = {
+    "cavia": {"context_size": 3},
+    "imaml": {"regularization": 1.0},
+    "bootstrapped": {"target_steps": 2},
+    "reptile": {"inner_batch_size": None},
+}
 
 
 @pytest.mark.parametrize("algorithm", INNER_LOOPS)
 def test_meta_gradients_through_adam_are_finite_where_an_inner_gradient_is_zero(algorithm):
     """The root of a mean of squares has no derivative at zero, where the weights of an input that is always 0 are, and
     where two labels of one and the same input cancel."""
-    config = TrainConfig(
+    settings = settings_of(
         algorithm=algorithm, network="mlp", features=(4,), norm="none", inner_optimizer="adam", inner_lr=1e-2,
         inner_steps=2, way=2, **OWN.get(algorithm, {}),
     )  # fmt: skip
-    learner = training_learner(config, None)
+    learner = training_learner(settings, None)
     assert isinstance(learner, jmeta.Learner)
     x = jax.random.normal(jax.random.key(1), (4, 3)).at[:, 0].set(0.0)
     y = jnp.tile(jnp.eye(2), (2, 1))
@@ -120,16 +152,15 @@ def grouped(path):
 
 def test_episodes_within_a_group_of_changed_pictures(cli, refused, tmp_path):
     data = grouped(tmp_path / "letters.npz")
-    words = ["train", "--dataset", data, "--algorithm", "prototypical", *TINY, "--within-groups"]
+    words = ["train", "--dataset", data, "--algorithm", "prototypical", *PLAIN, "--within-groups"]
     result = cli(*words, "--augment", "affine", "--run-dir", tmp_path / "run")
     assert result.code == 0, result.err
     assert cli("evaluate", "--run-dir", tmp_path / "run", "--part", "train", "--episodes", 20).code == 0
     found = json.loads((tmp_path / "run" / "evaluation-train.json").read_text())
     assert found["within_groups"] is True
-    config = from_dict(json.loads((tmp_path / "run" / "config.json").read_text()))
-    problem = load_problem(config)
-    training, _ = rounds.samplers(config, problem)
-    plain = load_problem(dataclasses.replace(config, augment="none")).sampler("train", 2, 1, 2)
+    tasks = load_settings(tmp_path / "run")[0].tasks
+    training = load_data(tasks, ordinary=False).training
+    plain = load_problem(replaced(tasks, {"augment": "none"})).sampler("train", 2, 1, 2)
     for key in jax.random.split(jax.random.key(0), 5):
         changed, drawn = training(key).support.x, plain(key).support.x
         halves = np.argwhere(np.asarray(drawn)[..., 0] > 0)[:, 2] // 4
@@ -144,8 +175,8 @@ def test_curves_have_no_groups_and_no_pictures_to_change(refused):
 
 
 def test_ordinary_batches_are_changed_too(tmp_path):
-    config = TrainConfig(dataset=grouped(tmp_path / "letters.npz"), algorithm="baseline", augment="affine")
-    changed = load_problem(config).batches(30)(jax.random.key(0)).query
-    plain = load_problem(dataclasses.replace(config, augment="none")).batches(30)(jax.random.key(0)).query
+    settings = settings_of(dataset=grouped(tmp_path / "letters.npz"), algorithm="baseline", augment="affine")
+    changed = load_data(settings.tasks, ordinary=True).training(jax.random.key(0)).query
+    plain = load_data(replaced(settings.tasks, {"augment": "none"}), ordinary=True).training(jax.random.key(0)).query
     np.testing.assert_array_equal(changed.y, plain.y)
     assert not np.array_equal(changed.x, plain.x)
