@@ -20,7 +20,7 @@ from jmeta.rl import experiment
 from jmeta.rl.experiment import agent_of, build, env_of, rate_of
 from jmeta.rl.policies import Decision
 from jmeta.rl.rollout import Trajectory
-from jmeta.rl.settings import Choice, defaults
+from jmeta.rl.settings import Choice, check, defaults
 from jmeta.rl.types import Box, Discrete
 from jmeta.runs.engine import folder, programs, record
 from jmeta.runs.engine.command import presets
@@ -31,7 +31,7 @@ from jmeta.runs.engine.train import train as train_by_engine
 from jmeta.runs.rl import AREA, PROGRAMS, evaluate, plot, train
 from jmeta.runs.rl.references import references
 from jmeta.runs.rl.trained import load
-from jmeta.settings import replaced, to_dict
+from jmeta.settings import read, replaced, to_dict
 
 pytestmark = pytest.mark.standard_promotion
 ROOT = str(Path(cli.__file__).parent.parent)
@@ -131,7 +131,9 @@ def test_a_signal_stops_the_command_and_resuming_gives_the_same_bits(single, tmp
     words += ["--lr-schedule", "constant", "--entropy", "0"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT})
     waited = time.monotonic() + 120
-    while not (run_dir / folder.METRICS).exists() and time.monotonic() < waited and process.poll() is None:
+    while time.monotonic() < waited and process.poll() is None:
+        if (run_dir / folder.METRICS).exists() and (run_dir / folder.METRICS).read_text().endswith("}\n"):
+            break
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=120)
@@ -156,7 +158,7 @@ def test_swept_rates_are_runs_of_their_own(tmp_path, capsys):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), swept.params, own.params)
     assert len({json.dumps(rows_of(tmp_path / "swept" / name)) for name in names}) == 4
     assert cli.main(["rl", "evaluate", "--run-dir", str(tmp_path / "swept"), "--tasks", "20"]) == 2
-    assert "several settings, lr=0.003,0.1, entropy=0.01,0.3: name one" in capsys.readouterr().err
+    assert "several settings (lr=0.003,0.1, entropy=0.01,0.3): name one" in capsys.readouterr().err
     assert cli.main(["rl", "evaluate", "--run-dir", str(tmp_path / "swept" / names[0]), "--tasks", "20"]) == 0
     assert command(tmp_path / "other", "--sweep", "clip=0.1,0.2") == 2
     assert "--sweep takes" in capsys.readouterr().err
@@ -412,14 +414,23 @@ def test_what_an_algorithm_or_an_environment_lacks_has_no_flag(tmp_path, capsys,
 
 
 @pytest.mark.parametrize("name", sorted(presets(AREA)))
-def test_presets_name_their_source_and_make_a_run(name, tmp_path):
-    preset = presets(AREA)[name]
-    assert preset["source"]
+def test_presets_name_their_source_and_build(name):
+    values = presets(AREA)[name]
+    assert values.pop("source")
+    choice = Choice(values["algorithm"], values["env"], values.get("pulls"))
+    settings = read(AREA.defaults(choice)[0], values, name)
+    check(settings)
+    experiment = build(settings)
+    state = jax.eval_shape(experiment.init, jax.random.key(0))
+    assert jax.tree.structure(jax.eval_shape(experiment.update, state)[0]) == jax.tree.structure(state)
+    assert values.items() <= to_dict(settings).items()
+
+
+def test_a_preset_is_a_start(tmp_path):
     small = "--units 2 --tasks 4 --val-tasks 2 --updates 1 --log-every 1 --save-every 1 --run-dir"
-    assert cli.main(["rl", "train", "--preset", name, *small.split(), str(tmp_path / "run")]) == 0
+    assert cli.main(["rl", "train", "--preset", "rl2-bandit-100", *small.split(), str(tmp_path / "run")]) == 0
     stored = record.load(tmp_path / "run").values
-    kept = {key: value for key, value in preset.items() if key not in ("source", "tasks", "updates")}
-    assert kept.items() <= stored.items() and stored["preset"] == name
+    assert (stored["preset"], stored["pulls"], stored["discount"], stored["tasks"]) == ("rl2-bandit-100", 100, 0.99, 4)
 
 
 def test_another_experiment_is_no_run_of_this_area(tmp_path):
