@@ -70,7 +70,7 @@ from jmeta.losses import query_loss
 from jmeta.sharding import task_mesh
 from jmeta.solvers import conjugate_gradient, neumann
 from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_gradient, meta_loss, one_by_one
-from jmeta.types import Batch, Episode, Learner, Metrics, Model
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, episodic
 
 __all__ = [
     "ANILParams",
@@ -119,6 +119,7 @@ __all__ = [
     "descend",
     "distances",
     "episodes",
+    "episodic",
     "evaluate",
     "evaluation",
     "few_shot_sampler",

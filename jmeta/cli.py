@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 USAGE = """jmeta: learning to learn in JAX
 
@@ -155,43 +154,43 @@ def _data(words: list[str]) -> int:
 
 
 def _mtl(words: list[str]) -> int:
-    from jmeta.runs.mtl import PROGRAMS
-
-    return _program("mtl", PROGRAMS, words)
+    return _area("mtl", words)
 
 
 def _rl(words: list[str]) -> int:
-    from jmeta.rl.programs import PROGRAMS
-
-    if words[:1] == ["train"]:
-        from jmeta.runs.engine.command import train_command
-        from jmeta.runs.rl import AREA
-
-        return train_command(AREA, words[1:])
-    return _program("rl", PROGRAMS, words)
+    return _area("rl", words)
 
 
-def _program(area: str, programs: dict[str, str], words: list[str]) -> int:
-    """Run one of an area's programs, each a module with a `Config` and a `main`."""
+def _area(name: str, words: list[str]) -> int:
+    """Train an experiment of an area, or run one of its other programs, each a module with a `Config` and a `main`."""
     import importlib
 
     import tyro
 
-    from jmeta.runs.engine.compile_cache import use_compile_cache
     from jmeta.errors import unknown
+    from jmeta.runs.engine.command import train_command
+    from jmeta.runs.engine.compile_cache import use_compile_cache
 
+    area = importlib.import_module(f"jmeta.runs.{name}")
     if not words or words[0] in ("-h", "--help", "help"):
-        width = max(map(len, programs)) + 2
-        print(f"jmeta {area} PROGRAM; each has its own --help\n")
-        print("\n".join(f"  jmeta {area} {name:{width}}{shows}" for name, shows in programs.items()))
+        width = max(map(len, area.PROGRAMS)) + 2
+        print(f"jmeta {name} PROGRAM; each has its own --help\n")
+        print("\n".join(f"  jmeta {name} {program:{width}}{shows}" for program, shows in area.PROGRAMS.items()))
         return 0
-    if words[0] not in programs:
-        raise unknown("program", words[0], programs)
-    module = importlib.import_module(f"jmeta.{area}.programs.{words[0]}")
-    description = (module.__doc__ or "").strip()
+    if words[0] not in area.PROGRAMS:
+        raise unknown("program", words[0], area.PROGRAMS)
+    if words[0] == "train":
+        return train_command(area.AREA, words[1:])
+    module = importlib.import_module(f"jmeta.runs.{name}.{words[0]}")
     options = {"default": module.start(words[1:])} if hasattr(module, "start") else {}
-    prog = f"jmeta {area} {words[0]}"
-    config = tyro.cli(module.Config, args=words[1:], prog=prog, description=description, **options)
+    config = tyro.cli(
+        module.Config,
+        args=words[1:],
+        prog=f"jmeta {name} {words[0]}",
+        description=(module.__doc__ or "").strip(),
+        config=(tyro.conf.OmitArgPrefixes,),
+        **options,
+    )
     use_compile_cache(True)
     module.main(config)
     return 0

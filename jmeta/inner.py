@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,66 @@ import optax
 from jax import Array, lax
 
 from jmeta import numbers
-from jmeta.types import Params
+from jmeta.gradients import Grad
+from jmeta.losses import LossFn, loss_on
+from jmeta.types import Batch, Params
 
 GradFn = Callable[[Params], Params]
 """`params -> gradient`, of the same structure."""
+
+
+class InnerLoop(NamedTuple):
+    """How a task is learned by gradient steps; `inner_loop` makes one of an algorithm's arguments.
+
+    Attributes:
+        optimizer: an Optax rule, started afresh for each task.
+        steps: K, 0 or more.
+        grad: `jax.grad`, or another that gives the same gradient.
+        truncation: how many steps, counted from the last, are differentiated through; None for all.
+        loss_fn: `(prediction, y) -> [N]`.
+    """
+
+    optimizer: optax.GradientTransformation
+    steps: int
+    grad: Grad
+    truncation: int | None
+    loss_fn: LossFn
+
+
+def inner_loop(
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    first_order: bool,
+    grad: Grad,
+    truncation: int | None,
+    loss_fn: LossFn,
+) -> InnerLoop:
+    """An `InnerLoop` of arguments as algorithms take them.
+
+    Args:
+        optimizer, steps: as in `InnerLoop`.
+        first_order: leave the second derivative out; `truncation=0`.
+        grad, truncation, loss_fn: as in `InnerLoop`.
+
+    Raises:
+        ValueError: if `steps` or `truncation` is negative.
+    """
+    truncation = 0 if first_order else truncation
+    check_steps(steps, truncation)
+    return InnerLoop(optimizer, steps, grad, truncation, loss_fn)
+
+
+def fit(loop: InnerLoop, predict: Callable[..., Array], params: Params, support: Batch) -> Params:
+    """Take an inner loop's steps on the mean loss of a support set.
+
+    Args:
+        loop: how.
+        predict: `(params, x, weight) -> [N, way]`.
+        params: where to start; whatever is passed here is what adapts.
+        support: N examples.
+    """
+    grad_fn = loop.grad(loss_on(support, predict, loop.loss_fn))
+    return descend(grad_fn, params, loop.optimizer, loop.steps, truncation=loop.truncation)
 
 
 def descend(

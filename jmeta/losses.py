@@ -8,7 +8,7 @@ import optax
 from jax import Array
 
 from jmeta.numbers import NEVER
-from jmeta.types import Batch, Metrics
+from jmeta.types import Batch, Judge, Metrics, Params
 
 LossFn = Callable[[Array, Array], Array]
 """`(prediction [N, k], y [N, k]) -> [N]`. The prediction of a class that is padding is `NEVER`, see `possible`: a logit
@@ -160,3 +160,22 @@ def query_loss(prediction: Array, query: Batch, loss_fn: LossFn) -> tuple[Array,
     if query.y.shape[-1] == 1:
         return loss, Metrics(loss)
     return loss, Metrics(loss, weighted_mean(hits(possible(prediction, query.classes), query.y), query.weight))
+
+
+def judge(loss_fn: LossFn) -> Judge:
+    """`query_loss` by a loss, for `jmeta.types.episodic`."""
+    return lambda prediction, query: query_loss(prediction, query, loss_fn)
+
+
+def loss_on(batch: Batch, predict: Callable[..., Array], loss_fn: LossFn) -> Callable[[Params], Array]:
+    """The mean loss of a batch as a function of what is moved to lower it.
+
+    Args:
+        batch: N examples.
+        predict: `(params, x, weight) -> [N, way]`.
+        loss_fn: `(prediction, y) -> [N]`.
+
+    Returns:
+        `params -> []`.
+    """
+    return lambda params: mean_loss(predict(params, batch.x, batch.weight), batch, loss_fn)

@@ -39,7 +39,8 @@ def setting(
         place: whether it says where or for how long things are done, and does not decide results.
     """
     limits = {"least": least, "most": most, "above": above, "choices": choices, "swept": swept, "place": place}
-    return dataclasses.field(default=default, metadata={k: v for k, v in limits.items() if v is not None and v is not False})
+    given = {name: value for name, value in limits.items() if value is not None and value is not False}
+    return dataclasses.field(default=default, metadata=given)
 
 
 def flag(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The four types that everything else is written in."""
+"""The types that everything else is written in, and the learner that most algorithms are."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -83,3 +83,31 @@ class Learner(NamedTuple):
     adapt: Callable[[Params, Batch], Any]
     predict: Callable[..., Array]
     loss: Callable[[Params, Episode], tuple[Array, Metrics]]
+
+
+Judge = Callable[[Array, Batch], tuple[Array, Metrics]]
+"""`(prediction [N, way], query) -> (scalar, Metrics)`, such as `losses.judge(loss_fn)`."""
+
+
+def episodic(
+    init: Callable[[Array, Array], Params],
+    adapt: Callable[[Params, Batch], Any],
+    predict: Callable[..., Array],
+    judge: Judge,
+) -> Learner:
+    """A learner that is trained by what it is used for: to adapt to the support set, and to predict the queries.
+
+        loss(params, episode) = judge(predict(adapt(params, support), query.x, query.weight), query)
+
+    Args:
+        init: as in `Learner`.
+        adapt: as in `Learner`.
+        predict: `(adapted, x, weight=None) -> [N, way]`.
+        judge: `(prediction, query) -> (scalar, Metrics)`.
+    """
+
+    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
+        adapted, query = adapt(params, episode.support), episode.query
+        return judge(predict(adapted, query.x, query.weight), query)
+
+    return Learner(init, adapt, predict, loss)

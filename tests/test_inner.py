@@ -7,7 +7,8 @@ import optax
 import pytest
 from algorithms_table import assert_close
 
-from jmeta import inner
+import jmeta
+from jmeta import inner, losses
 
 START = {"a": jnp.array([1.0, -2.0]), "b": jnp.array(3.0)}
 double = lambda p: jax.tree.map(lambda v: 2 * v, p)
@@ -105,3 +106,48 @@ def test_steps_that_are_no_integers_are_refused():
     for steps, truncation in ((2.0, None), (2, 1.0)):
         with pytest.raises(TypeError, match="integer"):
             inner.check_steps(steps, truncation)
+
+
+RATE, STEPS = 0.1, 3
+SUPPORT = jmeta.Batch(jnp.array([[1.0], [2.0], [5.0]]), jnp.array([[2.0], [1.0], [9.0]]), jnp.array([1.0, 1.0, 0.0]))
+
+
+def line(slope, x, weight):
+    return slope * x
+
+
+def loop_of(first_order=False, grad=jax.grad, truncation=None):
+    return inner.inner_loop(optax.sgd(RATE), STEPS, first_order, grad, truncation, losses.squared_error)
+
+
+def test_fit_takes_the_steps_on_the_support_set_without_padding():
+    """The mean loss is (s - 2)^2 / 2 + (2 s - 1)^2 / 2, of gradient 5 s - 4: a step leaves half of the way to 0.8."""
+    assert_close(inner.fit(loop_of(), line, jnp.float32(4.8), SUPPORT), jnp.float32(0.8 + 4 * 0.5**STEPS))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "through"),
+    [({}, 3), ({"truncation": 2}, 2), ({"first_order": True}, 0), ({"first_order": True, "truncation": 2}, 0)],
+)
+def test_an_inner_loop_is_differentiated_through_as_many_steps_as_it_says(arguments, through):
+    calls = []
+
+    def counted(fun):
+        calls.append(1)
+        return jax.grad(fun)
+
+    loop = loop_of(grad=counted, **arguments)
+    got = jax.grad(lambda start: inner.fit(loop, line, start, SUPPORT))(jnp.float32(4.8))
+    np.testing.assert_allclose(got, 0.5**through, rtol=1e-6)
+    assert calls == [1]
+
+
+def test_a_loop_takes_other_steps_and_another_rule():
+    other = loop_of()._replace(steps=1, optimizer=optax.sgd(2 * RATE))
+    assert_close(inner.fit(other, line, jnp.float32(4.8), SUPPORT), jnp.float32(0.8))
+
+
+@pytest.mark.parametrize(("steps", "truncation", "name"), [(-1, None, "inner steps"), (1, -2, "truncation")])
+def test_an_inner_loop_of_less_than_no_step_is_refused(steps, truncation, name):
+    with pytest.raises(ValueError, match=name):
+        inner.inner_loop(optax.sgd(0.1), steps, False, jax.grad, truncation, losses.squared_error)

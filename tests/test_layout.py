@@ -36,7 +36,7 @@ ALLOWED = {
     "settings.py": {"jmeta.errors"},
     "experiment.py": {"jax", "jmeta.types"},
     "losses.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
-    "inner.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
+    "inner.py": {"jax", "optax", "jmeta.types", "jmeta.numbers", "jmeta.losses", "jmeta.gradients"},
     "models.py": {"jax", "jmeta.types"},
     "distances.py": {"jax", "jmeta.types", "jmeta.numbers"},
     "gradients.py": {"jax", "numpy"},

@@ -81,6 +81,22 @@ def test_query_loss_of_a_single_target_has_no_accuracy():
     assert metrics.accuracy is None
 
 
+def test_judge_is_the_query_loss_by_a_loss():
+    batch = jmeta.Batch(None, LABELS, WEIGHT)
+    value, metrics = losses.judge(losses.squared_error)(jnp.asarray(LOGITS), batch)
+    assert (value, metrics) == losses.query_loss(jnp.asarray(LOGITS), batch, losses.squared_error)
+    assert value != losses.judge(losses.cross_entropy)(jnp.asarray(LOGITS), batch)[0]
+
+
+def test_the_loss_on_a_batch_is_a_function_of_what_is_moved():
+    """Of a model that sees the inputs and their weights."""
+    batch = jmeta.Batch(jnp.asarray(LOGITS), jnp.asarray(LABELS), jnp.asarray(WEIGHT))
+    model = lambda params, x, weight: params * x + jnp.sum(weight)
+    each = np.mean((2 * LOGITS + WEIGHT.sum() - LABELS) ** 2, axis=1)
+    got = losses.loss_on(batch, model, losses.squared_error)(jnp.float32(2))
+    np.testing.assert_allclose(got, np.average(each, weights=WEIGHT), rtol=1e-5)
+
+
 LOSSES = {
     "cross_entropy": losses.cross_entropy,
     "squared_error": losses.squared_error,

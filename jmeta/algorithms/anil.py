@@ -1,5 +1,6 @@
 """Almost no inner loop: adapt the head alone (Raghu et al. 2020)."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,8 +9,8 @@ from jax import Array
 
 from jmeta import inner, models
 from jmeta.gradients import Grad
-from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class ANILParams(NamedTuple):
@@ -57,8 +58,7 @@ def anil(
 
     Source: Raghu et al. 2020, Rapid Learning or Feature Reuse?, section 4. https://arxiv.org/abs/1909.09157
     """
-    truncation = 0 if first_order else truncation
-    inner.check_steps(inner_steps, truncation)
+    loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
 
     def init(key: Array, x: Array) -> ANILParams:
         encoder_key, head_key = jax.random.split(key)
@@ -67,10 +67,7 @@ def anil(
 
     def adapt(params: ANILParams, support: Batch) -> ANILParams:
         z = models.apply(encoder, params.encoder, support.x, support.weight)
-        grad_fn = inner_grad(
-            lambda head_params: mean_loss(models.apply(head, head_params, z, support.weight), support, loss_fn)
-        )
-        adapted = inner.descend(grad_fn, params.head, inner_optimizer, inner_steps, truncation=truncation)
+        adapted = inner.fit(loop, partial(models.apply, head), params.head, support._replace(x=z))
         return ANILParams(
             models.condition(encoder, params.encoder, support.x, support.weight),
             models.condition(head, adapted, z, support.weight),
@@ -80,8 +77,4 @@ def anil(
         z = models.apply(encoder, adapted.encoder, x, weight)
         return models.apply(head, adapted.head, z, weight)
 
-    def loss(params: ANILParams, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(init, adapt, predict, loss)
+    return episodic(init, adapt, predict, judge(loss_fn))

@@ -6,8 +6,8 @@ import jax
 from jax import Array
 
 from jmeta import models
-from jmeta.losses import LossFn, cross_entropy, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class AttentionParams(NamedTuple):
@@ -73,8 +73,4 @@ def attention_learner(encoder: Model, transformer: Model, *, loss_fn: LossFn = c
         tokens = z, adapted.z, adapted.y
         return models.apply(transformer, adapted.params.transformer, tokens, adapted.weight)
 
-    def loss(params: AttentionParams, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(init, adapt, predict, loss)
+    return episodic(init, adapt, predict, judge(loss_fn))

@@ -8,8 +8,8 @@ from jax import Array
 
 from jmeta import inner, models
 from jmeta.gradients import Grad
-from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class BOILParams(NamedTuple):
@@ -57,8 +57,7 @@ def boil(
     Source: Oh et al. 2021, BOIL: Towards Representation Change for Few-shot Learning, section 3.
     https://arxiv.org/abs/2008.08882
     """
-    truncation = 0 if first_order else truncation
-    inner.check_steps(inner_steps, truncation)
+    loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
 
     def init(key: Array, x: Array) -> BOILParams:
         encoder_key, head_key = jax.random.split(key)
@@ -66,12 +65,8 @@ def boil(
         return BOILParams(encoder_params, head.init(head_key, encoder.apply(encoder_params, x)))
 
     def adapt(params: BOILParams, support: Batch) -> BOILParams:
-        grad_fn = inner_grad(
-            lambda encoder_params: mean_loss(
-                predict(BOILParams(encoder_params, params.head), support.x, support.weight), support, loss_fn
-            )
-        )
-        adapted = inner.descend(grad_fn, params.encoder, inner_optimizer, inner_steps, truncation=truncation)
+        below_head = lambda encoder_params, x, weight: predict(BOILParams(encoder_params, params.head), x, weight)
+        adapted = inner.fit(loop, below_head, params.encoder, support)
         z = models.apply(encoder, adapted, support.x, support.weight)
         return BOILParams(
             models.condition(encoder, adapted, support.x, support.weight),
@@ -82,8 +77,4 @@ def boil(
         z = models.apply(encoder, adapted.encoder, x, weight)
         return models.apply(head, adapted.head, z, weight)
 
-    def loss(params: BOILParams, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(init, adapt, predict, loss)
+    return episodic(init, adapt, predict, judge(loss_fn))

@@ -1,6 +1,7 @@
 """Bootstrapped meta-gradients: learn to be, in K steps, where more steps lead (Flennerhag et al. 2022)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -102,23 +103,16 @@ def bootstrapped(
 
     Source: Flennerhag et al. 2022, Bootstrapped Meta-Learning, section 3. https://arxiv.org/abs/2109.04504
     """
-    inner.check_steps(inner_steps)
+    loop = inner.inner_loop(inner_optimizer, inner_steps, False, inner_grad, None, loss_fn)
     if target_steps < 1:
         raise ValueError(f"target_steps must be 1 or more, got {target_steps}")
+    further = loop._replace(steps=target_steps - 1)
     last_optimizer = inner_optimizer if target_optimizer is None else target_optimizer
-
-    def descend(params: Params, support: Batch, num_steps: int) -> Params:
-        grad_fn = inner_grad(
-            lambda params: mean_loss(models.apply(model, params, support.x, support.weight), support, loss_fn)
-        )
-        return inner.descend(grad_fn, params, inner_optimizer, num_steps)
+    predict = partial(models.apply, model)
 
     def adapt(params: Params, support: Batch) -> Params:
-        adapted = descend(params, support, inner_steps)
+        adapted = inner.fit(loop, predict, params, support)
         return models.condition(model, adapted, support.x, support.weight)
-
-    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
-        return models.apply(model, adapted, x, weight)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
         support, query = episode
@@ -127,8 +121,8 @@ def bootstrapped(
             ready = models.condition(model, params, support.x, support.weight)
             return Point(params, predict(ready, query.x, query.weight))
 
-        adapted = descend(params, support, inner_steps)
-        ahead = descend(lax.stop_gradient(adapted), support, target_steps - 1)
+        adapted = inner.fit(loop, predict, params, support)
+        ahead = inner.fit(further, predict, lax.stop_gradient(adapted), support)
         on_query = jax.grad(lambda params: mean_loss(point(params).prediction, query, loss_fn))
         target = point(inner.descend(on_query, ahead, last_optimizer, 1))
         here = point(adapted)

@@ -9,8 +9,8 @@ from jax import Array
 
 from jmeta import inner, models
 from jmeta.gradients import Grad
-from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class CAVIAAdapted(NamedTuple):
@@ -60,8 +60,7 @@ def cavia(
     Source: Zintgraf et al. 2019, Fast Context Adaptation via Meta-Learning, algorithm 1.
     https://arxiv.org/abs/1810.03642
     """
-    truncation = 0 if first_order else truncation
-    inner.check_steps(inner_steps, truncation)
+    loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
     if context_size < 1:
         raise ValueError(f"context_size must be 1 or more, got {context_size}")
 
@@ -72,19 +71,11 @@ def cavia(
         return model.init(key, (x, start(x)))
 
     def adapt(params: Params, support: Batch) -> CAVIAAdapted:
-        grad_fn = inner_grad(
-            lambda context: mean_loss(
-                models.apply(model, params, (support.x, context), support.weight), support, loss_fn
-            )
-        )
-        context = inner.descend(grad_fn, start(support.x), inner_optimizer, inner_steps, truncation=truncation)
+        in_context = lambda context, x, weight: predict(CAVIAAdapted(params, context), x, weight)
+        context = inner.fit(loop, in_context, start(support.x), support)
         return CAVIAAdapted(models.condition(model, params, (support.x, context), support.weight), context)
 
     def predict(adapted: CAVIAAdapted, x: Array, weight: Array | None = None) -> Array:
         return models.apply(model, adapted.model, (x, adapted.context), weight)
 
-    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(init, adapt, predict, loss)
+    return episodic(init, adapt, predict, judge(loss_fn))

@@ -1,11 +1,13 @@
 """MAML with implicit gradients (Rajeswaran et al. 2019)."""
 
+from functools import partial
+
 import jax
 import optax
 from jax import Array, lax
 
 from jmeta import inner, models
-from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
 from jmeta.numbers import check_above_zero
 from jmeta.solvers import Solver, conjugate_gradient
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
@@ -54,14 +56,10 @@ def imaml(
     inner.check_steps(inner_steps)
     check_above_zero("regularization", regularization)
     solve = conjugate_gradient(5) if solver is None else solver
-
-    def support_gradient(support: Batch) -> inner.GradFn:
-        return jax.grad(
-            lambda params: mean_loss(models.apply(model, params, support.x, support.weight), support, loss_fn)
-        )
+    predict = partial(models.apply, model)
 
     def move(params: Params, support: Batch) -> Params:
-        gradient = support_gradient(support)
+        gradient = jax.grad(loss_on(support, predict, loss_fn))
 
         def grad_fn(phi: Params) -> Params:
             return jax.tree.map(lambda g, p, start: g + regularization * (p - start), gradient(phi), phi, params)
@@ -70,9 +68,6 @@ def imaml(
 
     def adapt(params: Params, support: Batch) -> Params:
         return models.condition(model, move(params, support), support.x, support.weight)
-
-    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
-        return models.apply(model, adapted, x, weight)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
         support, query = episode
@@ -84,7 +79,7 @@ def imaml(
 
         (value, metrics), grad = jax.value_and_grad(outer, has_aux=True)(phi)
         # Forward over reverse, with all that does not depend on the direction computed once.
-        _, hessian = jax.linearize(support_gradient(support), phi)
+        _, hessian = jax.linearize(jax.grad(loss_on(support, predict, loss_fn)), phi)
 
         def matvec(v: Params) -> Params:
             return jax.tree.map(lambda v, product: v + product / regularization, v, hessian(v))

@@ -1,13 +1,14 @@
 """Model-agnostic meta-learning, first and second order (Finn et al. 2017)."""
 
+from functools import partial
+
 import jax
 import optax
-from jax import Array
 
 from jmeta import inner, models
 from jmeta.gradients import Grad
-from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 def maml(
@@ -56,21 +57,11 @@ def maml(
 
     Source: Finn et al. 2017, Model-Agnostic Meta-Learning, algorithm 2. https://arxiv.org/abs/1703.03400
     """
-    truncation = 0 if first_order else truncation
-    inner.check_steps(inner_steps, truncation)
+    loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
+    predict = partial(models.apply, model)
 
     def adapt(params: Params, support: Batch) -> Params:
-        grad_fn = inner_grad(
-            lambda params: mean_loss(models.apply(model, params, support.x, support.weight), support, loss_fn)
-        )
-        adapted = inner.descend(grad_fn, params, inner_optimizer, inner_steps, truncation=truncation)
+        adapted = inner.fit(loop, predict, params, support)
         return models.condition(model, adapted, support.x, support.weight)
 
-    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
-        return models.apply(model, adapted, x, weight)
-
-    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(model.init, adapt, predict, loss)
+    return episodic(model.init, adapt, predict, judge(loss_fn))

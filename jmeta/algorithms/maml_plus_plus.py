@@ -1,6 +1,7 @@
 """MAML++: MAML with the steps that make it train well (Antoniou et al. 2019)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from jax import Array, lax
 
 from jmeta import inner, models, numbers
 from jmeta.gradients import Grad
-from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
 
@@ -135,6 +136,7 @@ def maml_plus_plus(
     shape = None if loss_weights is None else jnp.asarray(loss_weights, float).shape
     if shape not in (None, (inner_steps,)):
         raise ValueError(f"loss_weights must be {inner_steps} numbers, got shape {shape}")
+    predict = partial(models.apply, model)
 
     def init(key: Array, x: Array) -> MAMLPlusPlusParams:
         moving, own, join = _parted(model.init(key, x), per_step)
@@ -146,11 +148,8 @@ def maml_plus_plus(
         _, own, join = _parted(params.model, per_step)
 
         def update(moving: dict[str, Array], k: Array) -> dict[str, Array]:
-            def support_loss(moving: dict[str, Array]) -> Array:
-                whole = join(moving, _at(own, first + k))
-                return mean_loss(models.apply(model, whole, support.x, support.weight), support, loss_fn)
-
-            second = inner_grad(support_loss)
+            at_k = lambda moving, x, weight: predict(join(moving, _at(own, first + k)), x, weight)
+            second = inner_grad(loss_on(support, at_k, loss_fn))
             first_only = inner.first_order(second)
             if isinstance(first_order, bool):
                 grads = (first_only if first_order else second)(moving)
@@ -167,9 +166,6 @@ def maml_plus_plus(
     def adapt(params: MAMLPlusPlusParams, support: Batch) -> Params:
         start = _parted(params.model, per_step)[0]
         return complete(params, support, descend(params, support, start, 0, inner_steps), inner_steps - 1)
-
-    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
-        return models.apply(model, adapted, x, weight)
 
     def loss(params: MAMLPlusPlusParams, episode: Episode) -> tuple[Array, Metrics]:
         support, query = episode

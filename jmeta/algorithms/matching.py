@@ -9,8 +9,8 @@ from jax.nn import log_softmax, logsumexp
 
 from jmeta import models
 from jmeta.distances import NEARNESS, Similarity, SimilarityFn, fixed
-from jmeta.losses import NEVER, LossFn, cross_entropy, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.losses import NEVER, LossFn, cross_entropy, judge
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class MatchingParams(NamedTuple):
@@ -106,8 +106,4 @@ def matching(
         shares = alike.apply(params.similarity, z, features)[:, :, None] + log_labels[None]
         return log_softmax(logsumexp(shares, axis=1))
 
-    def loss(params: MatchingParams, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(init, adapt, predict, loss)
+    return episodic(init, adapt, predict, judge(loss_fn))

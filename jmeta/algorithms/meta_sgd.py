@@ -1,5 +1,6 @@
 """Meta-SGD: learn the initialisation and a rate for every parameter (Li et al. 2017)."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,9 +10,9 @@ from jax import Array
 
 from jmeta import inner, models
 from jmeta.gradients import Grad
-from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.losses import LossFn, cross_entropy, judge
 from jmeta.numbers import check_above_zero
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class MetaSGDParams(NamedTuple):
@@ -54,26 +55,17 @@ def meta_sgd(
 
     Source: Li et al. 2017, Meta-SGD, algorithm 1. https://arxiv.org/abs/1707.09835
     """
-    inner.check_steps(inner_steps, truncation)
+    loop = inner.inner_loop(optax.sgd(inner_lr), inner_steps, False, inner_grad, truncation, loss_fn)
     check_above_zero("inner_lr", inner_lr, "for Meta-SGD to learn from")
+    predict = partial(models.apply, model)
 
     def init(key: Array, x: Array) -> MetaSGDParams:
         params = model.init(key, x)
         return MetaSGDParams(params, jax.tree.map(lambda p: jnp.full_like(p, inner_lr), params))
 
     def adapt(params: MetaSGDParams, support: Batch) -> Params:
-        grad_fn = inner_grad(
-            lambda params: mean_loss(models.apply(model, params, support.x, support.weight), support, loss_fn)
-        )
         scale = optax.stateless(lambda grads, _: jax.tree.map(lambda lr, g: -lr * g, params.lr, grads))
-        adapted = inner.descend(grad_fn, params.model, scale, inner_steps, truncation=truncation)
+        adapted = inner.fit(loop._replace(optimizer=scale), predict, params.model, support)
         return models.condition(model, adapted, support.x, support.weight)
 
-    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
-        return models.apply(model, adapted, x, weight)
-
-    def loss(params: MetaSGDParams, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(init, adapt, predict, loss)
+    return episodic(init, adapt, predict, judge(loss_fn))

@@ -10,8 +10,8 @@ from jax import Array
 from jmeta import inner, models
 from jmeta.distances import prototypes
 from jmeta.gradients import Grad
-from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class ProtoMAMLAdapted(NamedTuple):
@@ -63,24 +63,15 @@ def proto_maml(
 
     Source: Triantafillou et al. 2020, Meta-Dataset. https://arxiv.org/abs/1903.03096
     """
-    truncation = 0 if first_order else truncation
-    inner.check_steps(inner_steps, truncation)
-
-    def logits(adapted: ProtoMAMLAdapted, x: Array, weight: Array | None) -> Array:
-        return models.apply(encoder, adapted.encoder, x, weight) @ adapted.weights.T + adapted.bias[None]
+    loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
 
     def adapt(params: Params, support: Batch) -> ProtoMAMLAdapted:
         c = prototypes(models.apply(encoder, params, support.x, support.weight), support)
         start = ProtoMAMLAdapted(params, 2 * c, -jnp.sum(c * c, axis=-1))
-        grad_fn = inner_grad(lambda adapted: mean_loss(logits(adapted, support.x, support.weight), support, loss_fn))
-        adapted = inner.descend(grad_fn, start, inner_optimizer, inner_steps, truncation=truncation)
+        adapted = inner.fit(loop, predict, start, support)
         return adapted._replace(encoder=models.condition(encoder, adapted.encoder, support.x, support.weight))
 
     def predict(adapted: ProtoMAMLAdapted, x: Array, weight: Array | None = None) -> Array:
-        return logits(adapted, x, weight)
+        return models.apply(encoder, adapted.encoder, x, weight) @ adapted.weights.T + adapted.bias[None]
 
-    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(encoder.init, adapt, predict, loss)
+    return episodic(encoder.init, adapt, predict, judge(loss_fn))

@@ -6,8 +6,8 @@ from jax import Array
 
 from jmeta import models
 from jmeta.distances import SimilarityFn, check_fixed, nearness, prototypes
-from jmeta.losses import LossFn, cross_entropy, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class PrototypicalAdapted(NamedTuple):
@@ -65,8 +65,4 @@ def prototypical(encoder: Model, *, similarity: SimilarityFn = nearness, loss_fn
     def predict(adapted: PrototypicalAdapted, x: Array, weight: Array | None = None) -> Array:
         return similarity(models.apply(encoder, adapted.encoder, x, weight), adapted.prototypes)
 
-    def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(encoder.init, adapt, predict, loss)
+    return episodic(encoder.init, adapt, predict, judge(loss_fn))

@@ -8,8 +8,8 @@ from jax import Array
 
 from jmeta import models
 from jmeta.distances import prototypes
-from jmeta.losses import LossFn, query_loss, squared_score_error
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.losses import LossFn, judge, squared_score_error
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class RelationParams(NamedTuple):
@@ -82,11 +82,7 @@ def relation(encoder: Model, relation: Model, *, loss_fn: LossFn = squared_score
             raise ValueError(f"relation must give one number for each pair, got {logits.shape}")
         return logits.reshape(len(z), len(features))
 
-    def loss(params: RelationParams, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(init, adapt, predict, loss)
+    return episodic(init, adapt, predict, judge(loss_fn))
 
 
 def _pairs(z: Array, features: Array) -> Array:

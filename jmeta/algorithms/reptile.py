@@ -1,12 +1,14 @@
 """Reptile: move the initialisation towards the adapted parameters (Nichol et al. 2018)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
 from jmeta import inner, models
-from jmeta.losses import LossFn, cross_entropy, mean_loss, query_loss
+from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
 
@@ -49,6 +51,7 @@ def reptile(
     inner.check_steps(inner_steps)
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    predict = partial(models.apply, model)
 
     def move(params: Params, support: Batch) -> Params:
         size = len(support.x)
@@ -65,18 +68,12 @@ def reptile(
                 weight = None if support.weight is None else jnp.where(places < real, support.weight[rows], 0)
                 batch = Batch(support.x[rows], support.y[rows], weight, support.classes)
 
-            def batch_loss(params: Params) -> Array:
-                return mean_loss(models.apply(model, params, batch.x, batch.weight), batch, loss_fn)
-
-            return jax.grad(batch_loss)(params)
+            return jax.grad(loss_on(batch, predict, loss_fn))(params)
 
         return inner.descend_along(grad_fn, params, inner_optimizer, inner_steps)
 
     def adapt(params: Params, support: Batch) -> Params:
         return models.condition(model, move(params, support), support.x, support.weight)
-
-    def predict(adapted: Params, x: Array, weight: Array | None = None) -> Array:
-        return models.apply(model, adapted, x, weight)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
         moved = move(lax.stop_gradient(params), episode.support)

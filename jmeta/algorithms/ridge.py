@@ -9,9 +9,9 @@ from jax.scipy.linalg import cho_factor, cho_solve
 
 from jmeta import models
 from jmeta.distances import product, wide
-from jmeta.losses import LossFn, cross_entropy, query_loss
+from jmeta.losses import LossFn, cross_entropy, judge
 from jmeta.numbers import check_above_zero
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class RidgeParams(NamedTuple):
@@ -79,11 +79,7 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
         z = models.apply(encoder, params.encoder, x, weight)
         return params.scale * (product(z, weights[:-1]) + weights[-1:]) + params.offset
 
-    def loss(params: RidgeParams, episode: Episode) -> tuple[Array, Metrics]:
-        adapted = adapt(params, episode.support)
-        return query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
-
-    return Learner(init, adapt, predict, loss)
+    return episodic(init, adapt, predict, judge(loss_fn))
 
 
 def _solve(features: Array, support: Batch, log_l2: Array) -> Array:

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta.runs.mtl import synthetic
-from jmeta.mtl.relatedness import add_affinity, gradient_cosines, no_affinity, task_affinity
 from jmeta.errors import RunError
+from jmeta.mtl.relatedness import add_affinity, gradient_cosines, no_affinity, task_affinity
+from jmeta.runs.mtl import synthetic
 
 TARGETS = np.array([[1.0, 2.0], [1.5, 1.0], [-1.0, 0.5]])
 START, LR = np.array([0.2, -0.4]), 0.3

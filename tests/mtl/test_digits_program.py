@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from sklearn.datasets import load_digits
 
+from jmeta.errors import RunError
 from jmeta.runs.mtl import digits as program
 from jmeta.runs.mtl import digits_report
-from jmeta.errors import RunError
 
 pytestmark = pytest.mark.standard_promotion  # Adam's own numbers
 

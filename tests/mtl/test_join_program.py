@@ -1,24 +1,44 @@
 """`jmeta mtl join`, end to end on a few glyphs."""
 
-import dataclasses
+import importlib
 import json
+import os
+import signal
 
 import pytest
 
 from jmeta import cli
-from jmeta.runs.mtl import PROGRAMS, join
 from jmeta.errors import RunError
+from jmeta.mtl.settings import Choice, defaults
+from jmeta.runs.engine import checkpoints
+from jmeta.runs.mtl import PROGRAMS, join
+from jmeta.settings import flag, replaced
 
+train_file = importlib.import_module("jmeta.runs.engine.train")
 pytestmark = pytest.mark.standard_promotion
 
-TINY = join.Config(
-    dataset="glyphs:60", split="default", tasks=2, query_shot=2, network="mlp", features=(4,), norm="none",
-    outer_steps=2, meta_batch_size=1, scratch_problems=3, scratch_steps=(2, 5), problems=5,
-)  # fmt: skip
+VALUES = {
+    "dataset": "glyphs:60", "split": "default", "tasks": 2, "query_shot": 2, "network": "mlp", "features": (4,),
+    "norm": "none", "outer_steps": 2, "meta_batch_size": 1, "val_problems": 3,
+}  # fmt: skip
+WORDS = [
+    word
+    for name, value in VALUES.items()
+    for word in (flag(name), *map(str, value if isinstance(value, tuple) else [value]))
+]
+
+
+def tiny(run_dir, **changes):
+    """A study of seconds; settings of `jmeta mtl train` and of the study by their flat names."""
+    own = {"scratch_problems": 3, "scratch_steps": (2, 5), "problems": 5, "run_dir": str(run_dir)}
+    study = {name: value for name, value in changes.items() if name in own or name == "seeds"}
+    rest = {name: value for name, value in changes.items() if name not in study}
+    settings = defaults(Choice(rest.get("algorithm", "prototypical")))
+    return join.Config(replaced(settings, {**VALUES, **rest}), **{**own, **study})
 
 
 def test_every_row_is_there_and_a_second_start_keeps_them(tmp_path, capsys):
-    config = dataclasses.replace(TINY, run_dir=str(tmp_path))
+    config = tiny(tmp_path)
     first = join.main(config)
     table = (tmp_path / join.TABLE).read_text()
     assert table.strip() in capsys.readouterr().out
@@ -36,7 +56,7 @@ def test_every_row_is_there_and_a_second_start_keeps_them(tmp_path, capsys):
     (tmp_path / join.RESULT).write_text(json.dumps(stored))
     assert join.main(config)["seeds"] == first["seeds"]
     with pytest.raises(RunError, match="results of other settings"):
-        join.main(dataclasses.replace(config, shot=4))
+        join.main(tiny(tmp_path, shot=4))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +74,8 @@ def test_every_row_is_there_and_a_second_start_keeps_them(tmp_path, capsys):
 )
 def test_bad_settings_are_one_sentence(tmp_path, changed, says):
     with pytest.raises(RunError, match=says):
-        join.main(dataclasses.replace(TINY, run_dir=str(tmp_path / "run"), **changed))
+        join.main(tiny(tmp_path / "run", **changed))
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_lists_its_programs(capsys):
@@ -65,3 +86,55 @@ def test_the_command_lists_its_programs(capsys):
     assert "did you mean 'join'" in capsys.readouterr().err
     assert cli.main(["mtl", "join", "--shot", "3"]) == 2
     assert "even number" in capsys.readouterr().err
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys):
+    """A run folder with versions, devices and the best checkpoint; seeds and a swept rate as one program."""
+    one, group = tmp_path / "one", tmp_path / "group"
+    words = ["mtl", "train", *WORDS, "--outer-steps", "4", "--log-every", "1", "--save-every", "2"]
+    assert cli.main([*words, "--run-dir", str(one)]) == 0
+    rows = [json.loads(line) for line in (one / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4] and "val_accuracy" in rows[1]
+    stored = read(one / "config.json")
+    assert stored["experiment"] == "join" and stored["devices"] == 1 and stored["joint_steps"] == 1
+    assert stored["facts"]["versions"]["jax"] and stored["facts"]["validation"] in ("train", "val")
+    again = cli.main(["mtl", "train", "--run-dir", str(one), "--resume"])
+    assert again == 0 and "nothing is left to do" in capsys.readouterr().out
+    sweep = ["--seeds", "2", "--sweep", "joint_lr=0.1,0.5", "--run-dir", str(group)]
+    assert cli.main([*words, *sweep]) == 0
+    names = ["seed0-joint_lr0.1", "seed0-joint_lr0.5", "seed1-joint_lr0.1", "seed1-joint_lr0.5"]
+    assert sorted(path.parent.name for path in group.glob("*/config.json")) == names
+    assert set(read(group / "summary.json")["members"]) == set(names)
+    for run_dir, runs in ((one, 1), (group, 4)):
+        assert cli.main(["mtl", "evaluate", "--run-dir", str(run_dir), "--problems", "4"]) == 0
+        found = read(run_dir / "evaluation.json")
+        assert found["runs"] == runs and found["problems"] == 4
+        assert set(found["rows"]) == {"the join", "without joint steps", "each task trained on alone"}
+        assert all(0 <= row["accuracy"] <= 1 for row in found["rows"].values())
+
+
+def test_a_join_that_is_stopped_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    words = ["mtl", "train", *WORDS, "--outer-steps", "4", "--log-every", "1", "--save-every", "4"]
+    assert cli.main([*words, "--run-dir", str(tmp_path / "whole")]) == 0
+    rounds = train_file._round
+
+    def interrupted(run, states, step, diverged):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return rounds(run, states, step, diverged)
+
+    monkeypatch.setattr(train_file, "_round", interrupted)
+    assert cli.main([*words, "--run-dir", str(tmp_path / "cut")]) == 143
+    monkeypatch.undo()
+    assert cli.main(["mtl", "train", "--run-dir", str(tmp_path / "cut"), "--resume"]) == 0
+    states = []
+    for name in ("whole", "cut"):
+        with checkpoints.opened(tmp_path / name / "checkpoints", read_only=True) as kept:
+            assert checkpoints.newest(kept) == 4
+        stored = read(tmp_path / name / "checkpoints" / "4" / "record" / "metadata")
+        states.append(stored["digest"])
+    assert states[0] == states[1]

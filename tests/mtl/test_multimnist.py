@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from jmeta.datasets import DataError
-from jmeta.runs.mtl import multimnist
 from jmeta.errors import RunError
 from jmeta.report.statistics import over_seeds
+from jmeta.runs.mtl import multimnist
 
 pytestmark = pytest.mark.standard_promotion
 

@@ -9,10 +9,10 @@ import pytest
 import scipy.io
 
 from jmeta.datasets import DataError
-from jmeta.runs.mtl import school as program
+from jmeta.errors import RunError
 from jmeta.mtl.relatedness import explained_variance, fold_numbers, task_covariance, task_ridge
 from jmeta.mtl.school import load_school
-from jmeta.errors import RunError
+from jmeta.runs.mtl import school as program
 
 SIZES = (60, 80, 50, 70)
 

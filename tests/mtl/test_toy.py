@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jmeta.errors import RunError
 from jmeta.mtl import toy
 from jmeta.runs.mtl import toy as program
-from jmeta.errors import RunError
 
 
 def port(x, scale):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jmeta.runs.engine.folder import read_rows
@@ -42,9 +43,9 @@ def poisoned(compiled, at, members=(0,)):
 
         def advance(states, length):
             after, metrics = made.advance(states, length)
-            steps = int(states.step[-1]) + 1 + np.arange(metrics.loss.shape[1])
-            bad = np.isin(np.arange(len(states.step)), members)[:, None] & (steps >= at)
-            return after, metrics._replace(loss=np.where(bad, np.nan, metrics.loss))
+            steps = states.step[-1] + 1 + jnp.arange(metrics.loss.shape[1])
+            bad = jnp.isin(jnp.arange(len(states.step)), jnp.array(members))[:, None] & (steps >= at)[None]
+            return after, metrics._replace(loss=jnp.where(bad, jnp.nan, metrics.loss))
 
         return made._replace(advance=advance)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_runs import TINY
 
-from jmeta.runs import RunError
 from jmeta.errors import unknown
+from jmeta.runs import RunError
 
 pytestmark = pytest.mark.standard_promotion
 

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jmeta.runs.evaluate import step_numbers
+from jmeta.runs.trained import at_way
 from small_runs import TINY
 
 import jmeta
 from jmeta import MetaSGDParams
 from jmeta.runs import load_trained
-from jmeta.runs.evaluate import step_numbers
-from jmeta.runs.trained import at_way
 
 pytestmark = pytest.mark.standard_promotion
 

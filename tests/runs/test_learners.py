@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jmeta.runs.config import TrainConfig, from_dict
+from jmeta.runs.learners import training_learner
+from jmeta.runs.problems import load_problem
 from small_runs import TINY, assert_same_run, rows_of
 
 import jmeta
 from jmeta.runs import learners, rounds, train
-from jmeta.runs.config import TrainConfig, from_dict
-from jmeta.runs.learners import training_learner
-from jmeta.runs.problems import load_problem
 
 pytestmark = pytest.mark.standard_promotion
 

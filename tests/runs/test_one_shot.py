@@ -4,12 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fake_omniglot import write_runs
+from jmeta.runs.one_shot import episodes_of, errors
 from small_runs import TINY
 
 from jmeta import Learner
 from jmeta.datasets.omniglot_runs import OneShotRuns
 from jmeta.evaluation import inductive
-from jmeta.runs.one_shot import episodes_of, errors
 
 pytestmark = pytest.mark.standard_promotion
 

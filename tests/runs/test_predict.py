@@ -2,10 +2,9 @@ import csv
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from jmeta.runs.pictures import read_picture
 from jmeta.runs.plot import PlotConfig, plot
+from PIL import Image
 
 pytestmark = pytest.mark.standard_promotion
 

@@ -6,10 +6,6 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from jmeta import training
-from jmeta.episodes import linear_sampler, sinusoid_sampler
-from jmeta.runs import RunError, build, defaults, from_preset, learners, presets
 from jmeta.runs.config import (
     ALGORITHMS,
     INNER_GRADS,
@@ -28,6 +24,10 @@ from jmeta.runs.config import (
     to_dict,
 )
 from jmeta.runs.start import check_preset, dataset_of, starting_point, value_of
+
+from jmeta import training
+from jmeta.episodes import linear_sampler, sinusoid_sampler
+from jmeta.runs import RunError, build, defaults, from_preset, learners, presets
 from jmeta.types import Batch, Episode
 
 pytestmark = [pytest.mark.standard_promotion, pytest.mark.unoptimized]

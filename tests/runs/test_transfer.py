@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jmeta.runs.evaluate import file_name
+from jmeta.runs.transfer import known_to, seen, show
 
 from jmeta.datasets import downloads
 from jmeta.runs import load_trained
-from jmeta.runs.evaluate import file_name
-from jmeta.runs.transfer import known_to, seen, show
 
 pytestmark = pytest.mark.standard_promotion
 

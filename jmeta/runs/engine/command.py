@@ -23,7 +23,7 @@ from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.processes import Place
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result, train
-from jmeta.settings import check, flag, names, read, replaced
+from jmeta.settings import check, differences, flag, names, read, replaced, to_dict
 
 SOURCE = "source"
 _NOT_OF_FILES = ("run_dir", "resume", "coordinator", "num_processes", "process_id", "preset", "config")
@@ -139,20 +139,46 @@ def _first(area: Area, words: Sequence[str]) -> tuple[dict[str, Any], Options]:
 
 def _start(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
     """The settings of a run that goes on, of a preset or of a file; none where there are defaults alone."""
-    given = [name for name in ("preset", "config") if getattr(first, name) is not None]
-    if len(given) > 1:
+    if first.preset is not None and first.config is not None:
         raise RunError("--preset and --config both say where to start from: give one.")
     if first.preset is not None:
-        return _of_preset(area, chosen, first.preset)
-    if first.config is not None:
-        return Start(_of_file(area, Path(first.config)), f"--config {first.config}")
+        start = _of_preset(area, first.preset)
+    elif first.config is not None:
+        start = Start(_of_file(area, Path(first.config)), f"--config {first.config}")
+    else:
+        return _of_run(area, chosen, first)
+    _check_choice(area, chosen, start)
+    return start
+
+
+def _of_run(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
+    """The settings of a run that goes on, which its choice must be that of."""
     stored = record.load_any(Path(first.run_dir)) if first.resume and first.run_dir else None
     if stored is None:
         return Start({}, "")
     if stored.kind != area.kind:
         raise RunError(f"{first.run_dir} is a run of {stored.kind}, not {area.kind}: name another --run-dir.")
     values = {name: v for name, v in stored.values.items() if name not in (*_NOT_OF_FILES, "devices")}
+    asked = to_dict(_defaults(area, chosen, values))
+    different = differences({name: asked[name] for name in chosen if name in asked}, values, [*values.keys() - chosen])
+    if different:
+        raise RunError(
+            f"{first.run_dir} belongs to another configuration ({'; '.join(different)}): "
+            "resume it with its own settings, or choose another --run-dir."
+        )
     return Start(values, f"{first.run_dir}/config.json")
+
+
+def _check_choice(area: Area, chosen: Mapping[str, Any], start: Start) -> None:
+    """Refuse a choice that does not have what a preset or a file sets."""
+    own, mine = _defaults(area, {}, start.values), _defaults(area, chosen, start.values)
+    lacks = [flag(name) for name in start.values if name in names(own) and name not in names(mine)]
+    if lacks:
+        said = " ".join(f"{flag(name)} {value}" for name, value in chosen.items() if start.values.get(name) != value)
+        raise RunError(
+            f"{start.where} sets {', '.join(lacks)}, which {said} does not have: "
+            f"leave {start.where.partition(' ')[0]} or {said} out."
+        )
 
 
 def presets(area: Area) -> dict[str, dict[str, Any]]:
@@ -162,19 +188,11 @@ def presets(area: Area) -> dict[str, dict[str, Any]]:
     return {name: tomllib.loads(files[name].read_text(encoding="utf-8")) for name in sorted(files)}
 
 
-def _of_preset(area: Area, chosen: Mapping[str, Any], name: str) -> Start:
+def _of_preset(area: Area, name: str) -> Start:
     key, known = name.lower().replace("_", "-"), presets(area)
     if key not in known:
         raise unknown("preset", name, known)
-    values = {k: v for k, v in known[key].items() if k != SOURCE}
-    own = read(Whole(*area.defaults(_choice(area, {}, values))), values, f"preset {key}")
-    mine = _defaults(area, chosen, values)
-    lacks = [flag(name) for name in values if name in names(own) and name not in names(mine)]
-    if lacks:
-        said = " ".join(f"{flag(name)} {value}" for name, value in chosen.items() if values.get(name) != value)
-        raise RunError(
-            f"--preset {key} sets {', '.join(lacks)}, which {said} does not have: leave --preset or {said} out."
-        )
+    values = {name: value for name, value in known[key].items() if name != SOURCE}
     return Start({**values, "preset": key}, f"--preset {key}")
 
 

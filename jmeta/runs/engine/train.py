@@ -87,16 +87,16 @@ def train(
             another run, a damaged checkpoint, data that are missing, or, as DivergedError, training that has diverged.
         OSError: if the run folder can't be written to.
     """
-    processes.join(processes.check_place(*Place(options.coordinator, options.num_processes, options.process_id)))
-    settings, options = processes.same_settings(settings, options)
     for part in (settings, options):
         check(part)
     members.check(settings, options)
     if options.run_dir is None:
         raise RunError("training needs a run folder: give --run-dir.")
+    processes.join(processes.check_place(*Place(options.coordinator, options.num_processes, options.process_id)))
+    settings, options = processes.same_settings(settings, options)
     if members.is_group(options) and jax.process_count() > 1:
         raise RunError("--seeds and --sweep are for a single process: start one alone, by --num-processes 1.")
-    each, run_dir = members.members(settings, options), Path(options.run_dir)
+    each, run_dir = members.members(settings, options), Path(str(options.run_dir))
     for own in each.values():
         check(own.settings)
     experiment = processes.together(build, next(iter(each.values())).settings)

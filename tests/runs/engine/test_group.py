@@ -17,12 +17,13 @@ from jmeta.cli import main
 from jmeta.errors import RunError
 from jmeta.report.figures import figure_maker
 from jmeta.report.statistics import over_seeds, student_t
-from jmeta.runs.engine import checkpoints, keeping, programs
+from jmeta.runs.engine import checkpoints, programs
 from jmeta.runs.engine.folder import read_rows
 from jmeta.runs.engine.members import members, swept
 from jmeta.runs.engine.options import Options
 from jmeta.runs.few_shot import load_trained, settings_of, train
 from jmeta.runs.few_shot.plot import group_curves
+from jmeta.runs.few_shot.trained import load_group
 
 pytestmark = pytest.mark.standard_promotion
 group_file = importlib.import_module("jmeta.runs.engine.train")
@@ -123,20 +124,20 @@ def test_a_signal_saves_all_and_a_resumed_group_is_the_same(cli, seeds, shapes, 
 def test_a_kill_between_two_saves_leaves_a_step_that_all_have(cli, seeds, shapes, tmp_path, monkeypatch, at):
     saves, saved = checkpoints.save, []
 
+    def rising(kept, state, score):  # so that no earlier one stays as the best
+        saves(kept, state, None if score is None else float(state.step))
+
     def killed(kept, state, score):
         if int(state.step) == at and saved.count(at):
             raise KeyboardInterrupt
-        saves(kept, state, score)
+        rising(kept, state, score)
         saved.append(int(state.step))
 
     monkeypatch.setattr(checkpoints, "save", killed)
-    validated = keeping.validated
-    rising = iter(range(100))  # so that no earlier one stays as the best
-    monkeypatch.setattr(keeping, "validated", lambda *args: validated(*args) | {"val_accuracy": float(next(rising))})
     assert cli("train", "--dataset", shapes, *TINY, "--seeds", 2, "--run-dir", tmp_path / "g").code == 130
     assert (tmp_path / "g" / "seed0" / "checkpoints" / str(at)).is_dir()
     assert not (tmp_path / "g" / "seed1" / "checkpoints" / str(at)).is_dir()
-    monkeypatch.setattr(checkpoints, "save", saves)
+    monkeypatch.setattr(checkpoints, "save", rising)
     assert cli("train", "--run-dir", tmp_path / "g", "--resume").code == 0
     for name in ("seed0", "seed1"):
         assert rows_of(tmp_path / "g" / name) == rows_of(seeds / name)
@@ -201,8 +202,9 @@ def test_the_curves_of_all_are_drawn(cli, seeds, tmp_path):
     shutil.copytree(seeds, tmp_path / "g")
     result = cli("plot", "--run-dir", tmp_path / "g")
     assert result.code == 0 and result.out.strip() == str(tmp_path / "g" / "training.png")
-    config, rows = record.load_group(seeds), {name: rows_of(seeds / name) for name in ("seed0", "seed1")}
-    losses, scores = group_curves(figure_maker(), config, rows).axes
+    settings, options = load_group(seeds)
+    rows = {name: rows_of(seeds / name) for name in ("seed0", "seed1")}
+    losses, scores = group_curves(figure_maker(), settings, members(settings, options), rows).axes
     for axes, key in ((losses, "loss"), (scores, "val_accuracy")):
         for line, own in zip(axes.get_lines(), rows.values(), strict=True):
             drawn = [(row["step"], row[key]) for row in own if key in row]
