@@ -5,8 +5,13 @@ from collections.abc import Callable
 from toy_experiment import Settings, build
 
 from jmeta.experiment import Experiment
+from jmeta.mtl import experiment as mtl
+from jmeta.mtl import settings as mtl_settings
+from jmeta.rl import experiment as rl
+from jmeta.rl import settings as rl_settings
 from jmeta.runs.few_shot import settings_of
 from jmeta.runs.few_shot.experiment import builder
+from jmeta.settings import replaced
 
 
 def few_shot(algorithm: str, dataset: str = "glyphs:60", **values) -> Experiment:
@@ -16,10 +21,31 @@ def few_shot(algorithm: str, dataset: str = "glyphs:60", **values) -> Experiment
     return builder()(settings_of(algorithm=algorithm, dataset=dataset, **{**small, **sizes, **values}))
 
 
+def agent(algorithm: str, env: str, **values) -> Experiment:
+    """A small run of a meta-reinforcement learner."""
+    sizes = {"units": 4, "tasks": 4, "val_tasks": 3, "updates": 20}
+    settings = rl_settings.defaults(rl_settings.Choice(algorithm, env))
+    return rl.build(replaced(settings, sizes | values))
+
+
+def join(algorithm: str, **values) -> Experiment:
+    """A small join of meta-learning and multi-task learning."""
+    sizes = {"dataset": "glyphs:60", "split": "default", "network": "mlp", "features": (4,), "norm": "none"}
+    sizes |= {"tasks": 2, "query_shot": 2, "val_problems": 3, "outer_steps": 20}
+    settings = mtl_settings.defaults(mtl_settings.Choice(algorithm))
+    return mtl.builder()(replaced(settings, sizes | values))
+
+
 EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "toy": lambda: build(Settings()),
     "few-shot, curves": lambda: few_shot("maml", "sinusoid"),
     "few-shot, pictures": lambda: few_shot("prototypical", norm="batch"),
     "few-shot, ordinary batches": lambda: few_shot("baseline", augment="affine"),
     "few-shot, a schedule": lambda: few_shot("maml++", inner_steps=2, norm="none"),
+    "rl, RL^2": lambda: agent("rl2", "bandit", arms=2, pulls=4, minibatches=2, epochs=2),
+    "rl, MAML by ProMP": lambda: agent(
+        "maml", "navigation", horizon=4, episodes=3, test_episodes=2, outer="promp", test_steps=1
+    ),
+    "rl, MAML by TRPO": lambda: agent("maml", "cart-pole", horizon=4, episodes=3, outer="trpo", test_steps=1),
+    "join": lambda: join("prototypical"),
 }
