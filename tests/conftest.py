@@ -6,6 +6,8 @@ Some of Optax's rules multiply integers and floats, Adam and the schedules among
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,16 +16,30 @@ REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to 
 # would be its compiler's. Tests of the mark `unoptimized` go without any; not all, for the gradient of `relation` on
 # maps is wrong then. What XLA_FLAGS already sets stays, so that the tests can also be run on optimized programs, with
 # JAX_DISABLE_MOST_OPTIMIZATIONS=0 for those marked.
-flags = os.environ.get("XLA_FLAGS", "")
-for flag, value in (
-    ("xla_force_host_platform_device_count", "4"),
-    ("xla_backend_optimization_level", "1"),
-    ("xla_cpu_use_fusion_emitters", "false"),
-):
-    if flag not in flags:
-        flags = f"{flags} --{flag}={value}".strip()
-os.environ["XLA_FLAGS"] = flags
+XLA_OPTIONS = {
+    "xla_force_host_platform_device_count": "4",
+    "xla_backend_optimization_level": "1",
+    "xla_cpu_use_fusion_emitters": "false",
+}
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+def known_flags(flags: list[str], already: str) -> list[str]:
+    """Those that this version of XLA knows: an unknown one ends the process, so that another process asks."""
+    environment = os.environ | {"XLA_FLAGS": " ".join([already, *flags])}
+    asked = subprocess.run([sys.executable, "-c", "import jax; jax.devices()"], env=environment, capture_output=True)
+    if asked.returncode == 0:
+        return flags
+    known = [flag for flag in flags if flag.encode() not in asked.stderr]
+    if known == flags:
+        raise RuntimeError(f"JAX does not start with the flags of the tests:\n{asked.stderr.decode()[-2000:]}")
+    return known
+
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the flags of the process that started it
+    flags = os.environ.get("XLA_FLAGS", "")
+    new = [f"--{name}={value}" for name, value in XLA_OPTIONS.items() if name not in flags]
+    os.environ["XLA_FLAGS"] = " ".join([flags, *known_flags(new, flags)]).strip()
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
@@ -34,16 +50,27 @@ hypothesis.settings.register_profile("jmeta", deadline=None, derandomize=True, d
 hypothesis.settings.load_profile("jmeta")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--all` runs the long tests too."""
+    parser.addoption("--all", action="store_true", dest="all_tests", help="also run the tests of the mark `long`")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks."""
     config.addinivalue_line("markers", "standard_promotion: integers and floats may mix in this test")
+    config.addinivalue_line("markers", "long: more of what a quicker test guards too; run with `--all` alone")
     config.addinivalue_line("markers", "unoptimized: compiles for far longer than it runs")
     config.addinivalue_line("markers", "xdist_group: tests that one process runs, since they share compiled programs")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the contract of an algorithm in one process, where what it compiles is there for all of its tests, and
-    compile it quickly."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long tests, unless all are asked for. Keep the contract of an algorithm in one process, where what
+    it compiles is there for all of its tests, and compile it quickly."""
+    if not config.getoption("all_tests"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if not item.get_closest_marker("long")]
     for item in items:
         parameters = getattr(item, "callspec", None)
         if item.path.name == "test_contract.py" and parameters is not None:
