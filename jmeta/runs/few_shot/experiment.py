@@ -17,11 +17,11 @@ from jmeta.algorithms.catalog import FINITE, MOMENTUM, Wanted
 from jmeta.algorithms.settings import inner_steps
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
-from jmeta.experiment import Build, Experiment, Score
+from jmeta.experiment import Build, Experiment, Score, TrainState
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import Outer, Settings, Tasks
 from jmeta.runs.few_shot.sources import VECTORS, has_numbers
-from jmeta.training import Schedule, TrainState
+from jmeta.training import Schedule
 from jmeta.types import Learner, Metrics, Params
 
 SAM_RADIUS = 0.05
@@ -87,7 +87,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
     def init(key: Array) -> TrainState:
         return training.init_state(learner, optimizer, key, sample_x)
 
-    def update(sample: Sampler, state: TrainState, mesh: Mesh | None) -> tuple[TrainState, Metrics]:
+    def update(sample: Sampler, state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, Metrics]:
         size = tasks_at_once(outer, 1 if mesh is None else mesh.size)
         step = training.make_step(learner, optimizer, chunk_size=size, mesh=mesh)
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), outer.meta_batch_size)

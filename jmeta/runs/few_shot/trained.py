@@ -12,13 +12,15 @@ from jax import Array
 from jmeta import settings as flat
 from jmeta import training
 from jmeta.errors import RunError
+from jmeta.experiment import TrainState
 from jmeta.runs.engine import folder, record
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.restore import restored
 from jmeta.runs.few_shot.experiment import learner_of, outer_optimizer, sample_input, training_learner
 from jmeta.runs.few_shot.settings import KIND, Choice, Settings, from_flat
-from jmeta.training import TrainState
 from jmeta.types import Learner, Params
+
+_FACTS = ("protocol", "split_hash", "checksum", "input_shape", "train_classes")
 
 
 class Trained(NamedTuple):
@@ -69,7 +71,10 @@ def load_settings(run_dir: Path) -> tuple[Settings, dict[str, Any]]:
     """
     stored = record.load(run_dir)
     _check_kind(stored, run_dir)
-    return _settings_in(stored, run_dir / folder.CONFIG), stored.facts
+    path = run_dir / folder.CONFIG
+    settings = _settings_in(stored, path)
+    _refuse_missing(path, [name for name in _FACTS if name not in stored.facts])
+    return settings, stored.facts
 
 
 def load_group(run_dir: Path) -> tuple[Settings, Options]:
@@ -92,14 +97,16 @@ def _check_kind(stored: record.Stored, run_dir: Path) -> None:
 
 
 def _settings_in(stored: record.Stored, path: Path) -> Settings:
-    missing = [field.name for field in dataclasses.fields(Choice) if field.name not in stored.values]
-    if not missing:
-        settings = from_flat(stored.values, str(path))
-        needed = set(flat.names(settings)) - set(flat.names(settings, "place"))
-        missing = sorted(needed - stored.values.keys())
-        if not missing:
-            return settings
-    raise RunError(f"{path} lacks {', '.join(missing)}: it was made by another version, or changed by hand.")
+    _refuse_missing(path, [field.name for field in dataclasses.fields(Choice) if field.name not in stored.values])
+    settings = from_flat(stored.values, str(path))
+    places = flat.names(settings, "place")
+    _refuse_missing(path, [n for n in flat.names(settings) if n not in stored.values and n not in places])
+    return settings
+
+
+def _refuse_missing(path: Path, names: list[str]) -> None:
+    if names:
+        raise RunError(f"{path} lacks {', '.join(names)}: it was made by another version, or changed by hand.")
 
 
 def at_way(params: Params, trained_way: int, way: int) -> Params:

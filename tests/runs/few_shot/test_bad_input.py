@@ -123,6 +123,8 @@ def test_folders_that_are_no_runs(refused, finished, tmp_path):
     stored = json.loads((finished / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in stored.items() if k != "shot"}))
     assert "config.json lacks shot" in refused("evaluate", "--run-dir", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**stored, "facts": {"checksum": "c"}}))
+    assert "config.json lacks protocol, split_hash, input_shape" in refused("evaluate", "--run-dir", tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**stored, "experiment": "rl"}))
     assert "is a run of rl, not few-shot" in refused("evaluate", "--run-dir", tmp_path)
     (tmp_path / "config.json").write_bytes((finished / "config.json").read_bytes())

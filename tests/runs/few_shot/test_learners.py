@@ -13,6 +13,7 @@ import jmeta
 from jmeta.algorithms import catalog
 from jmeta.algorithms.settings import Nothing
 from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.progress import silent
 from jmeta.runs.few_shot import defaults, settings_of, train
 from jmeta.runs.few_shot.experiment import load_data, training_learner
 from jmeta.runs.few_shot.problems import load_problem
@@ -53,9 +54,10 @@ def test_a_schedule_goes_on_where_it_stopped(cli, shapes, tmp_path):
     assert cli(*words, "--run-dir", tmp_path / "whole").code == 0
     settings = load_settings(tmp_path / "whole")[0]
     options = Options(run_dir=str(tmp_path / "cut"), resume=True, log_every=5, save_every=10, devices=1)
-    asked = iter([None, None])
-    assert train(settings, options, stop=lambda: next(asked, signal.SIGTERM)).stopped_by == signal.SIGTERM
-    assert 0 < rows_of(tmp_path / "cut")[-1]["step"] < 20
+    told = []
+    report, stop = silent._replace(row=told.append), lambda: signal.SIGTERM if told else None
+    assert train(settings, options, report=report, stop=stop).stopped_by == signal.SIGTERM
+    assert rows_of(tmp_path / "cut")[-1]["step"] == 5
     assert train(settings, options).step == 20
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
