@@ -38,6 +38,10 @@ def taken(settings, mesh=None, updates=3):
     return run(experiment.init(jax.random.key(5)))
 
 
+def start(settings):
+    return build(settings).init(jax.random.key(5)).params
+
+
 def near(one, other, rtol=2e-4, atol=2e-5):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), one, other)
 
@@ -107,8 +111,14 @@ SHARED = {
 def test_four_devices_equal_one(settings):
     mesh = task_mesh()
     assert mesh.size == 4
-    one, metrics = taken(settings)
-    four, of_four = taken(settings, mesh)
+    # The conjugate gradients of a second step would multiply the rounding of the first.
+    updates = 1 if getattr(settings.learner, "outer", None) == "trpo" else 3
+    one, metrics = taken(settings, updates=updates)
+    four, of_four = taken(settings, mesh, updates)
+    assert (
+        max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (one.params, start(settings))), strict=True))
+        > 1e-3
+    )
     near(four.params, one.params)
     near(of_four, metrics)
 
