@@ -137,7 +137,7 @@ def _plot(words: list[str]) -> int:
 
 def _presets(words: list[str]) -> int:
     from jmeta.errors import RunError
-    from jmeta.runs.engine.command import presets
+    from jmeta.runs.engine.area import presets
     from jmeta.runs.few_shot import AREA
 
     if words:

@@ -28,7 +28,7 @@ from jmeta.algorithms.settings import MamlPlusPlus, Nothing, inner_steps
 from jmeta.errors import DivergedError, RunError, unknown
 from jmeta.report.figures import figure_maker, save
 from jmeta.runs.engine import record
-from jmeta.runs.engine.command import Whole
+from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.devices import use_cores
 from jmeta.runs.engine.folder import CONFIG, METRICS, read_json, read_rows, write_json, write_text

@@ -20,7 +20,7 @@ import tyro
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError, unknown
 from jmeta.report.statistics import over_seeds
-from jmeta.runs.engine.command import Whole
+from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.devices import use_cores
 from jmeta.runs.engine.folder import METRICS, read_json, read_rows, write_text

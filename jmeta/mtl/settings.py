@@ -1,13 +1,12 @@
 """Settings of the join of meta-learning and multi-task learning."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from jmeta.algorithms import catalog
 from jmeta.errors import RunError
 from jmeta.nets.catalog import Network
-from jmeta.settings import names, read, setting
+from jmeta.settings import setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,17 +107,6 @@ def defaults(choice: Choice) -> Settings:
     if hasattr(learner, "inner"):
         learner = dataclasses.replace(learner, inner=dataclasses.replace(learner.inner, eval_inner_steps=None))
     return Settings(name, learner, Problems(), Network(features=(32,)), Joint(), Outer())
-
-
-def from_flat(values: Mapping[str, Any], where: str) -> Settings:
-    """The settings that a record holds, whatever else is in it.
-
-    Raises:
-        RunError: if its algorithm isn't there, or a value is of another type.
-    """
-    start = defaults(Choice(values.get("algorithm", Choice.algorithm)))
-    known = names(start)
-    return read(start, {name: value for name, value in values.items() if name in known}, where)
 
 
 def check(settings: Settings) -> None:

@@ -1,12 +1,11 @@
 """Settings of meta-reinforcement learning: small types, of which each algorithm and environment has its own."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from jmeta.errors import RunError, unknown
 from jmeta.settings import check as check_each
-from jmeta.settings import flag, names, read, replaced, setting
+from jmeta.settings import flag, replaced, setting
 
 POLICIES = ("gru", "attention", "slots", "mlp")
 
@@ -295,21 +294,6 @@ def defaults(choice: Choice = Choice()) -> Settings:
     if (choice.algorithm, choice.env) == ("rl2", "bandit") and choice.pulls is not None:
         own = own | {"pulls": choice.pulls} | (_OF_MANY_PULLS if choice.pulls > _MANY_PULLS else {})
     return replaced(start, own)
-
-
-def from_flat(values: Mapping[str, Any], where: str) -> Settings:
-    """The settings that a record holds, whatever else is in it.
-
-    Args:
-        values: by name.
-        where: they are from, for errors.
-
-    Raises:
-        RunError: if its algorithm or its environment isn't there, or a value is of another type.
-    """
-    start = defaults(Choice(values.get("algorithm", Choice.algorithm), values.get("env", Choice.env)))
-    known = names(start)
-    return read(start, {name: value for name, value in values.items() if name in known}, where)
 
 
 def check(settings: Settings) -> None:

@@ -23,7 +23,7 @@ from jmeta.rl.rollout import Trajectory
 from jmeta.rl.settings import Choice, check, defaults
 from jmeta.rl.types import Box, Discrete
 from jmeta.runs.engine import folder, programs, record
-from jmeta.runs.engine.command import presets
+from jmeta.runs.engine.area import presets
 from jmeta.runs.engine.memory import enough_memory
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.restore import restored

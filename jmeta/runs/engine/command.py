@@ -4,68 +4,29 @@ import dataclasses
 import json
 import tomllib
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tyro
 
 from jmeta.errors import RunError, unknown
-from jmeta.experiment import Build
 from jmeta.report.tables import print_group
+from jmeta.runs.engine import area as areas
 from jmeta.runs.engine import processes, progress, record
+from jmeta.runs.engine.area import SOURCE, Area, Whole, choice_in, presets
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.devices import use_one_thread
 from jmeta.runs.engine.members import is_group
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.processes import Place
 from jmeta.runs.engine.signals import asked_to_stop
-from jmeta.runs.engine.train import Result, train
-from jmeta.settings import check, differences, flag, names, read, replaced, to_dict
+from jmeta.runs.engine.train import Result
+from jmeta.settings import differences, flag, names, read, replaced, to_dict
 
-SOURCE = "source"
 _NOT_OF_FILES = ("run_dir", "resume", "coordinator", "num_processes", "process_id", "preset", "config")
 """What a run does not take from the settings of another."""
-
-
-class Area(NamedTuple):
-    """What the command line trains.
-
-    Attributes:
-        kind: of its experiments, for the record.
-        prog: the words before the flags.
-        description: for --help.
-        choice: a small frozen dataclass of what decides which settings there are, such as the algorithm.
-        defaults: `choice -> (settings, options)`.
-        build: `() -> build`, see `Build`; a fresh one, which keeps the data that it has loaded.
-        run_dir: `(settings, options) -> folder`, where --run-dir is not given.
-        check: `(settings, options)`; refuses what does not go together.
-        presets: the folder of its presets in `jmeta/presets`.
-        evaluate: the next command.
-        light: `settings -> ` whether a task is too small for the cores of a CPU to share.
-    """
-
-    kind: str
-    prog: str
-    description: str
-    choice: type
-    defaults: Callable[[Any], tuple[Any, Options]]
-    build: Callable[[], Build]
-    run_dir: Callable[[Any, Options], str]
-    check: Callable[[Any, Options], None]
-    presets: str
-    evaluate: str
-    light: Callable[[Any], bool]
-
-
-@dataclasses.dataclass(frozen=True)
-class Whole:
-    """All that a command line of training says."""
-
-    settings: Any
-    options: Options
 
 
 class Start(NamedTuple):
@@ -97,7 +58,7 @@ def train_command(area: Area, words: Sequence[str]) -> int:
         use_compile_cache(options.compile_cache)
         shown = progress.shown(title(settings)) if processes.is_first() else nullcontext(progress.silent)
         with asked_to_stop() as stop, shown as report:
-            result = train(area.build(), settings, options, kind=area.kind, report=report, stop=stop)
+            result = areas.train(area, settings, options, report=report, stop=stop)
         return _ended(area, options, result)
 
 
@@ -181,13 +142,6 @@ def _check_choice(area: Area, chosen: Mapping[str, Any], start: Start) -> None:
         )
 
 
-def presets(area: Area) -> dict[str, dict[str, Any]]:
-    """All presets by name, in alphabetical order, each with its `source`."""
-    place = resources.files("jmeta") / "presets" / area.presets
-    files = {file.name.removesuffix(".toml"): file for file in place.iterdir() if file.name.endswith(".toml")}
-    return {name: tomllib.loads(files[name].read_text(encoding="utf-8")) for name in sorted(files)}
-
-
 def _of_preset(area: Area, name: str) -> Start:
     key, known = name.lower().replace("_", "-"), presets(area)
     if key not in known:
@@ -214,14 +168,8 @@ def _of_file(area: Area, path: Path) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in left_out}
 
 
-def _choice(area: Area, chosen: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-    """Flags win over files, and what neither names is the default."""
-    known = [field.name for field in dataclasses.fields(area.choice)]
-    return area.choice(**{name: source[name] for name in known for source in (values, chosen) if name in source})
-
-
 def _defaults(area: Area, chosen: Mapping[str, Any], values: Mapping[str, Any]) -> Whole:
-    return Whole(*area.defaults(_choice(area, chosen, values)))
+    return Whole(*area.defaults(choice_in(area, {**values, **chosen})))
 
 
 def _whole(area: Area, chosen: Mapping[str, Any], first: Options, start: Start) -> Whole:
@@ -244,11 +192,8 @@ def _parsed(area: Area, words: Sequence[str], whole: Whole) -> Whole:
 
 def _settled(area: Area, whole: Whole) -> Whole:
     """With a run folder; settings that don't go together are refused."""
-    settings, options = whole.settings, whole.options
-    check(whole)
-    area.check(settings, options)
-    run_dir = options.run_dir or area.run_dir(settings, options)
-    return Whole(settings, replaced(options, {"run_dir": run_dir}))
+    areas.check(area, whole.settings, whole.options)
+    return Whole(whole.settings, areas.in_folder(area, whole.settings, whole.options))
 
 
 def _ended(area: Area, options: Options, result: Result) -> int:

@@ -1,17 +1,12 @@
 """Few-shot runs for the command line, and the same for Python."""
 
-from jmeta.errors import unknown
-from jmeta.runs.engine import command
-from jmeta.runs.engine.command import SOURCE, Area, Whole
-from jmeta.runs.engine.options import Options
-from jmeta.runs.engine.progress import Report, silent
-from jmeta.runs.engine.signals import Stop
-from jmeta.runs.engine.train import Result
-from jmeta.runs.engine.train import train as train_by_engine
+import functools
+
+from jmeta.runs.engine import area as areas
+from jmeta.runs.engine.area import Area
 from jmeta.runs.few_shot.experiment import builder
 from jmeta.runs.few_shot.settings import KIND, Choice, Settings, check, defaults, run_dir
 from jmeta.runs.few_shot.sources import VECTORS
-from jmeta.settings import read, replaced
 
 
 def _is_light(settings: Settings) -> bool:
@@ -38,45 +33,5 @@ AREA = Area(
 )
 
 
-def from_preset(name: str) -> tuple[Settings, Options]:
-    """The settings of a preset.
-
-    Raises:
-        RunError: if there is no such preset.
-    """
-    known, key = command.presets(AREA), name.lower().replace("_", "-")
-    if key not in known:
-        raise unknown("preset", name, known)
-    values = {k: v for k, v in known[key].items() if k != SOURCE}
-    start = Whole(*defaults(Choice(values["algorithm"], values["dataset"])))
-    whole = read(start, {**values, "preset": key}, f"preset {key}")
-    return whole.settings, whole.options
-
-
-def train(
-    settings: Settings,
-    options: Options,
-    *,
-    report: Report = silent,
-    stop: Stop = lambda: None,
-    save_seconds: float | None = None,
-) -> Result:
-    """Meta-train, or go on, in a run folder; as `jmeta.runs.engine.train.train`.
-
-    Args:
-        settings: of the run; `settings_of`, `defaults` and `from_preset` make them.
-        options: how it is done and kept; without a run folder, it is kept where `jmeta train` would.
-        report: told of every piece and every row.
-        stop: asked before each piece; a signal's number makes it save and return.
-        save_seconds: save after so many seconds too, without a validation.
-
-    Returns:
-        The states at the end, and how it ended.
-
-    Raises:
-        RunError: for settings that make no sense, data that are missing, or a run folder that can't be used.
-        OSError: if the run folder can't be written to.
-    """
-    check(settings, options)
-    options = replaced(options, {"run_dir": options.run_dir or run_dir(settings, options)})
-    return train_by_engine(builder(), settings, options, kind=KIND, report=report, stop=stop, save_seconds=save_seconds)
+from_preset = functools.partial(areas.from_preset, AREA)
+train = functools.partial(areas.train, AREA)

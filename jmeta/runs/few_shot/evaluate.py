@@ -18,12 +18,14 @@ from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.report import statistics
 from jmeta.runs.engine import folder
+from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import members
 from jmeta.runs.few_shot import one_shot
+from jmeta.runs.few_shot.area import AREA
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps, measured
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.runs.few_shot.sources import VECTORS
-from jmeta.runs.few_shot.trained import Trained, at_way, load_group, load_settings, load_trained
+from jmeta.runs.few_shot.trained import Trained, at_way, load_settings, load_trained
 from jmeta.runs.few_shot.transfer import show
 from jmeta.settings import flag, setting
 
@@ -212,7 +214,7 @@ def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
     """
     check(config)
     run_dir = Path(config.run_dir)
-    settings, options = load_group(run_dir)
+    settings, options, _ = load_group(AREA, run_dir)
     each = members(settings, options)
     trained = folder.read_json(run_dir / folder.SUMMARY)["members"] if (run_dir / folder.SUMMARY).exists() else {}
     diverged = {member: {"diverged_at": own["diverged_at"]} for member, own in trained.items() if "diverged_at" in own}

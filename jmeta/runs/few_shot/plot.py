@@ -11,13 +11,15 @@ import numpy as np
 
 from jmeta.report.figures import figure_maker, save
 from jmeta.runs.engine import folder
+from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import Member, members
+from jmeta.runs.few_shot.area import AREA
 from jmeta.runs.few_shot.evaluate import Data, EvaluateConfig, evaluate
 from jmeta.runs.few_shot.experiment import eval_steps, measured
 from jmeta.runs.few_shot.problems import load_problem
 from jmeta.runs.few_shot.settings import Settings
 from jmeta.runs.few_shot.sources import has_numbers
-from jmeta.runs.few_shot.trained import Trained, load_group, load_trained
+from jmeta.runs.few_shot.trained import Trained, load_trained
 from jmeta.types import Episode
 
 GOOD, BAD, INK, FAINT = "#2a7f4f", "#c0392b", "#1f4e79", "#9db4c8"
@@ -59,7 +61,7 @@ def plot(config: PlotConfig) -> list[Path]:
     make_figure = figure_maker()
     run_dir = Path(config.run_dir)
     if (run_dir / folder.GROUP).exists():
-        settings, options = load_group(run_dir)
+        settings, options, _ = load_group(AREA, run_dir)
         each = members(settings, options)
         kept = {member: folder.read_rows(run_dir / member / folder.METRICS) for member in each}
         return [save(group_curves(make_figure, settings, each, kept), run_dir / "training.png")]

@@ -1,7 +1,6 @@
 """Settings of a few-shot run: what tasks are of, what learns, and how it is trained."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from jmeta import settings as flat
@@ -174,18 +173,6 @@ def settings_of(**values: Any) -> Settings:
     """
     chosen = {field.name: values[field.name] for field in dataclasses.fields(Choice) if field.name in values}
     return flat.replaced(defaults(Choice(**chosen))[0], values)
-
-
-def from_flat(values: Mapping[str, Any], where: str) -> Settings:
-    """The settings that a record or a preset holds, whatever else is in it.
-
-    Raises:
-        RunError: if its algorithm isn't there, or a value is of another type.
-    """
-    chosen = {field.name: values[field.name] for field in dataclasses.fields(Choice) if field.name in values}
-    start = defaults(Choice(**chosen))[0]
-    known = flat.names(start)
-    return flat.read(start, {name: value for name, value in values.items() if name in known}, where)
 
 
 def check(settings: Settings, options: Options | None = None) -> None:

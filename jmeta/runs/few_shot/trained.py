@@ -1,6 +1,5 @@
 """A trained learner out of its run folder, at any way and number of inner steps."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,15 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta import settings as flat
 from jmeta import training
 from jmeta.errors import RunError
 from jmeta.experiment import TrainState
-from jmeta.runs.engine import folder, record
-from jmeta.runs.engine.options import Options
+from jmeta.runs.engine import folder
+from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.restore import restored
+from jmeta.runs.few_shot.area import AREA
 from jmeta.runs.few_shot.experiment import learner_of, outer_optimizer, sample_input, training_learner
-from jmeta.runs.few_shot.settings import KIND, Choice, Settings, from_flat
+from jmeta.runs.few_shot.settings import Settings
 from jmeta.types import Learner, Params
 
 _FACTS = ("protocol", "split_hash", "checksum", "input_shape", "train_classes")
@@ -69,44 +68,12 @@ def load_settings(run_dir: Path) -> tuple[Settings, dict[str, Any]]:
     Raises:
         RunError: if it is no run folder of few-shot learning, or is damaged.
     """
-    stored = record.load(run_dir)
-    _check_kind(stored, run_dir)
-    path = run_dir / folder.CONFIG
-    settings = _settings_in(stored, path)
-    _refuse_missing(path, [name for name in _FACTS if name not in stored.facts])
-    return settings, stored.facts
-
-
-def load_group(run_dir: Path) -> tuple[Settings, Options]:
-    """The settings and options of the folder of a group of runs.
-
-    Raises:
-        RunError: as `load_settings`.
-    """
-    path = run_dir / folder.GROUP
-    stored = record.read(path)
-    _check_kind(stored, run_dir)
-    known = flat.names(Options())
-    options = flat.read(Options(), {name: v for name, v in stored.values.items() if name in known}, str(path))
-    return _settings_in(stored, path), options
-
-
-def _check_kind(stored: record.Stored, run_dir: Path) -> None:
-    if stored.kind != KIND:
-        raise RunError(f"{run_dir} is a run of {stored.kind}, not {KIND}: give it to the commands of its own.")
-
-
-def _settings_in(stored: record.Stored, path: Path) -> Settings:
-    _refuse_missing(path, [field.name for field in dataclasses.fields(Choice) if field.name not in stored.values])
-    settings = from_flat(stored.values, str(path))
-    places = flat.names(settings, "place")
-    _refuse_missing(path, [n for n in flat.names(settings) if n not in stored.values and n not in places])
-    return settings
-
-
-def _refuse_missing(path: Path, names: list[str]) -> None:
-    if names:
-        raise RunError(f"{path} lacks {', '.join(names)}: it was made by another version, or changed by hand.")
+    settings, _, facts = load_run(AREA, run_dir)
+    missing = [name for name in _FACTS if name not in facts]
+    if missing:
+        path = run_dir / folder.CONFIG
+        raise RunError(f"{path} lacks {', '.join(missing)}: it was made by another version, or changed by hand.")
+    return settings, facts
 
 
 def at_way(params: Params, trained_way: int, way: int) -> Params:

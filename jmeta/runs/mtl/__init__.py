@@ -5,7 +5,7 @@ from typing import Any
 from jmeta.mtl import experiment
 from jmeta.mtl.settings import Choice, Settings, check, defaults
 from jmeta.runs.engine import members
-from jmeta.runs.engine.command import Area
+from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.options import Options
 
 PROGRAMS = {

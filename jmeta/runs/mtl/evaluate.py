@@ -10,17 +10,16 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta import evaluation
-from jmeta.errors import RunError
 from jmeta.mtl import experiment, join
-from jmeta.mtl.settings import Settings, from_flat
+from jmeta.mtl.settings import Settings
 from jmeta.report.statistics import over_seeds
 from jmeta.runs.engine import folder, record
+from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.memory import enough_memory
 from jmeta.runs.engine.restore import restored
+from jmeta.runs.mtl import AREA
 from jmeta.settings import check, setting
 from jmeta.types import Batch, Episode, Learner, Params
-
-KIND = "join"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +100,7 @@ def main(config: Config) -> dict[str, Any]:
 
 def _accuracies(run_dir: Path, config: Config) -> dict[str, Any]:
     """By reading, the accuracy on each problem of one run."""
-    stored = record.load(run_dir)
-    if stored.kind != KIND:
-        raise RunError(f"{run_dir} is a run of {stored.kind}: name one of jmeta mtl train.")
-    settings = from_flat(stored.values, f"{run_dir}/{folder.CONFIG}")
+    settings = load_run(AREA, run_dir).settings
     problems = settings.problems
     if config.data_dir is not None:
         problems = dataclasses.replace(problems, data_dir=config.data_dir)

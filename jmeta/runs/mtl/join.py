@@ -30,17 +30,17 @@ from jmeta.mtl.training import init_state, make_step
 from jmeta.mtl.weightings import uniform
 from jmeta.nets import catalog
 from jmeta.runs.engine import progress
+from jmeta.runs.engine.area import train
 from jmeta.runs.engine.folder import read_json, write_json, write_text
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.signals import asked_to_stop
-from jmeta.runs.engine.train import train
+from jmeta.runs.mtl import AREA
 from jmeta.runs.mtl.evaluate import readings, tested
 from jmeta.settings import check as check_values
 from jmeta.settings import replaced, setting, to_dict
 from jmeta.types import Episode, Params
 
 RESULT, TABLE = "join.json", "join.md"
-KIND = "join"
 ROW, JOIN = "a task at a time", "the join"
 
 
@@ -77,7 +77,7 @@ def meta_trained(settings: Settings, seed: int, run_dir: Path, name: str) -> Par
     """Parameters after meta-training in a run folder, which a second start goes on with."""
     options = Options(str(run_dir), resume=True, seed=seed, log_every=100, save_every=1000)
     with asked_to_stop() as stop, progress.shown(name) as report:
-        result = train(experiment.builder(), settings, options, kind=KIND, report=report, stop=stop)
+        result = train(AREA, settings, options, report=report, stop=stop)
     if result.stopped_by is not None:
         progress.complain(f"stopped and saved at step {result.step} of {name}: the same command goes on.")
         raise SystemExit(128 + result.stopped_by)

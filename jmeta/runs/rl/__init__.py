@@ -1,21 +1,17 @@
 """The programs behind `jmeta rl`: training by the engine, and others of a `Config` and a `main` each."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
 from jmeta.errors import RunError
 from jmeta.rl import experiment
 from jmeta.rl.settings import Choice, Settings, check, defaults, length_decides
+from jmeta.runs.engine import area as areas
 from jmeta.runs.engine import record
-from jmeta.runs.engine.command import Area
+from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.options import Options
-from jmeta.runs.engine.progress import Report, silent
-from jmeta.runs.engine.signals import Stop
-from jmeta.runs.engine.train import Result
-from jmeta.runs.engine.train import train as train_by_engine
-from jmeta.settings import replaced
 
-KIND = "rl"
 PROGRAMS = {
     "train": "train RL^2 or MAML on a family of environments, one seed or several in one program",
     "evaluate": "what a trained agent gets on new tasks, beside the exact optimum and classic strategies",
@@ -54,7 +50,7 @@ def _check(settings: Settings, options: Options) -> None:
 
 
 AREA = Area(
-    kind=KIND,
+    kind="rl",
     prog="jmeta rl train",
     description=Settings.__doc__.partition("\n")[0],  # pyright: ignore[reportOptionalMemberAccess]
     choice=Choice,
@@ -68,19 +64,4 @@ AREA = Area(
 )
 
 
-def train(settings: Settings, options: Options, *, report: Report = silent, stop: Stop = lambda: None) -> Result:
-    """Train, or go on training, in a run folder.
-
-    Args:
-        settings: of the experiment.
-        options: of the run; without a run folder, it is named after the settings.
-        report: told of every piece and every row.
-        stop: asked after each piece; a signal's number makes it save and return.
-
-    Raises:
-        RunError: for settings that make no sense, a folder that belongs to another run, or too little memory;
-            DivergedError where a loss is no longer finite.
-    """
-    _check(settings, options)
-    options = replaced(options, {"run_dir": options.run_dir or _run_dir(settings, options)})
-    return train_by_engine(experiment.build, settings, options, kind=KIND, report=report, stop=stop)
+train = functools.partial(areas.train, AREA)

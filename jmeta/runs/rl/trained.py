@@ -7,11 +7,12 @@ from typing import NamedTuple
 from jmeta.errors import RunError
 from jmeta.rl.agent import Agent
 from jmeta.rl.experiment import agent_of, env_of
-from jmeta.rl.settings import Settings, from_flat
+from jmeta.rl.settings import Settings
 from jmeta.rl.types import Env
 from jmeta.runs.engine import folder, keeping, record
+from jmeta.runs.engine.area import load_group, load_run
 from jmeta.runs.engine.restore import restored
-from jmeta.runs.rl import KIND
+from jmeta.runs.rl import AREA
 from jmeta.types import Params
 
 
@@ -45,18 +46,15 @@ def load(run_dir: str | Path, checkpoint: str) -> Trained:
             damaged.
     """
     path = Path(run_dir)
-    stored = record.load_any(path) or record.load(path)
-    if stored.kind != KIND:
-        raise RunError(f"{path} is no run of jmeta rl train, but of {stored.kind}: choose another --run-dir.")
-    folders = [path]
     if (path / folder.GROUP).exists():
-        names, diverged = record.members_of(path), keeping.known_to_diverge(path)
-        if swept := stored.values.get("sweep"):
-            raise RunError(
-                f"{path} holds runs of several settings ({', '.join(swept)}): name one, as {path / names[0]}."
-            )
+        loaded, names, diverged = load_group(AREA, path), record.members_of(path), keeping.known_to_diverge(path)
+        if loaded.options.sweep:
+            swept = ", ".join(loaded.options.sweep)
+            raise RunError(f"{path} holds runs of several settings ({swept}): name one, as {path / names[0]}.")
         folders = [path / name for name in names if name not in diverged]
-    settings = from_flat(stored.values, f"{path}/{folder.CONFIG}")
+    else:
+        loaded, folders = load_run(AREA, path), [path]
+    settings = loaded.settings
     env = env_of(settings.env, settings.world)
     agent = agent_of(settings, env)
     found = {own: restored(own, agent.init, checkpoint) for own in folders}

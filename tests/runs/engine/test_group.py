@@ -18,12 +18,12 @@ from jmeta.errors import RunError
 from jmeta.report.figures import figure_maker
 from jmeta.report.statistics import over_seeds, student_t
 from jmeta.runs.engine import checkpoints, programs
+from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.folder import read_rows
 from jmeta.runs.engine.members import members, swept
 from jmeta.runs.engine.options import Options
-from jmeta.runs.few_shot import load_trained, settings_of, train
+from jmeta.runs.few_shot import AREA, load_trained, settings_of, train
 from jmeta.runs.few_shot.plot import group_curves
-from jmeta.runs.few_shot.trained import load_group
 
 pytestmark = pytest.mark.standard_promotion
 group_file = importlib.import_module("jmeta.runs.engine.train")
@@ -202,7 +202,7 @@ def test_the_curves_of_all_are_drawn(cli, seeds, tmp_path):
     shutil.copytree(seeds, tmp_path / "g")
     result = cli("plot", "--run-dir", tmp_path / "g")
     assert result.code == 0 and result.out.strip() == str(tmp_path / "g" / "training.png")
-    settings, options = load_group(seeds)
+    settings, options, _ = load_group(AREA, seeds)
     rows = {name: rows_of(seeds / name) for name in ("seed0", "seed1")}
     losses, scores = group_curves(figure_maker(), settings, members(settings, options), rows).axes
     for axes, key in ((losses, "loss"), (scores, "val_accuracy")):

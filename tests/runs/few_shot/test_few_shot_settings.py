@@ -13,7 +13,7 @@ from jmeta.algorithms.settings import INNER_GRADS, INNER_OPTIMIZERS, Maml, Nothi
 from jmeta.episodes import linear_sampler, sinusoid_sampler
 from jmeta.errors import RunError
 from jmeta.nets.catalog import NETWORKS, NORMS
-from jmeta.runs.engine.command import presets
+from jmeta.runs.engine.area import load_run, presets
 from jmeta.runs.engine.options import Options
 from jmeta.runs.few_shot import AREA, defaults, from_preset, settings_of
 from jmeta.runs.few_shot.experiment import (
@@ -33,7 +33,6 @@ from jmeta.runs.few_shot.settings import (
     Settings,
     Tasks,
     check,
-    from_flat,
     run_dir,
 )
 from jmeta.runs.few_shot.sources import VECTORS
@@ -274,11 +273,14 @@ def test_schedules_end_at_zero():
         settings_of(algorithm="siamese"),
     ],
 )
-def test_settings_survive_json(settings):
-    values = json.loads(json.dumps({**to_dict(settings), **to_dict(Options())}))
-    assert from_flat(values, "here") == settings
-    with pytest.raises(RunError, match="here has shot 'three', which must be a whole number"):
-        from_flat({**values, "shot": "three"}, "here")
+def test_settings_survive_json(settings, tmp_path):
+    config = tmp_path / "config.json"
+    values = {"experiment": "few-shot", **to_dict(settings), **to_dict(Options())}
+    config.write_text(json.dumps(values))
+    assert load_run(AREA, tmp_path)[:2] == (settings, Options())
+    config.write_text(json.dumps({**values, "shot": "three"}))
+    with pytest.raises(RunError, match=r"config.json has shot 'three', which must be a whole number"):
+        load_run(AREA, tmp_path)
 
 
 def test_defaults_follow_algorithm_and_data():

@@ -1,0 +1,177 @@
+"""What an area gives to the engine, and what each then has: presets, training, settings out of run folders."""
+
+import dataclasses
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jmeta import settings as flat
+from jmeta.errors import RunError, unknown
+from jmeta.experiment import Build
+from jmeta.runs.engine import folder, record
+from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.progress import Report, silent
+from jmeta.runs.engine.signals import Stop
+from jmeta.runs.engine.train import Result
+from jmeta.runs.engine.train import train as train_by_engine
+
+SOURCE = "source"
+
+
+class Area(NamedTuple):
+    """What the command line trains.
+
+    Attributes:
+        kind: of its experiments, for the record.
+        prog: the words before the flags.
+        description: for --help.
+        choice: a small frozen dataclass of what decides which settings there are, such as the algorithm.
+        defaults: `choice -> (settings, options)`.
+        build: `() -> build`, see `Build`; a fresh one, which keeps the data that it has loaded.
+        run_dir: `(settings, options) -> folder`, where --run-dir is not given.
+        check: `(settings, options)`; refuses what does not go together.
+        presets: the folder of its presets in `jmeta/presets`.
+        evaluate: the next command.
+        light: `settings -> ` whether a task is too small for the cores of a CPU to share.
+    """
+
+    kind: str
+    prog: str
+    description: str
+    choice: type
+    defaults: Callable[[Any], tuple[Any, Options]]
+    build: Callable[[], Build]
+    run_dir: Callable[[Any, Options], str]
+    check: Callable[[Any, Options], None]
+    presets: str
+    evaluate: str
+    light: Callable[[Any], bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """All that a command line of training says."""
+
+    settings: Any
+    options: Options
+
+
+class Loaded(NamedTuple):
+    """What a run folder says of its run.
+
+    Attributes:
+        settings: of the run, or of the group.
+        options: the same.
+        facts: what else `config.json` knows, such as the checksum of the data; nothing of a group.
+    """
+
+    settings: Any
+    options: Options
+    facts: dict[str, Any]
+
+
+def choice_in(area: Area, values: Mapping[str, Any]) -> Any:
+    """The choice that settings by name are of; what they don't name is the default."""
+    known = [field.name for field in dataclasses.fields(area.choice)]
+    return area.choice(**{name: values[name] for name in known if name in values})
+
+
+def presets(area: Area) -> dict[str, dict[str, Any]]:
+    """All presets by name, in alphabetical order, each with its `source`."""
+    place = resources.files("jmeta") / "presets" / area.presets
+    files = {file.name.removesuffix(".toml"): file for file in place.iterdir() if file.name.endswith(".toml")}
+    return {name: tomllib.loads(files[name].read_text(encoding="utf-8")) for name in sorted(files)}
+
+
+def from_preset(area: Area, name: str) -> tuple[Any, Options]:
+    """The settings and options of a preset.
+
+    Raises:
+        RunError: if there is no such preset.
+    """
+    key, known = name.lower().replace("_", "-"), presets(area)
+    if key not in known:
+        raise unknown("preset", name, known)
+    values = {name: value for name, value in known[key].items() if name != SOURCE}
+    start = Whole(*area.defaults(choice_in(area, values)))
+    whole = flat.read(start, {**values, "preset": key}, f"preset {key}")
+    return whole.settings, whole.options
+
+
+def load_run(area: Area, run_dir: Path) -> Loaded:
+    """The settings of the folder of a single run.
+
+    Raises:
+        RunError: if it is none, of another area, damaged, or made by another version.
+    """
+    return _loaded(area, record.load(run_dir), run_dir / folder.CONFIG)
+
+
+def load_group(area: Area, run_dir: Path) -> Loaded:
+    """The settings of the folder of a group of runs; as `load_run`."""
+    path = run_dir / folder.GROUP
+    return _loaded(area, record.read(path), path)
+
+
+def _loaded(area: Area, stored: record.Stored, path: Path) -> Loaded:
+    if stored.kind != area.kind:
+        raise RunError(f"{path.parent} is a run of {stored.kind}, not {area.kind}: give it to the commands of its own.")
+    start = Whole(*area.defaults(choice_in(area, stored.values)))
+    missing = set(flat.names(start)) - set(flat.names(start, "place")) - stored.values.keys()
+    if missing:
+        lacks = ", ".join(sorted(missing))
+        raise RunError(f"{path} lacks {lacks}: it was made by another version, or changed by hand.")
+    whole = flat.read(start, stored.values, str(path))
+    return Loaded(whole.settings, whole.options, stored.facts)
+
+
+def check(area: Area, settings: Any, options: Options) -> None:
+    """Refuse values that can't be, alone or together.
+
+    Raises:
+        RunError: naming the setting and what it may be.
+    """
+    flat.check(settings)
+    flat.check(options)
+    area.check(settings, options)
+
+
+def in_folder(area: Area, settings: Any, options: Options) -> Options:
+    """The options with a run folder, which is named after the settings where it is not given."""
+    return flat.replaced(options, {"run_dir": options.run_dir or area.run_dir(settings, options)})
+
+
+def train(
+    area: Area,
+    settings: Any,
+    options: Options,
+    *,
+    report: Report = silent,
+    stop: Stop = lambda: None,
+    save_seconds: float | None = None,
+) -> Result:
+    """Train, or go on training, in a run folder; see `jmeta.runs.engine.train.train`.
+
+    Args:
+        area: whose experiment.
+        settings: of the run.
+        options: how it is done and kept; without a run folder, it is kept where the command line would.
+        report: told of every piece and every row.
+        stop: asked before each piece; a signal's number makes it save and return.
+        save_seconds: save after so many seconds too, without a validation.
+
+    Returns:
+        The states at the end, and how it ended.
+
+    Raises:
+        RunError: for settings that make no sense, data that are missing, or a run folder that can't be used; as
+            DivergedError where training has diverged.
+        OSError: if the run folder can't be written to.
+    """
+    check(area, settings, options)
+    options = in_folder(area, settings, options)
+    return train_by_engine(
+        area.build(), settings, options, kind=area.kind, report=report, stop=stop, save_seconds=save_seconds
+    )
