@@ -92,11 +92,15 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def quick_compiling(request: pytest.FixtureRequest) -> None:
-    """Leave out optimizations where a test is marked so."""
-    if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
-        wanted = request.node.get_closest_marker("unoptimized") is not None
-        jax.config.update("jax_disable_most_optimizations", wanted)
+def quick_compiling(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave out optimizations where a test is marked so, and there alone: what a session shares is compiled as usual."""
+    wanted = request.node.get_closest_marker("unoptimized") is not None
+    if "JAX_DISABLE_MOST_OPTIMIZATIONS" in os.environ or not wanted:
+        yield
+        return
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 MOST_MAPS = 25_000

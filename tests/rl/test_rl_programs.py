@@ -1,30 +1,23 @@
-"""`jmeta rl`, end to end: train, resume to the same bits, evaluate, plot, and what it refuses."""
+"""`jmeta rl`, end to end: train, evaluate, plot, presets, and what it refuses."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_rl import TINY, options
 
 from jmeta import cli
 from jmeta.errors import RunError
-from jmeta.rl import experiment
 from jmeta.rl.experiment import agent_of, build, env_of, rate_of
 from jmeta.rl.policies import Decision
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.settings import Choice, check, defaults
 from jmeta.rl.types import Box, Discrete
-from jmeta.runs.engine import folder, programs, record
+from jmeta.runs.engine import folder, record
 from jmeta.runs.engine.area import presets
-from jmeta.runs.engine.memory import enough_memory
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.restore import restored
 from jmeta.runs.engine.train import train as train_by_engine
@@ -34,81 +27,12 @@ from jmeta.runs.rl.trained import load
 from jmeta.settings import read, replaced, to_dict
 
 pytestmark = pytest.mark.standard_promotion
-ROOT = str(Path(cli.__file__).parent.parent)
-
-TINY = replaced(
-    defaults(Choice("rl2", "bandit")),
-    {"arms": 2, "pulls": 3, "units": 4, "tasks": 8, "val_tasks": 16, "minibatches": 2, "epochs": 1, "updates": 4},
-)
-EVERY = Options(log_every=1, save_every=2)
-BANDIT = "--env bandit --arms 2 --pulls 3 --units 4 --tasks 8 --val-tasks 16 --minibatches 2 --epochs 1 --updates 4 "
-BANDIT += "--log-every 1 --save-every 2"
-
-
-def options(folder, **changes):
-    return replaced(EVERY, {"run_dir": str(folder), **changes})
-
-
-def command(folder, *words):
-    return cli.main(["rl", "train", *BANDIT.split(), *map(str, words), "--run-dir", str(folder)])
-
-
-def without_clock(rows):
-    return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
-
-
-def rows_of(folder_of_run):
-    return without_clock(folder.read_rows(folder_of_run / folder.METRICS))
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """Two seeds in one program."""
     return train(TINY, options(tmp_path_factory.mktemp("rl") / "whole", seeds=2))
-
-
-@pytest.fixture(scope="module")
-def single(tmp_path_factory):
-    """The second of them by itself."""
-    return train(TINY, options(tmp_path_factory.mktemp("rl") / "single", seed=1))
-
-
-def test_a_stopped_run_resumes_to_the_same_bits(whole, tmp_path):
-    own = options(tmp_path / "cut", seeds=2)
-    asked = iter([None, None, None, 15])
-    cut = train(TINY, own, stop=lambda: next(asked))
-    assert (cut.step, cut.stopped_by) == (3, 15)
-    result = train(TINY, replaced(own, {"resume": True}))
-    assert result.step == whole.step == 4
-    for name in ("seed0", "seed1"):
-        jax.tree.map(np.testing.assert_array_equal, result.states[name].params, whole.states[name].params)
-        assert rows_of(result.run_dir / name) == rows_of(whole.run_dir / name)
-        assert [row["step"] for row in rows_of(result.run_dir / name)] == [1, 2, 3, 4]
-    with pytest.raises(RunError, match="already holds a run"):
-        train(TINY, own)
-    with pytest.raises(RunError, match=r"another configuration .*--arms 2, not 3"):
-        train(replaced(TINY, {"arms": 3}), replaced(own, {"resume": True}))
-
-
-def test_each_seed_of_a_group_is_its_single_run(whole, single):
-    jax.tree.map(np.testing.assert_array_equal, whole.states["seed1"].params, single.params)
-    assert rows_of(whole.run_dir / "seed1") == without_clock(single.rows) != rows_of(whole.run_dir / "seed0")
-    for name in ("best", "newest"):
-        of_group, alone = (restored(path, build(TINY).init, name) for path in (whole.run_dir / "seed1", single.run_dir))
-        assert of_group[0] == alone[0]
-        jax.tree.map(np.testing.assert_array_equal, of_group[1].params, alone[1].params)
-
-
-def test_the_record_says_what_was_trained_by_what(single):
-    stored = record.load(single.run_dir)
-    assert stored.kind == "rl"
-    assert to_dict(TINY).items() <= stored.values.items()
-    assert stored.facts["versions"]["jax"] == jax.__version__
-    assert stored.facts["parameters"] == sum(leaf.size for leaf in jax.tree.leaves(single.params))
-    assert (stored.facts["horizon"], stored.facts["action"]) == (3, {"n": 2})
-    row = single.rows[-1]
-    assert row["tasks_per_second"] > 0
-    assert row["env_steps_per_second"] == pytest.approx(3 * row["tasks_per_second"], rel=1e-3)
 
 
 def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
@@ -121,56 +45,6 @@ def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
     for checkpoint, step in (("best", best), ("newest", 6)):
         config = evaluate.Config(run_dir=str(result.run_dir), tasks=50, compare=False, checkpoint=checkpoint)
         assert evaluate.main(config)["steps"] == [step]
-
-
-def test_a_signal_stops_the_command_and_resuming_gives_the_same_bits(single, tmp_path):
-    """As a scheduler does it: SIGTERM once the first row is written, then the same command with --resume."""
-    run_dir = tmp_path / "run"
-    words = [sys.executable, "-m", "jmeta", "rl", "train", *BANDIT.split(), "--seed", "1", "--run-dir", str(run_dir)]
-    words[words.index("--updates") + 1] = "200000"
-    words += ["--lr-schedule", "constant", "--entropy", "0"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT})
-    waited = time.monotonic() + 120
-    while time.monotonic() < waited and process.poll() is None:
-        if (run_dir / folder.METRICS).exists() and (run_dir / folder.METRICS).read_text().endswith("}\n"):
-            break
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 143, error
-    stopped = len(rows_of(run_dir))
-    assert f"stopped and saved at step {stopped}" in error and stopped >= 1
-    end = stopped + 3
-    free = replaced(TINY, {"lr_schedule": "constant", "entropy": 0.0, "updates": end})
-    resumed = train(free, options(run_dir, seed=1, resume=True))
-    straight = train(free, options(tmp_path / "straight", seed=1))
-    assert resumed.step == end
-    jax.tree.map(np.testing.assert_array_equal, resumed.params, straight.params)
-
-
-def test_swept_rates_are_runs_of_their_own(tmp_path, capsys):
-    assert command(tmp_path / "swept", "--sweep", "lr=0.003,0.1", "entropy=0.01,0.3") == 0
-    names = record.members_of(tmp_path / "swept")
-    assert names == [f"lr{lr}-entropy{entropy}" for lr in (0.003, 0.1) for entropy in (0.01, 0.3)]
-    assert command(tmp_path / "own", "--lr", 0.1, "--entropy", 0.3) == 0
-    paths = tmp_path / "swept" / names[-1], tmp_path / "own"
-    swept, own = (restored(path, build(TINY).init, "newest")[1] for path in paths)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), swept.params, own.params)
-    assert len({json.dumps(rows_of(tmp_path / "swept" / name)) for name in names}) == 4
-    assert cli.main(["rl", "evaluate", "--run-dir", str(tmp_path / "swept"), "--tasks", "20"]) == 2
-    assert "several settings (lr=0.003,0.1, entropy=0.01,0.3): name one" in capsys.readouterr().err
-    assert cli.main(["rl", "evaluate", "--run-dir", str(tmp_path / "swept" / names[0]), "--tasks", "20"]) == 0
-    assert command(tmp_path / "other", "--sweep", "clip=0.1,0.2") == 2
-    assert "--sweep takes" in capsys.readouterr().err
-
-
-def test_devices_share_the_tasks_of_a_run(single, tmp_path):
-    four = train(TINY, options(tmp_path / "four", seed=1, devices=4))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), four.params, single.params)
-    assert record.load(four.run_dir).values["devices"] == 4
-    assert record.load(single.run_dir).values["devices"] == 1
-    with pytest.raises(RunError, match="--tasks must be a multiple of the 3 devices, got 8"):
-        train(TINY, options(tmp_path / "three", devices=3))
 
 
 def test_a_seed_that_diverged_is_left_out(whole, tmp_path):
@@ -299,43 +173,6 @@ def test_no_run_folder_is_one_sentence(tmp_path, capsys):
     assert "no run folder" in capsys.readouterr().err
 
 
-def test_rewards_that_are_no_numbers_stop_the_run(tmp_path, monkeypatch):
-    env = env_of(TINY.env, TINY.world)
-
-    def broken(key, state, action, task):
-        state, step = env.step(key, state, action, task)
-        return state, step._replace(reward=step.reward * np.nan)
-
-    monkeypatch.setattr(experiment, "env_of", lambda *_: env._replace(step=broken))
-    with pytest.raises(RunError, match="no longer finite at step 1; there is no checkpoint yet"):
-        train(TINY, options(tmp_path / "run"))
-
-
-def test_too_little_memory_is_a_sentence(tmp_path, monkeypatch):
-    compiled = programs.compiled
-
-    def of_a_full_device(*args):
-        made = compiled(*args)
-
-        def full(states, steps):
-            if isinstance(states.step, jax.core.Tracer):
-                return made.advance(states, steps)
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
-
-        return made._replace(advance=full)
-
-    monkeypatch.setattr(programs, "compiled", of_a_full_device)
-    with pytest.raises(
-        RunError, match="8 tasks of a step don't fit into the device's memory: give a smaller --tasks, --episodes or"
-    ):
-        train(TINY, options(tmp_path / "run"))
-
-
-def test_no_other_error_is_taken_for_too_little_memory():
-    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), enough_memory("too little"):
-        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
-
-
 @pytest.mark.parametrize(
     ("changes", "best"),
     [
@@ -386,15 +223,6 @@ def test_defaults_of_a_bandit_are_for_its_length(tmp_path):
     assert cli.main(["rl", "train", *words.split(), str(tmp_path / "run")]) == 0
     stored = record.load(tmp_path / "run").values
     assert (stored["pulls"], stored["discount"], stored["tasks"]) == (40, 0.99, 4)
-
-
-def test_a_run_whose_length_decides_goes_on_to_the_same_end_alone(single, tmp_path):
-    """Rate and entropy fall over all updates: another number of them would have made other ones before."""
-    run_dir = shutil.copytree(single.run_dir, tmp_path / "run")
-    assert command(run_dir, "--seed", 1, "--resume", "--updates", 8) == 2
-    with pytest.raises(RunError, match=r"--updates 4, not 8.* over which its rate or entropy falls"):
-        train(replaced(TINY, {"updates": 8}), options(run_dir, seed=1, resume=True))
-    assert train(TINY, options(run_dir, seed=1, resume=True)).step == 4
 
 
 @pytest.mark.parametrize(
