@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to an empty folder
@@ -91,16 +92,29 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def quickly_compiled(wanted: bool) -> Iterator[None]:
+    """Leave out optimizations inside, and there alone: what a session shares is compiled as usual."""
+    before = jax.config.jax_disable_most_optimizations  # pyright: ignore[reportAttributeAccessIssue]
+    if wanted and "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
+        jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For fixtures of a module that is marked so."""
+    marks = getattr(request.module, "pytestmark", [])
+    with quickly_compiled("unoptimized" in {mark.name for mark in (marks if isinstance(marks, list) else [marks])}):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def quick_compiling(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leave out optimizations where a test is marked so, and there alone: what a session shares is compiled as usual."""
-    wanted = request.node.get_closest_marker("unoptimized") is not None
-    if "JAX_DISABLE_MOST_OPTIMIZATIONS" in os.environ or not wanted:
+    """For tests that are marked so."""
+    with quickly_compiled(request.node.get_closest_marker("unoptimized") is not None):
         yield
-        return
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 MOST_MAPS = 25_000
