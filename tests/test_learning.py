@@ -47,7 +47,18 @@ def accuracy(learner, params):
     return jmeta.evaluate(learner, params, image_samplers()[1], jax.random.key(5), episodes=200, chunk_size=200).mean
 
 
-@pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if row.sinusoid])
+# One learner of each kind: through its inner loop, by following it, by comparison, and by a network that reads examples.
+QUICK = ("maml", "reptile", "prototypical", "neural_process")
+
+
+def each(names):
+    """The quick ones always, and the rest where all tests are run."""
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.long) for name in names]
+    )
+
+
+@each([name for name, row in ALGORITHMS.items() if row.sinusoid])
 def test_sine_curves(name):
     row = ALGORITHMS[name]
     lr, inner_steps, threshold = row.sinusoid
@@ -57,7 +68,7 @@ def test_sine_curves(name):
     assert error(learner, before) > 2 * threshold
 
 
-@pytest.mark.parametrize("name", [name for name, row in ALGORITHMS.items() if row.images])
+@each([name for name, row in ALGORITHMS.items() if row.images])
 def test_images_of_unseen_classes(name):
     row = ALGORITHMS[name]
     lr, inner_steps, threshold = row.images
@@ -67,7 +78,7 @@ def test_images_of_unseen_classes(name):
     assert accuracy(learner, before) < threshold - 0.15
 
 
-@pytest.mark.parametrize("name", ["baseline", "baseline_plus_plus"])
+@pytest.mark.parametrize("name", ["baseline", pytest.param("baseline_plus_plus", marks=pytest.mark.long)])
 def test_a_classifier_of_all_training_classes_serves_unseen_ones(name):
     row = ALGORITHMS[name]
     learner = row.make(mlp_net(300, (32,)), losses.cross_entropy, 0.0, 0)
