@@ -95,7 +95,7 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 @contextmanager
 def quickly_compiled(wanted: bool) -> Iterator[None]:
     """Leave out optimizations inside, and there alone: what a session shares is compiled as usual."""
-    before = jax.config.jax_disable_most_optimizations  # pyright: ignore[reportAttributeAccessIssue]
+    before = jax.config.read("jax_disable_most_optimizations")
     if wanted and "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
         jax.config.update("jax_disable_most_optimizations", True)
     yield
