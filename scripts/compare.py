@@ -44,7 +44,8 @@ from jmeta.runs.few_shot.judge import judge, memory_of_training
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import check as check_run
 from jmeta.runs.few_shot.sources import VECTORS
-from jmeta.settings import replaced
+from jmeta.settings import check as check_each
+from jmeta.settings import replaced, setting
 from jmeta.training import at_step
 
 ALGORITHMS = tuple(LEARNERS)
@@ -61,6 +62,43 @@ LOG_EVERY, TIMED_ROWS = 10, 4
 
 
 @dataclasses.dataclass(frozen=True)
+class Budget:
+    """What all learners have the same of.
+
+    Attributes:
+        budget: tasks to train on, or seconds of training (compiling and saving not counted).
+        tasks: how many, where that is the budget. For Baseline and Baseline++ a task is a batch of as many pictures.
+        seconds: how many, where that is the budget.
+    """
+
+    budget: str = setting("tasks", choices=BUDGETS)
+    tasks: int = 20_000
+    seconds: float = 300.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """What is learned, and by what network.
+
+    Attributes:
+        dataset: what is learned from.
+        split: its split.
+        query_shot: query examples of each class.
+        network: of all learners, one of those of `jmeta train`.
+        features: channels of the convolutions, or units of the layers.
+        data_dir: the folder of data sets; otherwise $JMETA_DATA.
+    """
+
+    dataset: str = "omniglot"
+    split: str = "default"
+    query_shot: int = 5
+    network: str = "conv4"
+    features: tuple[int, ...] = (64,)
+    data_dir: str | None = None
+
+
+@tyro.conf.configure(tyro.conf.OmitArgPrefixes)
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Train all learners and judge them by the same test episodes; results.json, table.md and accuracy.png.
 
@@ -71,43 +109,33 @@ class Config:
         algorithms: which learners, beside the reference.
         ways: classes of an episode, in training and in the test.
         shots: support examples of each class, in training and in the test.
-        budget: what all learners have the same of: tasks to train on, or seconds of training (compiling and saving not
-            counted).
-        tasks: how many, where that is the budget. For Baseline and Baseline++ a task is a batch of as many pictures.
-        seconds: how many, where that is the budget.
-        dataset: what is learned from.
-        split: its split.
-        network: of all learners, one of those of `jmeta train`.
-        features: channels of the convolutions, or units of the layers.
-        query_shot: query examples of each class.
+        training: the budget.
+        learned: what is learned, and by what network.
         meta_batch_size: tasks of an outer step; few, since in a short training many steps matter more.
         episodes: of the test, the same for all.
         reference: the learner that the others are compared with, episode by episode.
         seed: of the runs and of the test episodes.
         run_dir: the folder of all runs, of results.json, table.md and accuracy.png.
-        data_dir: the folder of data sets; otherwise $JMETA_DATA.
     """
 
     algorithms: tuple[str, ...] = ALGORITHMS
     ways: tuple[int, ...] = (5,)
     shots: tuple[int, ...] = (1,)
-    budget: str = "tasks"
-    tasks: int = 20_000
-    seconds: float = 300.0
-    dataset: str = "omniglot"
-    split: str = "default"
-    network: str = "conv4"
-    features: tuple[int, ...] = (64,)
-    query_shot: int = 5
+    training: Budget = Budget()
+    learned: Learned = Learned()
     meta_batch_size: int = 4
     episodes: int = 1000
     reference: str = "prototypical"
     seed: int = 0
     run_dir: str = "runs/compare"
-    data_dir: str | None = None
 
 
-QUICK = Config(
+def configured(**values: Any) -> Config:
+    """The defaults with some settings changed, by their flat names."""
+    return replaced(Config(), values)
+
+
+QUICK = configured(
     budget="seconds", seconds=7.0, network="mlp", features=(128, 64), episodes=200, run_dir="runs/compare-quick"
 )
 
@@ -149,40 +177,44 @@ def check(config: Config) -> None:
     for algorithm in (*config.algorithms, config.reference):
         if algorithm not in ALGORITHMS:
             raise unknown("algorithm", algorithm, ALGORITHMS)
-    if config.budget not in BUDGETS:
-        raise unknown("budget", config.budget, BUDGETS)
+    check_each(config)
     if config.meta_batch_size < 1:
         raise RunError(f"--meta-batch-size must be 1 or more, got {config.meta_batch_size}: choose another.")
-    if config.tasks < 1 or not config.seconds > 0:
-        raise RunError(f"a budget must be above 0, got {config.tasks} tasks and {config.seconds} seconds: give more.")
+    training = config.training
+    if training.tasks < 1 or not training.seconds > 0:
+        raise RunError(
+            f"a budget must be above 0, got {training.tasks} tasks and {training.seconds} seconds: give more."
+        )
     if not (config.ways and config.shots) or config.episodes < 2:
         raise RunError(f"there must be ways, shots and 2 or more --episodes, got {config.episodes}: correct them.")
-    if config.dataset in VECTORS:
-        raise RunError(f"{config.dataset} has no pictures, which learners are compared on: choose another --dataset.")
+    if config.learned.dataset in VECTORS:
+        raise RunError(
+            f"{config.learned.dataset} has no pictures, which learners are compared on: choose another --dataset."
+        )
     figure_maker()
 
 
 def settings(config: Config, algorithm: str, way: int, shot: int) -> Whole:
     """A run's settings: the learner's defaults, with one network for all, and Adam at a constant rate for those that
     have a gradient. Reptile has no queries to learn from, and gets as many pictures of a task to adapt to."""
-    start = Whole(*defaults(Choice(algorithm, config.dataset)))
-    steps = -(-config.tasks // config.meta_batch_size) if config.budget == "tasks" else 1_000_000
-    budget = f"{config.tasks}tasks" if config.budget == "tasks" else f"{config.seconds:g}s"
-    reptile = {"train_shots": shot + config.query_shot, "query_shot": 1} if algorithm == "reptile" else {}
+    start = Whole(*defaults(Choice(algorithm, config.learned.dataset)))
+    steps = -(-config.training.tasks // config.meta_batch_size) if config.training.budget == "tasks" else 1_000_000
+    budget = f"{config.training.tasks}tasks" if config.training.budget == "tasks" else f"{config.training.seconds:g}s"
+    reptile = {"train_shots": shot + config.learned.query_shot, "query_shot": 1} if algorithm == "reptile" else {}
     changes = {
         "way": way,
         "shot": shot,
-        "query_shot": config.query_shot,
+        "query_shot": config.learned.query_shot,
         "meta_batch_size": config.meta_batch_size,
-        "split": config.split,
-        "network": config.network,
-        "features": config.features,
+        "split": config.learned.split,
+        "network": config.learned.network,
+        "features": config.learned.features,
         "outer_steps": steps,
         "outer_schedule": "constant",
         "log_every": LOG_EVERY,
         "save_every": -(-steps // LOG_EVERY) * LOG_EVERY,
         "seed": config.seed,
-        "data_dir": config.data_dir,
+        "data_dir": config.learned.data_dir,
         "run_dir": str(Path(config.run_dir) / f"{algorithm}-{way}w{shot}s-{budget}-seed{config.seed}"),
         "resume": True,
     }
@@ -212,7 +244,7 @@ def plan(config: Config) -> tuple[list[Whole], Problem]:
         tasks = own.tasks
         try:
             data = drawn(tasks, problem, LEARNERS[own.algorithm].ordinary)
-            problem.sampler("test", tasks.way, tasks.shot, config.query_shot)
+            problem.sampler("test", tasks.way, tasks.shot, config.learned.query_shot)
         except RunError as error:
             raise RunError(f"{own.algorithm}, {tasks.way}-way {tasks.shot}-shot: {error}") from error
         run_dir = Path(str(options.run_dir))
@@ -269,23 +301,23 @@ def annealed(config: Config, run: Whole) -> Whole:
     """The settings with MAML++'s schedule, of a tenth of the training: of as many steps as its seconds are enough for,
     by the speed of the first ones, in a run that is thrown away."""
     learner = run.settings.learner
-    if not isinstance(learner, MamlPlusPlus) or config.budget == "tasks" or learner.anneal_steps is not None:
+    if not isinstance(learner, MamlPlusPlus) or config.training.budget == "tasks" or learner.anneal_steps is not None:
         return run
     asked = iter([None] * TIMED_ROWS)
     with tempfile.TemporaryDirectory() as place:
         short = {"anneal_steps": max(1, TIMED_ROWS * LOG_EVERY // 10), "run_dir": f"{place}/run", "resume": False}
         first = replaced(run, short)
         rows = train_run(first.settings, first.options, stop=lambda: next(asked, OUT_OF_TIME)).rows
-    steps = rows[-1]["step"] * config.seconds / trained_seconds(rows)
+    steps = rows[-1]["step"] * config.training.seconds / trained_seconds(rows)
     return replaced(run, {"anneal_steps": max(1, round(steps / 10))})
 
 
 def trained(config: Config, run: Whole) -> Result:
     """Train within the budget, or go on."""
     with asked_to_stop() as stop:
-        if config.budget == "seconds":
+        if config.training.budget == "seconds":
             metrics = Path(str(run.options.run_dir)) / METRICS
-            stop, report = until(config.seconds, metrics, stop, countdown(config.seconds))
+            stop, report = until(config.training.seconds, metrics, stop, countdown(config.training.seconds))
             result = train_run(run.settings, run.options, report=report, stop=stop, save_seconds=SAVE_SECONDS)
         else:
             with shown(run.settings.algorithm) as report:
@@ -302,7 +334,7 @@ def judged(config: Config, problem: Problem, own: Settings, result: Result) -> R
     sample = drawn(tasks, problem, LEARNERS[own.algorithm].ordinary).training
     episode = jax.eval_shape(sample, jax.random.key(0))
     memory = memory_of_training(at_step(learner, jax.numpy.int32(0)), newest.params, episode)
-    test = problem.sampler("test", tasks.way, tasks.shot, config.query_shot)
+    test = problem.sampler("test", tasks.way, tasks.shot, config.learned.query_shot)
     found = judge(newest, test, tasks.way, seed=config.seed, episodes=config.episodes, train_mebibytes=memory)
     return Row(
         own.algorithm, tasks.way, tasks.shot, found.accuracy.tolist(), found.calibration_error,
@@ -362,11 +394,12 @@ def footer(config: Config, runs: list[Settings], problem: Problem) -> str:
     """What the table is of, and what its columns are."""
     known = {run.algorithm: run for run in runs}
     device, date = jax.devices()[0].device_kind, datetime.datetime.now(datetime.UTC).date()
-    budget = f"{config.tasks:,} tasks" if config.budget == "tasks" else f"{config.seconds:g} seconds"
+    learned, training = config.learned, config.training
+    budget = f"{training.tasks:,} tasks" if training.budget == "tasks" else f"{training.seconds:g} seconds"
     lines = [
         f"Data: {problem.name}, split {problem.protocol} {problem.split_hash}. {config.episodes} test episodes with "
-        f"{config.query_shot} queries of each class, the same for all; queries see each other (transductive).",
-        f"Training: {config.network} {'-'.join(map(str, config.features))} with batch normalisation, {budget} each, "
+        f"{learned.query_shot} queries of each class, the same for all; queries see each other (transductive).",
+        f"Training: {learned.network} {'-'.join(map(str, learned.features))} with batch normalisation, {budget} each, "
         f"compiling not counted, {config.meta_batch_size} tasks a step, seed {config.seed}; {device}, {date}.",
         *_inner_steps(known),
     ]
@@ -375,7 +408,7 @@ def footer(config: Config, runs: list[Settings], problem: Problem) -> str:
     if "reptile" in known:
         lines.append("reptile adapts in training to all pictures of a task that others have as support and queries.")
     if "maml++" in known:
-        estimate = ", as estimated from its first" if config.budget == "seconds" else ""
+        estimate = ", as estimated from its first" if config.training.budget == "seconds" else ""
         lines.append(f"maml++ leaves second derivatives out for the first three tenths of its steps{estimate}.")
     lines += [
         "Calibration error: how far the share of right predictions is from their confidence, on average over intervals "
@@ -390,7 +423,7 @@ def _inner_steps(known: Mapping[str, Settings]) -> list[str]:
     found: dict[tuple[int, int], list[str]] = {}
     for name, run in known.items():
         if not isinstance(run.learner, Nothing):
-            found.setdefault((inner_steps(run.learner, training=True), eval_steps(run)), []).append(name)
+            found.setdefault((inner_steps(run.learner, training=True), eval_steps(run.learner)), []).append(name)
     each = [f"{steps} and {tested} of {', '.join(names)}" for (steps, tested), names in found.items()]
     return [f"Inner steps in training and in the test: {'; '.join(each)}."] if each else []
 

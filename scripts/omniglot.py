@@ -215,7 +215,7 @@ def evaluated(wanted: EvaluateConfig, trained: Trained) -> dict[str, Any] | None
     tasks, facts, size = trained.settings.tasks, trained.facts, wanted.size
     values = {
         "episodes": wanted.episodes, "way": size.way, "shot": size.shot, "query_shot": size.query_shot,
-        "inner_steps": eval_steps(trained.settings), "part": wanted.data.part, "seed": wanted.seed,
+        "inner_steps": eval_steps(trained.settings.learner), "part": wanted.data.part, "seed": wanted.seed,
         "rotations": tasks.rotations, "split_hash": facts["split_hash"], "data_checksum": facts["checksum"],
         "reading": "transductive" if trained.settings.network.norm == "batch" else "inductive",
         "checkpoint_step": trained.step,

@@ -131,7 +131,7 @@ def row_of(config: Config, run_dir: str) -> Row:
     """A trained learner's line."""
     trained = load_trained(run_dir, config.checkpoint)
     test = one_shot_test(trained, config.data_dir)
-    steps = eval_steps(trained.settings) if config.inner_steps is None else config.inner_steps
+    steps = eval_steps(trained.settings.learner) if config.inner_steps is None else config.inner_steps
     result = measure(trained, test, inner_steps=steps)
     together = result.get("transductive_accuracy")
     return Row(

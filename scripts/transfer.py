@@ -122,7 +122,7 @@ class Entry(NamedTuple):
 def entry_of(config: Config, run_dir: str) -> Entry:
     """A trained learner, ready."""
     trained = load_trained(run_dir, config.checkpoint)
-    steps = eval_steps(trained.settings) if config.inner_steps is None else config.inner_steps
+    steps = eval_steps(trained.settings.learner) if config.inner_steps is None else config.inner_steps
     params = at_way(trained.params, trained.settings.tasks.way, config.way)
     return Entry(
         Path(run_dir).name,

@@ -211,7 +211,7 @@ def test_compare_says_now_and_then_how_much_time_is_over(capsys):
 
 def small(compare, run_dir, **settings):
     given = {"algorithms": ("prototypical", "baseline"), "tasks": 128, "dataset": "glyphs:60", "features": (4,)}
-    return compare.Config(**{**given, "query_shot": 2, "episodes": 20, "run_dir": str(run_dir), **settings})
+    return compare.configured(**{**given, "query_shot": 2, "episodes": 20, "run_dir": str(run_dir), **settings})
 
 
 @pytest.mark.standard_promotion
@@ -287,7 +287,7 @@ def test_compare_refuses_before_it_trains(tmp_path):
 
 def test_compare_gives_all_learners_one_network_and_as_many_pictures_of_a_task():
     compare = load("compare")
-    config = compare.Config(query_shot=15)
+    config = compare.configured(query_shot=15)
     runs = {name: compare.settings(config, name, 5, 1).settings for name in compare.ALGORITHMS}
     networks = {(run.network.network, run.network.features, run.network.norm) for run in runs.values()}
     assert networks == {("conv4", (64,), "batch")}
@@ -314,7 +314,7 @@ def test_compare_estimates_the_schedule_of_maml_plus_plus(tmp_path, monkeypatch)
         return Result(tmp_path, rows[-1]["step"], compare.OUT_OF_TIME, {}, rows, {})
 
     monkeypatch.setattr(compare, "train_run", train)
-    config = compare.Config(budget="seconds", seconds=300.0, run_dir=str(tmp_path))
+    config = compare.configured(budget="seconds", seconds=300.0, run_dir=str(tmp_path))
     run = compare.settings(config, "maml++", 5, 1)
     # 5 steps a second are 1,500 in all.
     assert compare.annealed(config, run).settings.learner.anneal_steps == 150
@@ -341,7 +341,7 @@ def test_compare_lets_flags_win_over_those_of_quick():
 @pytest.mark.standard_promotion
 def test_memory_is_planned_alike_without_optimized_code(algorithm):
     compare = load("compare")
-    config = compare.Config(features=(8,), dataset="glyphs:60")
+    config = compare.configured(features=(8,), dataset="glyphs:60")
     run = compare.settings(config, algorithm, 5, 1).settings
     problem = compare.load_problem(run.tasks)
     learner = compare.training_learner(run, problem.train_classes)
@@ -370,4 +370,4 @@ def test_memory_is_planned_alike_without_optimized_code(algorithm):
 def test_compare_refuses_what_is_not_there(settings, says):
     compare = load("compare")
     with pytest.raises(compare.RunError, match=says):
-        compare.main(compare.Config(**settings))
+        compare.main(compare.configured(**settings))

@@ -5,7 +5,7 @@ import warnings
 
 import jax
 
-from jmeta.datasets import cache_dir
+from jmeta.datasets.cache import cache_dir
 
 
 def use_compile_cache(wanted: bool = True) -> None:

@@ -126,7 +126,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     way, shot, query_shot = size.way or tasks.way, size.shot or tasks.shot, size.query_shot or tasks.query_shot
     if tasks.dataset in VECTORS and way != tasks.way:
         raise RunError(f"{tasks.dataset} has tasks of one way, {tasks.way}, got --way {way}: leave it out.")
-    steps = eval_steps(trained.settings) if size.inner_steps is None else size.inner_steps
+    steps = eval_steps(trained.settings.learner) if size.inner_steps is None else size.inner_steps
     sample = problem.sampler(data.part, way, shot, query_shot)
     numbers = _measure(config, trained, sample, way=way, steps=steps, queries=(way * query_shot, way * shot))
     result = {
@@ -142,7 +142,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 def _one_shot_test(config: EvaluateConfig, trained: Trained) -> dict[str, Any]:
     _check_one_shot(config)
     test = one_shot.one_shot_test(trained, config.data.data_dir)
-    steps = eval_steps(trained.settings) if config.size.inner_steps is None else config.size.inner_steps
+    steps = eval_steps(trained.settings.learner) if config.size.inner_steps is None else config.size.inner_steps
     numbers = one_shot.measure(trained, test, inner_steps=steps)
     row = {"inner_steps": steps, **{name: numbers[name] for name in ("accuracy", "ci95")}}
     result = {

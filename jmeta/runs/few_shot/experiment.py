@@ -124,7 +124,7 @@ def measured(tasks: Tasks) -> tuple[str, evaluation.Metric]:
 def _validator(settings: Settings) -> Callable[[Sampler, Params], dict[str, Array]]:
     """`(sample, params) -> {"accuracy": [episodes]}`."""
     name, metric = measured(settings.tasks)
-    learner = learner_of(settings, eval_steps(settings))
+    learner = learner_of(settings, eval_steps(settings.learner))
     episodes, size = settings.outer.val_episodes, eval_chunk_size(settings.tasks)
 
     def validate(sample: Sampler, params: Params) -> dict[str, Array]:
@@ -170,9 +170,9 @@ def _wanted(settings: Settings, steps: Any) -> Wanted:
     return Wanted(settings.network, settings.tasks.way, steps, has_numbers(settings.tasks.dataset))
 
 
-def eval_steps(settings: Settings) -> int:
-    """Inner steps outside training."""
-    return inner_steps(settings.learner, training=False)
+def eval_steps(learner: Any) -> int:
+    """Inner steps outside training, by the settings of a learner."""
+    return inner_steps(learner, training=False)
 
 
 def outer_optimizer(outer: Outer) -> optax.GradientTransformation:

@@ -45,7 +45,7 @@ def judge(trained: Trained, sample: Sampler, way: int, *, seed: int, episodes: i
         episodes: how many.
         train_mebibytes: of `memory_of_training`.
     """
-    learner = trained.learner_of(eval_steps(trained.settings), way)
+    learner = trained.learner_of(eval_steps(trained.settings.learner), way)
     params = at_way(trained.params, trained.settings.tasks.way, way)
     metrics = {"accuracy": evaluation.accuracy, "calibration": evaluation.calibration}
     chunk_size = eval_chunk_size(trained.settings.tasks)

@@ -199,7 +199,7 @@ def _episodes_page(make_figure: Callable[..., Any], trained: Trained, config: Pl
 
 
 def _curves_page(make_figure: Callable[..., Any], trained: Trained, episodes: list[Episode]) -> Any:
-    steps = eval_steps(trained.settings)
+    steps = eval_steps(trained.settings.learner)
     figure = make_figure(9, 6)
     for ax, episode in zip(figure.subplots(2, 2, sharex=True).flat, episodes, strict=True):
         x = np.asarray(episode.query.x)[:, 0]
@@ -223,7 +223,7 @@ def _pictures_page(make_figure: Callable[..., Any], trained: Trained, episodes: 
     run = trained.settings.tasks
     way = min(run.way, MAX_CLASSES)
     shots, queries = min(run.shot, MAX_ROWS), len(episodes[0].query.x) // run.way
-    learner = trained.learner_of(eval_steps(trained.settings), run.way)
+    learner = trained.learner_of(eval_steps(trained.settings.learner), run.way)
     figure = make_figure(0.85 * way * len(episodes) + 1.2, 0.95 * (shots + queries) + 1.1)
     pages = figure.subfigures(1, len(episodes))
     for page, episode, number in zip(np.atleast_1d(pages), episodes, range(1, len(episodes) + 1), strict=True):

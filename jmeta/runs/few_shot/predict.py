@@ -86,7 +86,7 @@ def predict(config: PredictConfig) -> list[Prediction]:
     shape = tuple(trained.facts["input_shape"])
     support = _support(classes, shape, config.invert)
     x = _floats([read_picture(path, shape, config.invert) for path in queries])
-    steps = eval_steps(trained.settings) if config.inner_steps is None else config.inner_steps
+    steps = eval_steps(trained.settings.learner) if config.inner_steps is None else config.inner_steps
     probabilities = np.asarray(
         _probabilities(trained, support, x, way=len(classes), steps=steps, together=config.transductive)
     )

@@ -60,7 +60,7 @@ def checked_size(settings, input_shape):
     episode = episode_of(tasks, tasks.train_shots or tasks.shot, input_shape)
     grads, _ = jax.eval_shape(jax.grad(learner.loss, has_aux=True), state.params, episode)
     assert jax.tree.structure(grads) == jax.tree.structure(state.params)
-    tested = learner_of(settings, eval_steps(settings))
+    tested = learner_of(settings, eval_steps(settings.learner))
     episode = episode_of(tasks, tasks.shot, input_shape)
     logits = jax.eval_shape(
         lambda params, episode: tested.predict(tested.adapt(params, episode.support), episode.query.x),
