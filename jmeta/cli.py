@@ -137,13 +137,15 @@ def _plot(words: list[str]) -> int:
 
 def _presets(words: list[str]) -> int:
     from jmeta.errors import RunError
+    from jmeta.runs import few_shot, rl
     from jmeta.runs.engine.area import presets
-    from jmeta.runs.few_shot import AREA
 
     if words:
         raise RunError(f"jmeta presets takes no arguments, got {' '.join(words)}: leave them out.")
-    for name, preset in presets(AREA).items():
-        print(f"{name:28} {preset['source']}")
+    for area in (few_shot.AREA, rl.AREA):
+        print(f"{area.prog} --preset")
+        for name, preset in presets(area).items():
+            print(f"  {name:28} {preset['source']}")
     return 0
 
 

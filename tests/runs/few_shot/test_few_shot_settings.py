@@ -84,6 +84,9 @@ def test_every_preset_is_in_order(name):
     check(settings, options)
     assert options.preset == name and options.save_every % options.log_every == 0
     assert presets(AREA)[name]["source"].count("https://")
+    # What is published must not move with a default.
+    stated = {name for name, value in to_dict(settings).items() if value is not None} - set(names(settings, "place"))
+    assert stated <= presets(AREA)[name].keys()
 
 
 def test_there_are_presets_of_every_learner():
