@@ -179,3 +179,20 @@ def test_every_name_that_is_exported_exists():
     for module in (jmeta, jmeta.nets, jmeta.algorithms):
         assert sorted(module.__all__) == sorted(set(module.__all__))
         assert all(hasattr(module, name) for name in module.__all__)
+
+
+def dataclasses_in(path: Path) -> dict[str, int]:
+    """The dataclasses of a file, with the number of their fields."""
+    classes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef))
+    return {
+        node.name: sum(isinstance(part, ast.AnnAssign) for part in node.body)
+        for node in classes
+        if any("dataclass" in ast.unparse(mark) for mark in node.decorator_list)
+    }
+
+
+@pytest.mark.parametrize("path", [*(f"jmeta/{path}" for path in MODULES), *SCRIPTS])
+def test_settings_are_small(path):
+    """One record of everything would be passed to functions that read two of its fields."""
+    found = dataclasses_in(ROOT.parent / path)
+    assert not {name: number for name, number in found.items() if number > 14}
