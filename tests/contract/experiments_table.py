@@ -49,3 +49,6 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "rl, MAML by TRPO": lambda: agent("maml", "cart-pole", horizon=4, episodes=3, outer="trpo", test_steps=1),
     "join": lambda: join("prototypical"),
 }
+
+LONG = ("rl, MAML by TRPO",)
+"""Those that are for `--all`: what they add is tested in a quicker place too."""

@@ -6,13 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from experiments_table import EXPERIMENTS
+from experiments_table import EXPERIMENTS, LONG
 
 from jmeta import loop
 from jmeta.runs.engine import checkpoints
 
 pytestmark = [pytest.mark.standard_promotion, pytest.mark.unoptimized]
-NAMES = sorted(EXPERIMENTS)
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.xdist_group(name), *([pytest.mark.long] if name in LONG else [])])
+    for name in sorted(EXPERIMENTS)
+]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -53,13 +56,6 @@ def test_metrics_are_finite_numbers_with_a_loss(made):
     found = {name: values for name, values in metrics._asdict().items() if values is not None}
     assert "loss" in found
     assert all(values.shape == (3,) and np.isfinite(values).all() for values in found.values())
-
-
-def test_a_step_outside_of_a_loop_is_the_same_to_rounding(made):
-    experiment, run, init = made
-    state = init(jax.random.key(1))
-    after, metrics = run(state, 1)
-    close(jax.jit(experiment.update)(state), (after, jax.tree.map(lambda a: a[0], metrics)))
 
 
 def test_a_run_that_is_cut_and_read_back_from_disk_has_the_same_bits(made, tmp_path):
