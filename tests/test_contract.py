@@ -36,7 +36,7 @@ EPISODE = jax.tree.map(np.asarray, random_episode(0))
 each = pytest.mark.parametrize("name", ALGORITHMS)
 
 # Every algorithm is run with the statistics of its batch, which takes the same weights through the same places as those
-# of the support set do. With those, one that adapts all, one that adapts a head, and one that compares: the rest is long.
+# of the support set do. With those, one that adapts all, one that adapts a head, one that compares: the rest is long.
 WITH_SUPPORT_NORM = ("maml", "anil", "prototypical")
 
 

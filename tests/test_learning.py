@@ -47,7 +47,7 @@ def accuracy(learner, params):
     return jmeta.evaluate(learner, params, image_samplers()[1], jax.random.key(5), episodes=200, chunk_size=200).mean
 
 
-# One learner of each kind: through its inner loop, by following it, by comparison, and by a network that reads examples.
+# One learner of each kind: through its inner loop, by following it, by comparison, by a network that reads examples.
 QUICK = ("maml", "reptile", "prototypical", "neural_process")
 
 
