@@ -65,20 +65,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long tests, unless all are asked for. Keep the contract of an algorithm in one process, where what
-    it compiles is there for all of its tests, and compile it quickly."""
+    """Leave out the long tests, unless all are asked for. Keep a file in one process, or the contract of an algorithm,
+    where what one test has compiled or trained is there for the others."""
     if not config.getoption("all_tests"):
         left_out = [item for item in items if item.get_closest_marker("long")]
         if left_out:
             config.hook.pytest_deselected(items=left_out)
             items[:] = [item for item in items if not item.get_closest_marker("long")]
     for item in items:
+        group = str(item.path)
         parameters = getattr(item, "callspec", None)
         if item.path.name == "test_contract.py" and parameters is not None:
             name = str(parameters.params.get("name"))
-            item.add_marker(pytest.mark.xdist_group(name))
+            group = name
             if name != "relation_maps":
                 item.add_marker("unoptimized")
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)

@@ -192,7 +192,13 @@ CONV4 = {
 }
 
 
-@pytest.mark.parametrize("name", CONV4)
+# A plain convolution, and one that a context modulates; the others differentiate through the same two.
+QUICK = ("maml", "cavia")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.long) for name in CONV4]
+)
 def test_second_order_gradients_of_conv4_agree_with_central_differences(name):
     """Strided, with batch statistics, 64 channels, in float64; the steps are too small to meet a kink of a ReLU."""
     small = random_episode(1, way=3, shot=1, query_shot=1, size=14)

@@ -134,9 +134,10 @@ def related_ridge(
 
     Args:
         x, y, ridge, relation, weight, solver: as in `task_covariance`.
-        omega: `[T, T]`, symmetric, with eigenvalues of 0 or more (below 0 they are taken for 0). For weights whose
-            columns are Gaussian with the covariance S between tasks, and noise of variance v, the weights expected
-            given n examples of each task are those for Omega = S / tr S and relation = v / (n tr S), without ridge.
+        omega: `[T, T]`, symmetric, with eigenvalues of 0 or more (those within rounding errors of it, and those
+            below, are taken for 0). For weights whose columns are Gaussian with the covariance S between tasks, and
+            noise of variance v, the weights expected given n examples of each task are those for Omega = S / tr S and
+            relation = v / (n tr S), without ridge.
 
     Returns:
         `[T, D]`.
@@ -150,7 +151,8 @@ def related_ridge(
     if omega.shape != (tasks, tasks):
         raise ValueError(f"omega must be [T, T] for the {tasks} tasks of x, got {list(omega.shape)}")
     sizes, directions = jnp.linalg.eigh(_after(omega.astype(system.cross.dtype), system.lengths))
-    return _related(system, _Spectrum(directions, jnp.maximum(sizes, 0)), ridge, relation, solver)
+    rounding = tasks * jnp.finfo(sizes.dtype).eps * jnp.max(sizes)  # a 0 comes out as up to this much, of either sign
+    return _related(system, _Spectrum(directions, jnp.where(sizes > rounding, sizes, 0)), ridge, relation, solver)
 
 
 def covariance_of(weights: Array) -> Array:
