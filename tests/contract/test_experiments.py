@@ -12,10 +12,7 @@ from jmeta import loop
 from jmeta.runs.engine import checkpoints
 
 pytestmark = [pytest.mark.standard_promotion, pytest.mark.unoptimized]
-NAMES = [
-    pytest.param(name, marks=[pytest.mark.xdist_group(name), *([pytest.mark.long] if name in LONG else [])])
-    for name in sorted(EXPERIMENTS)
-]
+NAMES = [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in sorted(EXPERIMENTS)]
 
 
 @pytest.fixture(scope="module", params=NAMES)
