@@ -214,6 +214,7 @@ def small(compare, run_dir, **settings):
     return compare.configured(**{**given, "query_shot": 2, "episodes": 20, "run_dir": str(run_dir), **settings})
 
 
+@pytest.mark.long
 @pytest.mark.standard_promotion
 def test_compare_trains_judges_and_resumes(tmp_path, capsys):
     compare = load("compare")

@@ -101,6 +101,7 @@ def test_cosines_of_gradients():
         np.testing.assert_allclose(gradient_cosines(jnp.array([[4.0, 2.0], [2.0, 4.0]]) * scale)[0, 1], 0.5, rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.standard_promotion
 def test_the_synthetic_program(tmp_path, capsys):
     config = synthetic.Config(

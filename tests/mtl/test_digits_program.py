@@ -92,6 +92,7 @@ def test_intervals_and_verdicts():
     ]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Could not find the number of physical cores:UserWarning")
 def test_a_small_comparison_from_end_to_end(tmp_path, capsys, monkeypatch):
     for name, fewer in (("STRENGTHS", (1.0, 10.0)), ("ALPHAS", (1.0,)), ("L2", (1e-3, 1e-1))):

@@ -37,6 +37,7 @@ def tiny(run_dir, **changes):
     return join.Config(replaced(settings, {**VALUES, **rest}), **{**own, **study})
 
 
+@pytest.mark.long
 def test_every_row_is_there_and_a_second_start_keeps_them(tmp_path, capsys):
     config = tiny(tmp_path)
     first = join.main(config)

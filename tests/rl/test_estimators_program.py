@@ -13,6 +13,7 @@ from jmeta.runs.rl.estimators import Config, exact, main, problems, summary
 pytestmark = pytest.mark.standard_promotion
 
 
+@pytest.mark.long
 def test_the_table_tells_the_estimators_apart(tmp_path, capsys):
     config = Config(run_dir=str(tmp_path / "run"), sizes=(400,), repetitions=60, states=2, horizon=3)
     result = main(config)
