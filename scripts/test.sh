@@ -13,4 +13,5 @@ echo "Tests"
 if [ -z "${JMETA_DATA:-}" ]; then
     echo "JMETA_DATA is not set: the tests on real data will be skipped (the README says how to get it)."
 fi
-exec python -m pytest -n "${JMETA_TEST_PROCESSES:-2}" --dist loadgroup "$@"
+# One process runs each file, so that what one of its tests compiles is there for the others.
+exec python -m pytest -n "${JMETA_TEST_PROCESSES:-2}" --dist loadfile "$@"

@@ -61,27 +61,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "standard_promotion: integers and floats may mix in this test")
     config.addinivalue_line("markers", "long: more of what a quicker test guards too; run with `--all` alone")
     config.addinivalue_line("markers", "unoptimized: compiles for far longer than it runs")
-    config.addinivalue_line("markers", "xdist_group: tests that one process runs, since they share compiled programs")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long tests, unless all are asked for. Keep a file in one process, or the contract of an algorithm,
-    where what one test has compiled or trained is there for the others."""
+    """Leave out the long tests, unless all are asked for, and compile the contract quickly."""
     if not config.getoption("all_tests"):
         left_out = [item for item in items if item.get_closest_marker("long")]
         if left_out:
             config.hook.pytest_deselected(items=left_out)
             items[:] = [item for item in items if not item.get_closest_marker("long")]
     for item in items:
-        group = str(item.path)
         parameters = getattr(item, "callspec", None)
         if item.path.name == "test_contract.py" and parameters is not None:
-            name = str(parameters.params.get("name"))
-            group = name
-            if name != "relation_maps":
+            if parameters.params.get("name") != "relation_maps":
                 item.add_marker("unoptimized")
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)
