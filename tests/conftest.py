@@ -72,9 +72,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = [item for item in items if not item.get_closest_marker("long")]
     for item in items:
         parameters = getattr(item, "callspec", None)
-        if item.path.name == "test_contract.py" and parameters is not None:
-            if parameters.params.get("name") != "relation_maps":
-                item.add_marker("unoptimized")
+        of_contract = item.path.name == "test_contract.py" and parameters is not None
+        if of_contract and parameters.params.get("name") != "relation_maps":
+            item.add_marker("unoptimized")
 
 
 @pytest.fixture(autouse=True)
