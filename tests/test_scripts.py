@@ -233,6 +233,7 @@ def test_compare_trains_judges_and_resumes(tmp_path, capsys):
         assert f"--{next(iter(settings)).replace('_', '-')} " in str(caught.value)
 
 
+@pytest.mark.long
 @pytest.mark.standard_promotion
 def test_compare_does_not_count_what_a_kill_has_lost(tmp_path):
     compare = load("compare")

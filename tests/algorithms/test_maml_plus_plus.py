@@ -23,6 +23,11 @@ NETS = {"none": mlp_net(3, (8,)).model, "batch": conv_net(3, nets.BatchNorm, (4,
 SHARED = {"per_step": lambda name: False}
 
 
+def long(value):
+    """A value for `--all`: another one goes through the same code."""
+    return pytest.param(value, marks=pytest.mark.long)
+
+
 def gradient(learner, params, episode=EPISODE):
     (value, metrics), grads = jax.jit(jax.value_and_grad(learner.loss, has_aux=True))(params, episode)
     return value, metrics, grads
@@ -103,7 +108,7 @@ def by_hand(model, params, episode, weights):
     return total
 
 
-@pytest.mark.parametrize("weights", [[0.0, 0.0, 1.0], [0.2, 0.0, 0.8], [0.5, 0.3, 0.2]])
+@pytest.mark.parametrize("weights", [long([0.0, 0.0, 1.0]), long([0.2, 0.0, 0.8]), [0.5, 0.3, 0.2]])
 def test_all_of_it_against_a_loop_written_out(weights):
     model = NETS["batch"]
     learner = jmeta.maml_plus_plus(model, inner_lr=0.3, inner_steps=3, loss_weights=weights)
@@ -173,7 +178,7 @@ def test_the_weights_of_the_steps(steps):
     assert jnp.all(got[200:, :-1] == 0) and jnp.all(got[200:, -1] == 1)
 
 
-@pytest.mark.parametrize("weights", [None, [0.5, 0.5]])
+@pytest.mark.parametrize("weights", [long(None), [0.5, 0.5]])
 def test_a_traced_first_order_is_either(weights):
     build = lambda first: jmeta.maml_plus_plus(
         NETS["batch"], inner_lr=0.3, inner_steps=2, loss_weights=weights, first_order=first

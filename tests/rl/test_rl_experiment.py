@@ -81,7 +81,13 @@ SWEEPS = {
 }
 
 
-@pytest.mark.parametrize(("settings", "changes"), SWEEPS.values(), ids=SWEEPS)
+def with_long(table, long):
+    """The rows of a table as parameters, some of them for `--all`: what they add is in another too."""
+    rows = {name: row if isinstance(row, tuple) else (row,) for name, row in table.items()}
+    return [pytest.param(*row, id=name, marks=[pytest.mark.long] * (name in long)) for name, row in rows.items()]
+
+
+@pytest.mark.parametrize(("settings", "changes"), with_long(SWEEPS, ("a2c", "trpo")))
 def test_a_traced_setting_gives_what_its_run_gives(settings, changes):
     """Swept settings are arguments of the program; to rounding, each run is its single one."""
 
@@ -107,7 +113,7 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("settings", SHARED.values(), ids=SHARED)
+@pytest.mark.parametrize("settings", with_long(SHARED, ("a-minibatch-of-6", "trpo")))
 def test_four_devices_equal_one(settings):
     mesh = task_mesh()
     assert mesh.size == 4

@@ -87,6 +87,7 @@ def test_the_whole_command(tmp_path, capsys):
     assert all(name in listed for name in PROGRAMS)
 
 
+@pytest.mark.long
 def test_a_run_of_maml_is_resumed_evaluated_and_drawn(tmp_path, capsys):
     folder = tmp_path / "run"
     words = "--algorithm maml --env navigation --horizon 5 --units 4 --tasks 2 --episodes 2 --test-episodes 2 "

@@ -95,6 +95,7 @@ def test_there_are_presets_of_every_learner():
         from_preset("maml-omniglot-5w1")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", of_each_kind())
 def test_every_kind_of_preset_builds(name):
     settings, _ = from_preset(name)
