@@ -97,7 +97,6 @@ class Learned:
     data_dir: str | None = None
 
 
-@tyro.conf.configure(tyro.conf.OmitArgPrefixes)
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Train all learners and judge them by the same test episodes; results.json, table.md and accuracy.png.
@@ -489,7 +488,8 @@ def main(config: Config) -> list[Row]:
 def parsed(words: Sequence[str]) -> Config:
     """The settings that flags give; those of `--quick` are a start that they win over."""
     rest = [word for word in words if word != "--quick"]
-    return tyro.cli(Config, default=QUICK if len(rest) < len(words) else Config(), args=rest, prog="compare")
+    start = QUICK if len(rest) < len(words) else Config()
+    return tyro.cli(Config, default=start, args=rest, prog="compare", config=(tyro.conf.OmitArgPrefixes,))
 
 
 def run() -> None:

@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import pytest
 
 from jmeta import datasets
@@ -14,12 +11,11 @@ def own_folders(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def real_data():
+def real_data(data_root):
     """The folder $JMETA_DATA with the real data sets."""
-    folder = os.environ.get("JMETA_DATA")
-    if not folder or not (Path(folder) / "omniglot" / "images_background.zip").is_file():
+    if not (data_root / "omniglot" / "images_background.zip").is_file():
         pytest.skip("JMETA_DATA names no folder with omniglot/images_background.zip")
-    return Path(folder)
+    return data_root
 
 
 @pytest.fixture(scope="session")

@@ -17,14 +17,14 @@ from jmeta.rl.rollout import Trajectory
 from jmeta.rl.settings import Choice, check, defaults
 from jmeta.rl.types import Box, Discrete
 from jmeta.runs.engine import folder, record
-from jmeta.runs.engine.area import presets
+from jmeta.runs.engine.area import from_preset, presets
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.restore import restored
 from jmeta.runs.engine.train import train as train_by_engine
 from jmeta.runs.rl import AREA, PROGRAMS, evaluate, plot, train
 from jmeta.runs.rl.references import references
 from jmeta.runs.rl.trained import load
-from jmeta.settings import read, replaced, to_dict
+from jmeta.settings import replaced, to_dict
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -244,15 +244,15 @@ def test_what_an_algorithm_or_an_environment_lacks_has_no_flag(tmp_path, capsys,
 
 @pytest.mark.parametrize("name", sorted(presets(AREA)))
 def test_presets_name_their_source_and_build(name):
-    values = presets(AREA)[name]
-    assert values.pop("source")
-    choice = Choice(values["algorithm"], values["env"], values.get("pulls"))
-    settings = read(AREA.defaults(choice)[0], values, name)
+    settings, options = from_preset(AREA, name)
+    assert presets(AREA)[name]["source"] and options.preset == name
     check(settings)
     experiment = build(settings)
     state = jax.eval_shape(experiment.init, jax.random.key(0))
     assert jax.tree.structure(jax.eval_shape(experiment.update, state)[0]) == jax.tree.structure(state)
-    assert values.items() <= to_dict(settings).items()
+    # What is published must not move with a default.
+    stated = {name for name, value in to_dict(settings).items() if value is not None}
+    assert stated <= presets(AREA)[name].keys()
 
 
 def test_a_preset_is_a_start(tmp_path):
@@ -264,5 +264,5 @@ def test_a_preset_is_a_start(tmp_path):
 
 def test_another_experiment_is_no_run_of_this_area(tmp_path):
     result = train_by_engine(build, TINY, options(tmp_path / "run"), kind="other")
-    with pytest.raises(RunError, match="no run of jmeta rl train, but of other"):
+    with pytest.raises(RunError, match="is a run of other, not rl"):
         load(result.run_dir, "newest")

@@ -119,10 +119,11 @@ def _loaded(area: Area, stored: record.Stored, path: Path) -> Loaded:
     if stored.kind != area.kind:
         raise RunError(f"{path.parent} is a run of {stored.kind}, not {area.kind}: give it to the commands of its own.")
     start = Whole(*area.defaults(choice_in(area, stored.values)))
-    missing = set(flat.names(start)) - set(flat.names(start, "place")) - stored.values.keys()
-    if missing:
-        lacks = ", ".join(sorted(missing))
-        raise RunError(f"{path} lacks {lacks}: it was made by another version, or changed by hand.")
+    names = {field.name for field in dataclasses.fields(area.choice)} & {*flat.names(start)}
+    for needed in (names, {*flat.names(start)} - {*flat.names(start, "place")}):
+        if needed - stored.values.keys():
+            lacks = ", ".join(sorted(needed - stored.values.keys()))
+            raise RunError(f"{path} lacks {lacks}: it was made by another version, or changed by hand.")
     whole = flat.read(start, stored.values, str(path))
     return Loaded(whole.settings, whole.options, stored.facts)
 
