@@ -78,7 +78,7 @@ class Settings:
 
     Attributes:
         algorithm: the meta-learner, any of `jmeta train` that learns from episodes.
-        learner: what the algorithm has; the class is that of its row in `jmeta.algorithms.catalog`.
+        learner: what the algorithm can be told, and no more.
         problems: what is learned from.
         network: what learns.
         joint: the joint steps.

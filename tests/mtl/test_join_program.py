@@ -118,6 +118,17 @@ def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys)
         assert all(0 <= row["accuracy"] <= 1 for row in found["rows"].values())
 
 
+def test_two_devices_train_what_one_does(tmp_path):
+    words = ["mtl", "train", *WORDS, "--meta-batch-size", "2", "--log-every", "1", "--save-every", "2"]
+    losses = []
+    for number in (1, 2):
+        run_dir = tmp_path / str(number)
+        assert cli.main([*words, "--devices", str(number), "--run-dir", str(run_dir)]) == 0
+        assert read(run_dir / "config.json")["devices"] == number
+        losses.append([json.loads(line)["loss"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_a_join_that_is_stopped_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     words = ["mtl", "train", *WORDS, "--outer-steps", "4", "--log-every", "1", "--save-every", "4"]
     assert cli.main([*words, "--run-dir", str(tmp_path / "whole")]) == 0

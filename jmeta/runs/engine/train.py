@@ -288,7 +288,7 @@ def _tell(run: Run, step: int, rows: Mapping[str, Any], before: Diverged, diverg
 
 
 def _diverged(run: Run, diverged: Diverged) -> DivergedError:
-    rates = " or ".join(flag(name) for name in run.programs.rates) or "rate"
+    rates = " or ".join(flag(name) for name in run.programs.rates if name.endswith("lr")) or "rate"
     advice = f"try a smaller {rates} in another --run-dir."
     if run.group:
         return DivergedError(

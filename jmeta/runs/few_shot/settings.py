@@ -106,7 +106,7 @@ class Settings:
             (all others only), cavia (a context only), proto-maml (from prototypes). By comparison with the support set:
             prototypical, matching, matching-cosine, matching-fce, siamese, relation, ridge, neural-process, attention.
             Without episodes: baseline, baseline++.
-        learner: what the algorithm has; the class is that of its row in `jmeta.algorithms.catalog`.
+        learner: what the algorithm can be told, and no more.
         tasks: what is learned from.
         network: what learns.
         outer: how it is trained.
