@@ -1,15 +1,17 @@
 """Tables for a terminal."""
 
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import tyro
 from rich.console import Console
 from rich.table import Table
 
 from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
-from jmeta.errors import RunError, unknown
+from jmeta.errors import unknown
 from jmeta.report.tables import number, plain
 from jmeta.runs.few_shot.predict import Prediction
 
@@ -57,38 +59,52 @@ def _title(result: Mapping[str, Any]) -> str:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ListConfig:
+    """List the data sets that there are, and where.
+
+    Attributes:
+        data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
+    """
+
+    data_dir: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareConfig:
+    """Load a data set once, so that it is there for all runs, and say what it has.
+
+    Attributes:
+        name: of the data set, such as omniglot, or a path.
+        data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
+    """
+
+    name: tyro.conf.Positional[str]
+    data_dir: str | None = None
+
+
 def data(words: Sequence[str]) -> int:
     """`jmeta data list` and `jmeta data prepare NAME`, each with `--data-dir FOLDER`.
 
     Raises:
-        RunError: for other words.
+        RunError: for another command.
         DataError: for data that are missing or damaged.
     """
-    words, root = _without_data_dir(list(words))
     if not words or words[0] in ("-h", "--help"):
         print("jmeta data list [--data-dir FOLDER]\njmeta data prepare NAME [--data-dir FOLDER]")
         return 0
     if words[0] not in ("list", "prepare"):
         raise unknown("data command", words[0], ("list", "prepare"))
-    if words[0] == "prepare":
-        if len(words) != 2:
-            raise RunError(f"jmeta data prepare takes one name, got {' '.join(words[1:]) or 'none'}: try omniglot.")
-        found = datasets.load(words[1], root)
+    kind = ListConfig if words[0] == "list" else PrepareConfig
+    config = tyro.cli(kind, args=list(words[1:]), prog=f"jmeta data {words[0]}")
+    if isinstance(config, PrepareConfig):
+        found = datasets.load(config.name, config.data_dir)
         classes, examples, height, width, channels = found.images.shape
         print(f"{found.name}: {classes} classes, up to {examples} pictures each, {height} x {width} x {channels}")
         print(f"splits: {', '.join(datasets.protocols(found))}; checksum {found.checksum[:16]}")
         return 0
     table = Table("name", "what", "where")
-    for row in datasets.available(root):
+    for row in datasets.available(config.data_dir):
         table.add_row(*row)
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
     return 0
-
-
-def _without_data_dir(words: list[str]) -> tuple[list[str], str | None]:
-    if "--data-dir" not in words:
-        return words, None
-    i = words.index("--data-dir")
-    if i + 1 >= len(words):
-        raise RunError("--data-dir needs a folder: name it.")
-    return words[:i] + words[i + 2 :], words[i + 1]

@@ -153,7 +153,8 @@ def test_a_folder_that_cannot_be_made(refused, shapes, tmp_path):
 def test_other_commands(refused, cli):
     assert "did you mean 'train'?" in refused("trian")
     assert "did you mean 'list'?" in refused("data", "lst")
-    assert "takes one name" in refused("data", "prepare")
+    assert cli("data", "prepare").code == 2
+    assert cli("data", "list", "--data-dir=/nowhere", "bogus").code == 2
     assert "takes no arguments" in refused("presets", "maml")
     assert "there is no data set 'qqqq'" in refused("data", "prepare", "qqqq")
     assert cli("train", "--way", "three").code == 2
