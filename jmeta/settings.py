@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from jmeta.errors import RunError, closest, unknown
 
 S = TypeVar("S")
+INT32 = 2**31 - 1
+"""The most that an integer may be where nothing else is said: what programs count with."""
 
 
 def setting(
@@ -190,6 +192,8 @@ def _check_number(field: dataclasses.Field[Any], value: Any) -> None:
     limits = {name: field.metadata[name] for name in ("least", "above", "most") if name in field.metadata}
     if not limits or not isinstance(value, int | float):
         return
+    if isinstance(value, int) and "most" not in limits and value > INT32:
+        raise RunError(f"{flag(field.name)} must be {INT32} or less, got {value}: choose another.")
     fits = (
         math.isfinite(value)
         and value >= limits.get("least", -math.inf)

@@ -113,6 +113,7 @@ def test_an_unknown_name_is_not_replaced_in_silence():
         ({"inner_steps": -1}, "--inner-steps must be 0 to 2147483647, got -1"),
         ({"inner_steps": 2**31}, "--inner-steps must be 0 to 2147483647, got 2147483648"),
         ({"truncation": -1}, "--truncation must be 0 or more, got -1"),
+        ({"truncation": 2**31}, "--truncation must be 2147483647 or less, got 2147483648"),
         ({"features": (8, 0)}, "--features must be 1 or more, got 0"),
         ({"network": "cnov4"}, "there is no network 'cnov4': did you mean 'conv4'?"),
     ],
