@@ -34,7 +34,6 @@ class Algorithm(NamedTuple):
         outer: the rule that trains it.
         ordered: the support set is gone through by rows, in mini-batches or as a sequence, so that their order matters.
         own_loss: the loss is the mean of `loss_fn` over its own predictions for the queries.
-        equivariant: labels in another order, with the classes' own parameters of the head, give logits in that order.
         any_way: the classes are those of the support set, so that the same parameters serve any number of them.
     """
 
@@ -45,7 +44,6 @@ class Algorithm(NamedTuple):
     outer: optax.GradientTransformation
     ordered: bool = False
     own_loss: bool = True
-    equivariant: bool = True
     any_way: bool = False
 
 

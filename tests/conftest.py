@@ -14,9 +14,8 @@ from pathlib import Path
 
 REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to an empty folder
 # Tests compile thousands of small programs and run each a few times: with all of XLA's optimizations, most of the time
-# would be its compiler's. Tests of the mark `unoptimized` go without any; not all, for the gradient of `relation` on
-# maps is wrong then. What XLA_FLAGS already sets stays, so that the tests can also be run on optimized programs, with
-# JAX_DISABLE_MOST_OPTIMIZATIONS=0 for those marked.
+# would be its compiler's. They go without any but for the mark `optimized`, and the processes that they start have a
+# few. What XLA_FLAGS already sets stays, so that with JAX_DISABLE_MOST_OPTIMIZATIONS=0 all run on optimized programs.
 XLA_OPTIONS = {
     "xla_force_host_platform_device_count": "4",
     "xla_backend_optimization_level": "1",
@@ -60,21 +59,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marks."""
     config.addinivalue_line("markers", "standard_promotion: integers and floats may mix in this test")
     config.addinivalue_line("markers", "long: more of what a quicker test guards too; run with `--all` alone")
-    config.addinivalue_line("markers", "unoptimized: compiles for far longer than it runs")
+    config.addinivalue_line("markers", "optimized: runs for longer than it compiles, or is wrong otherwise")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long tests, unless all are asked for, and compile the contract quickly."""
+    """Leave out the long tests, unless all are asked for."""
     if not config.getoption("all_tests"):
         left_out = [item for item in items if item.get_closest_marker("long")]
         if left_out:
             config.hook.pytest_deselected(items=left_out)
             items[:] = [item for item in items if not item.get_closest_marker("long")]
-    for item in items:
-        parameters = getattr(item, "callspec", None)
-        of_contract = item.path.name == "test_contract.py" and parameters is not None
-        if of_contract and parameters.params.get("name") != "relation_maps":
-            item.add_marker("unoptimized")
 
 
 @pytest.fixture(autouse=True)
@@ -90,26 +84,25 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @contextmanager
 def quickly_compiled(wanted: bool) -> Iterator[None]:
-    """Leave out optimizations inside, and there alone: what a session shares is compiled as usual."""
+    """Leave out optimizations inside."""
     before = jax.config.read("jax_disable_most_optimizations")
-    if wanted and "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
-        jax.config.update("jax_disable_most_optimizations", True)
+    if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
+        jax.config.update("jax_disable_most_optimizations", wanted)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_module(request: pytest.FixtureRequest) -> Iterator[None]:
-    """For fixtures of a module that is marked so."""
-    marks = getattr(request.module, "pytestmark", [])
-    with quickly_compiled("unoptimized" in {mark.name for mark in (marks if isinstance(marks, list) else [marks])}):
+@pytest.fixture(scope="session", autouse=True)
+def quick_session() -> Iterator[None]:
+    """For what tests share, and for all tests but those below."""
+    with quickly_compiled(True):
         yield
 
 
 @pytest.fixture(autouse=True)
 def quick_compiling(request: pytest.FixtureRequest) -> Iterator[None]:
-    """For tests that are marked so."""
-    with quickly_compiled(request.node.get_closest_marker("unoptimized") is not None):
+    """Not for tests that are marked so, and not for what they make."""
+    with quickly_compiled(request.node.get_closest_marker("optimized") is None):
         yield
 
 

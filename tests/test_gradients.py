@@ -13,8 +13,6 @@ from jax import lax
 import jmeta
 from jmeta import inner, losses
 
-pytestmark = pytest.mark.unoptimized
-
 WAYS = {"remat": jmeta.remat_grad, "mixed": jmeta.mixed_grad}
 each_way = pytest.mark.parametrize("grad", WAYS.values(), ids=list(WAYS))
 
@@ -126,12 +124,16 @@ AGREE = (
     *((name, "sgd") for name in ("meta_sgd", "boil", "proto_maml")),
     *((name, rule) for name in ("maml", "anil") for rule in RULES),
 )
+OTHER_RULES = {("anil", rule) for rule in RULES if rule != "sgd"}  # which go through the loop that MAML's do
 
 
 @pytest.mark.parametrize(
     ("name", "rule", "double"),
     [
-        *(pytest.param(*row, True, id=f"{row[0]}-{row[1]}-float64") for row in AGREE),
+        *(
+            pytest.param(*row, True, id=f"{row[0]}-{row[1]}-float64", marks=[pytest.mark.long] * (row in OTHER_RULES))
+            for row in AGREE
+        ),
         # Ten thousand times less is asked of float32: one row tells whether its dtype is kept.
         pytest.param("maml", "sgd", False, id="maml-sgd-float32"),
         *(

@@ -25,8 +25,6 @@ import jmeta
 from jmeta.losses import cross_entropy, mean_loss
 from jmeta.nets import Conv4, PureModel
 
-pytestmark = pytest.mark.unoptimized
-
 EPISODE = random_episode(0)
 NET = mlp_net(3, (8,))
 SGD = optax.sgd(0.3)

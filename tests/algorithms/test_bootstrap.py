@@ -17,8 +17,6 @@ from jmeta.algorithms import bootstrap
 from jmeta.losses import cross_entropy, squared_error
 from jmeta.nets import PureModel
 
-pytestmark = pytest.mark.unoptimized
-
 EPISODE = random_episode(0)
 NETS = {
     "none": mlp_net(3, (8,)).model,

@@ -16,8 +16,6 @@ from jmeta import nets
 from jmeta.losses import cross_entropy
 from jmeta.nets import PureModel
 
-pytestmark = pytest.mark.unoptimized
-
 EPISODE = random_episode(0)
 NETS = {"none": mlp_net(3, (8,)).model, "batch": conv_net(3, nets.BatchNorm, (4,)).model}
 SHARED = {"per_step": lambda name: False}

@@ -9,8 +9,6 @@ from algorithms_table import assert_close, difference, mlp_net, random_episode
 import jmeta
 from jmeta import distances, nets
 
-pytestmark = pytest.mark.unoptimized
-
 ENCODER = mlp_net(3, (8, 6)).encoder
 EPISODE = random_episode(0, way=4, shot=3)
 ENCODED = ENCODER.init(jax.random.key(0), EPISODE.support.x)

@@ -11,7 +11,7 @@ from experiments_table import EXPERIMENTS, LONG
 from jmeta import loop
 from jmeta.runs.engine import checkpoints
 
-pytestmark = [pytest.mark.standard_promotion, pytest.mark.unoptimized]
+pytestmark = pytest.mark.standard_promotion
 NAMES = [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in sorted(EXPERIMENTS)]
 
 

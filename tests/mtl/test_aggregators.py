@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from jmeta.mtl import aggregators
 
-pytestmark = pytest.mark.unoptimized
-
 JACOBIAN = np.asarray([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]], np.float32)
 KEY = jax.random.key(3)
 

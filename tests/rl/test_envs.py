@@ -13,8 +13,6 @@ from jmeta.rl import envs
 from jmeta.rl.envs.tabular_mdp import draw
 from jmeta.rl.types import Box, Discrete, Step
 
-pytestmark = pytest.mark.unoptimized
-
 MAKE = {
     "bandit": lambda: envs.bernoulli_bandit(arms=3, pulls=6),
     "gaussian-bandit": lambda: envs.gaussian_bandit(arms=3, pulls=6),

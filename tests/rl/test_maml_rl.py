@@ -20,8 +20,6 @@ from jmeta.rl.outer import Readapted, promp, trpo
 from jmeta.rl.policies import mlp_policy
 from jmeta.rl.surrogates import dice, lvc, reinforce
 
-pytestmark = pytest.mark.unoptimized
-
 START = jnp.asarray([[0.3, -0.4, 0.0]], jnp.float32)
 MEANS = jnp.asarray([1.0, -0.5, 0.3], jnp.float32)
 

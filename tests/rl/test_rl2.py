@@ -13,7 +13,7 @@ from jmeta.rl.policies import gru_policy
 from jmeta.rl.rl2 import rl2
 from jmeta.rl.rollout import inputs_size, see_all
 
-pytestmark = [pytest.mark.standard_promotion, pytest.mark.unoptimized]
+pytestmark = pytest.mark.standard_promotion
 
 
 def agent_for(env, *, units=16, optimizer=None, **options):

@@ -14,7 +14,7 @@ from jmeta.rl.experiment import agent_of, build, env_of, evaluation_keys, reward
 from jmeta.rl.settings import START, WORLDS, Choice, Settings, check, defaults, length_decides
 from jmeta.settings import fields, names, read, replaced, to_dict
 
-pytestmark = [pytest.mark.standard_promotion, pytest.mark.unoptimized]
+pytestmark = pytest.mark.standard_promotion
 
 EVERY = [Choice(algorithm, env) for algorithm in START for env in WORLDS]
 BANDIT = {"arms": 2, "pulls": 4, "units": 4, "tasks": 8, "val_tasks": 6, "minibatches": 2, "epochs": 2, "updates": 4}

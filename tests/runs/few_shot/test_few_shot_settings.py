@@ -39,7 +39,7 @@ from jmeta.runs.few_shot.sources import VECTORS
 from jmeta.settings import fields, names, replaced, to_dict
 from jmeta.types import Batch, Episode
 
-pytestmark = [pytest.mark.standard_promotion, pytest.mark.unoptimized]
+pytestmark = pytest.mark.standard_promotion
 
 
 def episode_of(tasks, shot, input_shape):
@@ -180,7 +180,7 @@ def test_maml_has_the_published_size():
     assert size == (9 * 64 + 3 * 64) + 3 * (9 * 64 * 64 + 3 * 64) + 64 * 5 + 5
 
 
-@pytest.mark.parametrize("algorithm", ["maml", "anil"])
+@pytest.mark.parametrize("algorithm", ["anil", pytest.param("maml", marks=pytest.mark.long)])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_builds(algorithm, network):
     settings = settings_of(algorithm=algorithm, network=network, features=(8,), way=3, shot=2)
