@@ -68,7 +68,10 @@ def test_a_step_on_four_devices_is_that_of_one(name, chunk_size):
         assert leaf.sharding.is_fully_replicated and len(leaf.sharding.device_set) == 4
 
 
-@pytest.mark.parametrize(("name", "chunk_size"), CASES[:-1])
+@pytest.mark.parametrize(
+    ("name", "chunk_size"),
+    [("maml", 1), *(pytest.param(*case, marks=pytest.mark.long) for case in CASES[:-1] if case != ("maml", 1))],
+)
 def test_a_run_on_four_devices_is_that_of_one(name, chunk_size):
     """And they exchange one sum of gradients a step: each draws its own episodes."""
     (learner, sample), rule = problem(name), optax.sgd(0.001)

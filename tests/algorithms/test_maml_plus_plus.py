@@ -49,7 +49,7 @@ def constant_rates(learner, norm):
 
 
 @pytest.mark.parametrize("first_order", [False, True])
-@pytest.mark.parametrize("steps", [0, 1, 3])
+@pytest.mark.parametrize("steps", [pytest.param(0, marks=pytest.mark.long), pytest.param(1, marks=pytest.mark.long), 3])
 @pytest.mark.parametrize("norm", NETS)
 def test_with_its_options_off_it_is_maml(norm, steps, first_order):
     rule = optax.sgd(0.3)
