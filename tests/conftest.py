@@ -99,6 +99,14 @@ def quick_session() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_module(request: pytest.FixtureRequest, quick_session: None) -> Iterator[None]:
+    """Not for what the tests of a module share that is marked so."""
+    marks = getattr(request.module, "pytestmark", [])
+    with quickly_compiled("optimized" not in {mark.name for mark in (marks if isinstance(marks, list) else [marks])}):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def quick_compiling(request: pytest.FixtureRequest) -> Iterator[None]:
     """Not for tests that are marked so, and not for what they make."""

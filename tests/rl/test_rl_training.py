@@ -23,7 +23,7 @@ from jmeta.runs.engine.restore import restored
 from jmeta.runs.rl import train
 from jmeta.settings import replaced, to_dict
 
-pytestmark = pytest.mark.standard_promotion
+pytestmark = [pytest.mark.standard_promotion, pytest.mark.optimized]
 
 
 @pytest.fixture(scope="module")
