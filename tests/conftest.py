@@ -19,7 +19,9 @@ REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to 
 XLA_OPTIONS = {
     "xla_force_host_platform_device_count": "4",
     "xla_backend_optimization_level": "1",
+    # The emitters of fused loops take half of the time to compile; older XLA has the first flag, newer the second.
     "xla_cpu_use_fusion_emitters": "false",
+    "xla_backend_extra_options": "xla_cpu_disable_new_fusion_emitters",
 }
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
