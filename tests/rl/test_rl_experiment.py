@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta import task_mesh
 from jmeta.errors import RunError
 from jmeta.rl.envs import ENVS
 from jmeta.rl.experiment import agent_of, build, env_of, evaluation_keys, rewards_of, validation_keys
 from jmeta.rl.settings import START, WORLDS, Choice, Settings, check, defaults, length_decides
 from jmeta.settings import fields, names, read, replaced, to_dict
+from jmeta.sharding import task_mesh
 
 pytestmark = pytest.mark.standard_promotion
 
