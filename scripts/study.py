@@ -13,6 +13,7 @@ from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import tyro
 
@@ -69,7 +70,7 @@ def run(study: Callable[[Any], Study], config: Any) -> dict[str, Any]:
             decide what a row of some name is.
 
     Returns:
-        What results.json has: settings, facts, rows and summary.
+        What results.json has: settings, facts, rows, summary, and the device that was last used.
 
     Raises:
         RunError: for settings that can't be, a folder with results of others, or figures without matplotlib.
@@ -91,7 +92,7 @@ def run(study: Callable[[Any], Study], config: Any) -> dict[str, Any]:
         results["rows"][name] = _plain(made.rows[name](results["rows"]))
         write_json(place / RESULTS, results)
     found = made.show({name: results["rows"][name] for name in made.rows})
-    results["summary"] = _plain(found.summary)
+    results |= {"summary": _plain(found.summary), "device": jax.devices()[0].device_kind}
     write_json(place / RESULTS, results)
     write_text(place / TABLE, found.table)
     for name, drawn in found.figures.items() if draw else ():
@@ -160,7 +161,8 @@ def program(
     except RunError as error:
         said, code = str(error), 2
     except OSError as error:
-        said, code = f"{first_line(error)} ({error.filename}): make room or choose another --run-dir.", 2
+        where = f" ({error.filename})" if error.filename else ""
+        said, code = f"{first_line(error)}{where}: make room or choose another --run-dir, and run it again.", 2
     except KeyboardInterrupt:
         said, code = "stopped; the same command goes on.", 128 + SIGINT
     except SystemExit as error:

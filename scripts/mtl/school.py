@@ -176,7 +176,7 @@ def show(config: Config, rows: Rows) -> Shown:
     )
     head = ["method", "penalties chosen by cross-validation", "difference", "at fixed penalties", "difference"]
     table = markdown(head, lines), markdown(["method", "penalties chosen, by split", "fixed penalties"], chosen)
-    picture = partial(_draw, config, rows["split 0"]["weights"])
+    picture = lambda path: _draw(config, rows["split 0"]["weights"], path)
     return Shown("\n".join((about, *table)), {"correlations.png": picture}, {"methods": found})
 
 

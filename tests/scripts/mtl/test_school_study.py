@@ -1,5 +1,8 @@
 """The School data and the program that compares methods on it."""
 
+import json
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +16,7 @@ from scripts.mtl import school as program
 from scripts.mtl.school_data import load_school
 from scripts.study import run
 
+ROOT = Path(__file__).parents[3]
 SIZES = (60, 80, 50, 70)
 
 
@@ -132,3 +136,14 @@ def test_learned_relatedness_helps_real_schools(data_root):
     alone, learned = map(float, compare(*map(jnp.asarray, (school.x, school.y, school.weight - test, test))))
     assert 32 < alone < 38
     assert learned > alone + 0.5
+
+
+def test_the_readme_says_what_was_measured():
+    """Catches a table that is copied wrongly, or a way of showing results that changes them."""
+    kept = json.loads((ROOT / "scripts" / "results" / "mtl" / "school.json").read_text())
+    shown = program.show(program.Config(), kept["rows"])
+    assert shown.summary == kept["summary"]
+    readme = (ROOT / "README.md").read_text()
+    for name in (program.LEARNED, "pooled ridge"):
+        line = next(line for line in shown.table.splitlines() if line.startswith(f"| {name} "))
+        assert line.partition(" | ")[2].rsplit(" | ", 2)[0] in readme

@@ -1,5 +1,8 @@
 """The two-task problem: its losses beside a port, and where rules end on it."""
 
+import json
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +12,8 @@ from jmeta.errors import RunError
 from scripts.mtl import toy as program
 from scripts.mtl import toy_losses as toy
 from scripts.study import run
+
+ROOT = Path(__file__).parents[3]
 
 
 def port(x, scale):
@@ -113,3 +118,13 @@ def test_rules_that_need_keys_products_and_other_examples_get_them(name):
 def test_refusals(config, message):
     with pytest.raises(RunError, match=message):
         run(program.study, config)
+
+
+def test_the_readme_says_what_was_measured():
+    """Catches a table that does not show the ends that are kept, which are those that the README tells of."""
+    kept = json.loads((ROOT / "scripts" / "results" / "mtl" / "toy.json").read_text())
+    rows = {name: {**row, "way": [[start] for start in toy.THREE_STARTS]} for name, row in kept["rows"].items()}
+    table = program.show(program.Config(), rows).table
+    assert "CAGrad ends at (0.000, -8.355) with both losses at -15.092" in (ROOT / "README.md").read_text()
+    line = next(line for line in table.splitlines() if line.startswith("| CAGrad"))
+    assert line.replace("-0.000", "0.000").count("(0.000, -8.355), (-15.092, -15.092)") == 3
