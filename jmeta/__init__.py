@@ -14,6 +14,7 @@ from jmeta import (
     nets,
     sharding,
     solvers,
+    tasks,
     training,
     types,
 )
@@ -62,13 +63,14 @@ from jmeta.algorithms import (
     ridge,
     siamese,
 )
-from jmeta.episodes import classification_sampler, few_shot_sampler, linear_sampler, sinusoid_sampler, varied_sampler
+from jmeta.episodes import classification_sampler, few_shot_sampler, varied_sampler
 from jmeta.evaluation import Evaluation, evaluate
 from jmeta.gradients import mixed_grad, remat_grad
 from jmeta.inner import attach_gradient, descend, first_order
 from jmeta.losses import query_loss
 from jmeta.sharding import task_mesh
 from jmeta.solvers import conjugate_gradient, neumann
+from jmeta.tasks import linear_sampler, sinusoid_sampler
 from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_gradient, meta_loss, one_by_one
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, episodic
 
@@ -158,6 +160,7 @@ __all__ = [
     "sinusoid_sampler",
     "solvers",
     "task_mesh",
+    "tasks",
     "training",
     "types",
     "varied_sampler",

@@ -43,9 +43,9 @@ from jmeta.runs.few_shot.experiment import drawn, eval_steps, experiment, traini
 from jmeta.runs.few_shot.judge import judge, memory_of_training
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import check as check_run
-from jmeta.runs.few_shot.sources import VECTORS
 from jmeta.settings import check as check_each
 from jmeta.settings import replaced, setting
+from jmeta.tasks import catalog
 from jmeta.training import at_step
 
 ALGORITHMS = tuple(LEARNERS)
@@ -186,7 +186,7 @@ def check(config: Config) -> None:
         )
     if not (config.ways and config.shots) or config.episodes < 2:
         raise RunError(f"there must be ways, shots and 2 or more --episodes, got {config.episodes}: correct them.")
-    if config.learned.dataset in VECTORS:
+    if catalog.row(config.learned.dataset).sampler is not None:
         raise RunError(
             f"{config.learned.dataset} has no pictures, which learners are compared on: choose another --dataset."
         )
@@ -242,7 +242,7 @@ def plan(config: Config) -> tuple[list[Whole], Problem]:
     for own, options in ((run.settings, run.options) for run in runs):
         tasks = own.tasks
         try:
-            data = drawn(tasks, problem, LEARNERS[own.algorithm].ordinary)
+            data = drawn(tasks, problem, LEARNERS.get(own.algorithm).ordinary)
             problem.sampler("test", tasks.way, tasks.shot, config.learned.query_shot)
         except RunError as error:
             raise RunError(f"{own.algorithm}, {tasks.way}-way {tasks.shot}-shot: {error}") from error
@@ -330,7 +330,7 @@ def judged(config: Config, problem: Problem, own: Settings, result: Result) -> R
     """The line of a learner that has been trained."""
     tasks, learner = own.tasks, training_learner(own, problem.train_classes)
     newest = load_trained(result.run_dir, "newest")
-    sample = drawn(tasks, problem, LEARNERS[own.algorithm].ordinary).training
+    sample = drawn(tasks, problem, LEARNERS.get(own.algorithm).ordinary).training
     episode = jax.eval_shape(sample, jax.random.key(0))
     memory = memory_of_training(at_step(learner, jax.numpy.int32(0)), newest.params, episode)
     test = problem.sampler("test", tasks.way, tasks.shot, config.learned.query_shot)

@@ -163,7 +163,7 @@ class Row(NamedTuple):
 
 def trained_at(config: Config, algorithm: str, way: int, shot: int) -> tuple[int, int]:
     """Way and shot of the run that serves a cell: one for all sizes, where no parameter belongs to a class."""
-    if not LEARNERS[algorithm].fixed_way:
+    if not LEARNERS.get(algorithm).fixed_way:
         return WAYS[0], SHOTS[0]
     whole = config.published and (algorithm, *WAYS[:1], *SHOTS[:1]) in SHORT
     return (way, shot) if whole or (algorithm, way, shot) in SHORT else (way, SHOTS[0])
@@ -174,7 +174,7 @@ def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> 
     way, shot = trained_at(config, algorithm, way, shot)
     short = {} if config.published else SHORT.get((algorithm, way, shot), {})
     length = "short" if short else "preset"
-    size = f"-{way}w{shot}s" if LEARNERS[algorithm].fixed_way else ""
+    size = f"-{way}w{shot}s" if LEARNERS.get(algorithm).fixed_way else ""
     changes = {
         **short,
         "seed": seed,
@@ -203,7 +203,7 @@ def measure(config: Config, run: Whole, way: int, shot: int) -> tuple[dict[str, 
 
 def test_of(config: Config, run: Settings, run_dir: Path, way: int, shot: int) -> EvaluateConfig:
     """The test of a cell. A 5-shot test of a run at one shot has as many queries as that of a run at five."""
-    queries = shot if LEARNERS[run.algorithm].fixed_way else run.tasks.query_shot
+    queries = shot if LEARNERS.get(run.algorithm).fixed_way else run.tasks.query_shot
     queries = 1 if run.algorithm == "reptile" else queries
     return EvaluateConfig(
         str(run_dir), config.episodes, size=Size(way, shot, queries), data=Data(data_dir=config.data_dir)
@@ -262,7 +262,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     lines = []
     for name in dict.fromkeys(row.algorithm for row in rows):
         runs = sorted({(row.trained, row.steps) for row in rows if row.algorithm == name})
-        sizes = [f" of {way}-way {shot}-shot" if LEARNERS[name].fixed_way else "" for (way, shot), _ in runs]
+        sizes = [f" of {way}-way {shot}-shot" if LEARNERS.get(name).fixed_way else "" for (way, shot), _ in runs]
         each = [f"{steps:,} steps{size}" for (_, steps), size in zip(runs, sizes, strict=True)]
         lines.append(f"- {name}: {', '.join(each)}.")
     return lines

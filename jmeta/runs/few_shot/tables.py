@@ -23,7 +23,7 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     for row in result["steps"]:
         table.add_row(str(row["inner_steps"]), number(name, row[name]), f"+- {number(name, row['ci95'])}")
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
-    if result["way"] != result["trained_way"] and LEARNERS[result["algorithm"]].fixed_way:
+    if result["way"] != result["trained_way"] and LEARNERS.get(result["algorithm"]).fixed_way:
         print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if result.get("changes"):
         print(f"pictures of {result['dataset']}: {result['changes']}")
