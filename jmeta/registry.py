@@ -149,7 +149,7 @@ def load(kind: str, place: str) -> Any:
     if not hasattr(module, what):
         close = closest(what, [name for name in vars(module) if not name.startswith("_")])
         also = f"did you mean {where}:{close}?" if close else "correct the name after the colon."
-        raise RunError(f"{where} has no {what}, which is to be a {kind}: {also}")
+        raise RunError(f"{where} has no {kind} {what!r}: {also}")
     return getattr(module, what)
 
 

@@ -71,8 +71,8 @@ def test_a_file_and_a_module_hold_rows(numbers, tmp_path, monkeypatch):
     ("name", "message"),
     [
         ("nowhere.py:one", "nowhere.py, and there is no such file here: go to its folder, or give its path"),
-        ("mine.py:seve", r"mine.py has no seve, which is to be a number: did you mean mine.py:seven\?"),
-        ("mine.py:qqqq", "mine.py has no qqqq, which is to be a number: correct the name after the colon"),
+        ("mine.py:seve", r"mine.py has no number 'seve': did you mean mine.py:seven\?"),
+        ("mine.py:qqqq", "mine.py has no number 'qqqq': correct the name after the colon"),
         ("mine.py:word", "mine.py:word must be a number, got a str"),
         ("broken.py:one", r"broken.py can't be loaded \(ZeroDivisionError: division by zero\): mend it"),
         ("no.such.module:one", "in the module no.such.module, and there is no such module"),

@@ -12,7 +12,7 @@ from jax import Array
 
 from jmeta import gradients, losses
 from jmeta.algorithms.settings import FIRST_ORDER, INNER_OPTIMIZERS, Differentiated, Inner, Nothing
-from jmeta.errors import RunError
+from jmeta.errors import RunError, first_line
 from jmeta.nets import catalog as networks
 from jmeta.nets.catalog import Network
 from jmeta.registry import short
@@ -90,7 +90,7 @@ class Row(NamedTuple):
             wanted: what for.
 
         Raises:
-            RunError: if its factory asks for what there is not, or returns no learner.
+            RunError: if its factory asks for what there is not, refuses what it is given, or returns no learner.
         """
         parameters = inspect.signature(self.factory).parameters.values()
         fixed = self.factory.keywords if isinstance(self.factory, partial) else {}
@@ -99,8 +99,13 @@ class Row(NamedTuple):
         lacks = [name for name, p in asked.items() if values[name] is p.default is p.empty]
         if lacks:
             raise RunError(f"{_named(self)} asks for {', '.join(lacks)}, which nothing gives: set a default.")
-        made = self.factory(**{name: value for name, value in values.items() if value is not inspect.Parameter.empty})
-        if not (isinstance(made, Learner) or callable(made)):
+        given = {name: value for name, value in values.items() if value is not inspect.Parameter.empty}
+        try:
+            made = self.factory(**given)
+        except (TypeError, ValueError) as error:
+            why = first_line(error)
+            raise RunError(f"{_named(self)} can't be made ({why}): correct its settings, or itself.") from error
+        if not (isinstance(made, Learner) or inspect.isfunction(made)):
             raise RunError(f"{_named(self)} must return a Learner, got a {_kind(made)}: correct it.")
         return made
 

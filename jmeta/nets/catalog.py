@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jmeta import nets
-from jmeta.errors import RunError
+from jmeta.errors import RunError, first_line
 from jmeta.registry import Registry
 from jmeta.settings import setting
 from jmeta.types import Model
@@ -132,7 +132,11 @@ def own_row(name: str, found: Any) -> Row:
         raise RunError(f"{name} must be a function from a number of outputs to a model, or a Row, got {found!r:.60}.")
 
     def made(outputs: int) -> Model:
-        model = found(outputs)
+        try:
+            model = found(outputs)
+        except Exception as error:
+            why = f"{type(error).__name__}: {first_line(error)}"
+            raise RunError(f"{name} can't make a model of {outputs} outputs ({why}): correct it.") from error
         if not (hasattr(model, "init") and hasattr(model, "apply")):
             raise RunError(f"{name} must return a model with init and apply, got a {type(model).__name__}: correct it.")
         return model
