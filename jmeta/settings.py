@@ -123,8 +123,12 @@ def read(settings: S, values: Mapping[str, Any], where: str) -> S:
         where: they are from, for errors.
 
     Raises:
-        RunError: for a name that is no setting of these, or a value of another type.
+        RunError: for a name that is no setting of these or that two have, or a value of another type.
     """
+    every = names(settings)
+    twice = sorted({name for name in every if every.count(name) > 1})
+    if twice:
+        raise RunError(f"two settings are called {twice[0]}, of which one must be your own: give it another name.")
     known = {name: hint for part in _parts(settings) for name, hint in typing.get_type_hints(type(part)).items()}
     found: dict[str, Any] = {}
     for name, value in values.items():

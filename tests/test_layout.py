@@ -71,6 +71,8 @@ ALLOWED = {
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich", *jmeta_names("types errors registry datasets"),
     },
+    "rl/envs/settings.py": {"jmeta.settings"},
+    "rl/envs/catalog.py": {"jmeta.rl", *jmeta_names("errors registry settings")},
     "runs/": set(),
     "runs/engine/": {
         "jax", "optax", "orbax", "jmeta.runs.engine", "jmeta.sharding", "jmeta.evaluation", "jmeta.datasets.cache",
