@@ -74,6 +74,10 @@ ALLOWED = {
     "rl/envs/settings.py": {"jmeta.settings"},
     "rl/envs/catalog.py": {"jmeta.rl", *jmeta_names("errors registry settings")},
     "runs/": set(),
+    "runs/catalog.py": {
+        *jmeta_names("runs algorithms.catalog nets.catalog tasks.catalog datasets.catalog rl.envs.catalog"),
+        *SHOWN, *GROUND,
+    },
     "runs/engine/": {
         "jax", "optax", "orbax", "jmeta.runs.engine", "jmeta.sharding", "jmeta.evaluation", "jmeta.datasets.cache",
         *SHOWN, *GROUND,

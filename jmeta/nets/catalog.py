@@ -61,6 +61,7 @@ class Row(NamedTuple):
         dense: whether it has a dense layer before the head.
         layers: whether it has layers, of `features`.
         vectors: whether it takes inputs of any shape, and not pictures alone.
+        paper: that it is from, as "authors year, title, address"; empty for none.
     """
 
     what: str
@@ -73,6 +74,7 @@ class Row(NamedTuple):
     dense: bool = False
     layers: bool = True
     vectors: bool = False
+    paper: str = ""
 
 
 def _convolutions(what: str, blocks: int = 4, *, pool: bool = False, flatten: bool = False, dense: int = 0) -> Row:
@@ -145,12 +147,17 @@ def own_row(name: str, found: Any) -> Row:
     return Row(what, lambda _, outputs, init: made(outputs), lambda own: made(own.features[-1]), vectors=True)
 
 
+_MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400"
+_MATCHING = "Vinyals et al. 2016, Matching Networks for One Shot Learning, https://arxiv.org/abs/1606.04080"
+
 NETWORKS = Registry[Row](
     "network",
     {
-        "conv4": _convolutions("four strided convolutions, mean over positions"),
+        "conv4": _convolutions("four strided convolutions, mean over positions")._replace(paper=_MAML),
         "conv4-flat": _convolutions("four strided convolutions, all positions", flatten=True),
-        "conv4-pool": _convolutions("four convolutions with max-pooling, mean over positions", pool=True),
+        "conv4-pool": _convolutions("four convolutions with max-pooling, mean over positions", pool=True)._replace(
+            paper=_MATCHING
+        ),
         "convnet2-512": _convolutions(
             "two convolutions with max-pooling and a 512-unit layer", 2, pool=True, flatten=True, dense=512
         ),

@@ -45,24 +45,7 @@ def clashes(tasks=3):
 def nothing():
     return 3
 '''
-TINY = [
-    "--units",
-    "4",
-    "--tasks",
-    "8",
-    "--val-tasks",
-    "4",
-    "--minibatches",
-    "2",
-    "--epochs",
-    "1",
-    "--updates",
-    "4",
-    "--log-every",
-    "1",
-    "--save-every",
-    "2",
-]
+TINY = "--units 4 --tasks 8 --val-tasks 4 --minibatches 2 --epochs 1 --updates 4 --log-every 1 --save-every 2"
 
 
 @pytest.fixture
@@ -75,7 +58,7 @@ def home(tmp_path, monkeypatch):
 
 def test_an_environment_of_a_file_goes_all_the_way(home, capsys):
     """Catches settings of an own environment that are no flags, or are not found again in config.json."""
-    words = ["rl", "train", "--env", "mine.py:guess", "--kinds", "2", *TINY]
+    words = ["rl", "train", "--env", "mine.py:guess", "--kinds", "2", *TINY.split()]
     assert cli.main([*words, "--run-dir", "run"]) == 0
     stored = json.loads((home / "run" / "config.json").read_text())
     assert (stored["env"], stored["kinds"], stored["horizon"]) == ("mine.py:guess", 2, 4)

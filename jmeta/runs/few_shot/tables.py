@@ -12,7 +12,7 @@ from rich.table import Table
 from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import unknown
-from jmeta.report.tables import number, plain
+from jmeta.report.tables import number, plain, print_table
 from jmeta.runs.few_shot.predict import Prediction
 
 
@@ -103,8 +103,5 @@ def data(words: Sequence[str]) -> int:
         print(f"{found.name}: {classes} classes, up to {examples} pictures each, {height} x {width} x {channels}")
         print(f"splits: {', '.join(datasets.protocols(found))}; checksum {found.checksum[:16]}")
         return 0
-    table = Table("name", "what", "where")
-    for row in datasets.available(config.data_dir):
-        table.add_row(*row)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    print_table(("name", "what", "where"), datasets.available(config.data_dir))
     return 0
