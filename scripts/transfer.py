@@ -27,10 +27,10 @@ from jmeta.runs.engine.folder import write_json, write_text
 from jmeta.runs.few_shot import Trained, load_trained
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
 from jmeta.runs.few_shot.floor import nearest_pixels
-from jmeta.runs.few_shot.sources import is_turned
 from jmeta.runs.few_shot.trained import at_way
 from jmeta.runs.few_shot.transfer import Shown, show
 from jmeta.settings import replaced
+from jmeta.tasks import catalog
 from jmeta.types import Learner, Params
 
 FLOOR = "nearest neighbour between raw pixels"
@@ -139,7 +139,7 @@ def entry_of(config: Config, run_dir: str) -> Entry:
 
 def data_for(config: Config, trained: Trained) -> dict[str, Shown]:
     """Its own data, then the others. Omniglot's classes are turned for all, whether they were in training or not."""
-    own = replaced(trained.settings, {"rotations": is_turned(trained.settings.tasks.dataset)})
+    own = replaced(trained.settings, {"rotations": catalog.row(trained.settings.tasks.dataset).turned})
     shown = [show(trained._replace(settings=own), data_dir=config.data_dir)]
     shown += [show(trained, name, data_dir=config.data_dir) for name in config.datasets]
     return {one.problem.name: one for one in shown}

@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import optax
@@ -182,7 +182,7 @@ def own_row(name: str, found: Any) -> Row:
     parts += of_parameters(found, {*_GIVEN, "inner_lr", "inner_optimizer", "inner_grad", "truncation"})
     settings = dataclasses.make_dataclass(short(name), parts, frozen=True)
     return Row(
-        found,
+        cast(Callable[..., Made], found),
         (inspect.getdoc(found) or "your own").partition("\n")[0],
         settings=settings if parts else Nothing,
         fixed_way=bool(asked.keys() & {"model", "head", "way"}),

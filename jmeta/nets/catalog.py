@@ -135,7 +135,7 @@ def own_row(name: str, found: Any) -> Row:
 
     def made(outputs: int) -> Model:
         try:
-            model = found(outputs)
+            model: Any = found(outputs)
         except Exception as error:
             why = f"{type(error).__name__}: {first_line(error)}"
             raise RunError(f"{name} can't make a model of {outputs} outputs ({why}): correct it.") from error
