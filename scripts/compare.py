@@ -48,7 +48,7 @@ from jmeta.settings import replaced, setting
 from jmeta.tasks import catalog
 from jmeta.training import at_step
 
-ALGORITHMS = tuple(LEARNERS)
+ALGORITHMS = tuple(name for name, row in LEARNERS.items() if row.paper)
 BUDGETS = ("tasks", "seconds")
 JUDGED = "comparison.json"
 OUT_OF_TIME = -1

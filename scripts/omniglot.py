@@ -41,7 +41,7 @@ from jmeta.runs.few_shot.evaluate import file_name
 from jmeta.runs.few_shot.experiment import eval_steps
 from jmeta.settings import replaced
 
-ALGORITHMS = tuple(LEARNERS)
+ALGORITHMS = tuple(name for name, row in LEARNERS.items() if row.paper)
 WAYS, SHOTS = (5, 20), (1, 5)
 SMALLER = {"outer_schedule": "cosine", "outer_lr": 2e-3, "meta_batch_size": 16, "save_every": 500}
 SHORT: dict[tuple[str, int, int], dict[str, Any]] = {

@@ -407,7 +407,7 @@ def assert_close(tree: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-6) 
 
 def largest(tree: Any) -> float:
     """The largest absolute value of a tree."""
-    return max(float(np.max(np.abs(np.asarray(leaf)))) for leaf in jax.tree.leaves(tree))
+    return max((float(np.max(np.abs(np.asarray(leaf)))) for leaf in jax.tree.leaves(tree)), default=0.0)
 
 
 def difference(tree: Any, other: Any) -> float:
