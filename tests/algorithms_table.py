@@ -225,6 +225,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         outer=optax.sgd(0.5),
         ordered=True,
     ),
+    "nearest": Algorithm(
+        lambda n, f, lr, k: jmeta.nearest(loss_fn=f),
+        [],
+        sinusoid=None,
+        images=None,  # it has nothing to learn
+        outer=adam(2e-3),
+        any_way=True,
+    ),
     "prototypical": Algorithm(
         lambda n, f, lr, k: jmeta.prototypical(n.encoder, loss_fn=f),
         [],

@@ -129,6 +129,9 @@ LEARNERS = Registry[Row](
             "Bertinetto et al. 2019, Differentiable Closed-Form Solvers, https://arxiv.org/abs/1805.08136",
             given={"scale": lambda own, wanted: 1.0 if wanted.numbers else 10.0},
         ),
+        "nearest": Row(
+            algorithms.nearest, "nothing: the class whose mean input is nearest, which all have to beat", numbers=False
+        ),
         "prototypical": Row(
             algorithms.prototypical, "features near the mean of their class",
             "Snell et al. 2017, Prototypical Networks, https://arxiv.org/abs/1703.05175", numbers=False,
