@@ -1,13 +1,21 @@
 """Tables on the terminal."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 _OF_SETTING = ("seeds", "mean", "ci95")
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of words, as wide as the terminal is, or 120 characters where there is none."""
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def print_group(summary: Mapping[str, Any], title: str) -> None:

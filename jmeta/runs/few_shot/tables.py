@@ -12,7 +12,7 @@ from rich.table import Table
 from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import unknown
-from jmeta.report.tables import number, plain
+from jmeta.report.tables import number, plain, print_table
 from jmeta.runs.few_shot.predict import Prediction
 
 
@@ -23,7 +23,7 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     for row in result["steps"]:
         table.add_row(str(row["inner_steps"]), number(name, row[name]), f"+- {number(name, row['ci95'])}")
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
-    if result["way"] != result["trained_way"] and LEARNERS[result["algorithm"]].fixed_way:
+    if result["way"] != result["trained_way"] and LEARNERS.get(result["algorithm"]).fixed_way:
         print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if result.get("changes"):
         print(f"pictures of {result['dataset']}: {result['changes']}")
@@ -103,8 +103,5 @@ def data(words: Sequence[str]) -> int:
         print(f"{found.name}: {classes} classes, up to {examples} pictures each, {height} x {width} x {channels}")
         print(f"splits: {', '.join(datasets.protocols(found))}; checksum {found.checksum[:16]}")
         return 0
-    table = Table("name", "what", "where")
-    for row in datasets.available(config.data_dir):
-        table.add_row(*row)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    print_table(("name", "what", "where"), datasets.available(config.data_dir))
     return 0
