@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jmeta.datasets import cache, files, omniglot, omniglot_runs, tfds_images
-from jmeta.datasets.types import DataError, Dataset, make_dataset
+from jmeta.datasets.pictures import resized
+from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 
 _NAMES = (*omniglot.ARCHIVES, "glyphs", "glyphs:N", "digits", "tfds:<name>", "an .npz file", "a folder of images")
 
@@ -21,7 +22,9 @@ class Available(NamedTuple):
     status: str
 
 
-def load(name: str, root: str | os.PathLike[str] | None = None, *, download: bool = True) -> Dataset:
+def load(
+    name: str, root: str | os.PathLike[str] | None = None, *, download: bool = True, size: int | None = None
+) -> Dataset:
     """Loads a data set as one uint8 array.
 
     Args:
@@ -35,6 +38,8 @@ def load(name: str, root: str | os.PathLike[str] | None = None, *, download: boo
                               from here is looked for in `root` too, the ending .npz can be left out there.
         root: the folder data sets are looked for in; None means $JMETA_DATA, else a folder in the user's cache.
         download: whether files that are missing may be downloaded.
+        size: height and width that pictures are brought to, see `pictures.fit`; otherwise their own, or 84 if they are
+            of several sizes.
 
     Returns:
         The `Dataset`.
@@ -42,7 +47,11 @@ def load(name: str, root: str | os.PathLike[str] | None = None, *, download: boo
     Raises:
         DataError: an unknown name, or data that is missing, damaged or of another form.
     """
-    folder = cache.data_root(root)
+    dataset = _load(name, cache.data_root(root), download, size)
+    return dataset if size is None else resized(dataset, (size, size, dataset.look.channels))
+
+
+def _load(name: str, folder: Path, download: bool, size: int | None) -> Dataset:
     kind, colon, rest = name.partition(":")
     if name in omniglot.ARCHIVES:
         return omniglot.load(name, folder, download)
@@ -57,7 +66,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None, *, download: boo
     places = [Path(name).expanduser(), folder / name, folder / f"{name}.npz"] if name.strip() else []
     for path in places:
         if path.is_dir():
-            return files.load_folder(path)
+            return files.load_folder(path, size)
         if path.is_file():
             return files.load_npz(path)
     looked = f", looked for as {', '.join(map(str, places))}" if places else ""
@@ -111,11 +120,7 @@ def _digits() -> Dataset:
     flat, labels = load_digits(return_X_y=True)
     # Ink is 0 to 16 there.
     pixels = (np.asarray(flat).reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8)
-    rows = [pixels[np.asarray(labels) == digit] for digit in range(10)]
-    counts = np.array([len(row) for row in rows], np.int32)
-    images = np.zeros((10, int(counts.max()), 8, 8, 1), np.uint8)
-    for digit, row in enumerate(rows):
-        images[digit, : len(row), ..., 0] = row
+    images, counts = by_class([pixels[np.asarray(labels) == digit, ..., None] for digit in range(10)])
     return make_dataset("digits", images, counts=counts)
 
 
