@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,27 +17,37 @@ MIXED = 84
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _GRAY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
 _SIDEWAYS = (5, 6, 7, 8)
-_UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What decoding a file may raise that is no picture, or a damaged one."""
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture as a viewer shows it: of 8 bits, turned as EXIF says, in mode L or RGB, or RGBA if it has transparency.
-
-    16 bits are scaled to 8, palettes are looked up, CMYK becomes RGB.
+    """A file by `decode`.
 
     Raises:
         DataError: a file that can't be read.
     """
     try:
-        with Image.open(path) as file:
-            file.load()
-            picture = file.copy() if _orientation(file) == 1 else ImageOps.exif_transpose(file)
-    except _UNREADABLE as error:
+        return decode(path)
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
+
+
+def decode(file: Path | BinaryIO) -> Image.Image:
+    """A picture as a viewer shows it: of 8 bits, turned as EXIF says, in mode L or RGB, or RGBA if it has transparency.
+
+    16 bits are scaled to 8, palettes are looked up, CMYK becomes RGB.
+
+    Raises:
+        One of `UNREADABLE`: what can't be read.
+    """
+    with Image.open(file) as stored:
+        stored.load()
+        picture = stored.copy() if _orientation(stored) == 1 else ImageOps.exif_transpose(stored)
     if picture.mode.startswith("I"):  # Pillow would clip 16 bits at 255 instead of scaling them
         return Image.fromarray((np.clip(np.asarray(picture), 0, 65535) // 256).astype(np.uint8))
     if picture.mode == "F":
-        raise DataError(f"{path} has pixels of floats, whose white isn't known: save it with 8 or 16 bits.")
+        raise ValueError("its pixels are floats, whose white isn't known")
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         return picture.convert("RGBA")
     return picture.convert("L" if picture.mode in _GRAY else "RGB")
@@ -179,7 +190,7 @@ def _head(path: Path) -> tuple[str, tuple[int, int]]:
         with Image.open(path) as picture:
             wide, tall = picture.size
             return picture.mode, (wide, tall) if _orientation(picture) in _SIDEWAYS else (tall, wide)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 

@@ -165,7 +165,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DataError, match=r"a\.png is not a picture that can be read"):
         open_picture(tmp_path / "a.png")
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "b.tif")
-    with pytest.raises(DataError, match="pixels of floats"):
+    with pytest.raises(DataError, match="its pixels are floats"):
         open_picture(tmp_path / "b.tif")
 
 
