@@ -75,15 +75,17 @@ def test_a_run_on_a_folder_says_how_its_pictures_looked(cli, tmp_path):
         for i in range(4):
             ink = np.zeros((8, 8, 2), np.uint8)  # black on transparent paper
             ink[1 + k // 3 : 4 + k // 3, 1 + k % 6, 1] = rng.integers(150, 255, 3)
-            Image.fromarray(ink).save(tmp_path / "data" / f"class{k:02}" / f"{i}.png")
-    words = [*TINY, "--outer-steps", 10, "--run-dir", tmp_path / "run"]
+            picture = Image.fromarray(ink) if i else Image.fromarray(ink).resize((24, 16))
+            picture.save(tmp_path / "data" / f"class{k:02}" / f"{i}.png")
+    words = [*TINY, "--outer-steps", 10, "--image-size", 8, "--run-dir", tmp_path / "run"]
     assert cli("train", "--dataset", tmp_path / "data", *words).code == 0
     trained = load_trained(tmp_path / "run")
     facts = json.loads((tmp_path / "run" / "config.json").read_text())["facts"]
     assert facts["look"] == {"size": [8, 8], "channels": 1, "ink": "light", "files": "dark"}
     assert trained.look == ((8, 8), 1, "light", "dark")
     files = sorted((tmp_path / "data").rglob("*.png"))
-    images = load(str(tmp_path / "data")).images
+    images = load(str(tmp_path / "data"), size=8).images
+    assert show(trained).problem.checksum == facts["checksum"] == load(str(tmp_path / "data"), size=8).checksum
     np.testing.assert_array_equal(as_trained(trained.look, files), images.reshape(-1, 8, 8, 1))
     assert 0 < images.mean() < 50
     np.savez(tmp_path / "arrays.npz", images=255 - images)
