@@ -1,7 +1,6 @@
 """Where data sets are looked for and kept, and a cache of arrays that survives damage."""
 
 import os
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jmeta.datasets.types import Dataset, make_dataset
+from jmeta.report.files import writing
 
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 """What reading a damaged zip or npz file may raise."""
@@ -76,12 +76,6 @@ def _read(path: Path) -> Dataset | None:
 
 def _write(path: Path, dataset: Dataset) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            fields = {name: np.asarray(value) for name, value in dataset._asdict().items()}
-            np.savez(file, allow_pickle=False, **fields)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    fields = {name: np.asarray(value) for name, value in dataset._asdict().items()}
+    with writing(path) as file:
+        np.savez(file, allow_pickle=False, **fields)
