@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from jmeta.errors import RunError
-from jmeta.runs.engine import folder
+from jmeta.report.files import write_text
 from jmeta.runs.few_shot.experiment import eval_steps
 from jmeta.runs.few_shot.pictures import classes_in, pictures_in, read_picture
 from jmeta.runs.few_shot.sources import VECTORS
@@ -96,7 +96,7 @@ def predict(config: PredictConfig) -> list[Prediction]:
         for path, row in zip(queries, probabilities, strict=True)
     ]
     if config.csv is not None:
-        folder.write_text(Path(config.csv), as_csv(found))
+        write_text(Path(config.csv), as_csv(found))
     return found
 
 

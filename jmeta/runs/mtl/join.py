@@ -29,9 +29,12 @@ from jmeta.mtl.tasks import predictions, task_losses
 from jmeta.mtl.training import init_state, make_step
 from jmeta.mtl.weightings import uniform
 from jmeta.nets import catalog
+from jmeta.report.files import write_json, write_text
+from jmeta.report.statistics import crossed
+from jmeta.report.tables import markdown, percent
 from jmeta.runs.engine import progress
 from jmeta.runs.engine.area import train
-from jmeta.runs.engine.folder import read_json, write_json, write_text
+from jmeta.runs.engine.folder import read_json
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.mtl import AREA
@@ -129,22 +132,17 @@ def scratch_row(config: Config, data: experiment.Data) -> dict[str, Any]:
     return {"accuracy": found.accuracy.tolist(), "steps": best, "validation": by_steps}
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """The table, with paired differences from meta-learning a task at a time."""
-    seeds = result["seeds"]
-    base = np.concatenate([rows[ROW] for rows in seeds.values()])
-    scratch = np.asarray(result["scratch"]["accuracy"])
-    names = list(next(iter(seeds.values())))
-    values = {"multi-task learning, no meta-training": scratch} | {
-        name: np.concatenate([rows[name] for rows in seeds.values()]) for name in names
-    }
-    lines = ["| on a new problem | accuracy, % | minus a task at a time, paired |", "|---|---|---|"]
+def table_of(result: dict[str, Any]) -> str:
+    """The table, with paired differences from meta-learning a task at a time; seeds are crossed with problems."""
+    seeds = list(result["seeds"].values())
+    base, scratch = np.array([rows[ROW] for rows in seeds]), np.array([result["scratch"]["accuracy"]])
+    values = {"multi-task learning, no meta-training": scratch}
+    values |= {name: np.array([rows[name] for rows in seeds]) for name in seeds[0]}
+    lines = []
     for name, each in values.items():
-        same = base[: len(each)] if len(each) < len(base) else base
-        found, less = evaluation.summarise(each), evaluation.paired_difference(each, same)
-        paired = "-" if name == ROW else f"{100 * less.mean:+.2f} +- {100 * less.ci95:.2f}"
-        lines.append(f"| {name} | {100 * found.mean:.2f} +- {100 * found.ci95:.2f} | {paired} |")
-    return "\n".join(lines) + "\n"
+        less = crossed(each - base[:, : each.shape[1]])
+        lines.append((name, percent(*crossed(each)), "-" if name == ROW else percent(*less, sign="+")))
+    return markdown(("on a new problem", "accuracy, %", f"minus {ROW}, paired"), lines)
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -177,7 +175,7 @@ def main(config: Config) -> dict[str, Any]:
         result["seeds"][str(seed)] = rows_of(config, seed, data, result["seeds"].get(str(seed), {}))
         write_json(folder / RESULT, result)
     wanted = {str(seed) for seed in config.seeds}
-    table = markdown({**result, "seeds": {s: rows for s, rows in result["seeds"].items() if s in wanted}})
+    table = table_of({**result, "seeds": {s: rows for s, rows in result["seeds"].items() if s in wanted}})
     write_text(folder / TABLE, table)
     print(table)
     return result

@@ -6,7 +6,7 @@ from typing import Any
 
 from jmeta.errors import RunError
 from jmeta.rl import experiment
-from jmeta.rl.settings import Choice, Settings, check, defaults, length_decides
+from jmeta.rl.settings import START, WORLDS, Choice, Settings, check, defaults, length_decides
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine import record
 from jmeta.runs.engine.area import Area
@@ -54,6 +54,7 @@ AREA = Area(
     prog="jmeta rl train",
     description=Settings.__doc__.partition("\n")[0],  # pyright: ignore[reportOptionalMemberAccess]
     choice=Choice,
+    choices=lambda: {"algorithm": START, "env": WORLDS},
     defaults=_defaults,
     build=lambda: experiment.build,
     run_dir=_run_dir,
