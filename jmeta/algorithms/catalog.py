@@ -221,17 +221,18 @@ def _prototypical(own: Nothing, wanted: Wanted) -> Learner:
 
 
 def _matching(
-    similarity: Similarity, contexts: Callable[[], tuple[Model, Model]] | None = None
+    similarity: Similarity, contexts: Callable[[Network], tuple[Model, Model]] | None = None
 ) -> Callable[[Nothing, Wanted], Learner]:
     def make(own: Nothing, wanted: Wanted) -> Learner:
-        context = None if contexts is None else contexts()
+        context = None if contexts is None else contexts(wanted.network)
         return algorithms.matching(networks.encoder(wanted.network), similarity=similarity, context=context)
 
     return make
 
 
-def _full_context() -> tuple[Model, Model]:
-    return nets.BidirectionalLSTM(), nets.AttentionLSTM()
+def _full_context(network: Network) -> tuple[Model, Model]:
+    forth, back = nets.BidirectionalLSTM(), nets.AttentionLSTM()
+    return networks.in_precision(network, forth), networks.in_precision(network, back)
 
 
 def _siamese(own: Nothing, wanted: Wanted) -> Learner:
@@ -250,8 +251,8 @@ def _ridge(own: Nothing, wanted: Wanted) -> Learner:
 def _neural_process(own: Nothing, wanted: Wanted) -> Learner:
     return algorithms.neural_process(
         networks.encoder(wanted.network),
-        nets.MLPEncoder((128, 128)),
-        nets.MLP((128, 128), 1),
+        networks.in_precision(wanted.network, nets.MLPEncoder((128, 128))),
+        networks.in_precision(wanted.network, nets.MLP((128, 128), 1)),
         groups=algorithms.all_examples if wanted.numbers else algorithms.class_and_rest,
         loss_fn=_loss_fn(wanted),
     )
@@ -259,15 +260,18 @@ def _neural_process(own: Nothing, wanted: Wanted) -> Learner:
 
 def _attention(own: Nothing, wanted: Wanted) -> Learner:
     encoder = networks.encoder(wanted.network)
-    return algorithms.attention_learner(encoder, nets.LabelTransformer(), loss_fn=_loss_fn(wanted))
+    transformer = networks.in_precision(wanted.network, nets.LabelTransformer())
+    return algorithms.attention_learner(encoder, transformer, loss_fn=_loss_fn(wanted))
 
 
 def _baseline(own: Nothing, wanted: Wanted) -> Learner:
-    return algorithms.baseline(networks.encoder(wanted.network), nets.Head(wanted.classes or 1, _SMALL))
+    head = networks.in_precision(wanted.network, nets.Head(wanted.classes or 1, _SMALL))
+    return algorithms.baseline(networks.encoder(wanted.network), head)
 
 
 def _baseline_plus_plus(own: Nothing, wanted: Wanted) -> Learner:
-    return algorithms.baseline_plus_plus(networks.encoder(wanted.network), nets.CosineHead(wanted.classes or 1))
+    head = networks.in_precision(wanted.network, nets.CosineHead(wanted.classes or 1))
+    return algorithms.baseline_plus_plus(networks.encoder(wanted.network), head)
 
 
 _MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400"

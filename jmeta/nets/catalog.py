@@ -36,7 +36,8 @@ class Network:
         features: channels of the convolutions (one number, or one for each), or units of the MLP's layers.
         norm: whose statistics normalise: batch (of the examples at hand, queries included: transductive), support,
             group, layer, or none.
-        precision: what the network computes in: float32, or bfloat16; parameters, losses and updates stay in float32.
+        precision: what the network, and any other that a learner has beside it, computes in: float32, or bfloat16;
+            parameters, distances, losses and updates stay in float32.
     """
 
     network: str = setting("conv4", choices=NETWORKS)
@@ -64,33 +65,33 @@ def network(settings: Network, outputs: int, *, small_head: bool = False) -> Mod
         small_head: let it start with logits of a usual size, whatever the network.
     """
     if settings.network == "linear":
-        return _in_precision(settings, nets.Linear(outputs))
+        return in_precision(settings, nets.Linear(outputs))
     if settings.network == "mlp":
-        return _in_precision(settings, nets.MLP(settings.features, outputs, _norm(settings)))
+        return in_precision(settings, nets.MLP(settings.features, outputs, _norm(settings)))
     kernel_init = _head_init(settings, small_head)
-    return _in_precision(settings, nets.ConvNet(outputs, **_conv_options(settings), kernel_init=kernel_init))
+    return in_precision(settings, nets.ConvNet(outputs, **_conv_options(settings), kernel_init=kernel_init))
 
 
 def encoder(settings: Network) -> Model:
     """The network without its head."""
     if settings.network in FOR_VECTORS:
-        return _in_precision(settings, nets.MLPEncoder(_layers(settings), _norm(settings)))
-    return _in_precision(settings, nets.ConvEncoder(**_conv_options(settings)))
+        return in_precision(settings, nets.MLPEncoder(_layers(settings), _norm(settings)))
+    return in_precision(settings, nets.ConvEncoder(**_conv_options(settings)))
 
 
 def head(settings: Network, outputs: int) -> Model:
     """The head alone."""
-    return _in_precision(settings, nets.Head(outputs, kernel_init=_head_init(settings, False)))
+    return in_precision(settings, nets.Head(outputs, kernel_init=_head_init(settings, False)))
 
 
 def with_context(settings: Network, outputs: int) -> Model:
     """A network with a context beside its input, for CAVIA; it has no 512-unit layer."""
     if settings.network in FOR_VECTORS:
-        return _in_precision(settings, nets.ContextMLP(_layers(settings), outputs, _norm(settings)))
+        return in_precision(settings, nets.ContextMLP(_layers(settings), outputs, _norm(settings)))
     options = _conv_options(settings)
     del options["dense"]
     kernel_init = _head_init(settings, False)
-    return _in_precision(settings, nets.FiLMConvNet(outputs, **options, kernel_init=kernel_init))
+    return in_precision(settings, nets.FiLMConvNet(outputs, **options, kernel_init=kernel_init))
 
 
 def feature_map(settings: Network) -> Model:
@@ -98,16 +99,17 @@ def feature_map(settings: Network) -> Model:
     if settings.network in FOR_VECTORS:
         return encoder(settings)
     options = _conv_options(settings)
-    return _in_precision(settings, nets.ConvMap(options["features"], options["pool"], options["norm"]))
+    return in_precision(settings, nets.ConvMap(options["features"], options["pool"], options["norm"]))
 
 
 def relation_head(settings: Network) -> Model:
     """What compares two feature maps; it halves and normalises as the network does."""
     options = _conv_options(settings)
-    return _in_precision(settings, nets.RelationHead((64, 64), pool=options["pool"], norm=options["norm"]))
+    return in_precision(settings, nets.RelationHead((64, 64), pool=options["pool"], norm=options["norm"]))
 
 
-def _in_precision(settings: Network, model: Model) -> Model:
+def in_precision(settings: Network, model: Model) -> Model:
+    """A model that computes in the precision of the settings."""
     return model if settings.precision == "float32" else nets.in_precision(model, jnp.dtype(settings.precision))
 
 
