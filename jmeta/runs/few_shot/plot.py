@@ -13,6 +13,7 @@ from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, sa
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import Member, members
+from jmeta.runs.engine.progress import complain
 from jmeta.runs.few_shot.area import AREA
 from jmeta.runs.few_shot.evaluate import Data, EvaluateConfig, evaluate
 from jmeta.runs.few_shot.experiment import eval_steps, measured
@@ -32,7 +33,7 @@ class PlotConfig:
     Attributes:
         run_dir: the folder of the run, or of a group of runs.
         checkpoint: best (by validation) or newest.
-        episodes: to measure each inner step with, where evaluation.json isn't there.
+        episodes: to measure each inner step with, where evaluation.json isn't there, or is of another checkpoint.
         seed: decides the episodes that are drawn.
         data_dir: the folder of data sets; otherwise the run's.
         compile_cache: keep compiled programs for the next start.
@@ -72,14 +73,23 @@ def plot(config: PlotConfig) -> list[Path]:
     page = _episodes_page(make_figure, trained, config)
     if page is not None:
         written.append(save(page, run_dir / "episodes.png"))
-    written.append(save(inner_steps_curve(make_figure, _evaluation(config)), run_dir / "inner_steps.png"))
+    written.append(
+        save(inner_steps_curve(make_figure, inner_steps_of(config, trained.step)), run_dir / "inner_steps.png")
+    )
     return written
 
 
-def _evaluation(config: PlotConfig) -> dict[str, Any]:
+def inner_steps_of(config: PlotConfig, step: int) -> dict[str, Any]:
+    """What `evaluation.json` has of the checkpoint of this step; measured here where it has another, or isn't there."""
     path = Path(config.run_dir) / folder.EVALUATION
-    if path.exists():
-        return folder.read_json(path)
+    kept = folder.read_json(path) if path.exists() else None
+    if kept is not None:
+        if kept.get("checkpoint_step") == step:
+            return kept
+        complain(
+            f"{path} is of step {kept.get('checkpoint_step')}, and the {config.checkpoint} checkpoint of step {step}: "
+            f"it is left out, and {config.episodes} episodes are measured. jmeta evaluate writes it again."
+        )
     with tempfile.TemporaryDirectory() as place:
         return evaluate(
             EvaluateConfig(
