@@ -55,6 +55,18 @@ def test_a_seed_that_diverged_is_left_out(whole, tmp_path):
     assert list(load(path, "newest").params) == [path / "seed1"]
 
 
+@pytest.mark.parametrize("value", [1, None])
+def test_a_name_that_is_no_setting_is_refused_by_all_that_read_the_folder(whole, tmp_path, value):
+    """Whoever goes on and whoever evaluates; of a group, in the folder of each member too."""
+    for name in (folder.GROUP, f"seed1/{folder.CONFIG}"):
+        path = shutil.copytree(whole.run_dir, tmp_path / name.replace("/", "-"))
+        stored = json.loads((path / name).read_text())
+        (path / name).write_text(json.dumps({**stored, "updats": value}))
+        for read in (lambda at: load(at, "newest"), lambda at: train(TINY, options(at, seeds=2, resume=True))):
+            with pytest.raises(RunError, match="has updats, which is no setting here: did you mean updates"):
+                read(path)
+
+
 def test_evaluation_stands_beside_the_exact_optimum(whole, capsys):
     result = evaluate.main(evaluate.Config(run_dir=str(whole.run_dir), tasks=200))
     shown = capsys.readouterr().out
