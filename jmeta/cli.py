@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from jmeta import __version__
+
 USAGE = """jmeta: learning to learn in JAX
 
   jmeta train       meta-train a learner; without flags, MAML on glyphs
@@ -15,7 +17,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta mtl         multi-task learning: programs that compare its rules, and join it with meta-learning
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
 
-Each has its own --help. For example:
+Each has its own --help; jmeta --version tells which it is. For example:
 
   jmeta train --run-dir runs/first
   jmeta evaluate --run-dir runs/first
@@ -36,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
+        return 0
+    if words == ["--version"]:
+        print(f"jmeta {__version__}")
         return 0
     from jmeta.errors import RunError, advice
 

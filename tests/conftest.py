@@ -19,7 +19,9 @@ REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to 
 XLA_OPTIONS = {
     "xla_force_host_platform_device_count": "4",
     "xla_backend_optimization_level": "1",
+    # The emitters of fused loops take half of the time to compile; older XLA has the first flag, newer the second.
     "xla_cpu_use_fusion_emitters": "false",
+    "xla_backend_extra_options": "xla_cpu_disable_new_fusion_emitters",
 }
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -96,6 +98,14 @@ def quickly_compiled(wanted: bool) -> Iterator[None]:
 def quick_session() -> Iterator[None]:
     """For what tests share, and for all tests but those below."""
     with quickly_compiled(True):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_module(request: pytest.FixtureRequest, quick_session: None) -> Iterator[None]:
+    """Not for what the tests of a module share that is marked so."""
+    marks = getattr(request.module, "pytestmark", [])
+    with quickly_compiled("optimized" not in {mark.name for mark in (marks if isinstance(marks, list) else [marks])}):
         yield
 
 

@@ -1,6 +1,7 @@
 """Dependencies point one way: what each module may import."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -186,6 +187,25 @@ def test_every_name_that_is_exported_exists():
     for module in (jmeta, jmeta.nets, jmeta.algorithms):
         assert sorted(module.__all__) == sorted(set(module.__all__))
         assert all(hasattr(module, name) for name in module.__all__)
+    with pytest.raises(AttributeError, match="'jmeta' has no attribute 'mamml'"):
+        jmeta.mamml  # noqa: B018
+
+
+def test_a_type_checker_sees_the_names_that_there_are():
+    """`jmeta` imports nothing before it is asked: the imports that are for type checkers must not say otherwise."""
+    at_top = ast.parse((ROOT / "__init__.py").read_text()).body
+    for_types = [node for part in at_top if isinstance(part, ast.If) for node in part.body]
+    seen = {alias.name for node in for_types if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == set(jmeta.__all__) and len(seen) < 65
+
+
+def test_help_and_version_wait_for_nothing():
+    """JAX and its like take a second to import, which nobody who asks for help should wait for."""
+    for word in ("--help", "--version"):
+        code = f"import sys; from jmeta.cli import main; main(['{word}'])"
+        code += "; print(sorted({*sys.modules} & {'jax', 'numpy', 'tyro'}))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True)
+        assert done.stdout.endswith("[]\n"), done.stderr
 
 
 def dataclasses_in(path: Path) -> dict[str, int]:

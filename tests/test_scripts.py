@@ -250,6 +250,7 @@ def test_compare_does_not_count_what_a_kill_has_lost(tmp_path):
     np.testing.assert_array_equal(again[0].accuracy, rows[0].accuracy)
 
 
+@pytest.mark.long
 @pytest.mark.standard_promotion
 def test_compare_goes_on_where_a_learner_diverges(tmp_path, monkeypatch, capsys):
     compare = load("compare")
@@ -340,7 +341,9 @@ def test_compare_lets_flags_win_over_those_of_quick():
     assert given == compare.dataclasses.replace(compare.QUICK, ways=(20,), episodes=50)
 
 
-@pytest.mark.parametrize("algorithm", ["maml", "relation", "baseline"])
+@pytest.mark.parametrize(
+    "algorithm", ["maml", *(pytest.param(name, marks=pytest.mark.long) for name in ("relation", "baseline"))]
+)
 @pytest.mark.standard_promotion
 def test_memory_is_planned_alike_without_optimized_code(algorithm):
     compare = load("compare")

@@ -45,6 +45,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("JMETA_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.long
 def test_transfer_measures_every_cell_on_the_same_episodes(place, own_cache, tmp_path, monkeypatch, capsys):
     transfer = load("transfer")
     config = transfer.Config(

@@ -118,6 +118,7 @@ def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys)
         assert all(0 <= row["accuracy"] <= 1 for row in found["rows"].values())
 
 
+@pytest.mark.long
 def test_two_devices_train_what_one_does(tmp_path):
     words = ["mtl", "train", *WORDS, "--meta-batch-size", "2", "--log-every", "1", "--save-every", "2"]
     losses = []

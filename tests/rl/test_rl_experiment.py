@@ -8,7 +8,6 @@ import numpy as np
 import optax
 import pytest
 
-from jmeta import task_mesh
 from jmeta.errors import RunError
 from jmeta.rl.agent import update_keys
 from jmeta.rl.envs import ENVS
@@ -18,6 +17,7 @@ from jmeta.rl.outer import trpo
 from jmeta.rl.rl2 import rl2 as rl2_agent
 from jmeta.rl.settings import START, WORLDS, Choice, Settings, check, defaults, length_decides
 from jmeta.settings import fields, names, read, replaced, to_dict
+from jmeta.sharding import task_mesh
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -108,7 +108,7 @@ def with_long(table, long):
     return [pytest.param(*row, id=name, marks=[pytest.mark.long] * (name in long)) for name, row in rows.items()]
 
 
-@pytest.mark.parametrize(("settings", "changes"), with_long(SWEEPS, ("a2c", "trpo")))
+@pytest.mark.parametrize(("settings", "changes"), with_long(SWEEPS, ("a2c", "promp", "trpo")))
 def test_a_traced_setting_gives_what_its_run_gives(settings, changes):
     """Swept settings are arguments of the program; to rounding, each run is its single one."""
 
@@ -134,7 +134,7 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("settings", with_long(SHARED, ("a-minibatch-of-6", "trpo")))
+@pytest.mark.parametrize("settings", with_long(SHARED, ("a-minibatch-of-6", "ppo", "trpo")))
 def test_four_devices_equal_one(settings):
     mesh = task_mesh()
     assert mesh.size == 4

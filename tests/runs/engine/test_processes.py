@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 from small_runs import TINY, assert_same_run, rows_of
 
 from jmeta.cli import main
@@ -29,6 +30,7 @@ def wait_for_rows(process, run_dir, number):
         time.sleep(0.002)
 
 
+@pytest.mark.optimized  # as the processes are
 def test_a_run_killed_at_random_moments_ends_the_same(shapes, tmp_path):
     words = ["train", "--dataset", shapes, *LONG]
     assert main([*words, "--run-dir", str(tmp_path / "whole")]) == 0
