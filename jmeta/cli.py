@@ -14,7 +14,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta plot        draw the training curve, some episodes, and accuracy against inner steps
   jmeta presets     list the published settings that --preset knows
   jmeta data        list the data sets, or prepare one
-  jmeta mtl         multi-task learning: programs that compare its rules, and join it with meta-learning
+  jmeta mtl         multi-task learning joined with meta-learning: train, evaluate
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
 
 Each has its own --help; jmeta --version tells which it is. For example:
@@ -172,7 +172,7 @@ def _area(name: str, words: list[str]) -> int:
     """Train an experiment of an area, or run one of its other programs, each a module with a `Config` and a `main`."""
     import importlib
 
-    from jmeta.errors import unknown
+    from jmeta.errors import RunError, unknown
     from jmeta.runs.engine.command import train_command
     from jmeta.runs.engine.compile_cache import use_compile_cache
     from jmeta.runs.engine.flags import parsed
@@ -183,14 +183,16 @@ def _area(name: str, words: list[str]) -> int:
         print(f"jmeta {name} PROGRAM; each has its own --help\n")
         print("\n".join(f"  jmeta {name} {program:{width}}{shows}" for program, shows in area.PROGRAMS.items()))
         return 0
+    if words[0] in area.STUDIES:
+        module = f"scripts.{name}.{words[0]}"
+        raise RunError(f"jmeta {name} {words[0]} is a study of the repository: in a checkout, run python -m {module}.")
     if words[0] not in area.PROGRAMS:
         raise unknown("program", words[0], area.PROGRAMS)
     if words[0] == "train":
         return train_command(area.AREA, words[1:])
     module = importlib.import_module(f"jmeta.runs.{name}.{words[0]}")
-    options = {"default": module.start(words[1:])} if hasattr(module, "start") else {}
     description = (module.__doc__ or "").strip()
-    config = parsed(module.Config, words[1:], prog=f"jmeta {name} {words[0]}", description=description, **options)
+    config = parsed(module.Config, words[1:], prog=f"jmeta {name} {words[0]}", description=description)
     use_compile_cache(True)
     module.main(config)
     return 0

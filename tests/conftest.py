@@ -2,7 +2,7 @@
 
 Some of Optax's rules multiply integers and floats, Adam and the schedules among them. Tests wrap such a rule in
 `algorithms_table.relaxed`, or carry the mark `standard_promotion` where they can't; tests of whole programs, in
-`runs/` and `test_cli*.py`, are as if they had it.
+`runs/`, `scripts/` and `test_cli*.py`, are as if they had it.
 """
 
 import os
@@ -77,7 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
     """Numbers of different dtypes or ranks don't mix by accident."""
     parts = request.path.relative_to(Path(__file__).parent).parts
-    whole_programs = parts[0] == "runs" or parts[-1].startswith("test_cli")
+    whole_programs = parts[0] in ("runs", "scripts") or parts[-1].startswith("test_cli")
     standard = whole_programs or request.node.get_closest_marker("standard_promotion")
     mode = "standard" if standard else "strict"
     with jax.numpy_dtype_promotion(mode), jax.numpy_rank_promotion("raise"):

@@ -28,9 +28,10 @@ def figure_maker() -> Callable[..., Any]:
 
 
 def save(figure: Any, path: Path) -> Path:
-    """Write a figure as a PNG file. Axes that show no picture get a faint grid and no frame at the top and right."""
+    """Write a figure as a PNG file. Axes get a faint grid and no frame at the top and right, but for those that show a
+    picture, and those whose frame was taken off before."""
     for axes in figure.axes:
-        if not axes.images and axes.get_label() != "<colorbar>":
+        if not axes.images and axes.get_label() != "<colorbar>" and axes.spines["top"].get_visible():
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.25, linewidth=0.6)
     for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())):

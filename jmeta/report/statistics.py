@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jmeta.report.tables import plus_minus as plus_minus
-
 
 def interval(values: ArrayLike) -> tuple[float, float | None]:
     """Mean, and half the width of its 95 % interval.
@@ -85,9 +83,6 @@ def crossed(values: ArrayLike) -> tuple[float, float | None]:
         return float(mean), 0.0
     freedom = int(variance**2 / (by_seeds**2 / (seeds - 1) + by_tasks**2 / (tasks - 1)))
     return float(mean), student_t(max(freedom, min(seeds, tasks) - 1)) * math.sqrt(variance)
-
-
-over_seeds = interval
 
 
 def _numbers(values: ArrayLike, axes: int) -> np.ndarray:

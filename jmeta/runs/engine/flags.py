@@ -37,10 +37,11 @@ def _grouped(info: StructTypeInfo) -> StructConstructorSpec | None:
     hints, told = typing.get_type_hints(info.type), described(info.type)
     fields = []
     for name in (field.name for field in dataclasses.fields(info.type)):
-        value, kind = getattr(info.default, name), hints[name]
+        value = getattr(info.default, name)
+        kind: Any = hints[name]
         if dataclasses.is_dataclass(value):
             title = tyro.conf.arg(name=_TITLES.get(name, name), prefix_name=False)
-            kind = Annotated[type(value), title]  # pyright: ignore[reportInvalidTypeForm]
+            kind = Annotated[type(value), title]
         fields.append(StructFieldSpec(name, kind, value, told.get(name)))
     return StructConstructorSpec(info.type, tuple(fields))
 

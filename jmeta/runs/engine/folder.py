@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jmeta.errors import RunError
-from jmeta.report.files import write_json as write_json
 from jmeta.report.files import write_text
 
 CONFIG, METRICS, CHECKPOINTS, EVALUATION = "config.json", "metrics.jsonl", "checkpoints", "evaluation.json"
