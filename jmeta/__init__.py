@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         rl,
         sharding,
         solvers,
+        tasks,
         training,
         types,
     )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         maml_plus_plus,
         matching,
         meta_sgd,
+        nearest,
         neural_process,
         proto_maml,
         prototypical,
@@ -46,15 +48,10 @@ if TYPE_CHECKING:
         ridge,
         siamese,
     )
-    from jmeta.episodes import (
-        classification_sampler,
-        few_shot_sampler,
-        linear_sampler,
-        sinusoid_sampler,
-        varied_sampler,
-    )
+    from jmeta.episodes import classification_sampler, few_shot_sampler, varied_sampler
     from jmeta.evaluation import Evaluation, evaluate
     from jmeta.inner import attach_gradient, descend, first_order
+    from jmeta.tasks import linear_sampler, sinusoid_sampler
     from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_loss
     from jmeta.types import Batch, Episode, Learner, Metrics, Model, episodic
 
@@ -63,11 +60,12 @@ __version__ = "0.1.0"
 _NAMES = {
     "algorithms": (
         "anil attention_learner baseline baseline_plus_plus boil bootstrapped cavia imaml maml maml_plus_plus matching "
-        "meta_sgd neural_process proto_maml prototypical relation reptile ridge siamese"
+        "meta_sgd nearest neural_process proto_maml prototypical relation reptile ridge siamese"
     ),
-    "episodes": "classification_sampler few_shot_sampler linear_sampler sinusoid_sampler varied_sampler",
+    "episodes": "classification_sampler few_shot_sampler varied_sampler",
     "evaluation": "Evaluation evaluate",
     "inner": "attach_gradient descend first_order",
+    "tasks": "linear_sampler sinusoid_sampler",
     "training": "TrainState init_state make_run make_runs make_step meta_loss",
     "types": "Batch Episode Learner Metrics Model episodic",
 }

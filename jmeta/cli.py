@@ -13,6 +13,8 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta predict     name pictures after a few examples of each new class
   jmeta plot        draw the training curve, some episodes, and accuracy against inner steps
   jmeta presets     list the published settings that --preset knows
+  jmeta list        list learners, networks, tasks, datasets, environments or experiments
+  jmeta run         train an experiment by its name, such as your own, FILE.py:NAME
   jmeta data        list the data sets, or prepare one
   jmeta mtl         multi-task learning joined with meta-learning: train, evaluate
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
@@ -69,6 +71,8 @@ def _dispatch(words: list[str]) -> int:
         "predict": _predict,
         "plot": _plot,
         "presets": _presets,
+        "list": _list,
+        "run": _run,
         "data": _data,
         "mtl": _mtl,
         "rl": _rl,
@@ -152,6 +156,22 @@ def _presets(words: list[str]) -> int:
         for name, preset in presets(area).items():
             print(f"  {name:28} {preset['source']}")
     return 0
+
+
+def _list(words: list[str]) -> int:
+    from jmeta.runs import catalog
+
+    return catalog.show(words)
+
+
+def _run(words: list[str]) -> int:
+    from jmeta.errors import RunError
+    from jmeta.runs.catalog import EXPERIMENTS
+    from jmeta.runs.engine.command import train_command
+
+    if not words or words[0].startswith("-"):
+        raise RunError("jmeta run takes the name of an experiment first: give one of `jmeta list experiments`.")
+    return train_command(EXPERIMENTS.get(words[0]), words[1:])
 
 
 def _data(words: list[str]) -> int:

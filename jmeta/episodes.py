@@ -144,7 +144,7 @@ def _draw_few_shot(
         keys = jax.random.split(jax.random.fold_in(key, AUGMENTING), (way, shot + query_shot))
         x = jax.vmap(jax.vmap(augment))(keys, x)
     support, query = x[:, :shot], x[:, shot:]
-    return Episode(_example_major(support), _example_major(query))
+    return Episode(example_major(support), example_major(query))
 
 
 def _classes_of_one_group(key: Array, groups: Array, way: int) -> Array:
@@ -156,7 +156,7 @@ def _classes_of_one_group(key: Array, groups: Array, way: int) -> Array:
     return jax.lax.top_k(jnp.where(groups == group, noise, -1.0), way)[1]
 
 
-def _example_major(x: Array) -> Batch:
+def example_major(x: Array) -> Batch:
     """`[way, n, ...]` to a batch whose row `i * way + k` is example i of class k."""
     way, n = x.shape[:2]
     y = jnp.tile(jnp.eye(way, dtype=_label_dtype(x)), (n, 1))
@@ -351,86 +351,12 @@ def _draw_batch(
     return Episode(batch, batch)
 
 
-def sinusoid_sampler(
-    *,
-    shot: int,
-    query_shot: int,
-    amplitude: tuple[float, float] = (0.1, 5.0),
-    phase: tuple[float, float] = (0.0, jnp.pi),
-    interval: tuple[float, float] = (-5.0, 5.0),
-) -> Partial:
-    """Sampler of sine curves to regress, as in MAML.
-
-        y = a sin(x - b),   a ~ U[amplitude],   b ~ U[phase],   x ~ U[interval]
-
-    Args:
-        shot: support points.
-        query_shot: query points.
-        amplitude: the interval of a; an upper end of 0.5, seen in some ports, makes errors a hundred times smaller.
-        phase: the interval of b, in radians.
-        interval: the interval of x.
-
-    Returns:
-        `sample(key) -> Episode`, with x and y `[N, 1]`.
-
-    Example:
-        >>> episode = sinusoid_sampler(shot=10, query_shot=5)(jax.random.key(0))
-        >>> episode.support.x.shape, episode.query.y.shape
-        ((10, 1), (5, 1))
+def check_points(shot: int, query_shot: int) -> None:
+    """Refuse tasks without examples.
 
     Raises:
-        ValueError: if a number of points is below 1.
-
-    Source: Finn et al. 2017, section 5.1, with the sign of the phase as in the authors' code.
+        ValueError: if a number of examples is below 1.
     """
-    _check_points(shot, query_shot)
-    return Partial(functools.partial(_draw_sinusoid, shot, query_shot, amplitude, phase, interval))
-
-
-def _draw_sinusoid(shot: int, query_shot: int, amplitude: Any, phase: Any, interval: Any, key: Array) -> Episode:
-    a_key, b_key, x_key = jax.random.split(key, 3)
-    a = jax.random.uniform(a_key, (), minval=amplitude[0], maxval=amplitude[1])
-    b = jax.random.uniform(b_key, (), minval=phase[0], maxval=phase[1])
-    x = jax.random.uniform(x_key, (shot + query_shot, 1), minval=interval[0], maxval=interval[1])
-    y = a * jnp.sin(x - b)
-    return Episode(Batch(x[:shot], y[:shot]), Batch(x[shot:], y[shot:]))
-
-
-def linear_sampler(*, features: int, shot: int, query_shot: int) -> Partial:
-    """Sampler of binary tasks, each split by its own plane; the planes of all tasks are alike.
-
-        w = w0 + v,   v ~ N(0, I / features),   x ~ N(0, I),   class = [w . x > 0]
-
-    with w0 = (1, ..., 1) / sqrt(features) the same in all tasks: what a meta-learner can find out beforehand.
-
-    Args:
-        features: dimension of x.
-        shot: support examples a class.
-        query_shot: query examples a class.
-
-    Returns:
-        `sample(key) -> Episode`, with x `[2 * shot, features]` and y one-hot `[2 * shot, 2]`.
-
-    Raises:
-        ValueError: if `features` or a number of examples is below 1.
-    """
-    _check_points(shot, query_shot)
-    if features < 1:
-        raise ValueError(f"features must be 1 or more, got {features}")
-    return Partial(functools.partial(_draw_linear, features, shot, query_shot))
-
-
-def _draw_linear(features: int, shot: int, query_shot: int, key: Array) -> Episode:
-    w_key, x_key = jax.random.split(key)
-    w = (1.0 + jax.random.normal(w_key, (features,))) / jnp.sqrt(float(features))
-    x = jax.random.normal(x_key, (2, shot + query_shot, features))
-    # Mirroring a point through the origin changes its side and nothing else, as x and -x are equally likely.
-    side = jnp.where(x @ w > 0, 1.0, -1.0) * jnp.array([[-1.0], [1.0]])
-    x = x * side[..., None]
-    return Episode(_example_major(x[:, :shot]), _example_major(x[:, shot:]))
-
-
-def _check_points(shot: int, query_shot: int) -> None:
     for name, value in (("shot", shot), ("query_shot", query_shot)):
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, got {value}")

@@ -6,10 +6,11 @@ stands beside its default, by `setting`.
 """
 
 import dataclasses
+import inspect
 import math
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from jmeta.errors import RunError, closest, unknown
@@ -43,6 +44,26 @@ def setting(
     limits = {"least": least, "most": most, "above": above, "choices": choices, "swept": swept, "place": place}
     given = {name: value for name, value in limits.items() if value is not None and value is not False}
     return dataclasses.field(default=default, metadata=given)
+
+
+def of_parameters(function: Callable[..., Any], left_out: Collection[str]) -> list[tuple[str, Any, Any]]:
+    """A setting, as `dataclasses.make_dataclass` takes it, for each parameter whose default is a number, a word or a
+    truth value.
+
+    Args:
+        function: any.
+        left_out: names of parameters that are no settings.
+
+    Example:
+        >>> of_parameters(lambda x, y, *, size=3, rule=None: 0, ["y"])[0][:2]
+        ('size', <class 'int'>)
+    """
+    parameters = inspect.signature(function).parameters.values()
+    return [
+        (p.name, type(p.default), setting(p.default))
+        for p in parameters
+        if p.name not in left_out and type(p.default) in (bool, int, float, str)
+    ]
 
 
 def flag(name: str) -> str:
@@ -102,8 +123,12 @@ def read(settings: S, values: Mapping[str, Any], where: str) -> S:
         where: they are from, for errors.
 
     Raises:
-        RunError: for a name that is no setting of these, or a value of another type.
+        RunError: for a name that is no setting of these or that two have, or a value of another type.
     """
+    every = names(settings)
+    twice = sorted({name for name in every if every.count(name) > 1})
+    if twice:
+        raise RunError(f"two settings are called {twice[0]}, of which one must be your own: give it another name.")
     known = {name: hint for part in _parts(settings) for name, hint in typing.get_type_hints(type(part)).items()}
     found: dict[str, Any] = {}
     check_names(names(settings), values, where)

@@ -225,6 +225,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         outer=optax.sgd(0.5),
         ordered=True,
     ),
+    "nearest": Algorithm(
+        lambda n, f, lr, k: jmeta.nearest(loss_fn=f),
+        [],
+        sinusoid=None,
+        images=None,  # it has nothing to learn
+        outer=adam(2e-3),
+        any_way=True,
+    ),
     "prototypical": Algorithm(
         lambda n, f, lr, k: jmeta.prototypical(n.encoder, loss_fn=f),
         [],
@@ -407,7 +415,7 @@ def assert_close(tree: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-6) 
 
 def largest(tree: Any) -> float:
     """The largest absolute value of a tree."""
-    return max(float(np.max(np.abs(np.asarray(leaf)))) for leaf in jax.tree.leaves(tree))
+    return max((float(np.max(np.abs(np.asarray(leaf)))) for leaf in jax.tree.leaves(tree)), default=0.0)
 
 
 def difference(tree: Any, other: Any) -> float:

@@ -95,6 +95,11 @@ def params(name, norm="none"):
     return moved(init(name)(jax.random.key(1), EPISODE.support.x))
 
 
+def learns(name):
+    """Whether it has parameters at all."""
+    return bool(jax.tree.leaves(params(name)))
+
+
 def measures(learner, wide=False):
     """All that the properties are about, as one function."""
 
@@ -134,7 +139,7 @@ def test_gradient_has_the_structure_of_the_parameters_and_is_finite(name, norm):
     for grad, param in zip(jax.tree.leaves(grads), jax.tree.leaves(params(name, norm)), strict=True):
         assert grad.shape == param.shape
         assert np.all(np.isfinite(grad))
-    assert largest(grads) > 1e-4
+    assert largest(grads) > 1e-4 or not learns(name)
 
 
 @normed("none", "batch")
@@ -323,7 +328,7 @@ def test_init_depends_on_the_key_and_on_nothing_else(name):
     x = EPISODE.support.x
     one, same, other = (init(name)(jax.random.key(seed), inputs) for seed, inputs in ((1, x), (1, x + 1), (2, x)))
     assert_close(one, same, rtol=0, atol=0)
-    assert difference(one, other) > 1e-2
+    assert difference(one, other) > 1e-2 or not learns(name)
 
 
 @pytest.mark.parametrize(("name", "call"), [(name, call) for name in ALGORITHMS for call in ALGORITHMS[name].refuses])
@@ -347,7 +352,7 @@ def test_the_same_parameters_serve_any_number_of_classes(name):
     assert out.shape == episode.query.y.shape
     assert np.isfinite(out).all()
     assert np.isfinite(value) and 0 <= metrics.accuracy <= 1
-    assert 1e-4 < largest(grads) < np.inf
+    assert 1e-4 < largest(grads) < np.inf or not learns(name)
     support, query = random_episode(4, way=2).support, random_episode(4).query
     with pytest.raises(ValueError, match=r"predicts \(\d, 2\) where the labels are \(\d, 3\)"):
         jax.eval_shape(learner(name).loss, params(name), jmeta.Episode(support, query))

@@ -22,8 +22,8 @@ def jmeta_names(names: str) -> set[str]:
 
 
 CORE = jmeta_names("types numbers losses models distances inner gradients solvers")
-GROUND = jmeta_names("errors settings experiment loop")
-CATALOGS = jmeta_names("algorithms.catalog algorithms.settings nets.catalog")
+GROUND = jmeta_names("errors settings experiment loop registry")
+CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes evaluation")
 SHOWN = {"numpy", "rich", "tyro", "matplotlib", "jmeta.report"}
 AREAS = ("rl", "mtl")
@@ -35,6 +35,7 @@ ALLOWED = {
     "numbers.py": {"jax", "numpy"},
     "loop.py": {"jax"},
     "settings.py": {"jmeta.errors"},
+    "registry.py": {"jmeta.errors"},
     "experiment.py": {"jax", "jmeta.types"},
     "losses.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
     "inner.py": {"jax", "optax", "jmeta.types", "jmeta.numbers", "jmeta.losses", "jmeta.gradients"},
@@ -43,7 +44,7 @@ ALLOWED = {
     "gradients.py": {"jax", "numpy"},
     "solvers.py": {"jax", "jmeta.types", "jmeta.numbers"},
     "nets/": {"jax", "flax", "equinox", "jmeta.nets", *jmeta_names("types numbers models distances")},
-    "nets/catalog.py": {"jax", "jmeta.nets", *jmeta_names("types errors settings")},
+    "nets/catalog.py": {"jax", "jmeta.nets", *jmeta_names("types errors settings registry")},
     "augment.py": {"jax"},
     "episodes.py": {"jax", "numpy", "jmeta.types", "jmeta.augment"},
     "sharding.py": {"jax", "numpy"},
@@ -52,7 +53,14 @@ ALLOWED = {
     "algorithms/": {"jax", "optax", "chex", *CORE},
     "algorithms/__init__.py": {"jmeta.algorithms"},
     "algorithms/settings.py": {"jmeta.settings"},
-    "algorithms/catalog.py": {"jax", "optax", "jmeta.algorithms", "jmeta.nets", "jmeta.errors", *CORE},
+    "algorithms/row.py": {"jax", "optax", "jmeta.algorithms.settings", "jmeta.nets.catalog", *GROUND, *CORE},
+    "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", "jmeta.registry", *CORE},
+    "tasks/": {"jax", *jmeta_names("types episodes")},
+    "tasks/__init__.py": {"jmeta.tasks"},
+    "tasks/catalog.py": {
+        "jax", "numpy", "jmeta.tasks", "jmeta.datasets", "jmeta.nets.catalog",
+        *jmeta_names("types episodes errors registry"),
+    },
     "report/": {"numpy", "rich", "matplotlib", "jmeta.errors", "jmeta.report"},
     "rl/": {
         "jax", "flax", "numpy", "scipy", "optax", "jmeta.rl", "jmeta.nets", "jmeta.training",
@@ -68,16 +76,22 @@ ALLOWED = {
     },
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
-        *jmeta_names("types errors datasets report.files"),
+        *jmeta_names("types errors registry datasets report.files"),
     },
+    "rl/envs/settings.py": {"jmeta.settings"},
+    "rl/envs/catalog.py": {"jmeta.rl", *jmeta_names("errors registry settings")},
     "runs/": set(),
+    "runs/catalog.py": {
+        *jmeta_names("runs algorithms.catalog nets.catalog tasks.catalog datasets.catalog rl.envs.catalog"),
+        *SHOWN, *GROUND,
+    },
     "runs/engine/": {
         "jax", "optax", "orbax", "jmeta.runs.engine", "jmeta.sharding", "jmeta.evaluation", "jmeta.datasets.cache",
         *SHOWN, *GROUND,
     },
     "runs/few_shot/": {
         "jax", "optax", "PIL", "jmeta.runs.engine", "jmeta.runs.few_shot", "jmeta.algorithms", "jmeta.nets",
-        "jmeta.datasets", "jmeta.augment", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+        "jmeta.datasets", "jmeta.tasks", "jmeta.augment", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
     },
     "runs/rl/": {"jax", "jmeta.runs.engine", "jmeta.runs.rl", "jmeta.rl", *SHOWN, *GROUND, *CORE},
     "runs/mtl/": {

@@ -11,6 +11,7 @@ from jmeta.algorithms.maml import maml
 from jmeta.algorithms.maml_plus_plus import MAMLPlusPlusParams, maml_plus_plus, multi_step_weights
 from jmeta.algorithms.matching import MatchingAdapted, MatchingParams, matching
 from jmeta.algorithms.meta_sgd import MetaSGDParams, meta_sgd
+from jmeta.algorithms.nearest import nearest
 from jmeta.algorithms.neural_process import (
     NeuralProcessAdapted,
     NeuralProcessParams,
@@ -62,6 +63,7 @@ __all__ = [
     "matching",
     "meta_sgd",
     "multi_step_weights",
+    "nearest",
     "neural_process",
     "parameter_distance",
     "prediction_distance",

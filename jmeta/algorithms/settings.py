@@ -176,7 +176,7 @@ FIRST_ORDER = (Fomaml, Reptile, Imaml, Nothing)
 
 def inner_steps(settings: Any, *, training: bool) -> int:
     """How many inner steps a learner takes, in training or once it is trained; 0 without an inner loop."""
-    if isinstance(settings, Nothing):
+    inner: Inner | None = getattr(settings, "inner", None)
+    if inner is None:
         return 0
-    inner: Inner = settings.inner
     return inner.inner_steps if training or inner.eval_inner_steps is None else inner.eval_inner_steps

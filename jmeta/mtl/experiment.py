@@ -12,9 +12,10 @@ from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 from jmeta import datasets, sharding, training
-from jmeta.algorithms import catalog
-from jmeta.algorithms.catalog import Made, Wanted
+from jmeta.algorithms.catalog import LEARNERS
+from jmeta.algorithms.row import Made, Wanted
 from jmeta.algorithms.settings import inner_steps
+from jmeta.datasets import catalog
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
@@ -70,7 +71,7 @@ def load_data(problems: Problems) -> Data:
             tasks=problems.tasks,
             shot=problems.shot,
             query_shot=problems.query_shot,
-            rotations=problems.dataset.startswith("omniglot"),
+            rotations=catalog.row(problems.dataset).turned,
         )
 
     try:
@@ -123,7 +124,7 @@ def training_learner(settings: Settings) -> Made:
     """The joined learner, to be trained."""
     steps = inner_steps(settings.learner, training=True)
     wanted = Wanted(settings.network, 2, steps, outer_steps=settings.outer.outer_steps)
-    made = catalog.row(settings.algorithm).make(settings.learner, wanted)
+    made = LEARNERS.get(settings.algorithm).make(settings.learner, wanted)
     if isinstance(made, Learner):
         return _joined(made, settings.joint)
     return lambda step: _joined(made(step), settings.joint)
@@ -132,7 +133,7 @@ def training_learner(settings: Settings) -> Made:
 def trained_learner(settings: Settings) -> Learner:
     """The joined learner, once it is trained."""
     steps = inner_steps(settings.learner, training=False)
-    made = catalog.row(settings.algorithm).make(settings.learner, Wanted(settings.network, 2, steps))
+    made = LEARNERS.get(settings.algorithm).make(settings.learner, Wanted(settings.network, 2, steps))
     assert isinstance(made, Learner), f"{settings.algorithm} must not change with the step outside training"
     return _joined(made, settings.joint)
 

@@ -3,9 +3,11 @@
 import dataclasses
 from typing import Any
 
-from jmeta.algorithms import catalog
+from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError
+from jmeta.nets import catalog
 from jmeta.nets.catalog import Network
+from jmeta.registry import spelt
 from jmeta.settings import setting
 
 
@@ -99,8 +101,8 @@ def defaults(choice: Choice) -> Settings:
     Raises:
         RunError: if there is no such algorithm, or it learns without episodes.
     """
-    name = choice.algorithm.lower().replace("_", "-")
-    row = catalog.row(name)
+    name = spelt(choice.algorithm)
+    row = LEARNERS.get(name)
     if row.ordinary:
         raise RunError(f"{name} is trained without episodes: choose another --algorithm.")
     learner = row.settings()
@@ -115,8 +117,9 @@ def check(settings: Settings) -> None:
     Raises:
         RunError: naming the setting.
     """
+    catalog.check(settings.network)
     shot = settings.problems.shot
     if shot % 2:
         raise RunError(f"--shot must be 2 or another even number, half to learn from and half to ask, got {shot}.")
-    if catalog.row(settings.algorithm).ordinary:
+    if LEARNERS.get(settings.algorithm).ordinary:
         raise RunError(f"{settings.algorithm} is trained without episodes: choose another --algorithm.")

@@ -1,19 +1,20 @@
 """Networks by name, from a few settings: whole, or the parts that a learner asks for."""
 
 import dataclasses
-from typing import Any
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jmeta import nets
-from jmeta.errors import RunError
+from jmeta.errors import RunError, first_line
+from jmeta.registry import Registry
 from jmeta.settings import setting
 from jmeta.types import Model
 
-NETWORKS = ("conv4", "conv4-flat", "conv4-pool", "convnet2-512", "convnet8", "mlp", "linear")
-FOR_VECTORS = ("mlp", "linear")
-"""Those that take inputs of any shape."""
 PRECISIONS = ("float32", "bfloat16")
 NORMS = {
     "batch": nets.BatchNorm,
@@ -22,8 +23,6 @@ NORMS = {
     "layer": nets.LayerNorm,
     "none": nets.NoNorm,
 }
-_FLAT = ("conv4-flat", "convnet2-512")
-_BLOCKS = {"convnet2-512": 2, "convnet8": 8}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,27 +31,153 @@ class Network:
 
     Attributes:
         network: conv4 (four strided convolutions, mean over positions), conv4-flat (all positions), conv4-pool
-            (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, mlp, or linear.
-        features: channels of the convolutions (one number, or one for each), or units of the MLP's layers.
+            (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, mlp, linear, or one of your own,
+            FILE.py:NAME or MODULE:NAME, a function from a number of outputs to a model.
+        features: channels of the convolutions (one number, or one for each), or units of the MLP's layers; of a network
+            of your own, the last is the size of what a learner compares.
         norm: whose statistics normalise: batch (of the examples at hand, queries included: transductive), support,
             group, layer, or none.
         precision: what the network, and any other that a learner has beside it, computes in: float32, or bfloat16;
             parameters, distances, losses and updates stay in float32.
     """
 
-    network: str = setting("conv4", choices=NETWORKS)
+    network: str = "conv4"
     features: tuple[int, ...] = setting((64,), least=1)
     norm: str = setting("batch", choices=tuple(NORMS))
     precision: str = setting("float32", choices=PRECISIONS)
 
 
-def check(settings: Network) -> None:
-    """Refuse a network without layers.
+class Row(NamedTuple):
+    """A network.
+
+    Attributes:
+        what: it is, in a few words.
+        network: `(settings, outputs, kernel_init of the head) -> model`.
+        encoder: `settings -> model` without the head.
+        context: `(settings, outputs, kernel_init of the head) -> model` with a context beside its input; None where
+            there is none.
+        feature_map: `settings -> model` without the head whose features keep their places; None for the encoder.
+        kernel_init: how the head usually starts.
+        pool: whether it halves by a maximum.
+        dense: whether it has a dense layer before the head.
+        layers: whether it has layers, of `features`.
+        vectors: whether it takes inputs of any shape, and not pictures alone.
+        paper: that it is from, as "authors year, title, address"; empty for none.
+    """
+
+    what: str
+    network: Callable[[Network, int, Any], Model]
+    encoder: Callable[[Network], Model]
+    context: Callable[[Network, int, Any], Model] | None = None
+    feature_map: Callable[[Network], Model] | None = None
+    kernel_init: Any = jax.nn.initializers.glorot_uniform()
+    pool: bool = False
+    dense: bool = False
+    layers: bool = True
+    vectors: bool = False
+    paper: str = ""
+
+
+def _convolutions(what: str, blocks: int = 4, *, pool: bool = False, flatten: bool = False, dense: int = 0) -> Row:
+    def options(settings: Network) -> dict[str, Any]:
+        features = settings.features * blocks if len(settings.features) == 1 else settings.features
+        return {"features": features, "pool": pool, "norm": NORMS[settings.norm]}
+
+    def whole(make: Any, settings: Network, outputs: int, kernel_init: Any, **more: Any) -> Model:
+        return make(outputs, **options(settings), flatten=flatten, kernel_init=kernel_init, **more)
+
+    # MAML's N(0, 1) on the 64 means over positions; on more features, logits of a usual size.
+    usual = jax.nn.initializers.glorot_uniform() if flatten else jax.nn.initializers.normal(1.0)
+    return Row(
+        what,
+        partial(whole, nets.ConvNet, dense=dense or None),
+        lambda settings: nets.ConvEncoder(**options(settings), flatten=flatten, dense=dense or None),
+        partial(whole, nets.FiLMConvNet),
+        lambda settings: nets.ConvMap(**options(settings)),
+        usual,
+        pool,
+        bool(dense),
+    )
+
+
+def _layers(what: str, hidden: bool) -> Row:
+    def options(settings: Network) -> tuple[tuple[int, ...], Any]:
+        return settings.features if hidden else (), None if settings.norm == "none" else NORMS[settings.norm]
+
+    def whole(make: Any, settings: Network, outputs: int, _: Any) -> Model:
+        features, norm = options(settings)
+        return make(features, outputs, norm)
+
+    return Row(
+        what,
+        partial(whole, nets.MLP),
+        lambda settings: nets.MLPEncoder(*options(settings)),
+        partial(whole, nets.ContextMLP),
+        layers=hidden,
+        vectors=True,
+    )
+
+
+def own_row(name: str, found: Any) -> Row:
+    """The row of a user's network.
+
+    Args:
+        name: that it is found by.
+        found: a `Row`, or a function from a number of outputs to a model with `init` and `apply`. Where a learner takes
+            the network without its head, the outputs are features, as many as the last of the setting `features`.
 
     Raises:
-        RunError: saying that they are missing.
+        RunError: for another thing.
     """
-    if not settings.features and settings.network != "linear":
+    if isinstance(found, Row):
+        return found
+    if not callable(found) or (hasattr(found, "apply") and not isinstance(found, type)):
+        raise RunError(f"{name} must be a function from a number of outputs to a model, or a Row, got {found!r:.60}.")
+
+    def made(outputs: int) -> Model:
+        try:
+            model: Any = found(outputs)
+        except Exception as error:
+            why = f"{type(error).__name__}: {first_line(error)}"
+            raise RunError(f"{name} can't make a model of {outputs} outputs ({why}): correct it.") from error
+        if not (hasattr(model, "init") and hasattr(model, "apply")):
+            raise RunError(f"{name} must return a model with init and apply, got a {type(model).__name__}: correct it.")
+        return model
+
+    what = (inspect.getdoc(found) or "your own").partition("\n")[0]
+    return Row(what, lambda _, outputs, init: made(outputs), lambda own: made(own.features[-1]), vectors=True)
+
+
+_MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400"
+_MATCHING = "Vinyals et al. 2016, Matching Networks for One Shot Learning, https://arxiv.org/abs/1606.04080"
+
+NETWORKS = Registry[Row](
+    "network",
+    {
+        "conv4": _convolutions("four strided convolutions, mean over positions")._replace(paper=_MAML),
+        "conv4-flat": _convolutions("four strided convolutions, all positions", flatten=True),
+        "conv4-pool": _convolutions("four convolutions with max-pooling, mean over positions", pool=True)._replace(
+            paper=_MATCHING
+        ),
+        "convnet2-512": _convolutions(
+            "two convolutions with max-pooling and a 512-unit layer", 2, pool=True, flatten=True, dense=512
+        ),
+        "convnet8": _convolutions("eight strided convolutions, mean over positions", 8),
+        "mlp": _layers("dense layers", True),
+        "linear": _layers("one dense layer", False),
+    },
+    "jmeta.networks",
+    own_row,
+)
+
+
+def check(settings: Network) -> None:
+    """Refuse a network that there is not, or one without layers.
+
+    Raises:
+        RunError: saying what is missing.
+    """
+    if NETWORKS.get(settings.network).layers and not settings.features:
         raise RunError("--features must be numbers of 1 or more, got none: give at least one.")
 
 
@@ -64,76 +189,46 @@ def network(settings: Network, outputs: int, *, small_head: bool = False) -> Mod
         outputs: of the head.
         small_head: let it start with logits of a usual size, whatever the network.
     """
-    if settings.network == "linear":
-        return in_precision(settings, nets.Linear(outputs))
-    if settings.network == "mlp":
-        return in_precision(settings, nets.MLP(settings.features, outputs, _norm(settings)))
-    kernel_init = _head_init(settings, small_head)
-    return in_precision(settings, nets.ConvNet(outputs, **_conv_options(settings), kernel_init=kernel_init))
+    row = NETWORKS.get(settings.network)
+    kernel_init = jax.nn.initializers.glorot_uniform() if small_head else row.kernel_init
+    return in_precision(settings, row.network(settings, outputs, kernel_init))
 
 
 def encoder(settings: Network) -> Model:
     """The network without its head."""
-    if settings.network in FOR_VECTORS:
-        return in_precision(settings, nets.MLPEncoder(_layers(settings), _norm(settings)))
-    return in_precision(settings, nets.ConvEncoder(**_conv_options(settings)))
+    return in_precision(settings, NETWORKS.get(settings.network).encoder(settings))
 
 
 def head(settings: Network, outputs: int) -> Model:
     """The head alone."""
-    return in_precision(settings, nets.Head(outputs, kernel_init=_head_init(settings, False)))
+    kernel_init = NETWORKS.get(settings.network).kernel_init
+    return in_precision(settings, nets.Head(outputs, kernel_init=kernel_init))
 
 
 def with_context(settings: Network, outputs: int) -> Model:
-    """A network with a context beside its input, for CAVIA; it has no 512-unit layer."""
-    if settings.network in FOR_VECTORS:
-        return in_precision(settings, nets.ContextMLP(_layers(settings), outputs, _norm(settings)))
-    options = _conv_options(settings)
-    del options["dense"]
-    kernel_init = _head_init(settings, False)
-    return in_precision(settings, nets.FiLMConvNet(outputs, **options, kernel_init=kernel_init))
+    """A network with a context beside its input, for CAVIA; it has no 512-unit layer.
+
+    Raises:
+        RunError: for a network that takes none.
+    """
+    row = NETWORKS.get(settings.network)
+    if row.context is None:
+        raise RunError(f"{settings.network} takes no context beside its input: choose another --network.")
+    return in_precision(settings, row.context(settings, outputs, row.kernel_init))
 
 
 def feature_map(settings: Network) -> Model:
     """The network without its head and with features that keep their places, for Relation networks."""
-    if settings.network in FOR_VECTORS:
-        return encoder(settings)
-    options = _conv_options(settings)
-    return in_precision(settings, nets.ConvMap(options["features"], options["pool"], options["norm"]))
+    row = NETWORKS.get(settings.network)
+    return in_precision(settings, (row.feature_map or row.encoder)(settings))
 
 
 def relation_head(settings: Network) -> Model:
     """What compares two feature maps; it halves and normalises as the network does."""
-    options = _conv_options(settings)
-    return in_precision(settings, nets.RelationHead((64, 64), pool=options["pool"], norm=options["norm"]))
+    pool = NETWORKS.get(settings.network).pool
+    return in_precision(settings, nets.RelationHead((64, 64), pool=pool, norm=NORMS[settings.norm]))
 
 
 def in_precision(settings: Network, model: Model) -> Model:
     """A model that computes in the precision of the settings."""
     return model if settings.precision == "float32" else nets.in_precision(model, jnp.dtype(settings.precision))
-
-
-def _layers(settings: Network) -> tuple[int, ...]:
-    return settings.features if settings.network == "mlp" else ()
-
-
-def _conv_options(settings: Network) -> dict[str, Any]:
-    blocks = _BLOCKS.get(settings.network, 4)
-    features = settings.features * blocks if len(settings.features) == 1 else settings.features
-    return {
-        "features": features,
-        "pool": settings.network in ("conv4-pool", "convnet2-512"),
-        "norm": NORMS[settings.norm],
-        "flatten": settings.network in _FLAT,
-        "dense": 512 if settings.network == "convnet2-512" else None,
-    }
-
-
-def _norm(settings: Network) -> Any:
-    return None if settings.norm == "none" else NORMS[settings.norm]
-
-
-def _head_init(settings: Network, small: bool) -> Any:
-    """MAML's N(0, 1) on the 64 means over positions; on more features, logits of a usual size."""
-    wide = settings.network in (*_FLAT, *FOR_VECTORS)
-    return jax.nn.initializers.glorot_uniform() if wide or small else jax.nn.initializers.normal(1.0)

@@ -15,7 +15,8 @@ from jmeta.experiment import Experiment, Score, TrainState
 from jmeta.rl.advantages import normalised
 from jmeta.rl.agent import Agent, RLMetrics
 from jmeta.rl.baselines import linear_baseline, value_head
-from jmeta.rl.envs import checked, env_named, unit_actions
+from jmeta.rl.envs import unit_actions
+from jmeta.rl.envs.catalog import ENVIRONMENTS
 from jmeta.rl.inner import centred
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.objectives import Objective, actor_critic, ppo_clip
@@ -23,10 +24,9 @@ from jmeta.rl.outer import Outer, promp, trpo
 from jmeta.rl.policies import Policy, attention_policy, gru_policy, mlp_policy, slots_policy
 from jmeta.rl.rl2 import rl2
 from jmeta.rl.rollout import inputs_size, see_all, see_observation
-from jmeta.rl.settings import MAML, RL2, Layers, Memory, Returns, Settings, Updates, World
+from jmeta.rl.settings import MAML, RL2, Layers, Memory, Returns, Settings, Updates
 from jmeta.rl.surrogates import dice, lvc, reinforce
 from jmeta.rl.types import Env
-from jmeta.settings import to_dict
 from jmeta.types import Params
 
 SCORE = "returns"
@@ -97,14 +97,14 @@ def evaluation_keys(tasks: int) -> Array:
     return jax.random.split(jax.random.key(0x7E57), tasks)
 
 
-def env_of(name: str, world: World) -> Env:
+def env_of(name: str, world: Any) -> Env:
     """The environment, checked, with real actions from -1 to 1.
 
     Raises:
         RunError: for a setting that it can't have.
     """
     try:
-        return unit_actions(checked(env_named(name, **to_dict(world))))
+        return unit_actions(ENVIRONMENTS.get(name).make(world))
     except ValueError as error:
         raise RunError(sentence(error)) from error
 

@@ -4,85 +4,13 @@ import dataclasses
 from typing import Any
 
 from jmeta.errors import RunError, unknown
+from jmeta.registry import spelt
+from jmeta.rl.envs.catalog import ENVIRONMENTS
+from jmeta.rl.envs.settings import Arms
 from jmeta.settings import check as check_each
-from jmeta.settings import flag, replaced, setting
+from jmeta.settings import flag, names, replaced, setting
 
 POLICIES = ("gru", "attention", "slots", "mlp")
-
-
-@dataclasses.dataclass(frozen=True)
-class Arms:
-    """A bandit, or a Gaussian one.
-
-    Attributes:
-        arms: of a bandit.
-        pulls: of a bandit's episode; for RL^2 and more than 30 of them other defaults are right, as --help then shows.
-    """
-
-    arms: int = setting(5, least=1)
-    pulls: int = setting(10, least=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class DependentArms:
-    """A dependent bandit, of two arms.
-
-    Attributes:
-        p: the probability of one arm, 1 - p that of the other; otherwise drawn from 0 to 1.
-        pulls: of an episode.
-    """
-
-    p: float | None = setting(None, least=0, most=1)
-    pulls: int = setting(100, least=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class TabularMDP:
-    """An MDP drawn at random.
-
-    Attributes:
-        states: of an MDP.
-        actions: of an MDP.
-        horizon: steps of an episode.
-    """
-
-    states: int = setting(10, least=1)
-    actions: int = setting(5, least=1)
-    horizon: int = setting(10, least=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Navigation:
-    """Moving a point to a goal in the plane.
-
-    Attributes:
-        horizon: steps of an episode.
-    """
-
-    horizon: int = setting(100, least=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class CartPole:
-    """Carts and poles of many sizes.
-
-    Attributes:
-        horizon: the most steps of an episode.
-    """
-
-    horizon: int = setting(200, least=1)
-
-
-World = Arms | DependentArms | TabularMDP | Navigation | CartPole
-WORLDS: dict[str, type[World]] = {
-    "bandit": Arms,
-    "gaussian-bandit": Arms,
-    "dependent-bandit": DependentArms,
-    "mdp": TabularMDP,
-    "navigation": Navigation,
-    "cart-pole": CartPole,
-}
-"""What each environment has to set; its factory takes the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,8 +141,9 @@ class Settings:
 
     Attributes:
         algorithm: rl2 (a policy that learns in its memory) or maml (a policy that learns by policy gradients).
-        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation or cart-pole.
-        world: what the environment has to set, a `World`.
+        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation, cart-pole, or FILE.py:NAME or MODULE:NAME, your
+            own; `jmeta list environments`.
+        world: what the environment has to set.
         network: the policy, `Memory` or `Layers`.
         learner: what the algorithm has to set, `RL2` or `MAML`.
         returns: what both have.
@@ -223,7 +152,7 @@ class Settings:
 
     algorithm: str = "rl2"
     env: str = "bandit"
-    world: Any = Arms()
+    world: Any = dataclasses.field(default_factory=Arms)
     network: Any = Memory()
     learner: Any = RL2()
     returns: Returns = Returns()
@@ -236,7 +165,8 @@ class Choice:
 
     Attributes:
         algorithm: rl2 (a policy that learns in its memory) or maml (a policy that learns by policy gradients).
-        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation or cart-pole.
+        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation, cart-pole, or FILE.py:NAME or MODULE:NAME, your
+            own; `jmeta list environments`.
         pulls: of a bandit.
     """
 
@@ -247,27 +177,6 @@ class Choice:
 
 START = {"rl2": (Memory(), RL2()), "maml": (Layers(), MAML())}
 """Of each algorithm, its policy and what it has to set."""
-_BY_ENV: dict[tuple[str, str], dict[str, Any]] = {
-    ("rl2", "bandit"): {"updates": 1000},
-    ("rl2", "dependent-bandit"): {
-        "units": 32, "tasks": 256, "discount": 0.8, "lr": 1e-2, "entropy": 0.05, "updates": 300,
-    },
-    ("rl2", "mdp"): {
-        "episodes": 10, "policy": "slots", "tasks": 1024, "discount": 0.95, "trace": 0.7, "lr": 2e-3, "entropy": 0.03,
-        "updates": 150,
-    },
-    ("rl2", "navigation"): {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
-    ("maml", "navigation"): {
-        "inner_lr": (0.45,), "test_lr": (0.4, 0.12, 0.05), "outer": "trpo", "tasks": 20, "test_episodes": 40,
-        "updates": 200,
-    },
-    ("maml", "cart-pole"): {
-        "inner_lr": (0.5,), "trace": 0.97, "tasks": 20, "lr_schedule": "linear", "updates": 12,
-    },
-    ("rl2", "cart-pole"): {
-        "episodes": 2, "horizon": 100, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128, "val_tasks": 64,
-    },
-}  # fmt: skip
 _MANY_PULLS = 30
 _OF_MANY_PULLS: dict[str, Any] = {"tasks": 1024, "discount": 0.99, "trace": 0.95, "entropy": 0.03}
 """For bandits on which what a pull teaches pays for long: all rewards to come would be mostly noise."""
@@ -284,14 +193,13 @@ def defaults(choice: Choice = Choice()) -> Settings:
     """
     if choice.algorithm not in START:
         raise unknown("algorithm", choice.algorithm, START)
-    if choice.env not in WORLDS:
-        raise unknown("environment", choice.env, WORLDS)
+    row, env = ENVIRONMENTS.get(choice.env), spelt(choice.env)
     network, learner = START[choice.algorithm]
-    start = Settings(choice.algorithm, choice.env, WORLDS[choice.env](), network, learner)
-    own = _BY_ENV.get((choice.algorithm, choice.env), {})
+    start = Settings(choice.algorithm, env, row.settings(), network, learner)
+    own = {name: v for name, v in row.start.get(choice.algorithm, {}).items() if name in names(start)}
     if choice.algorithm == "maml":
         own = _OF_MAML | own
-    if (choice.algorithm, choice.env) == ("rl2", "bandit") and choice.pulls is not None:
+    if (choice.algorithm, env) == ("rl2", "bandit") and choice.pulls is not None:
         own = own | {"pulls": choice.pulls} | (_OF_MANY_PULLS if choice.pulls > _MANY_PULLS else {})
     return replaced(start, own)
 
@@ -314,7 +222,7 @@ def check(settings: Settings) -> None:
         raise RunError(f"maml adapts by gradients and not in a memory: --policy must be mlp, got {policy}.")
     if isinstance(learner, RL2) and policy == "mlp":
         raise RunError("rl2 learns in a memory, which an mlp does not have: choose --policy gru, attention or slots.")
-    if policy == "slots" and isinstance(settings.world, Arms | DependentArms):
+    if policy == "slots" and ENVIRONMENTS.get(settings.env).blind:
         raise RunError(f"{settings.env} shows nothing to remember things by: choose --policy gru or attention.")
 
 

@@ -62,7 +62,7 @@ def ready(config: Config, runs: list[Whole]) -> Problem:
     for own in (run.settings for run in runs):
         tasks = own.tasks
         try:
-            drawn(tasks, problem, LEARNERS[own.algorithm].ordinary)
+            drawn(tasks, problem, LEARNERS.get(own.algorithm).ordinary)
             problem.sampler("test", tasks.way, tasks.shot, config.learned.query_shot)
         except RunError as error:
             raise RunError(f"{own.algorithm}, {tasks.way}-way {tasks.shot}-shot: {error}") from error
@@ -85,7 +85,7 @@ def judged(config: Config, problem: Problem, own: Settings, result: Result) -> d
     predictions, tasks and seconds of training without compiling, and what a task takes."""
     tasks, learner = own.tasks, training_learner(own, problem.train_classes)
     newest = load_trained(result.run_dir, "newest")
-    sample = drawn(tasks, problem, LEARNERS[own.algorithm].ordinary).training
+    sample = drawn(tasks, problem, LEARNERS.get(own.algorithm).ordinary).training
     episode = jax.eval_shape(sample, jax.random.key(0))
     memory = memory_of_training(at_step(learner, jax.numpy.int32(0)), newest.params, episode)
     test = problem.sampler("test", tasks.way, tasks.shot, config.learned.query_shot)

@@ -9,10 +9,10 @@ from jmeta.errors import RunError, unknown
 from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.folder import CONFIG, read_json
 from jmeta.runs.few_shot import Choice, defaults
-from jmeta.runs.few_shot.sources import VECTORS
 from jmeta.settings import replaced, setting
+from jmeta.tasks import catalog
 
-ALGORITHMS = tuple(LEARNERS)
+ALGORITHMS = tuple(name for name, row in LEARNERS.items() if row.paper)
 LOG_EVERY = 10
 """Outer steps of a row, after which the budget is looked at."""
 
@@ -108,7 +108,7 @@ def check(config: Config) -> None:
             raise unknown("algorithm", algorithm, ALGORITHMS)
     if not (config.ways and config.shots):
         raise RunError("there must be --ways and --shots: give at least one of each.")
-    if config.learned.dataset in VECTORS:
+    if catalog.row(config.learned.dataset).sampler is not None:
         raise RunError(
             f"{config.learned.dataset} has no pictures, which learners are compared on: choose another --dataset."
         )

@@ -26,7 +26,7 @@ from jmeta.runs.few_shot.problems import load_problem
 from jmeta.settings import replaced, setting
 from scripts.study import Rows, Shown, Study, interval, markdown, percent, program, trained
 
-ALGORITHMS = tuple(LEARNERS)
+ALGORITHMS = tuple(name for name, row in LEARNERS.items() if row.paper)
 WAYS, SHOTS = (5, 20), (1, 5)
 SMALLER = {"outer_schedule": "cosine", "outer_lr": 2e-3, "meta_batch_size": 16, "save_every": 500}
 SHORT: dict[tuple[str, int, int], dict[str, Any]] = {
@@ -126,7 +126,7 @@ class Config:
 
 def trained_at(config: Config, algorithm: str, way: int, shot: int) -> tuple[int, int]:
     """Way and shot of the run that serves a cell: one for all sizes, where no parameter belongs to a class."""
-    if not LEARNERS[algorithm].fixed_way:
+    if not LEARNERS.get(algorithm).fixed_way:
         return WAYS[0], SHOTS[0]
     whole = config.published and (algorithm, *WAYS[:1], *SHOTS[:1]) in SHORT
     return (way, shot) if whole or (algorithm, way, shot) in SHORT else (way, SHOTS[0])
@@ -137,7 +137,7 @@ def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> 
     way, shot = trained_at(config, algorithm, way, shot)
     short = {} if config.published else SHORT.get((algorithm, way, shot), {})
     length = "short" if short else "preset"
-    size = f"-{way}w{shot}s" if LEARNERS[algorithm].fixed_way else ""
+    size = f"-{way}w{shot}s" if LEARNERS.get(algorithm).fixed_way else ""
     changes = {
         **short,
         "seed": seed,
@@ -187,7 +187,7 @@ def measure(config: Config, run: Whole, way: int, shot: int, rows: Rows) -> dict
 
 def test_of(config: Config, run: Settings, run_dir: Path, way: int, shot: int) -> EvaluateConfig:
     """The test of a cell. A 5-shot test of a run at one shot has as many queries as that of a run at five."""
-    queries = shot if LEARNERS[run.algorithm].fixed_way else run.tasks.query_shot
+    queries = shot if LEARNERS.get(run.algorithm).fixed_way else run.tasks.query_shot
     queries = 1 if run.algorithm == "reptile" else queries
     return EvaluateConfig(
         str(run_dir), config.episodes, size=Size(way, shot, queries), data=Data(data_dir=config.data_dir)
@@ -206,7 +206,7 @@ def show(cells: Cells) -> Shown:
     lines, alone, notes = [], [], []
     for name in dict.fromkeys(name for name, *_ in cells):
         runs = {tuple(row["trained"]): row["steps"] for own, rows in cells.items() if own[0] == name for row in rows}
-        of = {size: " of {}-way {}-shot".format(*size) if LEARNERS[name].fixed_way else "" for size in runs}
+        of = {size: " of {}-way {}-shot".format(*size) if LEARNERS.get(name).fixed_way else "" for size in runs}
         notes.append(f"- {name}: {', '.join(f'{runs[size]:,} steps{of[size]}' for size in sorted(runs))}.\n")
     for name in names:
         rows = [cells.get((name, *size), ()) for size in sizes]

@@ -22,9 +22,9 @@ from jmeta.evaluation import summarise
 from jmeta.runs.engine.checkpoints import digest_of
 from jmeta.runs.few_shot import Trained, load_trained, transfer
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
-from jmeta.runs.few_shot.sources import is_turned
 from jmeta.runs.few_shot.trained import at_way
 from jmeta.settings import replaced, setting
+from jmeta.tasks import catalog
 from jmeta.types import Learner, Params
 from scripts.few_shot.floor import FLOOR, nearest_pixels
 from scripts.study import Rows, Shown, Study, markdown, percent, program
@@ -94,7 +94,7 @@ def entry_of(config: Config, run_dir: str) -> Entry:
 
 def data_for(config: Config, trained: Trained) -> dict[str, transfer.Shown]:
     """Its own data, then the others. Omniglot's classes are turned for all, whether they were in training or not."""
-    own = replaced(trained.settings, {"rotations": is_turned(trained.settings.tasks.dataset)})
+    own = replaced(trained.settings, {"rotations": catalog.row(trained.settings.tasks.dataset).turned})
     shown = [transfer.show(trained._replace(settings=own), data_dir=config.data_dir)]
     shown += [transfer.show(trained, name, data_dir=config.data_dir) for name in config.datasets]
     return {one.problem.name: one for one in shown}

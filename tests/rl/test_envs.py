@@ -353,15 +353,6 @@ def test_actions_in_units_are_the_environments_own():
         ),
         (lambda: envs.cart_pole(mass=(0.5, 0.1)), r"mass must be a range \(low, high\) with 0 < low <= high"),
         (lambda: envs.cart_pole(length=(0.0, 0.1)), "length must be a range"),
-        (
-            lambda: envs.env_named("bandits", arms=2, pulls=2),
-            "there is no environment 'bandits': did you mean 'bandit'",
-        ),
-        (lambda: envs.env_named("x"), "choose one of bandit, gaussian-bandit, dependent-bandit, mdp, navigation"),
-        (lambda: envs.env_named("bandit", arms=0, pulls=5), "arms must be 1 or more, got 0"),
-        (lambda: envs.env_named("bandit", arms=3), "bandit needs pulls, got arms"),
-        (lambda: envs.env_named("bandit"), "bandit needs arms and pulls, got no settings"),
-        (lambda: envs.env_named("mdp", state=3), "mdp has no setting 'state': did you mean 'states'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(make, message):
@@ -373,13 +364,6 @@ def test_what_cannot_be_is_refused_in_one_sentence(make, message):
 def test_a_number_of_arms_is_whole():
     with pytest.raises(TypeError, match=r"arms must be an integer, got 2\.5"):
         envs.bernoulli_bandit(arms=2.5, pulls=3)  # pyright: ignore[reportArgumentType]
-
-
-def test_every_name_makes_its_environment():
-    settings = {"bandit": {"arms": 2, "pulls": 3}, "gaussian-bandit": {"arms": 2, "pulls": 3}}
-    for name in envs.ENVS:
-        assert envs.env_named(name, **settings.get(name, {})).horizon > 0
-    assert envs.env_named("dependent-bandit", pulls=7).horizon == 7
 
 
 def with_step(**changes):

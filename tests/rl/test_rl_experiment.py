@@ -10,18 +10,18 @@ import pytest
 
 from jmeta.errors import RunError
 from jmeta.rl.agent import update_keys
-from jmeta.rl.envs import ENVS
+from jmeta.rl.envs.catalog import ENVIRONMENTS
 from jmeta.rl.experiment import agent_of, build, env_of, evaluation_keys, policy_of, rewards_of, validation_keys
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.outer import trpo
 from jmeta.rl.rl2 import rl2 as rl2_agent
-from jmeta.rl.settings import START, WORLDS, Choice, Settings, check, defaults, length_decides
+from jmeta.rl.settings import START, Choice, Settings, check, defaults, length_decides
 from jmeta.settings import fields, names, read, replaced, to_dict
 from jmeta.sharding import task_mesh
 
 pytestmark = pytest.mark.standard_promotion
 
-EVERY = [Choice(algorithm, env) for algorithm in START for env in WORLDS]
+EVERY = [Choice(algorithm, env) for algorithm in START for env in ENVIRONMENTS]
 BANDIT = {"arms": 2, "pulls": 4, "units": 4, "tasks": 8, "val_tasks": 6, "minibatches": 2, "epochs": 2, "updates": 4}
 NAVIGATION = {"horizon": 5, "units": 4, "tasks": 4, "val_tasks": 3, "episodes": 3, "test_episodes": 2, "updates": 4}
 
@@ -80,10 +80,11 @@ def test_defaults_are_allowed_and_come_back_from_their_record(choice):
 
 
 def test_every_environment_has_a_row_and_takes_what_it_says():
-    assert set(WORLDS) == set(ENVS)
-    for name, world in WORLDS.items():
-        env = env_of(name, world())
-        assert env.horizon == getattr(world(), "horizon", getattr(world(), "pulls", None))
+    for name, row in ENVIRONMENTS.items():
+        world = row.settings()
+        env = env_of(name, world)
+        assert env.horizon == getattr(world, "horizon", getattr(world, "pulls", None))
+        assert row.blind == (env.observation_size == 0)
 
 
 def test_what_can_be_swept():

@@ -8,13 +8,11 @@ from jmeta.rl.envs.dependent_bandit import dependent_bandit
 from jmeta.rl.envs.from_gymnasium import PythonState, from_gymnasium
 from jmeta.rl.envs.from_gymnax import from_gymnax
 from jmeta.rl.envs.gaussian_bandit import gaussian_bandit
-from jmeta.rl.envs.names import ENVS, env_named
 from jmeta.rl.envs.point_navigation import PointState, point_navigation
 from jmeta.rl.envs.tabular_mdp import MDP, MDPState, tabular_mdp
 from jmeta.rl.envs.unit_actions import unit_actions
 
 __all__ = [
-    "ENVS",
     "MDP",
     "CartPoleState",
     "MDPState",
@@ -27,7 +25,6 @@ __all__ = [
     "cart_pole",
     "checked",
     "dependent_bandit",
-    "env_named",
     "from_gymnasium",
     "from_gymnax",
     "gaussian_bandit",

@@ -33,8 +33,8 @@ class Area(NamedTuple):
         build: `() -> build`, see `Build`; a fresh one, which keeps the data that it has loaded.
         run_dir: `(settings, options) -> folder`, where --run-dir is not given.
         check: `(settings, options)`; refuses what does not go together.
-        presets: the folder of its presets in `jmeta/presets`.
-        evaluate: the next command.
+        presets: the folder of its presets in `jmeta/presets`; empty for none.
+        evaluate: the next command; empty for none.
         light: `settings -> ` whether a task is too small for the cores of a CPU to share.
     """
 
@@ -82,6 +82,8 @@ def choice_in(area: Area, values: Mapping[str, Any]) -> Any:
 
 def presets(area: Area) -> dict[str, dict[str, Any]]:
     """All presets by name, in alphabetical order, each with its `source`."""
+    if not area.presets:
+        return {}
     place = resources.files("jmeta") / "presets" / area.presets
     files = {file.name.removesuffix(".toml"): file for file in place.iterdir() if file.name.endswith(".toml")}
     return {name: tomllib.loads(files[name].read_text(encoding="utf-8")) for name in sorted(files)}

@@ -227,5 +227,6 @@ def _ended(area: Area, options: Options, result: Result) -> int:
     if is_group(options) and result.summary:
         print_group(result.summary, f"validation at step {result.summary['step']}")
     print(f"trained for {result.step} steps, kept in {result.run_dir}")
-    print(f"next: {area.evaluate} --run-dir {result.run_dir}")
+    if area.evaluate:
+        print(f"next: {area.evaluate} --run-dir {result.run_dir}")
     return 0

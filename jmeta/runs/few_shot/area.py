@@ -7,11 +7,11 @@ from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.few_shot.experiment import builder
 from jmeta.runs.few_shot.settings import KIND, Choice, Settings, check, defaults, run_dir
-from jmeta.runs.few_shot.sources import VECTORS
+from jmeta.tasks import catalog
 
 
 def _is_light(settings: Settings) -> bool:
-    return settings.tasks.dataset in VECTORS
+    return catalog.row(settings.tasks.dataset).light
 
 
 AREA = Area(

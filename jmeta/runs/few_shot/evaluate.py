@@ -25,10 +25,10 @@ from jmeta.runs.few_shot import one_shot
 from jmeta.runs.few_shot.area import AREA
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps, measured
 from jmeta.runs.few_shot.settings import Tasks
-from jmeta.runs.few_shot.sources import VECTORS
 from jmeta.runs.few_shot.trained import Trained, at_way, load_settings, load_trained
 from jmeta.runs.few_shot.transfer import show
 from jmeta.settings import flag, setting
+from jmeta.tasks import catalog as sources
 
 PARTS = ("test", "val", "train")
 CHEAP_IMAGES = 600
@@ -125,7 +125,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         return _one_shot_test(config, trained)
     tasks, problem, seen = show(trained, data.dataset, split=data.split, part=data.part, data_dir=data.data_dir)
     way, shot, query_shot = size.way or tasks.way, size.shot or tasks.shot, size.query_shot or tasks.query_shot
-    if tasks.dataset in VECTORS and way != tasks.way:
+    if sources.row(tasks.dataset).way not in (None, way):
         raise RunError(f"{tasks.dataset} has tasks of one way, {tasks.way}, got --way {way}: leave it out.")
     steps = eval_steps(trained.settings.learner) if size.inner_steps is None else size.inner_steps
     sample = problem.sampler(data.part, way, shot, query_shot)

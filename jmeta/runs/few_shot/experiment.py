@@ -12,15 +12,15 @@ from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 from jmeta import evaluation, sharding, training
-from jmeta.algorithms import catalog
-from jmeta.algorithms.catalog import FINITE, MOMENTUM, Wanted
+from jmeta.algorithms.catalog import LEARNERS
+from jmeta.algorithms.row import FINITE, MOMENTUM, Wanted
 from jmeta.algorithms.settings import inner_steps
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import Outer, Settings, Tasks
-from jmeta.runs.few_shot.sources import VECTORS, has_numbers
+from jmeta.tasks import catalog as sources
 from jmeta.training import Schedule
 from jmeta.types import Learner, Metrics, Params
 
@@ -47,7 +47,7 @@ def builder() -> Build:
     load = functools.cache(load_data)
 
     def build(settings: Settings) -> Experiment:
-        return experiment(settings, load(settings.tasks, catalog.row(settings.algorithm).ordinary))
+        return experiment(settings, load(settings.tasks, LEARNERS.get(settings.algorithm).ordinary))
 
     return build
 
@@ -101,7 +101,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
         score=Score(name, sign),
         steps=outer.outer_steps,
         tasks=outer.meta_batch_size,
-        light=settings.tasks.dataset in VECTORS,
+        light=sources.row(settings.tasks.dataset).light,
         counts={"tasks": outer.meta_batch_size},
         smaller="give a smaller --chunk-size",
         facts={
@@ -116,7 +116,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
 
 def measured(tasks: Tasks) -> tuple[str, evaluation.Metric]:
     """What a learner is judged by: its error where targets are numbers, else its accuracy."""
-    if has_numbers(tasks.dataset):
+    if sources.row(tasks.dataset).numbers:
         return "error", evaluation.mean_squared_error
     return "accuracy", evaluation.accuracy
 
@@ -148,7 +148,7 @@ def training_learner(settings: Settings, classes: int | None) -> Learner | Sched
     """
     steps = inner_steps(settings.learner, training=True)
     wanted = _wanted(settings, steps)._replace(outer_steps=settings.outer.outer_steps, classes=classes)
-    return catalog.row(settings.algorithm).make(settings.learner, wanted)
+    return LEARNERS.get(settings.algorithm).make(settings.learner, wanted)
 
 
 def learner_of(settings: Settings, steps: Any, *, way: int | None = None) -> Learner:
@@ -161,13 +161,13 @@ def learner_of(settings: Settings, steps: Any, *, way: int | None = None) -> Lea
     """
     wanted = _wanted(settings, steps)
     wanted = wanted if way is None else wanted._replace(way=way)
-    learner = catalog.row(settings.algorithm).make(settings.learner, wanted)
+    learner = LEARNERS.get(settings.algorithm).make(settings.learner, wanted)
     assert isinstance(learner, Learner), f"{settings.algorithm} must not change with the step outside training"
     return learner
 
 
 def _wanted(settings: Settings, steps: Any) -> Wanted:
-    return Wanted(settings.network, settings.tasks.way, steps, has_numbers(settings.tasks.dataset))
+    return Wanted(settings.network, settings.tasks.way, steps, sources.row(settings.tasks.dataset).numbers)
 
 
 def eval_steps(learner: Any) -> int:
@@ -221,7 +221,7 @@ def tasks_at_once(outer: Outer, devices: int) -> int | None:
 
 def eval_chunk_size(tasks: Tasks) -> int:
     """Episodes of an evaluation that are computed at once."""
-    if tasks.dataset in VECTORS:
+    if sources.row(tasks.dataset).light:
         return 100
     return 1 if jax.default_backend() == "cpu" else 16
 

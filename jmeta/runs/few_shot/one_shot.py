@@ -12,9 +12,9 @@ from jmeta.datasets import cache
 from jmeta.datasets.convert import match
 from jmeta.datasets.omniglot_runs import NAME, RUNS, WAY, OneShotRuns, load_runs
 from jmeta.errors import RunError
-from jmeta.runs.few_shot.sources import VECTORS
 from jmeta.runs.few_shot.trained import Trained, at_way
 from jmeta.runs.few_shot.transfer import Known, known_to, seen
+from jmeta.tasks import catalog as sources
 from jmeta.types import Batch, Episode, Learner, Params
 
 READINGS = {True: evaluation.transductive, False: evaluation.inductive}
@@ -46,7 +46,7 @@ def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
         RunError: for a learner of other things than pictures.
     """
     tasks = trained.settings.tasks
-    if tasks.dataset in VECTORS:
+    if sources.row(tasks.dataset).sampler is not None:
         raise RunError(f"a learner of {tasks.dataset} can't be shown {NAME}: choose another --dataset.")
     runs, known = load_runs(cache.data_root(data_dir or tasks.data_dir)), known_to(trained, data_dir)
     both, changes = match(np.concatenate([runs.support, runs.query], axis=1), known.look)

@@ -19,8 +19,8 @@ from jmeta.runs.few_shot.evaluate import Data, EvaluateConfig, evaluate
 from jmeta.runs.few_shot.experiment import eval_steps, measured
 from jmeta.runs.few_shot.problems import load_problem
 from jmeta.runs.few_shot.settings import Settings
-from jmeta.runs.few_shot.sources import has_numbers
 from jmeta.runs.few_shot.trained import Trained, load_trained
+from jmeta.tasks import catalog
 from jmeta.types import Episode
 
 MAX_CLASSES, MAX_ROWS = 10, 5
@@ -261,6 +261,6 @@ def _picture(ax: Any, x: Any, title: str, color: str) -> None:
 
 def _title(trained: Trained) -> str:
     run = trained.settings.tasks
-    size = f"{run.shot}-shot" if has_numbers(run.dataset) else f"{run.way}-way {run.shot}-shot"
+    size = f"{run.shot}-shot" if catalog.row(run.dataset).numbers else f"{run.way}-way {run.shot}-shot"
     name = Path(run.dataset).name
     return f"{trained.settings.algorithm} on {name}, {size}"

@@ -15,7 +15,6 @@ from jmeta.errors import RunError
 from jmeta.report.files import write_text
 from jmeta.runs.few_shot.experiment import eval_steps
 from jmeta.runs.few_shot.pictures import classes_in, pictures_in, read_picture
-from jmeta.runs.few_shot.sources import VECTORS
 from jmeta.runs.few_shot.trained import Trained, at_way, load_trained
 from jmeta.types import Batch, Params
 
@@ -81,7 +80,7 @@ def predict(config: PredictConfig) -> list[Prediction]:
     if not queries:
         raise RunError(f"{config.query} has no pictures: put those to be named there.")
     trained = load_trained(config.run_dir, config.checkpoint)
-    if trained.settings.tasks.dataset in VECTORS:
+    if len(trained.facts["input_shape"]) != 3:
         raise RunError(f"{config.run_dir} was trained on {trained.settings.tasks.dataset} and can't take pictures.")
     shape = tuple(trained.facts["input_shape"])
     support = _support(classes, shape, config.invert)

@@ -10,13 +10,14 @@ from jax.tree_util import Partial
 
 from jmeta import augment, datasets, episodes
 from jmeta.datasets import Dataset, Split
+from jmeta.datasets.catalog import DATASETS
 from jmeta.datasets.convert import Look, match, resize
 from jmeta.errors import RunError, closest
 from jmeta.runs.few_shot.settings import Tasks
-from jmeta.runs.few_shot.sources import VECTORS, is_turned
+from jmeta.tasks import catalog
 
 _AUGMENTS: dict[str, augment.Augment | None] = {"none": None, "affine": augment.random_affine()}
-NAMES = ("omniglot", "omniglot-small1", "omniglot-small2", "glyphs", "digits", *VECTORS)
+NAMES = (*DATASETS, *catalog.TASKS)
 
 
 class Problem(NamedTuple):
@@ -62,8 +63,8 @@ def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Pr
         DataError: for data that are missing or damaged.
         RunError: for episodes that the data can't give.
     """
-    if tasks.dataset in VECTORS:
-        return _made_up(tasks.dataset)
+    if (source := catalog.row(tasks.dataset)).sampler is not None:
+        return _drawn(tasks.dataset, source)
     dataset = load_images(tasks.dataset, tasks.data_dir)
     images = dataset.images if input_shape is None else resize(dataset.images, input_shape)
     return _of_images(tasks, dataset, images, ())
@@ -128,14 +129,16 @@ def load_images(name: str, data_dir: str | None, *, download: bool = True) -> Da
         raise RunError(f"there is no data set {name!r}: did you mean {close!r}? jmeta data list shows all.") from error
 
 
-def _made_up(name: str) -> Problem:
+def _drawn(name: str, source: catalog.Row) -> Problem:
     # Train, validation and test draw from one distribution; a run's key never meets those of the other two.
-    made = VECTORS[name]
+    make, shape = source.sampler, source.input_shape
+    assert make is not None and shape is not None, "tasks that are drawn have a shape"
 
     def sampler(part: str, way: int, shot: int, query_shot: int) -> Partial:
-        return made.sampler(shot, query_shot)
+        sample = make(shot, query_shot)
+        return sample if isinstance(sample, Partial) else Partial(sample)
 
-    return Problem(name, made.input_shape, made.numbers, "distribution", name, name, sampler)
+    return Problem(name, shape, source.numbers, "distribution", name, name, sampler)
 
 
 def _few_shot(dataset: Dataset, split: Split, tasks: Tasks, part: str, way: int, shot: int, query_shot: int) -> Partial:
@@ -187,7 +190,7 @@ def with_dataset(tasks: Tasks, dataset: str | None, split: str | None, data_dir:
             tasks,
             dataset=dataset,
             split="default",
-            rotations=is_turned(dataset),
+            rotations=catalog.row(dataset).turned,
             within_groups=False,
         )
     if split is not None:

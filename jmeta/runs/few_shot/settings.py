@@ -4,15 +4,16 @@ import dataclasses
 from typing import Any
 
 from jmeta import settings as flat
-from jmeta.algorithms import catalog
-from jmeta.algorithms.settings import Inner, Nothing, Reptile
+from jmeta.algorithms.catalog import LEARNERS
+from jmeta.algorithms.row import Row
 from jmeta.errors import RunError
 from jmeta.nets import catalog as nets
-from jmeta.nets.catalog import FOR_VECTORS, Network
+from jmeta.nets.catalog import NETWORKS, Network
+from jmeta.registry import short, spelt
 from jmeta.runs.engine.members import suffix
 from jmeta.runs.engine.options import Options
-from jmeta.runs.few_shot.sources import VECTORS, is_turned
 from jmeta.settings import setting
+from jmeta.tasks import catalog as sources
 
 KIND = "few-shot"
 AUGMENTS = ("none", "affine")
@@ -39,8 +40,8 @@ class Tasks:
 
     Attributes:
         dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME, the path of an .npz file or of a
-            folder with a sub-folder of pictures for each class; or sinusoid (curves to regress) or linear (binary
-            tasks). `jmeta data list` shows what is there.
+            folder with a sub-folder of pictures for each class; sinusoid (curves to regress) or linear (binary tasks);
+            or FILE.py:NAME or MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         split: which classes are for training, validation and test: finn, lake, small1, small2, classes or default,
             which is finn for Omniglot.
@@ -105,7 +106,7 @@ class Settings:
             (learns a rate for every parameter), reptile, imaml, bootstrapped, anil (adapts the last layer only), boil
             (all others only), cavia (a context only), proto-maml (from prototypes). By comparison with the support set:
             prototypical, matching, matching-cosine, matching-fce, siamese, relation, ridge, neural-process, attention.
-            Without episodes: baseline, baseline++.
+            Without episodes: baseline, baseline++. Or FILE.py:NAME or MODULE:NAME, your own; `jmeta list learners`.
         learner: what the algorithm can be told, and no more.
         tasks: what is learned from.
         network: what learns.
@@ -122,42 +123,20 @@ class Settings:
         object.__setattr__(self, "algorithm", spelt(self.algorithm))
 
 
-def spelt(algorithm: str) -> str:
-    """The one spelling of an algorithm's name: `Meta_SGD` to `meta-sgd`."""
-    return algorithm.lower().replace("_", "-")
-
-
 def defaults(choice: Choice) -> tuple[Settings, Options]:
-    """What to start from, for an algorithm on a kind of data.
+    """What to start from, for an algorithm on a kind of data: what is usual, then what the data have of their own, then
+    what the algorithm has.
 
     Raises:
         RunError: if there is no such algorithm.
     """
-    name, dataset = spelt(choice.algorithm), choice.dataset
-    learner, outer = catalog.row(name).settings(), Outer()
-    if name == "reptile":
-        outer = Outer(outer_lr=1.0, outer_optimizer="sgd", outer_schedule="linear", meta_batch_size=10)
-    if dataset not in VECTORS:
-        tasks, network = Tasks(dataset, rotations=is_turned(dataset)), Network()
-        if name == "reptile":
-            tasks = dataclasses.replace(tasks, query_shot=1, train_shots=15)
-            network = Network("conv4-flat")
-        return Settings(name, learner, tasks, network, outer), Options()
-    made = VECTORS[dataset]
-    tasks = Tasks(dataset, way=made.way, shot=10, query_shot=10)
-    batch = 5 if name == "reptile" else 25
-    outer = dataclasses.replace(outer, outer_steps=20_000, meta_batch_size=batch, val_episodes=600)
-    settings = Settings(name, _for_vectors(learner, made.inner_lr), tasks, made.network, outer)
-    return settings, Options(log_every=1000, save_every=5000)
-
-
-def _for_vectors(learner: Any, inner_lr: float) -> Any:
-    """A learner's settings where tasks are small: a step serves as well as three."""
-    if isinstance(learner, Nothing):
-        return learner
-    if isinstance(learner, Reptile):
-        return Reptile(Inner(0.02, 5, None), "sgd", None)
-    return dataclasses.replace(learner, inner=Inner(inner_lr, 1, None))
+    row, source = LEARNERS.get(choice.algorithm), sources.row(choice.dataset)
+    tasks = Tasks(choice.dataset, rotations=source.turned)
+    start = Settings(choice.algorithm, row.settings(), tasks, source.network, Outer())
+    own = {**source.start, **(row.on_vectors if source.light else row.on_pictures)}
+    known = flat.names(start)
+    start = flat.replaced(start, {name: value for name, value in own.items() if name in known})
+    return start, Options(log_every=1000, save_every=5000) if source.light else Options()
 
 
 def settings_of(**values: Any) -> Settings:
@@ -181,7 +160,7 @@ def check(settings: Settings, options: Options | None = None) -> None:
     Raises:
         RunError: naming the setting and what it may be.
     """
-    row = catalog.row(settings.algorithm)
+    row, source = LEARNERS.get(settings.algorithm), sources.row(settings.tasks.dataset)
     if type(settings.learner) is not row.settings:
         raise RunError(
             f"{settings.algorithm} has settings {row.settings.__name__}, got {type(settings.learner).__name__}: "
@@ -189,41 +168,41 @@ def check(settings: Settings, options: Options | None = None) -> None:
         )
     flat.check(settings)
     nets.check(settings.network)
-    _check_learner(settings.algorithm, row, settings.tasks)
-    if settings.network.network == "convnet2-512" and not row.dense:
+    _check_learner(settings.algorithm, row, settings.tasks, source)
+    if NETWORKS.get(settings.network.network).dense and not row.dense:
         raise RunError(f"{settings.algorithm} has no network with a 512-unit layer: choose another --network.")
     chunk, tasks = settings.outer.chunk_size, settings.outer.meta_batch_size
     if chunk is not None and tasks % chunk:
         raise RunError(f"--chunk-size must divide --meta-batch-size, got {chunk} and {tasks}: choose another.")
-    if settings.tasks.dataset in VECTORS:
-        _check_vectors(settings.tasks, settings.network)
+    _check_source(settings.tasks, source, settings.network)
 
 
-def _check_learner(name: str, row: catalog.Row, tasks: Tasks) -> None:
-    if row.ordinary and tasks.dataset in VECTORS:
+def _check_learner(name: str, row: Row, tasks: Tasks, source: sources.Row) -> None:
+    if row.ordinary and source.sampler is not None:
         raise RunError(
             f"{name} learns from all training classes at once, and {tasks.dataset} has none: "
             "choose another --algorithm or --dataset."
         )
-    if not row.numbers and tasks.dataset in VECTORS and VECTORS[tasks.dataset].numbers:
+    if not row.numbers and source.numbers:
         raise RunError(f"{name} tells classes apart, and {tasks.dataset} has none: choose another --algorithm.")
     if row.fixed_way and tasks.train_way not in (None, tasks.way):
         raise RunError(f"{name} has parameters for each of its {tasks.way} classes: leave --train-way out.")
 
 
-def _check_vectors(tasks: Tasks, network: Network) -> None:
-    name, way = tasks.dataset, VECTORS[tasks.dataset].way
-    if tasks.within_groups or tasks.augment != "none":
-        raise RunError(f"{name} has no pictures: leave --within-groups and --augment out.")
-    if tasks.way != way:
-        raise RunError(f"{name} has tasks of one way, {way}, got --way {tasks.way}: leave it out.")
-    if network.network not in FOR_VECTORS:
+def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:
+    name = tasks.dataset
+    if source.sampler is not None and (tasks.within_groups or tasks.augment != "none" or tasks.rotations):
+        raise RunError(f"{name} has no pictures: leave --within-groups and --augment out, and --rotations.")
+    if tasks.within_groups and not source.groups:
+        raise RunError(f"{name} has no groups of classes: leave --within-groups out.")
+    if source.way is not None and tasks.way != source.way:
+        raise RunError(f"{name} has tasks of one way, {source.way}, got --way {tasks.way}: leave it out.")
+    if source.light and not NETWORKS.get(network.network).vectors:
         raise RunError(f"{name} has no pictures, so --network must be mlp or linear, got {network.network}.")
 
 
 def run_dir(settings: Settings, options: Options) -> str:
     """`runs/maml-omniglot-5w1s`, with the seed where it isn't 0, and what a group of runs is of."""
     tasks = settings.tasks
-    dataset = tasks.dataset.rstrip("/").rpartition("/")[2].removesuffix(".npz").replace(":", "-")
-    size = "" if tasks.dataset in VECTORS else f"-{tasks.way}w{tasks.shot}s"
-    return f"runs/{settings.algorithm}-{dataset}{size}{suffix(settings, options)}"
+    size = f"-{tasks.way}w{tasks.shot}s" if sources.row(tasks.dataset).way is None else ""
+    return f"runs/{short(settings.algorithm)}-{short(tasks.dataset)}{size}{suffix(settings, options)}"

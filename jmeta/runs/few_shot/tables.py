@@ -18,7 +18,7 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     name = "accuracy" if "accuracy" in result else "error"
     rows = [(str(r["inner_steps"]), number(name, r[name]), f"+- {number(name, r['ci95'])}") for r in result["steps"]]
     show(("after inner steps", name, "95 % interval"), rows, _title(result))
-    if result["way"] != result["trained_way"] and LEARNERS[result["algorithm"]].fixed_way:
+    if result["way"] != result["trained_way"] and LEARNERS.get(result["algorithm"]).fixed_way:
         print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if result.get("changes"):
         print(f"pictures of {result['dataset']}: {result['changes']}")

@@ -10,8 +10,8 @@ from jmeta.datasets.convert import Look, look, resize
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.problems import Problem, load_images, load_problem, problem_like, with_dataset
 from jmeta.runs.few_shot.settings import Tasks
-from jmeta.runs.few_shot.sources import VECTORS, is_turned
 from jmeta.runs.few_shot.trained import Trained
+from jmeta.tasks import catalog as sources
 
 
 class Shown(NamedTuple):
@@ -66,14 +66,15 @@ def show(
     """
     own = trained.settings.tasks
     tasks = dataclasses.replace(with_dataset(own, dataset, split, data_dir), augment="none")
-    if (tasks.dataset in VECTORS or own.dataset in VECTORS) and tasks.dataset != own.dataset:
+    drawn = [name for name in (tasks.dataset, own.dataset) if sources.row(name).sampler is not None]
+    if drawn and tasks.dataset != own.dataset:
         raise RunError(f"a learner of {own.dataset} can't be shown {tasks.dataset}: choose another --dataset.")
     if tasks.dataset == own.dataset:
         problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
         _check_same_split(trained, problem)
         return Shown(tasks, problem, _shared(trained, problem, part))
     images = load_images(tasks.dataset, tasks.data_dir)
-    if split is None and part == "test" and not is_turned(tasks.dataset):
+    if split is None and part == "test" and not sources.row(tasks.dataset).published:
         tasks = dataclasses.replace(tasks, split="all")
     if images.checksum == trained.facts["checksum"]:  # its own by another name
         tasks = dataclasses.replace(own, split=split or own.split, data_dir=tasks.data_dir)

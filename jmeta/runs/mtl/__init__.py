@@ -5,6 +5,7 @@ from typing import Any
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.mtl import experiment
 from jmeta.mtl.settings import Choice, Settings, check, defaults
+from jmeta.registry import short
 from jmeta.runs.engine import members
 from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.options import Options
@@ -24,9 +25,9 @@ def _defaults(choice: Any) -> tuple[Settings, Options]:
 
 def _run_dir(settings: Settings, options: Options) -> str:
     problems = settings.problems
-    dataset = problems.dataset.rstrip("/").rpartition("/")[2].removesuffix(".npz").replace(":", "-")
-    return f"runs/join-{settings.algorithm}-{dataset}-{problems.tasks}t{problems.shot}s" + members.suffix(
-        settings, options
+    return (
+        f"runs/join-{short(settings.algorithm)}-{short(problems.dataset)}-{problems.tasks}t{problems.shot}s"
+        + members.suffix(settings, options)
     )
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from jmeta.errors import RunError
+from jmeta.registry import short
 from jmeta.rl import experiment
-from jmeta.rl.settings import START, WORLDS, Choice, Settings, check, defaults, length_decides
+from jmeta.rl.envs.catalog import ENVIRONMENTS
+from jmeta.rl.settings import START, Choice, Settings, check, defaults, length_decides
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine import record
 from jmeta.runs.engine.area import Area
@@ -20,17 +22,15 @@ PROGRAMS = {
 """Name and what it shows."""
 STUDIES = ("estimators",)
 """Programs of the repository, in scripts/rl."""
-_ROWS = {("rl2", "mdp"): (5, 10), ("maml", "navigation"): (5, 20), ("maml", "cart-pole"): (2, 6)}
-"""Updates of a row and of a checkpoint, where they are not the usual ones."""
 
 
 def _defaults(choice: Any) -> tuple[Settings, Options]:
-    log_every, save_every = _ROWS.get((choice.algorithm, choice.env), (10, 100))
-    return defaults(choice), Options(log_every=log_every, save_every=save_every)
+    settings, own = defaults(choice), ENVIRONMENTS.get(choice.env).start.get(choice.algorithm, {})
+    return settings, Options(log_every=own.get("log_every", 10), save_every=own.get("save_every", 100))
 
 
 def _run_dir(settings: Settings, options: Options) -> str:
-    return f"runs/{settings.algorithm}-{settings.env}"
+    return f"runs/{settings.algorithm}-{short(settings.env)}"
 
 
 def _check(settings: Settings, options: Options) -> None:
@@ -55,7 +55,7 @@ AREA = Area(
     prog="jmeta rl train",
     description=Settings.__doc__.partition("\n")[0],  # pyright: ignore[reportOptionalMemberAccess]
     choice=Choice,
-    choices=lambda: {"algorithm": START, "env": WORLDS},
+    choices=lambda: {"algorithm": START, "env": ENVIRONMENTS},
     defaults=_defaults,
     build=lambda: experiment.build,
     run_dir=_run_dir,

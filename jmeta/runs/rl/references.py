@@ -1,6 +1,6 @@
 """What is known of an environment: the exact optimum, and what classic strategies get."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from jax import Array
 from jmeta.report.statistics import interval
 from jmeta.rl import exact
 from jmeta.rl.envs import MDP
-from jmeta.rl.settings import Arms, DependentArms, World
+from jmeta.rl.envs.settings import Arms, DependentArms
 from jmeta.rl.types import Env
 
 MOST_STATES = 3_000_000
@@ -32,7 +32,7 @@ class Reference(NamedTuple):
     rounds: tuple[float, ...] | None = None
 
 
-def references(name: str, world: World, env: Env, episodes: int, *, tasks: int = 10_000) -> list[Reference]:
+def references(name: str, world: Any, env: Env, episodes: int, *, tasks: int = 10_000) -> list[Reference]:
     """All that is known of an environment, best known first.
 
     Args:

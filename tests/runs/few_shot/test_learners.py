@@ -42,7 +42,7 @@ pytestmark = pytest.mark.standard_promotion
     ],
 )
 def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tmp_path, algorithm, flags):
-    tiny = PLAIN if catalog.row(algorithm).settings is Nothing else TINY
+    tiny = PLAIN if catalog.LEARNERS.get(algorithm).settings is Nothing else TINY
     words = ["train", "--dataset", shapes, "--algorithm", algorithm, *tiny, *flags]
     result = cli(*words, "--run-dir", tmp_path / "run")
     assert result.code == 0, result.err

@@ -191,7 +191,7 @@ def test_memory_is_planned_alike_without_optimized_code(algorithm):
     run = compare.settings(config, algorithm, 5, 1).settings
     problem = compare.load_problem(run.tasks)
     learner = compare.training_learner(run, problem.train_classes)
-    data = compare.drawn(run.tasks, problem, compare.LEARNERS[algorithm].ordinary)
+    data = compare.drawn(run.tasks, problem, compare.LEARNERS.get(algorithm).ordinary)
     episode = jax.eval_shape(data.training, jax.random.key(0))
     params = jax.eval_shape(learner.init, jax.random.key(0), episode.support.x)
     planned = jax.jit(jax.grad(learner.loss, has_aux=True)).lower(params, episode).compile().memory_analysis()

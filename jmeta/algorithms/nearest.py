@@ -1,0 +1,36 @@
+"""The nearest class mean of raw inputs, which learns nothing: what any learner has to beat."""
+
+from jax import Array
+
+from jmeta.distances import nearness, prototypes
+from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.types import Batch, Learner, Params, episodic
+
+
+def nearest(*, loss_fn: LossFn = cross_entropy) -> Learner:
+    """Each class is the mean of its support examples, input by input.
+
+        c_k        = mean of x over the support examples of class k
+        logit_k(x) = -|x - c_k|^2
+
+    Args:
+        loss_fn: `(prediction, y) -> [N]`, for the query.
+
+    Returns:
+        A `Learner` without parameters; `adapt` returns the means `[way, D]`, and any way serves.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> learner = nearest()
+        >>> support = Batch(jnp.array([[0.0], [4.0], [5.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+        >>> learner.predict(learner.adapt({}, support), jnp.array([[3.0]])).tolist()
+        [[-1.0, -4.0]]
+    """
+
+    def adapt(params: Params, support: Batch) -> Array:
+        return prototypes(support.x.reshape(len(support.x), -1), support)
+
+    def predict(adapted: Array, x: Array, weight: Array | None = None) -> Array:
+        return nearness(x.reshape(len(x), -1), adapted)
+
+    return episodic(lambda key, x: {}, adapt, predict, judge(loss_fn))

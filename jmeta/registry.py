@@ -1,0 +1,206 @@
+"""Rows by name, of which users have their own: registered, in a file or a module, or from an installed package."""
+
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from jmeta.errors import RunError, closest, first_line, unknown
+
+R = TypeVar("R")
+
+
+class Registry(Generic[R]):
+    """Rows of one kind by their names, in order.
+
+    A name is that of a row; or `file.py:object` or `package.module:object`, a row of the user's own or what `accept`
+    makes a row of; or the name of an entry point of an installed package, which is looked for when no row has it. Case
+    and `_` or `-` make no difference in the names of rows.
+
+    Args:
+        kind: what a row is of, for errors, such as "algorithm".
+        rows: to begin with.
+        group: of entry points, such as "jmeta.learners".
+        accept: `(name, object) -> row` for what a user's file or package has; raises RunError for another thing.
+
+    Example:
+        >>> def accept(name, found):
+        ...     return found
+        >>> colours = Registry("color", {"red": 1, "green": 2}, "jmeta.colors", accept)
+        >>> colours.register("blue", 3)
+        >>> colours.get("Blue"), list(colours), colours.get("math:tau")
+        (3, ['red', 'green', 'blue'], 6.283185307179586)
+        >>> colours.get("gren")
+        Traceback (most recent call last):
+        jmeta.errors.RunError: there is no color 'gren': did you mean 'green'?
+    """
+
+    def __init__(self, kind: str, rows: Mapping[str, R], group: str, accept: Callable[[str, Any], R]) -> None:
+        self.kind, self.group, self._accept = kind, group, accept
+        self._rows: dict[str, R] = {}
+        self._own: dict[str, tuple[Any, R]] = {}
+        for name, row in rows.items():
+            self.register(name, row)
+
+    def register(self, name: str, row: R) -> None:
+        """Add a row.
+
+        Raises:
+            RunError: if the name is taken, or could not be told from that of a file or module.
+        """
+        key = spelt(name)
+        if key in self._rows:
+            raise RunError(f"there is already a row for the {self.kind} {key!r}: choose another name.")
+        if not key or is_place(key):
+            raise RunError(f"a name of a {self.kind} has no colon and is not empty, got {name!r}: choose another.")
+        self._rows[key] = row
+
+    def get(self, name: str) -> R:
+        """The row of a name.
+
+        Raises:
+            RunError: if there is none, with the name that is nearest; or what it names can't be loaded, or is no row.
+        """
+        row = self.find(name)
+        if row is None:
+            raise unknown(self.kind, name, [*self._rows, *_entries(self.group)])
+        return row
+
+    def find(self, name: str) -> R | None:
+        """As `get`, with None if there is none."""
+        key = spelt(name)
+        if key in self._rows:
+            return self._rows[key]
+        if is_place(key):
+            return self._accepted(key, load(self.kind, key))
+        point = _entries(self.group).get(key)
+        return None if point is None else self._accepted(key, _loaded(self.kind, point))
+
+    def _accepted(self, name: str, found: Any) -> R:
+        """What is found twice has one row, so that its settings are of one class."""
+        if name not in self._own or self._own[name][0] is not found:
+            self._own[name] = found, self._accept(name, found)
+        return self._own[name][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def items(self) -> list[tuple[str, R]]:
+        """Names and rows, without those of users."""
+        return list(self._rows.items())
+
+
+def spelt(name: str) -> str:
+    """The one spelling of a name: `Meta_SGD` to `meta-sgd`; `file.py:object` and `module:object` as they are."""
+    return name if is_place(name) else name.lower().replace("_", "-")
+
+
+def short(name: str) -> str:
+    """A name as a part of a file's: `folder/mine.py:net` to `net`, `data/letters.npz` to `letters`, `glyphs:40` to
+    `glyphs-40`."""
+    end = name.rpartition(":")[2] if is_place(name) else name.rstrip("/").rpartition("/")[2]
+    return end.removesuffix(".npz").replace(":", "-")
+
+
+def is_place(name: str) -> bool:
+    """Whether a name says where an object is: `file.py:object`, with or without folders, or `package.module:object`.
+
+    Example:
+        >>> is_place("~/mine.py:net"), is_place("mine.learners:first"), is_place("glyphs:40"), is_place("maml")
+        (True, True, False, False)
+    """
+    where, _, what = name.rpartition(":")
+    return what.isidentifier() and (where.endswith(".py") or all(part.isidentifier() for part in where.split(".")))
+
+
+def load(kind: str, place: str) -> Any:
+    """The object that a place names.
+
+    Args:
+        kind: what it is to be, for errors.
+        place: as `is_place` has it.
+
+    Raises:
+        RunError: if there is no such file, module or object, or the file or module can't be run.
+    """
+    where, _, what = place.rpartition(":")
+    path = Path(where).expanduser()
+    if where.endswith(".py"):
+        if not path.is_file():
+            raise RunError(
+                f"{kind} {place!r} is in {where}, and there is no such file here: go to its folder, or give its path."
+            )
+        module = _module_of_file(path.resolve(), path.stat().st_mtime_ns)
+    else:
+        module = _module(kind, place, where)
+    if not hasattr(module, what):
+        close = closest(what, [name for name in vars(module) if not name.startswith("_")])
+        also = f"did you mean {where}:{close}?" if close else "correct the name after the colon."
+        raise RunError(f"{where} has no {kind} {what!r}: {also}")
+    return getattr(module, what)
+
+
+def _module(kind: str, place: str, where: str) -> ModuleType:
+    try:
+        with _searching(Path.cwd()):
+            return importlib.import_module(where)
+    except Exception as error:
+        missing = isinstance(error, ModuleNotFoundError) and f"{where}.".startswith(f"{error.name}.")
+        why = "there is no such module" if missing else f"it can't be loaded, {first_line(error)}"
+        raise RunError(f"{kind} {place!r} is in the module {where}, and {why}: correct it.") from error
+
+
+@functools.cache
+def _module_of_file(path: Path, changed: int) -> ModuleType:
+    """A file is run once, until it changes: what is found in it twice is the same object."""
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look up the annotations of their fields
+    try:
+        with _searching(path.parent):
+            spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise RunError(f"{path} can't be loaded ({type(error).__name__}: {first_line(error)}): mend it.") from error
+    return module
+
+
+@contextmanager
+def _searching(folder: Path) -> Iterator[None]:
+    """Modules are found in a folder too, after all other places."""
+    if str(folder) in sys.path:
+        yield
+        return
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _loaded(kind: str, point: importlib.metadata.EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise RunError(f"{kind} {point.name} is {point.value}, which can't be loaded ({why}): mend it.") from error
+
+
+@functools.cache
+def _entries(group: str) -> dict[str, importlib.metadata.EntryPoint]:
+    return {spelt(point.name): point for point in importlib.metadata.entry_points(group=group)}

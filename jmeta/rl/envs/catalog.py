@@ -1,0 +1,130 @@
+"""Environments by name: how each is made, what it has to set, and what learning on it starts from."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from jmeta.errors import RunError, first_line
+from jmeta.registry import Registry, short
+from jmeta.rl.envs.bernoulli_bandit import bernoulli_bandit
+from jmeta.rl.envs.cart_pole import cart_pole
+from jmeta.rl.envs.checked import checked
+from jmeta.rl.envs.dependent_bandit import dependent_bandit
+from jmeta.rl.envs.gaussian_bandit import gaussian_bandit
+from jmeta.rl.envs.point_navigation import point_navigation
+from jmeta.rl.envs.settings import Arms, CartPole, DependentArms, Navigation, TabularMDP
+from jmeta.rl.envs.tabular_mdp import tabular_mdp
+from jmeta.rl.types import Env
+from jmeta.settings import of_parameters, to_dict
+
+
+class Row(NamedTuple):
+    """An environment.
+
+    Attributes:
+        factory: of the environment, with the settings as arguments.
+        what: it is, in a few words.
+        settings: the class of what it has to set.
+        paper: that it is from, as "authors year, title, address"; empty for none.
+        blind: whether there is nothing to see.
+        start: of each algorithm, what it starts from on this environment, by names of settings.
+    """
+
+    factory: Callable[..., Env]
+    what: str
+    settings: type
+    paper: str = ""
+    blind: bool = False
+    start: Mapping[str, Mapping[str, Any]] = {}
+
+    def make(self, world: Any) -> Env:
+        """The environment that settings describe, checked.
+
+        Raises:
+            ValueError: if it can't have them, or its functions don't fit together.
+        """
+        return checked(self.factory(**to_dict(world)))
+
+
+def own_row(name: str, found: Any) -> Row:
+    """The row of a user's environment.
+
+    Args:
+        name: that it is found by.
+        found: an `Env`; a function without arguments that must be given, which returns one, and whose parameters with
+            a number, a word or a truth value as their default are settings; or a `Row`.
+
+    Raises:
+        RunError: for another thing.
+    """
+    if isinstance(found, Row):
+        return found
+    factory: Any = (lambda: found) if isinstance(found, Env) else found
+    try:
+        parts = of_parameters(factory, ())
+        env = factory()
+        if not isinstance(env, Env):
+            raise TypeError(f"it is or returns a {type(env).__name__}")
+        checked(env)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{name} must be an Env, a function () -> Env, or a Row ({first_line(error)}).") from error
+    what = "your own" if isinstance(found, Env) else (inspect.getdoc(found) or "your own").partition("\n")[0]
+    settings = dataclasses.make_dataclass(short(name), parts, frozen=True)
+    return Row(factory, what, settings, blind=env.observation_size == 0)
+
+
+_DUAN = "Duan et al. 2016, RL^2, https://arxiv.org/abs/1611.02779"
+
+ENVIRONMENTS = Registry[Row](
+    "environment",
+    {
+        "bandit": Row(
+            bernoulli_bandit, "arms that pay 1 with a probability of their own", Arms, _DUAN, True,
+            {"rl2": {"updates": 1000}},
+        ),
+        "gaussian-bandit": Row(
+            gaussian_bandit, "arms that pay a normal reward around a mean of their own", Arms,
+            "Sutton and Barto 2018, Reinforcement Learning, http://incompleteideas.net/book/the-book-2nd.html", True,
+        ),
+        "dependent-bandit": Row(
+            dependent_bandit, "two arms of which one is as good as the other is bad", DependentArms,
+            "Wang et al. 2016, Learning to Reinforcement Learn, https://arxiv.org/abs/1611.05763", True,
+            {"rl2": {"units": 32, "tasks": 256, "discount": 0.8, "lr": 1e-2, "entropy": 0.05, "updates": 300}},
+        ),
+        "mdp": Row(
+            tabular_mdp, "MDPs drawn at random", TabularMDP, _DUAN,
+            start={"rl2": {
+                "episodes": 10, "policy": "slots", "tasks": 1024, "discount": 0.95, "trace": 0.7, "lr": 2e-3,
+                "entropy": 0.03, "updates": 150, "log_every": 5, "save_every": 10,
+            }},
+        ),
+        "navigation": Row(
+            point_navigation, "a point that has to find a goal that it does not see", Navigation,
+            "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400",
+            start={
+                "rl2": {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
+                "maml": {
+                    "inner_lr": (0.45,), "test_lr": (0.4, 0.12, 0.05), "outer": "trpo", "tasks": 20,
+                    "test_episodes": 40, "updates": 200, "log_every": 5, "save_every": 20,
+                },
+            },
+        ),
+        "cart-pole": Row(
+            cart_pole, "carts and poles of many sizes", CartPole,
+            "Barto et al. 1983, Neuronlike adaptive elements, https://doi.org/10.1109/TSMC.1983.6313077",
+            start={
+                "rl2": {
+                    "episodes": 2, "horizon": 100, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128,
+                    "val_tasks": 64,
+                },
+                "maml": {
+                    "inner_lr": (0.5,), "trace": 0.97, "tasks": 20, "lr_schedule": "linear", "updates": 12,
+                    "log_every": 2, "save_every": 6,
+                },
+            },
+        ),
+    },
+    "jmeta.environments",
+    own_row,
+)  # fmt: skip

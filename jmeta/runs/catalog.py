@@ -1,0 +1,135 @@
+"""Everything that has a name on the command line, in tables, and experiments by name."""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from jmeta.algorithms.catalog import LEARNERS
+from jmeta.datasets import catalog as datasets
+from jmeta.errors import RunError, unknown
+from jmeta.nets.catalog import NETWORKS
+from jmeta.registry import Registry, short
+from jmeta.report.tables import show as show_table
+from jmeta.rl.envs.catalog import ENVIRONMENTS
+from jmeta.runs import few_shot, mtl, rl
+from jmeta.runs.engine.area import Area
+from jmeta.runs.engine.members import suffix
+from jmeta.runs.engine.options import Options
+from jmeta.tasks.catalog import TASKS
+
+
+@dataclasses.dataclass(frozen=True)
+class NoChoice:
+    """Nothing decides which settings there are."""
+
+
+def own_area(name: str, found: Any) -> Area:
+    """A user's experiment, as the command line trains it.
+
+    Args:
+        name: that it is found by.
+        found: an `Area`; or a function `build(settings: S) -> Experiment`, with S a frozen dataclass whose fields all
+            have defaults, which are flags.
+
+    Raises:
+        RunError: for another thing.
+    """
+    if isinstance(found, Area):
+        return found
+    parameters = list(inspect.signature(found).parameters) if inspect.isfunction(found) else []
+    settings = typing.get_type_hints(found).get(parameters[0]) if parameters else None
+    if settings is None or len(parameters) != 1 or not dataclasses.is_dataclass(settings):
+        raise RunError(
+            f"{name} must be an Area, or a function build(settings: S) -> Experiment with S a dataclass, got a "
+            f"{type(found).__name__}: correct it."
+        )
+    kind: Any = settings
+    return Area(
+        kind=name,
+        prog=f"jmeta run {name}",
+        description=inspect.getdoc(found) or f"Train {name}.",
+        choice=NoChoice,
+        choices=lambda: {},
+        defaults=lambda choice: (kind(), Options()),
+        build=lambda: found,
+        run_dir=lambda settings, options: f"runs/{short(name)}{suffix(settings, options)}",
+        check=lambda settings, options: None,
+        presets="",
+        evaluate="",
+        light=lambda settings: False,
+    )
+
+
+EXPERIMENTS = Registry[Area](
+    "experiment", {"few-shot": few_shot.AREA, "rl": rl.AREA, "join": mtl.AREA}, "jmeta.experiments", own_area
+)
+KINDS: dict[str, tuple[Registry[Any], str, str]] = {
+    "learners": (LEARNERS, "--algorithm", "what it learns"),
+    "networks": (NETWORKS, "--network", "what it is"),
+    "tasks": (TASKS, "--dataset", "what its tasks are"),
+    "datasets": (datasets.DATASETS, "--dataset", "what it is"),
+    "environments": (ENVIRONMENTS, "--env", "what it is"),
+    "experiments": (EXPERIMENTS, "jmeta run", "what is trained"),
+}
+"""Of each kind its rows, how a name is given, and what is said of it."""
+
+
+def rows(kind: str) -> list[tuple[str, str, str]]:
+    """Name, what it is and its paper of all rows of a kind.
+
+    Raises:
+        RunError: if there is no such kind.
+    """
+    if kind not in KINDS:
+        raise unknown("kind of rows", kind, KINDS)
+    registry = KINDS[kind][0]
+    if registry is EXPERIMENTS:
+        return [(name, row.description.partition(".")[0], "") for name, row in registry.items()]
+    named = datasets.shown if registry is datasets.DATASETS else str
+    return [(named(name), row.what, row.paper) for name, row in registry.items()]
+
+
+def markdown(kind: str) -> str:
+    """The rows of a kind as a table in Markdown, as the documentation has it."""
+    _, flag, what = KINDS[kind]
+    lines = [f"| `{flag}` | {what} | from |", "|---|---|---|"]
+    for name, row, paper in rows(kind):
+        authors, _, rest = paper.partition(",")
+        link = f"[{authors}]({rest.rpartition(' ')[2]})" if paper else ""
+        lines.append(f"| `{name}` | {row} | {link} |")
+    return "\n".join(lines) + "\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class ListConfig:
+    """List what has a name: learners, networks, tasks, datasets, environments or experiments.
+
+    Files and installed packages have more: FILE.py:NAME and MODULE:NAME are names too, and packages have entry points
+    of the groups jmeta.learners, jmeta.networks and so on.
+
+    Attributes:
+        kind: which.
+        markdown: print the table in Markdown.
+    """
+
+    kind: tyro.conf.Positional[str]
+    markdown: bool = False
+
+
+def show(words: Sequence[str]) -> int:
+    """`jmeta list KIND [--markdown]`.
+
+    Raises:
+        RunError: if there is no such kind.
+    """
+    config = tyro.cli(ListConfig, args=list(words), prog="jmeta list")
+    found = rows(config.kind)
+    if config.markdown:
+        print(markdown(config.kind), end="")
+    else:
+        show_table([KINDS[config.kind][1], KINDS[config.kind][2], "from"], found)
+    return 0

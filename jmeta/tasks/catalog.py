@@ -1,0 +1,178 @@
+"""Sources of tasks by name: families that are drawn from a distribution, and all data sets of pictures."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+import jax
+import numpy as np
+
+from jmeta.datasets import catalog as data
+from jmeta.datasets.types import Dataset
+from jmeta.episodes import Sampler
+from jmeta.errors import RunError, first_line
+from jmeta.nets.catalog import Network
+from jmeta.registry import Registry
+from jmeta.tasks.linear import linear_sampler
+from jmeta.tasks.sinusoid import sinusoid_sampler
+from jmeta.types import Episode
+
+_UNITS = Network("mlp", (40, 40), "none")
+
+
+class Row(NamedTuple):
+    """A source of tasks.
+
+    Attributes:
+        what: they are, in a few words.
+        sampler: `(shot, query_shot) -> sample`; None where tasks are of the pictures of a data set.
+        way: classes of a task, or numbers to predict for an example; None for any number of classes.
+        numbers: whether targets are numbers and not classes.
+        input_shape: of an example; None where the data say so.
+        network: to start from.
+        start: other settings to start from, by name.
+        turned: whether classes of pictures are turned by multiples of 90 degrees to have more, as is usual.
+        groups: whether classes are in groups.
+        published: whether the default split is a published one.
+        paper: that they are from, as "authors year, title, address"; empty for none.
+    """
+
+    what: str
+    sampler: Callable[[int, int], Sampler] | None = None
+    way: int | None = None
+    numbers: bool = False
+    input_shape: tuple[int, ...] | None = None
+    network: Network = Network()
+    start: Mapping[str, Any] = {}
+    turned: bool = False
+    groups: bool = False
+    published: bool = False
+    paper: str = ""
+
+    @property
+    def light(self) -> bool:
+        """Whether examples are vectors, and a task is too small for the cores of a CPU to share."""
+        return self.input_shape is not None and len(self.input_shape) == 1
+
+
+def drawn(
+    what: str,
+    sampler: Callable[[int, int], Sampler],
+    *,
+    way: int,
+    numbers: bool,
+    input_shape: tuple[int, ...],
+    network: Network = _UNITS,
+    inner_lr: float = 0.01,
+    paper: str = "",
+) -> Row:
+    """The row of tasks of vectors, which are small: a step of the inner loop serves as well as three."""
+    start = {
+        "way": way, "shot": 10, "query_shot": 10, "outer_steps": 20_000, "meta_batch_size": 25, "val_episodes": 600,
+        "inner_lr": inner_lr, "inner_steps": 1, "eval_inner_steps": None,
+    }  # fmt: skip
+    return Row(what, sampler, way, numbers, input_shape, network, start, paper=paper)
+
+
+def own_row(name: str, found: Any) -> Row:
+    """The row of a user's tasks or pictures.
+
+    Args:
+        name: that it is found by.
+        found: a `Row`; a function `sample(key) -> Episode`; a function `(shot, query_shot) -> sample`; or what
+            `jmeta.datasets.catalog.own_row` takes. Of a function, one task is drawn to see what it has: targets that
+            are one-hot are classes, and others numbers.
+
+    Raises:
+        RunError: for another thing, or a function that draws no episodes.
+    """
+    if isinstance(found, Row):
+        return found
+    if isinstance(found, Dataset | data.Row) or not callable(found):
+        return pictures(data.own_row(name, found))
+    parameters = inspect.signature(found).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if not needed:
+        return pictures(data.own_row(name, found))
+    if len(needed) == 1:
+        return _of_one_size(name, cast(Sampler, found))
+    if set(needed) != {"shot", "query_shot"}:
+        raise RunError(f"{name} must take a key, or shot and query_shot, or nothing, got {', '.join(needed)}: see Row.")
+    make = cast(Callable[[int, int], Sampler], lambda shot, query_shot: found(shot=shot, query_shot=query_shot))
+    return _looked_at(name, make(2, 2), make)
+
+
+def _of_one_size(name: str, sample: Sampler) -> Row:
+    row = _looked_at(name, sample, lambda shot, query_shot: sample)
+    task = jax.eval_shape(sample, jax.random.key(0))
+    each = 1 if row.numbers else row.way or 1
+    sizes = len(task.support.y) // each, len(task.query.y) // each
+
+    def same(shot: int, query_shot: int) -> Sampler:
+        if (shot, query_shot) != sizes:
+            raise RunError(
+                f"{name} draws tasks of --shot {sizes[0]} and --query-shot {sizes[1]}, got {shot} and {query_shot}: "
+                "leave them out."
+            )
+        return sample
+
+    return row._replace(sampler=same, start={**row.start, "shot": sizes[0], "query_shot": sizes[1]})
+
+
+def _looked_at(name: str, sample: Any, make: Callable[[int, int], Sampler]) -> Row:
+    """A row with the facts of one task."""
+    try:
+        task = sample(jax.random.key(0))
+    except Exception as error:
+        raise RunError(
+            f"{name} can't draw a task ({type(error).__name__}: {first_line(error)}): correct it."
+        ) from error
+    if not isinstance(task, Episode):
+        raise RunError(f"{name} must draw an Episode, got a {type(task).__name__}: correct it.")
+    y = np.asarray(task.support.y)
+    one_hot = y.shape[-1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=-1) == 1).all()
+    what = (inspect.getdoc(sample) or "your own").partition("\n")[0]
+    shape = tuple(task.support.x.shape[1:])
+    network = _UNITS if len(shape) == 1 else Network()
+    return drawn(what, make, way=y.shape[-1], numbers=not one_hot, input_shape=shape, network=network)
+
+
+def pictures(row: data.Row) -> Row:
+    """The row of few-shot tasks of a data set."""
+    return Row(row.what, turned=row.turned, groups=row.groups, published=row.published, paper=row.paper)
+
+
+TASKS = Registry[Row](
+    "family of tasks",
+    {
+        "sinusoid": drawn(
+            "sine curves to regress",
+            lambda shot, query_shot: sinusoid_sampler(shot=shot, query_shot=query_shot),
+            way=1,
+            numbers=True,
+            input_shape=(1,),
+            paper="Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400",
+        ),
+        "linear": drawn(
+            "binary tasks of vectors, each split by its own plane",
+            lambda shot, query_shot: linear_sampler(features=10, shot=shot, query_shot=query_shot),
+            way=2,
+            numbers=False,
+            input_shape=(10,),
+            network=Network("linear", (), "none"),
+            inner_lr=0.5,
+        ),
+    },
+    "jmeta.tasks",
+    own_row,
+)
+
+
+def row(name: str) -> Row:
+    """What tasks of a name are: a family of `TASKS`, or of the pictures of a data set, whether it is there or not.
+
+    Raises:
+        RunError: for a file, module or package that can't be loaded, or has something else.
+    """
+    found = None if data.is_built_in(name) else TASKS.find(name)
+    return pictures(data.row(name)) if found is None else found

@@ -1,0 +1,90 @@
+"""An environment of a file outside the package, on the command line from training to the end."""
+
+import json
+
+import pytest
+
+from jmeta import cli
+from jmeta.errors import RunError
+from jmeta.rl.envs.catalog import ENVIRONMENTS
+
+pytestmark = pytest.mark.standard_promotion
+
+MINE = '''
+"""What a user would write."""
+
+import jax
+import jax.numpy as jnp
+
+from jmeta.rl.types import Discrete, Env, Step
+
+
+def guess(kinds=3, horizon=4):
+    """Which of some numbers is it?"""
+    observation = jnp.ones((1,), jnp.float32)
+
+    def reset(key, task):
+        return jnp.int32(0), observation
+
+    def step(key, state, action, task):
+        reward = (action == task).astype(jnp.float32)
+        return state + 1, Step(observation, reward, state + 1 >= horizon)
+
+    sample = lambda key: jax.random.randint(key, (), 0, kinds, jnp.int32)
+    return Env(sample, reset, step, Discrete(kinds), 1, horizon, (0.0, 1.0))
+
+
+ready = guess(2)
+wrong = guess()._replace(observation_size=7)
+
+
+def clashes(tasks=3):
+    return guess(tasks)
+
+
+def nothing():
+    return 3
+'''
+TINY = "--units 4 --tasks 8 --val-tasks 4 --minibatches 2 --epochs 1 --updates 4 --log-every 1 --save-every 2"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JMETA_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_an_environment_of_a_file_goes_all_the_way(home, capsys):
+    """Catches settings of an own environment that are no flags, or are not found again in config.json."""
+    words = ["rl", "train", "--env", "mine.py:guess", "--kinds", "2", *TINY.split()]
+    assert cli.main([*words, "--run-dir", "run"]) == 0
+    stored = json.loads((home / "run" / "config.json").read_text())
+    assert (stored["env"], stored["kinds"], stored["horizon"]) == ("mine.py:guess", 2, 4)
+    assert cli.main(["rl", "train", "--run-dir", "run", "--resume", "--updates", "4"]) == 0
+    capsys.readouterr()
+    assert cli.main(["rl", "train", "--run-dir", "run", "--resume", "--kinds", "3"]) == 2
+    assert "--kinds 2, not 3" in capsys.readouterr().err
+    assert cli.main(["rl", "evaluate", "--run-dir", "run", "--tasks", "20"]) == 0
+    assert json.loads((home / "run" / "evaluation.json").read_text())["references"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine.py:gess", r"mine.py has no environment 'gess': did you mean mine.py:guess\?"),
+        ("mine.py:nothing", "mine.py:nothing must be an Env, a function .* or a Row .*a int"),
+        ("mine.py:wrong", r"mine.py:wrong must be an Env, .*observation of reset must be float32 \[7\]"),
+        ("navigatoin", "there is no environment 'navigatoin': did you mean 'navigation'"),
+    ],
+)
+def test_what_is_no_environment_is_said(home, name, message):
+    with pytest.raises(RunError, match=message):
+        ENVIRONMENTS.get(name)
+
+
+def test_an_environment_as_it_is_and_a_setting_of_a_taken_name(home, capsys):
+    assert ENVIRONMENTS.get("mine.py:ready").make(ENVIRONMENTS.get("mine.py:ready").settings()).action.n == 2
+    assert cli.main(["rl", "train", "--env", "mine.py:clashes", "--run-dir", "run"]) == 2
+    assert "two settings are called tasks" in capsys.readouterr().err

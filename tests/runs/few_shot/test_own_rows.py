@@ -1,0 +1,180 @@
+"""A learner, a network, tasks and data of a file outside the package, on the command line from training to the end."""
+
+import json
+
+import numpy as np
+import pytest
+from small_runs import PLAIN, TINY, assert_same_run
+
+from jmeta.algorithms.catalog import LEARNERS
+from jmeta.runs.few_shot.trained import load_settings
+from jmeta.settings import names
+
+pytestmark = pytest.mark.standard_promotion
+
+MINE = '''
+"""What a user would write."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+import jmeta
+from jmeta import Batch, Episode, losses
+from jmeta.algorithms.row import Row
+
+
+def shrunk(model, *, inner_optimizer, inner_steps, loss_fn, pull=0.5, name="plain"):
+    """MAML whose parameters are pulled to the origin first."""
+    assert isinstance(pull, float) and name == "plain"
+    maml = jmeta.maml(model, inner_optimizer=inner_optimizer, inner_steps=inner_steps, loss_fn=loss_fn)
+    start = lambda params: jax.tree.map(lambda p: (1 - pull) * p, params)
+    return jmeta.episodic(
+        maml.init, lambda params, support: maml.adapt(start(params), support), maml.predict, losses.judge(loss_fn)
+    )
+
+
+by_features = Row(lambda encoder: jmeta.prototypical(encoder), "features near the mean", numbers=False)
+
+
+def broken(encoder, *, colour):
+    return jmeta.prototypical(encoder)
+
+
+def nothing(encoder):
+    return encoder
+
+
+def net(outputs):
+    """Two layers."""
+    return nn.Sequential([lambda x: x.reshape(len(x), -1), nn.Dense(8), nn.relu, nn.Dense(outputs)])
+
+
+def lines(shot, query_shot):
+    """Lines through the origin to regress."""
+
+    def sample(key):
+        slope_key, x_key = jax.random.split(key)
+        x = jax.random.normal(x_key, (shot + query_shot, 1))
+        y = x * jax.random.normal(slope_key, ())
+        return Episode(Batch(x[:shot], y[:shot]), Batch(x[shot:], y[shot:]))
+
+    return sample
+
+
+def halves(key):
+    """Two classes on the two sides of a point."""
+    y = jnp.tile(jnp.eye(2), (3, 1))
+    x = jax.random.normal(key, ()) + jnp.where(y[:, :1] > 0, 1.0, -1.0)
+    return Episode(Batch(x[:4], y[:4]), Batch(x[4:], y[4:]))
+
+
+def stripes():
+    return np.tile(np.arange(16, dtype=np.uint8)[:, None, None, None] * 15, (1, 8, 8, 8))
+
+
+def no_sample(key):
+    return key
+
+
+number = 3
+'''
+STEPS = ("--outer-steps", 20, "--log-every", 5, "--save-every", 10, "--val-episodes", 10, "--devices", 1)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def ran(cli, *words):
+    result = cli(*words)
+    assert result.code == 0, result.err
+    return result
+
+
+def test_a_learner_and_a_network_of_a_file_go_all_the_way(cli, refused, home, shapes):
+    """Catches a name that config.json, --resume, evaluate, predict, --config or a group does not find again."""
+    own = ("--algorithm", "mine.py:shrunk", "--network", "mine.py:net")
+    words = ("train", "--dataset", shapes, *(w for w in TINY if w not in ("--network", "mlp")), *own, "--pull", 0.25)
+    ran(cli, *words, "--run-dir", "run")
+    stored = json.loads((home / "run" / "config.json").read_text())
+    assert (stored["algorithm"], stored["network"], stored["pull"]) == ("mine.py:shrunk", "mine.py:net", 0.25)
+    ran(cli, "train", "--run-dir", "run", "--resume")
+    assert "belongs to another configuration" in refused("train", "--run-dir", "run", "--resume", "--pull", 0.5)
+    assert "shrunk trained on" in ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20).out
+    assert json.loads((home / "run" / "evaluation.json").read_text())["algorithm"] == "mine.py:shrunk"
+    ran(cli, "train", "--config", "run/config.json", "--run-dir", "again")
+    assert_same_run(home / "run", home / "again")
+    assert {"pull", "name", "inner_lr", "inner_optimizer"} <= {*names(load_settings(home / "run")[0].learner)}
+    (home / "mine.py").rename(home / "moved.py")
+    message = refused("evaluate", "--run-dir", "run", "--episodes", 20)
+    assert "mine.py, and there is no such file here: go to its folder, or give its path" in message
+
+
+def test_a_row_and_data_of_a_file(cli, home):
+    """Catches a row that is not taken as it is, and images of a function that are not split as any others."""
+    words = ("--algorithm", "mine.py:by_features", "--dataset", "mine.py:stripes", "--network", "mine.py:net")
+    plain = [w for w in PLAIN if w not in ("--network", "mlp")]
+    ran(cli, "train", *words, *plain, "--run-dir", "run")
+    ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20)
+    found = json.loads((home / "run" / "evaluation.json").read_text())
+    assert found["dataset"] == "stripes" and found["protocol"] == "classes"
+    assert found["accuracy"] == 1.0 or found["accuracy"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("tasks", "kind", "shown"), [("lines", "error", "1"), ("halves", "accuracy", "2")], ids=["numbers", "classes"]
+)
+def test_tasks_of_a_file(cli, home, tasks, kind, shown):
+    """Catches numbers that are taken for classes, and a function of a key whose sizes are not known."""
+    ran(cli, "train", "--dataset", f"mine.py:{tasks}", *STEPS, "--run-dir", "run")
+    stored = json.loads((home / "run" / "config.json").read_text())
+    assert (stored["way"], stored["network"]) == (int(shown), "mlp")
+    assert (stored["shot"], stored["query_shot"]) == ((10, 10) if tasks == "lines" else (2, 1))
+    ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20)
+    assert kind in json.loads((home / "run" / "evaluation.json").read_text())
+    assert not np.isnan(json.loads((home / "run" / "evaluation.json").read_text())[kind])
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (
+            ["--algorithm", "mine.py:shrnk"],
+            "mine.py has no algorithm 'shrnk': did you mean mine.py:shrunk",
+        ),
+        (["--algorithm", "other.py:shrunk"], "other.py, and there is no such file here"),
+        (["--algorithm", "mine.py:number"], "must be a function that returns a Learner, or a Row, got a int"),
+        (["--algorithm", "mine.py:broken"], "broken asks for colour, which nothing gives: set a default"),
+        (["--algorithm", "mine.py:nothing"], "nothing must return a Learner, got a MLPEncoder"),
+        (["--algorithm", "cavia", "--network", "mine.py:net"], "mine.py:net takes no context beside its input"),
+        (["--network", "mine.py:number"], "mine.py:number must be a function from a number of outputs to a model"),
+        (
+            ["--network", "mine.py:stripes"],
+            "mine.py:stripes can't make a model of 2 outputs (TypeError: stripes() takes 0",
+        ),
+        (["--dataset", "mine.py:no_sample"], "mine.py:no_sample must draw an Episode"),
+        (["--dataset", "mine.py:shrunk"], "must take a key, or shot and query_shot, or nothing, got model"),
+        (["--dataset", "mine.py:number"], "mine.py:number must be a Dataset"),
+        (["--dataset", "mine.py:halves", "--shot", "3"], "draws tasks of --shot 2 and --query-shot 1, got 3 and 1"),
+        (["--dataset", "mine.py:halves", "--algorithm", "baseline"], "learns from all training classes at once"),
+        (["--dataset", "mine.py:lines", "--algorithm", "siamese"], "siamese tells classes apart"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_with_a_file_is_one_sentence(refused, home, shapes, words, part):
+    data = () if "--dataset" in words else ("--dataset", shapes, "--way", 2, "--query-shot", 2)
+    network = () if "--dataset" in words or "--network" in words else ("--network", "mlp")
+    assert part in refused("train", *data, *network, *words, "--run-dir", "run")
+    assert not (home / "run").exists()
+
+
+def test_what_an_own_learner_is_told_by_its_parameters(home):
+    row = LEARNERS.get("mine.py:shrunk")
+    assert row.fixed_way and row.numbers and row.what == "MAML whose parameters are pulled to the origin first."
+    assert LEARNERS.get(f"{home}/mine.py:shrunk").settings().pull == 0.5
+    assert LEARNERS.get("mine.py:shrunk") is row, "settings of two look-ups are of one class"
