@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"jmeta {__version__}")
         return 0
-    from jmeta.errors import RunError
+    from jmeta.errors import RunError, advice
 
     try:
         return _dispatch(words)
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USER_ERROR
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
-        return _complain(f"{error.strerror or error}{place}: make room or choose another folder, and run it again.")
+        return _complain(f"{error.strerror or error}{place}: {advice(error)}, and run it again.")
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else USER_ERROR
     except KeyboardInterrupt:
@@ -192,11 +192,10 @@ def _area(name: str, words: list[str]) -> int:
     """Train an experiment of an area, or run one of its other programs, each a module with a `Config` and a `main`."""
     import importlib
 
-    import tyro
-
     from jmeta.errors import RunError, unknown
     from jmeta.runs.engine.command import train_command
     from jmeta.runs.engine.compile_cache import use_compile_cache
+    from jmeta.runs.engine.flags import parsed
 
     area = importlib.import_module(f"jmeta.runs.{name}")
     if not words or words[0] in ("-h", "--help", "help"):
@@ -212,13 +211,8 @@ def _area(name: str, words: list[str]) -> int:
     if words[0] == "train":
         return train_command(area.AREA, words[1:])
     module = importlib.import_module(f"jmeta.runs.{name}.{words[0]}")
-    config = tyro.cli(
-        module.Config,
-        args=words[1:],
-        prog=f"jmeta {name} {words[0]}",
-        description=(module.__doc__ or "").strip(),
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+    description = (module.__doc__ or "").strip()
+    config = parsed(module.Config, words[1:], prog=f"jmeta {name} {words[0]}", description=description)
     use_compile_cache(True)
     module.main(config)
     return 0

@@ -1,6 +1,7 @@
 """Errors that a user can put right, and close matches for a misspelt name."""
 
 import difflib
+import errno
 import os
 import re
 from collections.abc import Iterable
@@ -37,13 +38,35 @@ def closest(got: str, known: Iterable[str]) -> str | None:
 
 def first_line(error: BaseException) -> str:
     """Why, in a few words: the system's if it was the system, else the first line of the message, shortened."""
-    system = re.search(r"os_error_code='(\d+)'", str(error))
-    if system:
-        return os.strerror(int(system[1]))
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    number = _system_number(error)
+    if number is not None:
+        return os.strerror(number)
     text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return (text if len(text) <= 160 else text[:157] + "...").rstrip(".:")
+
+
+def _system_number(error: BaseException) -> int | None:
+    """The number of the system's error, which some libraries have in their text alone."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    told = re.search(r"os_error_code='(\d+)'", str(error))
+    return int(told[1]) if told else None
+
+
+_ADVICE = {
+    "make room or choose another folder": ("ENOSPC", "EDQUOT", "EFBIG"),
+    "choose another folder, or ask for the right to use it": ("EACCES", "EPERM", "EROFS"),
+    "correct the path": ("ENOENT", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "ELOOP", "EINVAL"),
+    "close other programs, or raise the limit by ulimit -n": ("EMFILE", "ENFILE"),
+    "wait until it is free": ("EBUSY", "ETXTBSY", "EAGAIN"),
+}
+
+
+def advice(error: BaseException) -> str:
+    """What to do about an error of the system, by its number."""
+    name = errno.errorcode.get(_system_number(error) or 0)
+    found = (text for text, names in _ADVICE.items() if name in names)
+    return next(found, "see that the disk and the network are well")
 
 
 def sentence(error: Exception) -> str:

@@ -14,6 +14,7 @@ from jmeta import loop
 from jmeta.episodes import Sampler
 from jmeta.loop import as_partial
 from jmeta.losses import hits, mean_loss, possible, squared_error, weighted_mean
+from jmeta.report import statistics
 from jmeta.types import Batch, Episode, Learner, Params
 
 Metric = Callable[[Array, Batch], Array]
@@ -28,7 +29,7 @@ class Evaluation(NamedTuple):
 
     Attributes:
         mean: mean over episodes.
-        ci95: half the width of its 95 % interval, 1.96 standard deviations over the square root of the episodes.
+        ci95: half the width of its 95 % interval, by Student's t; NaN for a single episode.
         accuracy: `[episodes]`, the value of each episode; it is an accuracy in 0 to 1 unless another metric was asked.
     """
 
@@ -90,9 +91,9 @@ def calibration_error(counts: np.ndarray) -> float:
 def paired_difference(values: np.ndarray, others: np.ndarray) -> Evaluation:
     """Mean and interval of the differences of two learners on the same episodes `[episodes]`.
 
-    Episodes that are hard for one are hard for the other, so that this interval is narrower than those of the two.
+    As `jmeta.report.statistics.paired`, with the differences.
     """
-    return summarise(np.asarray(values, np.float64) - np.asarray(others, np.float64))
+    return _evaluation(statistics.paired(values, others), np.asarray(values) - np.asarray(others))
 
 
 def mean_squared_error(prediction: Array, query: Batch) -> Array:
@@ -279,6 +280,9 @@ def _check_at_least_one(name: str, value: int) -> None:
 
 def summarise(values: np.ndarray) -> Evaluation:
     """Mean and 95 % interval of values `[episodes]`; the interval of a single episode is NaN."""
-    values = np.asarray(values, np.float64)
-    spread = values.std(ddof=1) if len(values) > 1 else np.nan
-    return Evaluation(float(values.mean()), float(1.96 * spread / np.sqrt(len(values))), values)
+    return _evaluation(statistics.interval(values), values)
+
+
+def _evaluation(found: tuple[float, float | None], values: np.ndarray) -> Evaluation:
+    mean, ci95 = found
+    return Evaluation(mean, float("nan") if ci95 is None else ci95, np.asarray(values, np.float64))

@@ -10,7 +10,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from jmeta.errors import RunError, closest, unknown
@@ -131,13 +131,29 @@ def read(settings: S, values: Mapping[str, Any], where: str) -> S:
         raise RunError(f"two settings are called {twice[0]}, of which one must be your own: give it another name.")
     known = {name: hint for part in _parts(settings) for name, hint in typing.get_type_hints(type(part)).items()}
     found: dict[str, Any] = {}
+    check_names(names(settings), values, where)
     for name, value in values.items():
-        if name not in names(settings):
-            close = closest(name, names(settings))
-            also = f"did you mean {close}?" if close else "leave it out."
-            raise RunError(f"{where} has {name}, which is no setting here: {also}")
         found[name] = _read(value, known[name], f"{where} has {name} {value!r}, which must be")
     return _replaced(settings, found)
+
+
+def check_names(known: Iterable[str], values: Iterable[str], where: str) -> None:
+    """Refuse a name that is no setting.
+
+    Args:
+        known: the names of settings.
+        values: names that were given.
+        where: they are from.
+
+    Raises:
+        RunError: naming the first that isn't known, and one that is like it.
+    """
+    known = list(known)
+    for name in values:
+        if name not in known:
+            close = closest(name, known)
+            also = f"did you mean {close}?" if close else "leave it out."
+            raise RunError(f"{where} has {name}, which is no setting here: {also}")
 
 
 def _parts(settings: Any) -> Iterator[Any]:

@@ -18,11 +18,13 @@ import numpy as np
 import tyro
 
 from jmeta import settings as flat
-from jmeta.errors import RunError, first_line
+from jmeta.errors import RunError, advice, first_line
+from jmeta.report import statistics, tables
 from jmeta.report.figures import figure_maker
-from jmeta.report.statistics import over_seeds, plus_minus
+from jmeta.report.files import write_json, write_text
+from jmeta.report.tables import plus_minus
 from jmeta.runs.engine.compile_cache import use_compile_cache
-from jmeta.runs.engine.folder import read_json, remove_leftovers, write_json, write_text
+from jmeta.runs.engine.folder import read_json, remove_leftovers
 from jmeta.runs.engine.progress import Report
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
@@ -162,7 +164,7 @@ def program(
         said, code = str(error), 2
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        said, code = f"{first_line(error)}{where}: make room or choose another --run-dir, and run it again.", 2
+        said, code = f"{first_line(error)}{where}: {advice(error)}, and run it again.", 2
     except KeyboardInterrupt:
         said, code = "stopped; the same command goes on.", 128 + SIGINT
     except SystemExit as error:
@@ -202,12 +204,12 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def percent(found: Mapping[str, Any] | Any, digits: int = 1, sign: str = "") -> str:
     """Mean and interval of shares, `98.1 +- 0.3`, of an `Evaluation` or a dictionary with `mean` and `ci95`."""
     mean, ci95 = (found["mean"], found["ci95"]) if isinstance(found, Mapping) else (found.mean, found.ci95)
-    return plus_minus(100 * mean, None if ci95 is None else 100 * ci95, digits=digits, sign=sign)
+    return tables.percent(mean, ci95, digits=digits, sign=sign)
 
 
 def interval(values: Any) -> dict[str, Any]:
     """`mean` and `ci95` by Student's t."""
-    mean, ci95 = over_seeds(values)
+    mean, ci95 = statistics.interval(values)
     return {"mean": mean, "ci95": ci95}
 
 

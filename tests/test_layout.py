@@ -49,7 +49,7 @@ ALLOWED = {
     "episodes.py": {"jax", "numpy", "jmeta.types", "jmeta.augment"},
     "sharding.py": {"jax", "numpy"},
     "training.py": {"jax", "optax", *jmeta_names("types losses episodes sharding experiment loop")},
-    "evaluation.py": {"jax", "numpy", *jmeta_names("types losses episodes loop")},
+    "evaluation.py": {"jax", "numpy", *jmeta_names("types losses episodes loop report.statistics")},
     "algorithms/": {"jax", "optax", "chex", *CORE},
     "algorithms/__init__.py": {"jmeta.algorithms"},
     "algorithms/settings.py": {"jmeta.settings"},
@@ -62,15 +62,21 @@ ALLOWED = {
         *jmeta_names("types episodes errors registry"),
     },
     "report/": {"numpy", "rich", "matplotlib", "jmeta.errors", "jmeta.report"},
-    "rl/": {"jax", "flax", "numpy", "scipy", "optax", "jmeta.rl", "jmeta.nets", "jmeta.training", *GROUND, *CORE},
+    "rl/": {
+        "jax", "flax", "numpy", "scipy", "optax", "jmeta.rl", "jmeta.nets", "jmeta.training",
+        "jmeta.report.statistics", *GROUND, *CORE,
+    },
     "rl/envs/": {"jax", "numpy", "gymnax", "gymnasium", "jmeta.rl", "jmeta.numbers"},
     "mtl/": {
-        "jax", "numpy", "scipy", "optax", "matplotlib", "jmeta.mtl", "jmeta.nets", "jmeta.datasets",
+        "jax", "numpy", "scipy", "optax", "jmeta.mtl", "jmeta.nets", "jmeta.datasets", "jmeta.report",
         *CORE, *GROUND, *CATALOGS, *TRAINING,
     },
-    "mtl/estimators/": {"jax", "numpy", "optax", "sklearn", "jmeta.mtl", "jmeta.nets", "jmeta.loop", *CORE},
+    "mtl/estimators/": {
+        "jax", "numpy", "optax", "sklearn", "jmeta.mtl", "jmeta.nets", "jmeta.loop", "jmeta.report.files", *CORE,
+    },
     "datasets/": {
-        "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich", *jmeta_names("types errors registry datasets"),
+        "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
+        *jmeta_names("types errors registry datasets report.files"),
     },
     "rl/envs/settings.py": {"jmeta.settings"},
     "rl/envs/catalog.py": {"jmeta.rl", *jmeta_names("errors registry settings")},
@@ -194,6 +200,7 @@ def test_no_area_knows_another_or_the_runs():
         ("rl/new.py", "from jmeta.runs.engine import train", {"jmeta.runs.engine.train"}),
         ("mtl/new.py", "from jmeta.algorithms import catalog, maml", {"jmeta.algorithms.maml"}),
         ("report/new.py", "from jmeta import settings", {"jmeta.settings"}),
+        ("datasets/new.py", "from jmeta.report import files, figures", {"jmeta.report.figures"}),
     ],
 )
 def test_wrong_imports_are_found(path, source, found):

@@ -142,8 +142,12 @@ LEARNERS = Registry[Row](
             "features to attend by, by cosines with a learned temperature", _MATCHING, numbers=False,
         ),
         "matching-fce": Row(
-            partial(algorithms.matching, context=(nets.BidirectionalLSTM(), nets.AttentionLSTM())),
-            "features to attend by, in full context", _MATCHING, numbers=False,
+            algorithms.matching, "features to attend by, in full context", _MATCHING,
+            given={"context": lambda own, wanted: (
+                networks.in_precision(wanted.network, nets.BidirectionalLSTM()),
+                networks.in_precision(wanted.network, nets.AttentionLSTM()),
+            )},
+            numbers=False,
         ),
         "siamese": Row(
             algorithms.siamese, "whether two pictures are of one class",
@@ -160,29 +164,33 @@ LEARNERS = Registry[Row](
         ),
         "baseline": Row(
             algorithms.baseline, "an ordinary classifier of all training classes", _CLOSER_LOOK,
-            given={"classifier": lambda own, wanted: nets.Head(wanted.classes or 1, _SMALL)},
+            given={"classifier": lambda own, wanted: networks.in_precision(
+                wanted.network, nets.Head(wanted.classes or 1, _SMALL)
+            )},
             numbers=False, ordinary=True,
         ),
         "baseline++": Row(
             algorithms.baseline_plus_plus, "an ordinary classifier of all training classes, by cosines", _CLOSER_LOOK,
-            given={"classifier": lambda own, wanted: nets.CosineHead(wanted.classes or 1)},
+            given={"classifier": lambda own, wanted: networks.in_precision(
+                wanted.network, nets.CosineHead(wanted.classes or 1)
+            )},
             numbers=False, ordinary=True,
         ),
         "neural-process": Row(
             algorithms.neural_process, "functions from means of examples",
             "Garnelo et al. 2018, Conditional Neural Processes, https://arxiv.org/abs/1807.01613",
             given={
-                "pairs": lambda own, wanted: nets.MLPEncoder((128, 128)),
-                "decoder": lambda own, wanted: nets.MLP((128, 128), 1),
+                "pairs": lambda own, wanted: networks.in_precision(wanted.network, nets.MLPEncoder((128, 128))),
+                "decoder": lambda own, wanted: networks.in_precision(wanted.network, nets.MLP((128, 128), 1)),
                 "groups": lambda own, wanted: (
                     algorithms.all_examples if wanted.numbers else algorithms.class_and_rest
                 ),
             },
         ),
         "attention": Row(
-            partial(algorithms.attention_learner, transformer=nets.LabelTransformer()),
-            "a transformer from examples and labels to labels, SNAIL-like",
+            algorithms.attention_learner, "a transformer from examples and labels to labels, SNAIL-like",
             "Mishra et al. 2018, A Simple Neural Attentive Meta-Learner, https://arxiv.org/abs/1707.03141",
+            given={"transformer": lambda own, wanted: networks.in_precision(wanted.network, nets.LabelTransformer())},
         ),
     },
     "jmeta.learners",

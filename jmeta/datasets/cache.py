@@ -1,7 +1,6 @@
 """Where data sets are looked for and kept, and a cache of arrays that survives damage."""
 
 import os
-import uuid
 import warnings
 import zipfile
 import zlib
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jmeta.datasets.types import Dataset, make_dataset
+from jmeta.report.files import writing
 
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 """What reading a damaged zip or npz file may raise."""
@@ -77,12 +77,6 @@ def _read(path: Path) -> Dataset | None:
 def write(path: Path, dataset: Dataset) -> None:
     """Writes a data set as an npz file that `datasets.load` reads; by another name first, so that it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.stem}-{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:  # by the user's umask, so that a group can share the folder
-            fields = {name: np.asarray(value) for name, value in dataset._asdict().items() if name != "look"}
-            np.savez(file, allow_pickle=False, **fields)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    fields = {name: np.asarray(value) for name, value in dataset._asdict().items() if name != "look"}
+    with writing(path) as file:
+        np.savez(file, allow_pickle=False, **fields)

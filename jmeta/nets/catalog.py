@@ -37,7 +37,8 @@ class Network:
             of your own, the last is the size of what a learner compares.
         norm: whose statistics normalise: batch (of the examples at hand, queries included: transductive), support,
             group, layer, or none.
-        precision: what the network computes in: float32, or bfloat16; parameters, losses and updates stay in float32.
+        precision: what the network, and any other that a learner has beside it, computes in: float32, or bfloat16;
+            parameters, distances, losses and updates stay in float32.
     """
 
     network: str = "conv4"
@@ -190,18 +191,18 @@ def network(settings: Network, outputs: int, *, small_head: bool = False) -> Mod
     """
     row = NETWORKS.get(settings.network)
     kernel_init = jax.nn.initializers.glorot_uniform() if small_head else row.kernel_init
-    return _in_precision(settings, row.network(settings, outputs, kernel_init))
+    return in_precision(settings, row.network(settings, outputs, kernel_init))
 
 
 def encoder(settings: Network) -> Model:
     """The network without its head."""
-    return _in_precision(settings, NETWORKS.get(settings.network).encoder(settings))
+    return in_precision(settings, NETWORKS.get(settings.network).encoder(settings))
 
 
 def head(settings: Network, outputs: int) -> Model:
     """The head alone."""
     kernel_init = NETWORKS.get(settings.network).kernel_init
-    return _in_precision(settings, nets.Head(outputs, kernel_init=kernel_init))
+    return in_precision(settings, nets.Head(outputs, kernel_init=kernel_init))
 
 
 def with_context(settings: Network, outputs: int) -> Model:
@@ -213,20 +214,21 @@ def with_context(settings: Network, outputs: int) -> Model:
     row = NETWORKS.get(settings.network)
     if row.context is None:
         raise RunError(f"{settings.network} takes no context beside its input: choose another --network.")
-    return _in_precision(settings, row.context(settings, outputs, row.kernel_init))
+    return in_precision(settings, row.context(settings, outputs, row.kernel_init))
 
 
 def feature_map(settings: Network) -> Model:
     """The network without its head and with features that keep their places, for Relation networks."""
     row = NETWORKS.get(settings.network)
-    return _in_precision(settings, (row.feature_map or row.encoder)(settings))
+    return in_precision(settings, (row.feature_map or row.encoder)(settings))
 
 
 def relation_head(settings: Network) -> Model:
     """What compares two feature maps; it halves and normalises as the network does."""
     pool = NETWORKS.get(settings.network).pool
-    return _in_precision(settings, nets.RelationHead((64, 64), pool=pool, norm=NORMS[settings.norm]))
+    return in_precision(settings, nets.RelationHead((64, 64), pool=pool, norm=NORMS[settings.norm]))
 
 
-def _in_precision(settings: Network, model: Model) -> Model:
+def in_precision(settings: Network, model: Model) -> Model:
+    """A model that computes in the precision of the settings."""
     return model if settings.precision == "float32" else nets.in_precision(model, jnp.dtype(settings.precision))

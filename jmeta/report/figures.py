@@ -1,14 +1,17 @@
-"""Matplotlib figures without a window, and PNG files that appear whole."""
+"""Matplotlib figures without a window, in one style, and PNG files that appear whole."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jmeta.errors import RunError
+from jmeta.report.files import writing
 
-_RASTER = {"dpi": 130}
+INK, FAINT, GOOD, BAD = "#1f4e79", "#9db4c8", "#2a7f4f", "#c0392b"
+"""What matters, what it is compared with, what is right and what is wrong."""
+COLORS = (INK, BAD, GOOD, "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
+"""Of lines beside each other."""
+_DPI = 130
 
 
 def figure_maker() -> Callable[..., Any]:
@@ -25,14 +28,16 @@ def figure_maker() -> Callable[..., Any]:
 
 
 def save(figure: Any, path: Path) -> Path:
-    """Write a PNG beside its place and move it there."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
-    os.close(handle)
-    try:
-        figure.savefig(temporary, format="png", **_RASTER)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    """Write a figure as a PNG file. Axes get a faint grid and no frame at the top and right, but for those that show a
+    picture, and those whose frame was taken off before."""
+    for axes in figure.axes:
+        if not axes.images and axes.get_label() != "<colorbar>" and axes.spines["top"].get_visible():
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(alpha=0.25, linewidth=0.6)
+    for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())):
+        legend.set_frame_on(False)
+    if figure.get_suptitle():
+        figure.suptitle(figure.get_suptitle(), fontsize=11)
+    with writing(path) as file:
+        figure.savefig(file, format="png", dpi=_DPI)
     return path

@@ -1,10 +1,9 @@
 """The form of a meta-reinforcement learner, and its training as one program."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import optax
 from jax import Array
 
 from jmeta import loop
@@ -62,6 +61,14 @@ def update_keys(state: TrainState, n: int) -> Array:
     return jax.random.split(jax.random.fold_in(state.key, state.step), n)
 
 
-def fresh_state(params: Params, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
-    """The state before the first update."""
-    return TrainState(params, optimizer.init(params), key, jax.numpy.int32(0))
+def first_state(init: Callable[[Array], Params], outer: Callable[[Params], Any], key: Array) -> TrainState:
+    """The state before the first update; parameters and updates have keys of their own.
+
+    Args:
+        init: `key -> params`.
+        outer: `params -> ` the state of the outer rule.
+        key: of the run.
+    """
+    init_key, run_key = jax.random.split(key)
+    params = init(init_key)
+    return TrainState(params, outer(params), run_key, jax.numpy.int32(0))

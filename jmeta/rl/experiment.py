@@ -50,7 +50,7 @@ def build(settings: Settings) -> Experiment:
     acts = settings.training.tasks * settings.learner.episodes * env.horizon * rounds_of(settings.learner)
 
     def update(state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, RLMetrics]:
-        return in_a_row_of_one((agent if mesh is None else agent_of(settings, env, mesh)).update, state)
+        return (agent if mesh is None else agent_of(settings, env, mesh)).update(state)
 
     def validate(params: Params) -> dict[str, Array]:
         keys = validation_keys(settings.training.val_tasks)
@@ -69,13 +69,6 @@ def build(settings: Settings) -> Experiment:
         facts={"horizon": env.horizon, "observation_size": env.observation_size, "action": env.action._asdict()},
         tasks_setting="tasks",
     )
-
-
-def in_a_row_of_one(update: Callable[..., Any], state: TrainState) -> tuple[TrainState, RLMetrics]:
-    """`update(state)` under a `vmap` of one. XLA rounds it otherwise than the bare update, and by chance a policy then
-    goes another way: it is so that all runs were made that the documentation has figures of."""
-    after = jax.vmap(update)(jax.tree.map(lambda a: a[None], state))
-    return jax.tree.map(lambda a: a[0], after)
 
 
 def rounds_of(learner: RL2 | MAML) -> int:

@@ -1,6 +1,7 @@
 """MAML for reinforcement learning: parameters that a few policy-gradient steps adapt to a task (Finn et al. 2017)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from jax import Array, lax
 
 from jmeta.experiment import TrainState
 from jmeta.rl.advantages import normalised
-from jmeta.rl.agent import Agent, RLMetrics, update_keys
+from jmeta.rl.agent import Agent, RLMetrics, first_state, update_keys
 from jmeta.rl.baselines import Baseline, linear_baseline
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.envs.checks import check_count
@@ -199,8 +200,4 @@ def maml_rl(
     def show(params: Params, key: Array, task: Task) -> Trajectory:
         return jax.tree.map(lambda a: a[:, 0], learn(params, key, task))
 
-    def init(key: Array) -> TrainState:
-        params = policy.init(key)
-        return TrainState(params, outer.init(params), key, jnp.int32(0))
-
-    return Agent(init, update, test, show)
+    return Agent(partial(first_state, policy.init, outer.init), update, test, show)

@@ -1,6 +1,7 @@
 """RL^2: a recurrent policy that learns new tasks in its memory (Duan et al. 2016, Wang et al. 2016)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from jax import Array, lax
 
 from jmeta.experiment import TrainState
 from jmeta.rl.advantages import discounted_steps, generalised_advantages, normalised
-from jmeta.rl.agent import Agent, RLMetrics, fresh_state, update_keys
+from jmeta.rl.agent import Agent, RLMetrics, first_state, update_keys
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.objectives import Objective, ppo_clip
 from jmeta.rl.policies.policy import Policy, unroll
@@ -142,4 +143,4 @@ def rl2(
     def show(params: Params, key: Array, task: Task) -> Trajectory:
         return jax.tree.map(lambda a: a[None], act(params, key, task))
 
-    return Agent(lambda key: fresh_state(policy.init(key), optimizer, key), update, test, show)
+    return Agent(partial(first_state, policy.init, optimizer.init), update, test, show)

@@ -13,7 +13,7 @@ from jmeta.datasets import catalog as datasets
 from jmeta.errors import RunError, unknown
 from jmeta.nets.catalog import NETWORKS
 from jmeta.registry import Registry, short
-from jmeta.report.tables import print_table
+from jmeta.report.tables import show as show_table
 from jmeta.rl.envs.catalog import ENVIRONMENTS
 from jmeta.runs import few_shot, mtl, rl
 from jmeta.runs.engine.area import Area
@@ -53,6 +53,7 @@ def own_area(name: str, found: Any) -> Area:
         prog=f"jmeta run {name}",
         description=inspect.getdoc(found) or f"Train {name}.",
         choice=NoChoice,
+        choices=lambda: {},
         defaults=lambda choice: (kind(), Options()),
         build=lambda: found,
         run_dir=lambda settings, options: f"runs/{short(name)}{suffix(settings, options)}",
@@ -130,5 +131,5 @@ def show(words: Sequence[str]) -> int:
     if config.markdown:
         print(markdown(config.kind), end="")
     else:
-        print_table([KINDS[config.kind][1], KINDS[config.kind][2], "from"], found)
+        show_table([KINDS[config.kind][1], KINDS[config.kind][2], "from"], found)
     return 0

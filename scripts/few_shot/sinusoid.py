@@ -21,7 +21,7 @@ import jmeta
 from jmeta.errors import unknown
 from jmeta.evaluation import mean_squared_error, measure_steps, summarise
 from jmeta.losses import squared_error
-from jmeta.report.statistics import plus_minus
+from jmeta.report.tables import plus_minus
 from jmeta.runs.engine.devices import use_one_thread
 from jmeta.settings import setting
 from scripts.study import Rows, Shown, Study, markdown, program

@@ -30,6 +30,8 @@ from jmeta.mtl.tasks import predictions, task_losses
 from jmeta.mtl.training import init_state, make_step
 from jmeta.mtl.weightings import uniform
 from jmeta.nets import catalog
+from jmeta.report.statistics import crossed
+from jmeta.report.tables import percent
 from jmeta.runs.engine.area import train
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import shown
@@ -37,7 +39,7 @@ from jmeta.runs.mtl import AREA
 from jmeta.runs.mtl.evaluate import readings, tested
 from jmeta.settings import replaced, setting
 from jmeta.types import Episode, Params
-from scripts.study import Rows, Shown, Study, markdown, percent, program, trained
+from scripts.study import Rows, Shown, Study, markdown, program, trained
 
 SCRATCH, ALONE, JOIN = "multi-task learning, no meta-training", "a task at a time", "the join"
 
@@ -146,17 +148,17 @@ def scratch(config: Config, data: experiment.Data, rows: Rows) -> dict[str, Any]
 
 
 def show(config: Config, rows: Rows) -> Shown:
-    """Accuracies over all seeds, with paired differences from meta-learning a task at a time."""
-    values = {SCRATCH: np.asarray(rows[SCRATCH]["accuracy"])}
+    """Accuracies of seeds crossed with problems, with paired differences from meta-learning a task at a time."""
+    values = {SCRATCH: np.array([rows[SCRATCH]["accuracy"]])}
     for kind in (ALONE, JOIN):
         each = [rows[f"{kind}, seed {seed}"] for seed in config.seeds]
-        values |= {name: np.concatenate([row[name] for row in each]) for name in each[0]}
+        values |= {name: np.array([row[name] for row in each]) for name in each[0]}
     lines = []
     for name, own in values.items():
         # Without meta-training there are fewer problems and no seeds.
-        less = evaluation.paired_difference(own, values[ALONE][: len(own)])
-        paired = "-" if name == ALONE else percent(less, 2, "+")
-        lines.append([name, percent(evaluation.summarise(own), 2), paired])
+        less = crossed(own - values[ALONE][:, : own.shape[1]])
+        paired = "-" if name == ALONE else percent(*less, sign="+")
+        lines.append([name, percent(*crossed(own)), paired])
     return Shown(markdown(["on a new problem", "accuracy, %", "minus a task at a time, paired"], lines))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jmeta.report.statistics import over_seeds
+from jmeta.report import statistics
 from jmeta.types import Batch
 from scripts.mtl.overlap import SHIFT
 from scripts.study import interval, markdown, percent, plain_axes
@@ -70,7 +70,7 @@ def accuracy_figure(make_figure: Callable[..., Any], found: Mapping[str, Mapping
     figure = make_figure(9.2, 6)
     ax = figure.subplots()
     for i, (name, row) in enumerate(found.items()):
-        (x, dx), (y, dy) = (over_seeds(column) for column in 100 * np.asarray(row["test"]).T)
+        (x, dx), (y, dy) = (statistics.interval(column) for column in 100 * np.asarray(row["test"]).T)
         ax.errorbar(
             x, y, dy, dx, fmt="os^Dv"[i // 10 % 5], color=f"C{i % 10}", markersize=6,
             capsize=2, elinewidth=0.7, alpha=0.85, label=_named(name, row),

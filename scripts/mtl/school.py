@@ -27,7 +27,7 @@ from jmeta.mtl.relatedness import (
     task_covariance,
     task_ridge,
 )
-from jmeta.report.statistics import plus_minus
+from jmeta.report.tables import plus_minus
 from jmeta.settings import setting
 from scripts.mtl.school_data import School, load_school
 from scripts.study import Rows, Shown, Study, compared, markdown, program, shown_difference

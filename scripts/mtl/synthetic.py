@@ -35,7 +35,7 @@ from jmeta.mtl.relatedness import (
 from jmeta.mtl.tasks import task_losses
 from jmeta.mtl.training import gram, init_state, make_step
 from jmeta.nets import PureModel
-from jmeta.report.statistics import plus_minus
+from jmeta.report.tables import plus_minus
 from jmeta.settings import setting
 from jmeta.types import Batch
 from scripts.mtl.related_tasks import RelatedTasks, block_omega, related_tasks

@@ -151,8 +151,7 @@ def test_a_heat_map_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path.write_bytes(b"kept")
 
     def fail(self, file, **options):
-        with open(file, "wb") as half:
-            half.write(b"half")
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Figure, "savefig", fail)

@@ -5,11 +5,16 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jmeta.errors import RunError
+from jmeta.rl.agent import update_keys
 from jmeta.rl.envs.catalog import ENVIRONMENTS
-from jmeta.rl.experiment import agent_of, build, env_of, evaluation_keys, rewards_of, validation_keys
+from jmeta.rl.experiment import agent_of, build, env_of, evaluation_keys, policy_of, rewards_of, validation_keys
+from jmeta.rl.maml_rl import maml_rl
+from jmeta.rl.outer import trpo
+from jmeta.rl.rl2 import rl2 as rl2_agent
 from jmeta.rl.settings import START, Choice, Settings, check, defaults, length_decides
 from jmeta.settings import fields, names, read, replaced, to_dict
 from jmeta.sharding import task_mesh
@@ -36,6 +41,22 @@ def taken(settings, mesh=None, updates=3):
         lambda state: jax.lax.scan(lambda state, _: experiment.update(state, mesh), state, None, length=updates)
     )
     return run(experiment.init(jax.random.key(5)))
+
+
+@pytest.mark.parametrize("settings", [rl2(), maml()], ids=["rl2", "maml"])
+def test_parameters_and_updates_have_keys_of_their_own(settings):
+    """With one for both, what the first update draws is what the parameters are made of."""
+    env, key, seen = env_of(settings.env, settings.world), jax.random.key(5), []
+    policy = policy_of(settings.network, env, env.horizon)
+    policy = policy._replace(init=lambda key, init=policy.init: (seen.append(jax.random.key_data(key)), init(key))[1])
+    if settings.algorithm == "rl2":
+        agent = rl2_agent(env, policy, optimizer=optax.sgd(0.1), trials=8)
+    else:
+        agent = maml_rl(env, policy, outer=trpo(), inner_lr=0.1)
+    state = agent.init(key)
+    drawn = [seen[0], jax.random.key_data(state.key), *jax.random.key_data(update_keys(state, 3))]
+    assert len({tuple(data.tolist()) for data in drawn}) == 5
+    assert all(data.tolist() != jax.random.key_data(key).tolist() for data in drawn[:2])
 
 
 def start(settings):

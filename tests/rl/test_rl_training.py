@@ -157,7 +157,17 @@ def test_too_little_memory_is_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(
         RunError, match="8 tasks of a step don't fit into the device's memory: give a smaller --tasks, --episodes or"
     ):
-        train(TINY, options(tmp_path / "run"))
+        train(TINY, options(tmp_path / "runs" / "run"))
+    assert list(tmp_path.iterdir()) == [], "a folder that was made before it was known whether the run fits"
+
+
+@pytest.mark.parametrize("updates", [1, 5])
+def test_as_many_updates_are_taken_as_are_asked_for(tmp_path, updates):
+    """Rows come every ten, and checkpoints every hundred: a run that ends before is not rounded up to them."""
+    result = train(replaced(TINY, {"updates": updates}), options(tmp_path / "run", log_every=10, save_every=100))
+    assert result.step == int(result.states[""].step) == updates
+    assert [row["step"] for row in result.rows] == [updates]
+    assert restored(result.run_dir, build(TINY).init, "best")[0] == updates
 
 
 def test_no_other_error_is_taken_for_too_little_memory():

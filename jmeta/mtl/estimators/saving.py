@@ -2,13 +2,13 @@
 
 import json
 import os
-import tempfile
 import zipfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jmeta.report.files import writing
 
 FORMAT = 1
 _ABOUT = "about"
@@ -42,7 +42,8 @@ def write(path: str | os.PathLike[str], estimator: Any) -> None:
         "parameters": parameters,
         "fitted": {name: _encoded(value, arrays) for name, value in fitted.items()},
     }
-    _write_arrays(Path(path), {_ABOUT: np.array(json.dumps(about)), **arrays})
+    with writing(path) as file:
+        np.savez(file, allow_pickle=False, **{_ABOUT: np.array(json.dumps(about)), **arrays})  # type: ignore[arg-type]
 
 
 def read(path: str | os.PathLike[str], estimator: type) -> Any:
@@ -67,22 +68,6 @@ def read(path: str | os.PathLike[str], estimator: type) -> Any:
     for name, value in about["fitted"].items():
         setattr(found, name, _decoded(value, arrays))
     return found
-
-
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0o022)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:

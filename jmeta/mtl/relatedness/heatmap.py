@@ -1,7 +1,6 @@
 """Pictures of matrices over pairs of tasks."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,12 @@ from typing import Any
 import numpy as np
 from jax.typing import ArrayLike
 
+from jmeta.report.figures import figure_maker, save
+
 NUMBERED = 12
 """Up to so many tasks, each cell has its number."""
 NAMED = 40
 """Up to so many tasks, each row and column has its name."""
-_DPI = 130
 
 
 def draw_heatmap(
@@ -38,7 +38,7 @@ def draw_heatmap(
         label: what the numbers are.
         rows: what the rows are, where they are not the same as columns.
         columns: what the columns are.
-        limit: where colours end, above 0; None for the greatest absolute value.
+        limit: where colors end, above 0; None for the greatest absolute value.
         groups: a partition of the tasks; they are drawn in its order, with lines between the groups.
 
     Returns:
@@ -46,7 +46,7 @@ def draw_heatmap(
 
     Raises:
         ValueError: if names or groups do not fit the matrix, or it has numbers that are not finite.
-        ImportError: if matplotlib isn't there.
+        RunError: if matplotlib isn't there.
         OSError: if the file can't be written.
     """
     values = np.array(matrix, np.float64)
@@ -58,12 +58,8 @@ def draw_heatmap(
     if sorted(order) != list(range(tasks)):
         raise ValueError(f"groups must have each of the {tasks} tasks once, got {parts}")
     limit = float(np.abs(values).max()) or 1.0 if limit is None else limit
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("drawing needs matplotlib, which is not installed: pip install 'jmeta[plots]'") from error
     side = min(2.0 + 0.6 * tasks, 8.0)
-    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+    figure = figure_maker()(side + 1.2, side)
     ax = figure.subplots()
     shown = values[np.ix_(order, order)]
     image = ax.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
@@ -81,14 +77,14 @@ def draw_heatmap(
     ax.tick_params(length=0)
     ax.set(xlabel=columns, ylabel=rows)
     figure.colorbar(image, ax=ax, label=label, shrink=0.8)
-    figure.suptitle(title, fontsize=11)
-    return _save(figure, Path(path))
+    figure.suptitle(title)
+    return save(figure, Path(path))
 
 
 def _write_numbers(ax: Any, values: np.ndarray, limit: float) -> None:
     for (i, j), value in np.ndenumerate(values):
-        colour = "white" if abs(value) > 0.6 * limit else "black"
-        ax.text(j, i, _number(value, limit), ha="center", va="center", color=colour, fontsize=9)
+        color = "white" if abs(value) > 0.6 * limit else "black"
+        ax.text(j, i, _number(value, limit), ha="center", va="center", color=color, fontsize=9)
 
 
 def _number(value: float, limit: float) -> str:
@@ -96,16 +92,3 @@ def _number(value: float, limit: float) -> str:
     places = 1 - int(np.floor(np.log10(limit))) if limit < 1 else 2
     text = f"{value:.{places}f}"
     return text.lstrip("-") if not text.strip("-0.") else text
-
-
-def _save(figure: Any, path: Path) -> Path:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
-    os.close(handle)
-    try:
-        figure.savefig(temporary, format="png", dpi=_DPI)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return path

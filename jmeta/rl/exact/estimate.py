@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from jmeta.report.statistics import student_t
+
 
 class Estimate(NamedTuple):
     """A mean over tasks, and half of its 95 % interval; any shape."""
@@ -14,9 +16,9 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Array) -> Estimate:
-    """The mean of `values [tasks, ...]` over tasks.
+    """The mean of `values [tasks, ...]` over tasks, of which there must be 2 or more.
 
-    interval = 1.96 sqrt(variance / tasks)
+    interval = t(tasks - 1) sqrt(variance / tasks)
     """
     spread = jnp.std(values, axis=0, ddof=1)
-    return Estimate(jnp.mean(values, axis=0), 1.96 * spread / len(values) ** 0.5)
+    return Estimate(jnp.mean(values, axis=0), student_t(len(values) - 1) * spread / len(values) ** 0.5)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ class Area(NamedTuple):
         prog: the words before the flags.
         description: for --help.
         choice: a small frozen dataclass of what decides which settings there are, such as the algorithm.
+        choices: `() -> {field: names}`, what its words may be, where others have other settings.
         defaults: `choice -> (settings, options)`.
         build: `() -> build`, see `Build`; a fresh one, which keeps the data that it has loaded.
         run_dir: `(settings, options) -> folder`, where --run-dir is not given.
@@ -41,6 +42,7 @@ class Area(NamedTuple):
     prog: str
     description: str
     choice: type
+    choices: Callable[[], Mapping[str, Iterable[str]]]
     defaults: Callable[[Any], tuple[Any, Options]]
     build: Callable[[], Build]
     run_dir: Callable[[Any, Options], str]

@@ -16,8 +16,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from jmeta.errors import RunError, first_line
-from jmeta.runs.engine.folder import read_json, remove_leftovers, write_json
+from jmeta.errors import RunError, advice, first_line
+from jmeta.report.files import write_json
+from jmeta.runs.engine.folder import read_json, remove_leftovers
 
 _STATE, _RECORD, _FILES = "state", "record", "files.json"
 MARGIN = 2**16
@@ -110,7 +111,7 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
     step = int(state.step)
     # Asked first, since Orbax's threads go on complaining after a write that failed.
     if shutil.disk_usage(checkpoints.folder).free < 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN:
-        raise _no_room(checkpoints, step, os.strerror(errno.ENOSPC))
+        raise _not_written(checkpoints, step, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     items = ocp.args.Composite(
         **{_STATE: ocp.args.StandardSave(tree), _RECORD: ocp.args.JsonSave({"digest": digest_of(tree)})}
     )
@@ -119,16 +120,16 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
     except (OSError, ValueError, RuntimeError) as error:
         for half in checkpoints.folder.glob(f"{step}.*tmp*"):
             shutil.rmtree(half, ignore_errors=True)
-        raise _no_room(checkpoints, step, first_line(error)) from error
+        raise _not_written(checkpoints, step, error) from error
     # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
     place = checkpoints.folder / str(step)
     write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in _files(place)})
 
 
-def _no_room(checkpoints: Checkpoints, step: int, why: str) -> RunError:
+def _not_written(checkpoints: Checkpoints, step: int, error: Exception) -> RunError:
     return RunError(
-        f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({why}): "
-        "make room, then go on with --resume from the one before."
+        f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({first_line(error)}): "
+        f"{advice(error)}, then go on with --resume from the one before."
     )
 
 

@@ -18,6 +18,7 @@ from jmeta.runs.engine import processes, progress, record
 from jmeta.runs.engine.area import SOURCE, Area, Whole, choice_in, presets
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.devices import use_one_thread
+from jmeta.runs.engine.flags import parsed
 from jmeta.runs.engine.members import is_group
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.processes import Place
@@ -95,7 +96,12 @@ def _first(area: Area, words: Sequence[str]) -> tuple[dict[str, Any], Options]:
     found, _ = tyro.cli(kind, args=list(words), prog=area.prog, return_unknown_args=True, add_help=False)
     values = dataclasses.asdict(found)
     chosen = {name: values[name] for name, _, _ in optional if values[name] is not None}
-    return chosen, Options(**{name: values[name] for name, _, _ in taken})
+    first = Options(**{name: values[name] for name, _, _ in taken})
+    if first.resume and first.run_dir is None and first.preset is None and first.config is None:
+        # Which folder goes on is said by all the words together, and what it holds comes before them.
+        whole = _parsed(area, words, _whole(area, chosen, first, Start({}, "")))
+        first = replaced(first, {"run_dir": area.run_dir(whole.settings, whole.options)})
+    return chosen, first
 
 
 def _start(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
@@ -176,18 +182,34 @@ def _whole(area: Area, chosen: Mapping[str, Any], first: Options, start: Start) 
     """What stands before flags are put on top."""
     values = {name: value for name, value in start.values.items() if name not in chosen}
     whole = read(_defaults(area, chosen, start.values), values, start.where)
-    return replaced(whole, {"resume": first.resume})
+    return replaced(whole, {"resume": first.resume, "run_dir": first.run_dir})
 
 
 def _parsed(area: Area, words: Sequence[str], whole: Whole) -> Whole:
-    return tyro.cli(
-        Whole,
-        default=whole,
-        args=list(words),
-        prog=area.prog,
-        description=area.description,
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+    _check_flags(area, words, whole)
+    return parsed(Whole, words, default=whole, prog=area.prog, description=area.description)
+
+
+def _check_flags(area: Area, words: Sequence[str], whole: Whole) -> None:
+    """Refuse a flag that another choice has and this one has not, and name that choice."""
+    now, known = choice_in(area, to_dict(whole)), names(whole)
+    for word in (word for word in words if word.startswith("--")):
+        name = word[2:].partition("=")[0].replace("-", "_")
+        if name in known or name.removeprefix("no_") in known:
+            continue
+        others = [
+            f"{flag(field)} {value}"
+            for field, values in area.choices().items()
+            for value in values
+            if name in names(_defaults(area, {**dataclasses.asdict(now), field: value}, {}))
+        ]
+        if others:
+            chosen = " ".join(f"{flag(field)} {getattr(now, field)}" for field in area.choices())
+            more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+            raise RunError(
+                f"{flag(name)} is nothing that {chosen} can be told: leave it out, or choose "
+                f"{' or '.join(others[:4])}{more}."
+            )
 
 
 def _settled(area: Area, whole: Whole) -> Whole:

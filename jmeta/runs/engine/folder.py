@@ -2,47 +2,21 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from jmeta.errors import RunError
+from jmeta.report.files import write_text
 
 CONFIG, METRICS, CHECKPOINTS, EVALUATION = "config.json", "metrics.jsonl", "checkpoints", "evaluation.json"
 GROUP, SUMMARY = "group.json", "summary.json"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place and move it there."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def remove_leftovers(place: Path) -> None:
     """Remove what a kill in the middle of `write_text` leaves, here and one folder deeper."""
     for path in (*place.glob(".*.tmp"), *place.glob("*/.*.tmp")):
         path.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """`write_text` of indented JSON."""
-    write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from jmeta import evaluation
 from jmeta.errors import RunError
 from jmeta.experiment import Score
 from jmeta.report import statistics
+from jmeta.report.files import write_json
 from jmeta.runs.engine import checkpoints, folder
 from jmeta.runs.engine.checkpoints import Checkpoints
 from jmeta.runs.engine.members import Member
@@ -128,7 +129,7 @@ def write_summary(
     found |= {member: {"diverged_at": at} for member, at in diverged.items()}
     at = {"step": step if now else before.get("step", 0)}
     varied = {member: own.varied for member, own in members.items()}
-    folder.write_json(run_dir / folder.SUMMARY, {**at, **statistics.summary(name, varied, found)})
+    write_json(run_dir / folder.SUMMARY, {**at, **statistics.summary(name, varied, found)})
 
 
 def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """Whose run folder it is: `config.json`, and what may go on in it."""
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from jmeta.errors import RunError
+from jmeta.report.files import write_json
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.members import Member
 from jmeta.runs.engine.options import OWN, Options
-from jmeta.settings import differences, names, to_dict
+from jmeta.settings import check_names, differences, names, to_dict
 
 KIND, FACTS, MEMBERS = "experiment", "facts", "members"
 SAME = ("checksum", "split_hash")
@@ -71,35 +72,46 @@ def members_of(run_dir: Path) -> list[str]:
     return folder.read_json(run_dir / folder.GROUP).get(MEMBERS, [])
 
 
-def open_folder(run_dir: Path, kind: str, member: Member, facts: Mapping[str, Any]) -> None:
-    """Make a run folder with its `config.json`, or make sure that it belongs to this run.
+Files = dict[Path, Mapping[str, Any]]
+"""What files are to hold as JSON; their folders are made for them."""
+
+
+def for_run(run_dir: Path, kind: str, member: Member, facts: Mapping[str, Any]) -> Files:
+    """The `config.json` that a run folder needs, or nothing where the run goes on in it. Nothing is written yet.
 
     Raises:
         RunError: if there is a run and `resume` isn't set, or one of other settings or data.
     """
     settings, options = member.settings, member.options
-
-    def make() -> dict[str, Any]:
-        return {**_values(kind, settings, options), FACTS: {**facts, **_surroundings()}}
-
-    stored = _opened(run_dir, folder.CONFIG, kind, settings, options, make)
+    stored = _going_on(run_dir, folder.CONFIG, kind, settings, options)
+    if stored is None:
+        values = {**_values(kind, settings, options), FACTS: {**facts, **_surroundings()}}
+        return {run_dir / folder.CONFIG: values}
     for name in SAME:
-        if stored is not None and stored.facts.get(name) != facts.get(name):
+        if stored.facts.get(name) != facts.get(name):
             raise RunError(
                 f"{run_dir} was trained on other data, its {name} is {stored.facts.get(name)} and that of "
                 f"the data now is {facts.get(name)}: restore the data, or choose another --run-dir."
             )
+    return {}
 
 
-def open_group(run_dir: Path, kind: str, settings: Any, options: Options, names: list[str]) -> None:
-    """Make the folder of a group of runs with its `group.json`, or make sure that it belongs to this group.
+def for_group(run_dir: Path, kind: str, settings: Any, options: Options, names: list[str]) -> Files:
+    """The `group.json` that the folder of a group needs; as `for_run`.
 
     Raises:
         RunError: if there is a group and `resume` isn't set, one of other settings, or something else.
     """
-    _opened(
-        run_dir, folder.GROUP, kind, settings, options, lambda: {**_values(kind, settings, options), MEMBERS: names}
-    )
+    if _going_on(run_dir, folder.GROUP, kind, settings, options) is not None:
+        return {}
+    return {run_dir / folder.GROUP: {**_values(kind, settings, options), MEMBERS: names}}
+
+
+def make(files: Files) -> None:
+    """Write files, in their order."""
+    for path, values in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, values)
 
 
 def _values(kind: str, settings: Any, options: Options) -> dict[str, Any]:
@@ -107,10 +119,8 @@ def _values(kind: str, settings: Any, options: Options) -> dict[str, Any]:
     return {KIND: kind, **to_dict(settings), **to_dict(options), **own}
 
 
-def _opened(
-    run_dir: Path, name: str, kind: str, settings: Any, options: Options, make: Callable[[], dict[str, Any]]
-) -> Stored | None:
-    """What the file of that name in a run folder holds if the run goes on, or None once it is made."""
+def _going_on(run_dir: Path, name: str, kind: str, settings: Any, options: Options) -> Stored | None:
+    """What the file of that name in a run folder holds if the run goes on, or None where one can begin."""
     path = run_dir / name
     if not path.exists():
         if run_dir.is_dir():
@@ -120,15 +130,15 @@ def _opened(
                 raise RunError(f"{run_dir} holds {what}: choose another --run-dir.")
         if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
             raise RunError(f"{run_dir} is there and is no run folder: choose another --run-dir.")
-        run_dir.mkdir(parents=True, exist_ok=True)
-        folder.write_json(path, make())
         return None
     if not options.resume:
         raise RunError(f"{run_dir} already holds a run: go on with it by --resume, or choose another --run-dir.")
     folder.remove_leftovers(run_dir)
     stored = read(path)
     places = [*names(settings, "place"), *names(options, "place")]
-    different = differences({**to_dict(settings), **to_dict(options)}, stored.values, places)
+    mine = {**to_dict(settings), **to_dict(options)}
+    known = {name: value for name, value in stored.values.items() if name in mine}
+    different = differences(mine, known, places)
     if stored.kind != kind:
         different = [f"it is a run of {stored.kind}, not {kind}"]
     if different:
@@ -136,6 +146,7 @@ def _opened(
             f"{run_dir} belongs to another configuration ({'; '.join(different)}): "
             "resume it with its own settings, or choose another --run-dir."
         )
+    check_names(mine, stored.values, str(path))
     return stored
 
 

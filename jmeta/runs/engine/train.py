@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 
+from jmeta import sharding
 from jmeta.errors import DivergedError, RunError
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
@@ -109,15 +110,20 @@ def train(
     mesh = devices.mesh_of(number)
     processes.meet(mesh)
     compiled = programs.compiled(build, settings, experiment, list(each.values()), mesh)
-    # What does not fit together shows here, before there is a folder.
+    # What does not fit together, or into the memory, shows here, before there is a folder.
     processes.together(jax.eval_shape, compiled.advance, jax.eval_shape(compiled.start), 0)
+    files = processes.on_first(_files, run_dir, kind, settings, options, each, experiment, compiled)
+    compiling: dict[str, float] = {}
+    if processes.said_by_first(bool(files)):
+        states = compiled.start()
+        compiling = _compiled(compiled, experiment, states if mesh is None else sharding.replicate(states, mesh))
     with ExitStack() as stack:
-        kept = processes.on_first(_opened, stack, run_dir, kind, settings, options, each, experiment, compiled)
+        kept = processes.on_first(_opened, stack, run_dir, files, list(each))
         run = Run(
             run_dir, options, experiment, each, kept or {}, mesh, compiled,
             report if processes.is_first() else silent, processes.agreed(stop), alarm(save_seconds),
         )  # fmt: skip
-        states, step, stopped_by = _loop(run, *first_states(run))
+        states, step, stopped_by = _loop(run, *first_states(run), compiling)
     own = own_copy(run, states)
     single = not run.group and processes.is_first()
     return Result(
@@ -142,8 +148,7 @@ def _same_tasks(stored: record.Stored, settings: Any, experiment: Experiment) ->
     return stored.values.get(name) == to_dict(settings).get(name)
 
 
-def _opened(
-    stack: ExitStack,
+def _files(
     run_dir: Path,
     kind: str,
     settings: Any,
@@ -151,13 +156,18 @@ def _opened(
     each: dict[str, Member],
     experiment: Experiment,
     compiled: programs.Programs,
-) -> dict[str, Kept]:
+) -> record.Files:
+    """What the run folder needs, or nothing where the run goes on."""
     parameters = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(compiled.start).params)) // len(each)
     facts = {**experiment.facts, "parameters": parameters}
-    if members.is_group(options):
-        record.open_group(run_dir, kind, settings, options, list(each))
+    files = record.for_group(run_dir, kind, settings, options, list(each)) if members.is_group(options) else {}
     for name, own in each.items():
-        record.open_folder(run_dir / name, kind, own, facts)
+        files |= record.for_run(run_dir / name, kind, own, facts)
+    return files
+
+
+def _opened(stack: ExitStack, run_dir: Path, files: record.Files, each: list[str]) -> dict[str, Kept]:
+    record.make(files)
     return {
         name: Kept(
             run_dir / name / folder.METRICS,
@@ -167,10 +177,11 @@ def _opened(
     }
 
 
-def _loop(run: Run, states: Any, diverged: Diverged) -> tuple[Any, int, int | None]:
+def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]) -> tuple[Any, int, int | None]:
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
     step, end = _step_of(run, states, diverged), run.experiment.steps
-    compiling = _compiled(run, states) if step < end else {}
+    if step < end and not compiling:
+        compiling = _compiled(run.programs, run.experiment, states)
     run.report.begin(step, end)
     while step < end:
         began = time.perf_counter()
@@ -192,11 +203,11 @@ def _step_of(run: Run, states: Any, diverged: Diverged) -> int:
     return int(own_copy(run, states).step[going_on[0]])
 
 
-def _compiled(run: Run, states: Any) -> dict[str, float]:
+def _compiled(compiled: programs.Programs, experiment: Experiment, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
     began = time.perf_counter()
-    with enough_memory(_too_large(run.experiment)):
-        jax.block_until_ready(run.programs.advance(states, 0))
+    with enough_memory(_too_large(experiment)):
+        jax.block_until_ready(compiled.advance(states, 0))
     return {"compile_seconds": round(time.perf_counter() - began, 3)}
 
 

@@ -2,6 +2,7 @@
 
 import functools
 
+from jmeta.algorithms.catalog import LEARNERS
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.few_shot.experiment import builder
@@ -23,6 +24,7 @@ AREA = Area(
         "the algorithm has: ask with --algorithm NAME for that of another."
     ),
     choice=Choice,
+    choices=lambda: {"algorithm": LEARNERS},
     defaults=defaults,
     build=builder,
     run_dir=run_dir,

@@ -17,6 +17,7 @@ from jmeta.datasets import omniglot_runs
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.report import statistics
+from jmeta.report.files import write_json
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import members
@@ -174,7 +175,7 @@ def _written(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     path = config.output or Path(config.run_dir) / file_name(result, tasks, trained.facts)
-    folder.write_json(Path(path), result)
+    write_json(Path(path), result)
     return result
 
 
@@ -238,7 +239,7 @@ def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
     summary = {**shared, **statistics.summary(name, varied, {**numbers, **diverged})}
     member, found = next(iter(results.items()))
     facts = load_settings(run_dir / member)[1]
-    folder.write_json(Path(config.output or run_dir / file_name(found, settings.tasks, facts)), summary)
+    write_json(Path(config.output or run_dir / file_name(found, settings.tasks, facts)), summary)
     return summary
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmeta.report.figures import figure_maker, save
+from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, save
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import Member, members
+from jmeta.runs.engine.progress import complain
 from jmeta.runs.few_shot.area import AREA
 from jmeta.runs.few_shot.evaluate import Data, EvaluateConfig, evaluate
 from jmeta.runs.few_shot.experiment import eval_steps, measured
@@ -22,7 +23,6 @@ from jmeta.runs.few_shot.trained import Trained, load_trained
 from jmeta.tasks import catalog
 from jmeta.types import Episode
 
-GOOD, BAD, INK, FAINT = "#2a7f4f", "#c0392b", "#1f4e79", "#9db4c8"
 MAX_CLASSES, MAX_ROWS = 10, 5
 
 
@@ -33,7 +33,7 @@ class PlotConfig:
     Attributes:
         run_dir: the folder of the run, or of a group of runs.
         checkpoint: best (by validation) or newest.
-        episodes: to measure each inner step with, where evaluation.json isn't there.
+        episodes: to measure each inner step with, where evaluation.json isn't there, or is of another checkpoint.
         seed: decides the episodes that are drawn.
         data_dir: the folder of data sets; otherwise the run's.
         compile_cache: keep compiled programs for the next start.
@@ -73,14 +73,23 @@ def plot(config: PlotConfig) -> list[Path]:
     page = _episodes_page(make_figure, trained, config)
     if page is not None:
         written.append(save(page, run_dir / "episodes.png"))
-    written.append(save(inner_steps_curve(make_figure, _evaluation(config)), run_dir / "inner_steps.png"))
+    written.append(
+        save(inner_steps_curve(make_figure, inner_steps_of(config, trained.step)), run_dir / "inner_steps.png")
+    )
     return written
 
 
-def _evaluation(config: PlotConfig) -> dict[str, Any]:
+def inner_steps_of(config: PlotConfig, step: int) -> dict[str, Any]:
+    """What `evaluation.json` has of the checkpoint of this step; measured here where it has another, or isn't there."""
     path = Path(config.run_dir) / folder.EVALUATION
-    if path.exists():
-        return folder.read_json(path)
+    kept = folder.read_json(path) if path.exists() else None
+    if kept is not None:
+        if kept.get("checkpoint_step") == step:
+            return kept
+        complain(
+            f"{path} is of step {kept.get('checkpoint_step')}, and the {config.checkpoint} checkpoint of step {step}: "
+            f"it is left out, and {config.episodes} episodes are measured. jmeta evaluate writes it again."
+        )
     with tempfile.TemporaryDirectory() as place:
         return evaluate(
             EvaluateConfig(
@@ -114,10 +123,8 @@ def training_curve(make_figure: Callable[..., Any], trained: Trained, rows: list
         [scale * row["val_ci95"] for row in validated],
         color=GOOD, marker="o", markersize=3.5, capsize=2, label="validation, 95 % interval",
     )  # fmt: skip
-    for ax in axes:
-        _plain(ax)
-    axes[-1].legend(frameon=False)
-    figure.suptitle(_title(trained), fontsize=11)
+    axes[-1].legend()
+    figure.suptitle(_title(trained))
     return figure
 
 
@@ -127,16 +134,16 @@ def group_curves(
     each: Mapping[str, Member],
     rows: Mapping[str, list[dict[str, Any]]],
 ) -> Any:
-    """Loss and validation of each run of a group over outer steps, in one colour for all seeds of a setting."""
+    """Loss and validation of each run of a group over outer steps, in one color for all seeds of a setting."""
     name = measured(settings.tasks)[0]
     scale = 100 if name == "accuracy" else 1
     figure = make_figure(9, 3.6)
     losses, scores = figure.subplots(1, 2)
-    colours: dict[str, str] = {}
+    colors: dict[str, str] = {}
     for member, own in each.items():
         setting = ", ".join(f"{rate} {value:g}" for rate, value in own.rates.items()) or settings.algorithm
-        label = None if setting in colours else setting
-        line = {"color": colours.setdefault(setting, f"C{len(colours)}"), "linewidth": 1, "label": label}
+        label = None if setting in colors else setting
+        line = {"color": colors.setdefault(setting, COLORS[len(colors) % len(COLORS)]), "linewidth": 1, "label": label}
         validated = [row for row in rows[member] if f"val_{name}" in row]
         losses.plot([row["step"] for row in rows[member]], [row["loss"] for row in rows[member]], **line)
         scores.plot([row["step"] for row in validated], [scale * row[f"val_{name}"] for row in validated], **line)
@@ -144,10 +151,8 @@ def group_curves(
     losses.yaxis.set_major_formatter("{x:g}")
     losses.yaxis.set_minor_formatter("{x:g}")
     scores.set(xlabel="outer step", ylabel=f"validation {name}" + (", %" if name == "accuracy" else ""))
-    for ax in (losses, scores):
-        _plain(ax)
-    scores.legend(frameon=False)
-    figure.suptitle(f"{settings.algorithm} on {settings.tasks.dataset}, {len(rows)} runs", fontsize=11)
+    scores.legend()
+    figure.suptitle(f"{settings.algorithm} on {settings.tasks.dataset}, {len(rows)} runs")
     return figure
 
 
@@ -173,8 +178,7 @@ def inner_steps_curve(make_figure: Callable[..., Any], result: dict[str, Any]) -
     else:
         ax.set_ylim(bottom=0)
     ax.set(xlabel="inner steps", ylabel="query accuracy, %" if scale == 100 else "query error (mean square)")
-    _plain(ax)
-    ax.legend(frameon=False, loc="best")
+    ax.legend(loc="best")
     size = f"{result['way']}-way " if scale == 100 else ""
     figure.suptitle(
         f"{result['algorithm']} on {result['dataset']}, {size}{result['shot']}-shot, {result['episodes']} episodes",
@@ -211,10 +215,9 @@ def _curves_page(make_figure: Callable[..., Any], trained: Trained, episodes: li
             label = "before adapting" if k == 0 else f"after {k} inner step{'s' if k > 1 else ''}"
             ax.plot(x[order], np.asarray(y)[order, 0], color=INK, linestyle=style, label=label)
         ax.plot(episode.support.x[:, 0], episode.support.y[:, 0], "o", color=BAD, markersize=5, label="support")
-        _plain(ax)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle(_title(trained), fontsize=11)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.suptitle(_title(trained))
     return figure
 
 
@@ -242,23 +245,18 @@ def _pictures_page(make_figure: Callable[..., Any], trained: Trained, episodes: 
         axes[shots, 0].set_ylabel("query", fontsize=9)
         share = float(np.mean(answers == np.asarray(episode.query.y).argmax(axis=-1)))
         page.suptitle(f"episode {number}: {100 * share:.0f} % right", fontsize=10)
-    figure.suptitle(f"{_title(trained)}: unseen classes", fontsize=11)
+    figure.suptitle(f"{_title(trained)}: unseen classes")
     return figure
 
 
-def _picture(ax: Any, x: Any, title: str, colour: str) -> None:
+def _picture(ax: Any, x: Any, title: str, color: str) -> None:
     image = np.asarray(x)
     shown = 1 - image[..., 0] if image.shape[-1] == 1 else image
     ax.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize=7, color=colour, pad=2)
+    ax.set_title(title, fontsize=7, color=color, pad=2)
     for spine in ax.spines.values():
-        spine.set(color=colour, linewidth=1.6)
-
-
-def _plain(ax: Any) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.25, linewidth=0.6)
+        spine.set(color=color, linewidth=1.6)
 
 
 def _title(trained: Trained) -> str:

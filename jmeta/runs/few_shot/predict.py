@@ -16,7 +16,7 @@ from jmeta.datasets.files import visible
 from jmeta.datasets.look import Look, differ
 from jmeta.datasets.pictures import as_learned, files_ink, open_picture
 from jmeta.errors import RunError, unknown
-from jmeta.runs.engine import folder
+from jmeta.report.files import write_text
 from jmeta.runs.few_shot.experiment import eval_steps
 from jmeta.runs.few_shot.trained import Trained, at_way, load_trained
 from jmeta.types import Batch, Params
@@ -104,7 +104,7 @@ def predict(config: PredictConfig) -> list[Prediction]:
         for path, row in zip(queries, probabilities, strict=True)
     ]
     if config.csv is not None:
-        folder.write_text(Path(config.csv), as_csv(found))
+        write_text(Path(config.csv), as_csv(found))
     return found
 
 

@@ -1,31 +1,26 @@
 """Tables for a terminal."""
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.datasets import cache
 from jmeta.errors import RunError, unknown
-from jmeta.report.tables import number, plain, print_table
+from jmeta.report.tables import number, show, told
 from jmeta.runs.few_shot.predict import Prediction
 
 
 def print_evaluation(result: Mapping[str, Any]) -> None:
     """Print what `evaluate` returned: a table, then one line with the mean and its interval."""
     name = "accuracy" if "accuracy" in result else "error"
-    table = Table("after inner steps", name, "95 % interval", title=_title(result), title_justify="left")
-    for row in result["steps"]:
-        table.add_row(str(row["inner_steps"]), number(name, row[name]), f"+- {number(name, row['ci95'])}")
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    rows = [(str(r["inner_steps"]), number(name, r[name]), f"+- {number(name, r['ci95'])}") for r in result["steps"]]
+    show(("after inner steps", name, "95 % interval"), rows, _title(result))
     if result["way"] != result["trained_way"] and LEARNERS.get(result["algorithm"]).fixed_way:
         print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if result.get("changes"):
@@ -38,13 +33,11 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         print(f"precision {number(name, result['precision'])}, recall {number(name, result['recall'])} (macro)")
     for reading in ("inductive", "transductive"):
         if f"{reading}_accuracy" in result:
-            mean, ci95 = result[f"{reading}_accuracy"], result[f"{reading}_ci95"]
             how = "one query at a time" if reading == "inductive" else "all queries together"
-            print(f"{reading} accuracy {number(name, mean)} +- {plain(name, ci95)} ({how})")
+            print(f"{reading} {told(name, result[f'{reading}_accuracy'], result[f'{reading}_ci95'])} ({how})")
     if "errors" in result:
         print(f"wrong in each run, %: {' '.join(f'{100 * wrong:.0f}' for wrong in result['errors'])}")
-    unit = " %" if name == "accuracy" else ""
-    print(f"{name} {plain(name, result[name])}{unit} +- {plain(name, result['ci95'])} ({result['episodes']} episodes)")
+    print(f"{told(name, result[name], result['ci95'])} ({result['episodes']} episodes)")
 
 
 def print_predictions(found: Sequence[Prediction]) -> None:
@@ -111,7 +104,7 @@ def data(words: Sequence[str]) -> int:
         print(f"{found.name}: {classes} classes, up to {examples} pictures each, {height} x {width} x {channels}")
         print(f"splits: {', '.join(datasets.protocols(found))}; checksum {found.checksum[:16]}")
         return 0
-    print_table(("name", "what", "where"), datasets.available(config.data_dir))
+    show(("name", "what", "where"), datasets.available(config.data_dir))
     return 0
 
 

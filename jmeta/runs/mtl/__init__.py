@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jmeta.algorithms.catalog import LEARNERS
 from jmeta.mtl import experiment
 from jmeta.mtl.settings import Choice, Settings, check, defaults
 from jmeta.registry import short
@@ -35,6 +36,7 @@ AREA = Area(
     prog="jmeta mtl train",
     description=Settings.__doc__.partition("\n")[0],  # pyright: ignore[reportOptionalMemberAccess]
     choice=Choice,
+    choices=lambda: {"algorithm": [name for name, row in LEARNERS.items() if not row.ordinary]},
     defaults=_defaults,
     build=experiment.builder,
     run_dir=_run_dir,

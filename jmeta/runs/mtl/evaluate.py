@@ -9,10 +9,11 @@ import jax
 from jax import Array
 from jax.tree_util import Partial
 
-from jmeta import evaluation
 from jmeta.mtl import experiment, join
 from jmeta.mtl.settings import Settings
-from jmeta.report.statistics import over_seeds
+from jmeta.report.files import write_json
+from jmeta.report.statistics import crossed
+from jmeta.report.tables import markdown, percent
 from jmeta.runs.engine import folder, record
 from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.memory import enough_memory
@@ -84,21 +85,19 @@ def main(config: Config) -> dict[str, Any]:
     each = {name: _accuracies(run_dir / name, config) for name in names}
     rows = {}
     for name in next(iter(each.values())):
-        over_problems = [evaluation.summarise(own[name]) for own in each.values()]
-        mean, ci95 = over_seeds([found.mean for found in over_problems])
-        rows[name or "the join"] = {"accuracy": mean, "ci95": over_problems[0].ci95 if ci95 is None else ci95}
+        accuracy, ci95 = crossed([own[name] for own in each.values()])
+        rows[name or "the join"] = {"accuracy": accuracy, "ci95": ci95}
     result = {
         "rows": rows, "problems": config.problems, "runs": len(each), "checkpoint": config.checkpoint,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-    folder.write_json(run_dir / folder.EVALUATION, result)
-    print(f"| {config.problems} new problems | accuracy, % |\n|---|---|")
-    for name, row in rows.items():
-        print(f"| {name} | {100 * row['accuracy']:.2f} +- {100 * row['ci95']:.2f} |")
+    write_json(run_dir / folder.EVALUATION, result)
+    cells = [(name, percent(row["accuracy"], row["ci95"])) for name, row in rows.items()]
+    print(markdown((f"{config.problems} new problems", "accuracy, %"), cells))
     return result
 
 
-def _accuracies(run_dir: Path, config: Config) -> dict[str, Any]:
+def _accuracies(run_dir: Path, config: Config) -> dict[str, list[float]]:
     """By reading, the accuracy on each problem of one run."""
     settings = load_run(AREA, run_dir).settings
     problems = settings.problems
@@ -107,6 +106,5 @@ def _accuracies(run_dir: Path, config: Config) -> dict[str, Any]:
     data = experiment.load_data(problems)
     _, state = restored(run_dir, experiment.experiment(settings, data).init, config.checkpoint)
     return {
-        name: jax.numpy.asarray(tested(learner, state.params, data.test, config.problems))
-        for name, learner in readings(settings).items()
+        name: tested(learner, state.params, data.test, config.problems) for name, learner in readings(settings).items()
     }

@@ -8,7 +8,7 @@ from jmeta.errors import RunError
 from jmeta.registry import short
 from jmeta.rl import experiment
 from jmeta.rl.envs.catalog import ENVIRONMENTS
-from jmeta.rl.settings import Choice, Settings, check, defaults, length_decides
+from jmeta.rl.settings import START, Choice, Settings, check, defaults, length_decides
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine import record
 from jmeta.runs.engine.area import Area
@@ -55,6 +55,7 @@ AREA = Area(
     prog="jmeta rl train",
     description=Settings.__doc__.partition("\n")[0],  # pyright: ignore[reportOptionalMemberAccess]
     choice=Choice,
+    choices=lambda: {"algorithm": START, "env": ENVIRONMENTS},
     defaults=_defaults,
     build=lambda: experiment.build,
     run_dir=_run_dir,

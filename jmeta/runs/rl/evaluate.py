@@ -8,9 +8,11 @@ import numpy as np
 from jax.tree_util import Partial
 
 from jmeta.loop import mapped
-from jmeta.report.statistics import over_seeds
+from jmeta.report.files import write_json
+from jmeta.report.statistics import crossed, interval
+from jmeta.report.tables import markdown, plus_minus
 from jmeta.rl.experiment import counted, evaluation_keys, rewards_of
-from jmeta.runs.engine.folder import EVALUATION, write_json
+from jmeta.runs.engine.folder import EVALUATION
 from jmeta.runs.engine.memory import enough_memory
 from jmeta.runs.rl.references import Reference, references
 from jmeta.runs.rl.trained import Trained, load
@@ -60,38 +62,31 @@ def measured(trained: Trained, *, tasks: int, chunk: int) -> np.ndarray:
 
 
 def summary(rewards: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
-    """Means and intervals, over tasks for one seed and over seeds for several.
+    """Means and intervals, for seeds crossed with tasks.
 
     Args:
         rewards: `[seeds, tasks, rounds]`.
         counts: `[seeds, tasks]`, what counts of them.
     """
-    seeds = counts.mean(axis=1)
-    over_tasks = 1.96 * counts.std(axis=1, ddof=1) / counts.shape[1] ** 0.5
-    mean, ci95 = over_seeds(seeds.tolist())
-    each = rewards.mean(axis=(0, 1))
-    spread = 1.96 * rewards.mean(axis=0).std(axis=0, ddof=1) / rewards.shape[1] ** 0.5
+    mean, ci95 = crossed(counts)
+    seeds = [interval(own) for own in counts]
+    rounds = [crossed(each) for each in np.moveaxis(rewards, 2, 0)]
     return {
-        "mean": mean, "ci95": float(over_tasks[0]) if ci95 is None else ci95, "seeds": seeds.tolist(),
-        "ci95_over_tasks": over_tasks.tolist(), "tasks": rewards.shape[1], "rounds": each.tolist(),
-        "rounds_ci95": spread.tolist(),
+        "mean": mean, "ci95": ci95, "seeds": [own for own, _ in seeds], "ci95_over_tasks": [half for _, half in seeds],
+        "tasks": rewards.shape[1], "rounds": [each for each, _ in rounds], "rounds_ci95": [half for _, half in rounds],
     }  # fmt: skip
 
 
-def markdown(name: str, found: dict[str, Any], known: list[Reference], round_name: str) -> str:
-    """The table: the agent and what is known, and below it the agent's rounds."""
-    lines = ["| | total reward |", "|---|---|"]
+def tables(name: str, found: dict[str, Any], known: list[Reference], round_name: str) -> str:
+    """The agent and what is known, and below it the agent's rounds, in Markdown."""
     seeds = "1 seed" if len(found["seeds"]) == 1 else f"{len(found['seeds'])} seeds"
-    lines.append(f"| **{name}** ({seeds}) | **{found['mean']:.3f} +- {found['ci95']:.3f}** |")
-    for row in known:
-        lines.append(f"| {row.name} | {row.total:.3f}" + ("" if row.ci95 is None else f" +- {row.ci95:.3f}") + " |")
-    rounds = found["rounds"]
+    rows = [(f"**{name}** ({seeds})", f"**{plus_minus(found['mean'], found['ci95'], digits=3)}**")]
+    rows += [(row.name, plus_minus(row.total, row.ci95, digits=3)) for row in known]
+    text, rounds = markdown(("", "total reward"), rows), found["rounds"]
     if len(rounds) > 1:
-        lines += ["", f"| {round_name} | {' | '.join(str(i) for i in range(len(rounds)))} |"]
-        lines += ["|---" * (len(rounds) + 1) + "|"]
-        cells = [f"{m:.2f} +- {c:.2f}" for m, c in zip(rounds, found["rounds_ci95"], strict=True)]
-        lines.append(f"| reward | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        cells = [plus_minus(*each) for each in zip(rounds, found["rounds_ci95"], strict=True)]
+        text += "\n" + markdown((round_name, *map(str, range(len(rounds)))), [("reward", *cells)])
+    return text
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -111,5 +106,5 @@ def main(config: Config) -> dict[str, Any]:
         "references": [row._asdict() for row in known],
     }  # fmt: skip
     write_json(Path(config.run_dir) / EVALUATION, result)
-    print(markdown(f"{own.algorithm}, {own.network.policy}", found, known, ROUND[own.algorithm]))
+    print(tables(f"{own.algorithm}, {own.network.policy}", found, known, ROUND[own.algorithm]))
     return result

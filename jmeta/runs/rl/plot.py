@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmeta.report import figures
+from jmeta.report.figures import COLORS, figure_maker, save
 from jmeta.rl.experiment import counted
 from jmeta.rl.rollout import Trajectory
 from jmeta.runs.engine.folder import METRICS, read_rows
@@ -15,8 +15,6 @@ from jmeta.runs.rl import evaluate
 from jmeta.runs.rl.references import Reference, references
 from jmeta.runs.rl.trained import load
 from jmeta.settings import check, setting
-
-COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,37 +36,35 @@ class Config:
 
 def draw_training(rows: list[list[dict[str, Any]]], known: list[Reference], path: Path) -> Path:
     """Mean reward of the trials of each update, a line for the rows of each seed, beside what is known."""
-    figure = figures.figure_maker()(7.0, 4.2)
+    figure = figure_maker()(7.0, 4.2)
     axes = figure.add_subplot()
     for i, own in enumerate(rows):
         steps, returns = ([row[name] for row in own] for name in ("step", "returns"))
-        axes.plot(steps, returns, color=COLOURS[0], alpha=0.8, label="trained" if i == 0 else None)
-    for row, colour in zip(known, COLOURS[1:], strict=False):
-        axes.axhline(row.total, color=colour, linestyle="--", linewidth=1, label=row.name)
+        axes.plot(steps, returns, color=COLORS[0], alpha=0.8, label="trained" if i == 0 else None)
+    for row, color in zip(known, COLORS[1:], strict=False):
+        axes.axhline(row.total, color=color, linestyle="--", linewidth=1, label=row.name)
     axes.set_xlabel("update")
     axes.set_ylabel("total reward")
     axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
-    return figures.save(figure, path)
+    return save(figure, path)
 
 
 def draw_rounds(found: dict[str, Any], known: list[Reference], name: str, path: Path) -> Path:
     """Mean reward of each episode of a trial, or after each number of inner steps."""
-    figure = figures.figure_maker()(6.0, 4.2)
+    figure = figure_maker()(6.0, 4.2)
     axes = figure.add_subplot()
     x = np.arange(len(found["rounds"]))
-    axes.errorbar(x, found["rounds"], found["rounds_ci95"], color=COLOURS[0], marker="o", capsize=3, label="trained")
-    for row, colour in zip(known, COLOURS[1:], strict=False):
+    axes.errorbar(x, found["rounds"], found["rounds_ci95"], color=COLORS[0], marker="o", capsize=3, label="trained")
+    for row, color in zip(known, COLORS[1:], strict=False):
         if row.rounds is not None:
-            axes.plot(x, row.rounds, color=colour, linestyle="--", linewidth=1, label=row.name)
+            axes.plot(x, row.rounds, color=color, linestyle="--", linewidth=1, label=row.name)
         elif row.name in ("noise-free optimum", "cannot adapt"):
-            axes.axhline(row.total, color=colour, linestyle="--", linewidth=1, label=row.name)
+            axes.axhline(row.total, color=color, linestyle="--", linewidth=1, label=row.name)
     axes.set_xlabel(name)
     axes.set_ylabel("reward")
     axes.set_xticks(x)
     axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
-    return figures.save(figure, path)
+    return save(figure, path)
 
 
 def draw_paths(word: str, paths: list[list[np.ndarray]], goals: np.ndarray, path: Path) -> Path:
@@ -80,20 +76,20 @@ def draw_paths(word: str, paths: list[list[np.ndarray]], goals: np.ndarray, path
         goals: `[tasks, 2]`.
         path: of the picture.
     """
-    figure = figures.figure_maker()(3.2 * len(paths), 3.6)
+    figure = figure_maker()(3.2 * len(paths), 3.6)
     for i, (rounds, goal) in enumerate(zip(paths, goals, strict=True)):
         axes = figure.add_subplot(1, len(paths), i + 1)
         for k, positions in enumerate(rounds):
             shade = 0.35 + 0.65 * k / max(len(rounds) - 1, 1)
-            colour = COLOURS[k % len(COLOURS)]
-            axes.plot(*positions.T, color=colour, alpha=shade, linewidth=1.2, label=f"{word} {k}" if i == 0 else None)
+            color = COLORS[k % len(COLORS)]
+            axes.plot(*positions.T, color=color, alpha=shade, linewidth=1.2, label=f"{word} {k}" if i == 0 else None)
         axes.plot(*goal, marker="*", markersize=13, color="black", linestyle="none")
         axes.plot(0, 0, marker="o", markersize=4, color="black", linestyle="none")
         axes.set_xlim(-0.8, 0.8)
         axes.set_ylim(-0.8, 0.8)
         axes.set_aspect("equal")
     figure.legend(loc="outside lower center", ncols=4, fontsize=8)
-    return figures.save(figure, path)
+    return save(figure, path)
 
 
 def split(trajectory: Trajectory) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from jmeta.report.statistics import interval
 from jmeta.rl import exact
 from jmeta.rl.envs import MDP
 from jmeta.rl.envs.settings import Arms, DependentArms
@@ -86,10 +87,9 @@ def _mdp(env: Env, episodes: int, key: Array, tasks: int) -> list[Reference]:
     def best(mdp: MDP) -> Array:
         return exact.value_iteration(mdp.reward, mdp.transition, env.horizon)[0][0, 0]
 
-    oracle = np.asarray(jax.jit(jax.vmap(best))(mdps), np.float64)
-    each = float(oracle.mean())
-    spread = float(1.96 * oracle.std(ddof=1) / tasks**0.5)
-    found = [Reference("knows the MDP", episodes * each, episodes * spread, (each,) * episodes)]
+    each, spread = interval(jax.jit(jax.vmap(best))(mdps))
+    total = None if spread is None else episodes * spread
+    found = [Reference("knows the MDP", episodes * each, total, (each,) * episodes)]
     for name, strategy in strategies.items():
         got = exact.simulate_mdp(strategy, key, env.sample_task, horizon=env.horizon, episodes=episodes, tasks=tasks)
         so_far = np.asarray(got.mean, np.float64)

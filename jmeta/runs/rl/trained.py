@@ -54,6 +54,8 @@ def load(run_dir: str | Path, checkpoint: str) -> Trained:
         folders = [path / name for name in names if name not in diverged]
     else:
         loaded, folders = load_run(AREA, path), [path]
+    for own in folders:
+        load_run(AREA, own)  # which refuses a folder that was changed by hand
     settings = loaded.settings
     env = env_of(settings.env, settings.world)
     agent = agent_of(settings, env)

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import math
 import os
 import shutil
 import signal
@@ -16,7 +15,6 @@ from small_runs import TINY, arrays_of, assert_same_run, poisoned, rows_of
 from jmeta.cli import main
 from jmeta.errors import RunError
 from jmeta.report.figures import figure_maker
-from jmeta.report.statistics import over_seeds, student_t
 from jmeta.runs.engine import checkpoints, programs
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.folder import read_rows
@@ -266,11 +264,3 @@ def test_members_are_every_combination():
     assert (last.options.seed, last.options.seeds, last.options.sweep) == (4, None, ())
     assert (last.settings.learner.inner.inner_lr, last.settings.outer.outer_lr) == (4.0, 0.001)
     assert last.varied == {"seed": 4, "inner_lr": 4.0, "outer_lr": 0.001}
-
-
-def test_intervals_are_those_of_student():
-    for freedom, value in ((1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (7, 2.3646), (30, 2.0423)):
-        assert student_t(freedom) == pytest.approx(value, abs=5e-5)
-    mean, ci95 = over_seeds([1.0, 2.0, 3.0])
-    assert mean == 2 and ci95 == pytest.approx(4.3027 / math.sqrt(3), rel=1e-4)
-    assert over_seeds([5.0]) == (5.0, None)

@@ -1,12 +1,13 @@
 """Each mistake gets one sentence that says what to do, exit code 2, and leaves nothing behind."""
 
+import errno
 import json
 
 import numpy as np
 import pytest
 from small_runs import TINY
 
-from jmeta.errors import RunError, unknown
+from jmeta.errors import RunError, advice, unknown
 from jmeta.runs.few_shot.trained import load_settings
 
 pytestmark = pytest.mark.standard_promotion
@@ -132,6 +133,12 @@ def test_folders_that_are_no_runs(refused, finished, tmp_path):
     assert "is a run of rl, not few-shot" in refused("evaluate", "--run-dir", tmp_path)
     (tmp_path / "config.json").write_bytes((finished / "config.json").read_bytes())
     assert "has no checkpoint yet" in refused("evaluate", "--run-dir", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**stored, "shto": None}))
+    for command in ("evaluate", "plot", "train"):
+        words = ("--resume",) if command == "train" else ()
+        assert "has shto, which is no setting here: did you mean shot?" in refused(
+            command, "--run-dir", tmp_path, *words
+        )
 
 
 def test_a_full_disk_leaves_the_evaluation_before(refused, finished, tmp_path, monkeypatch):
@@ -143,14 +150,15 @@ def test_a_full_disk_leaves_the_evaluation_before(refused, finished, tmp_path, m
 
     monkeypatch.setattr("os.fsync", full)
     message = refused("evaluate", "--run-dir", finished, "--episodes", 5, "--output", output)
-    assert "No space left on device" in message
+    assert "No space left on device" in message and f"({output}): make room or choose another folder" in message
     assert output.read_text() == "{}" and [path.name for path in tmp_path.iterdir()] == ["e.json"]
 
 
 def test_a_folder_that_cannot_be_made(refused, shapes, tmp_path):
     (tmp_path / "file").write_text("")
     message = refused("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "file" / "run")
-    assert "Not a directory" in message and str(tmp_path / "file") in message
+    assert "Not a directory" in message and f"{tmp_path / 'file'}" in message and "correct the path" in message
+    assert "make room" not in message
 
 
 def test_other_commands(refused, cli):
@@ -162,6 +170,17 @@ def test_other_commands(refused, cli):
     assert "there is no data set 'qqqq'" in refused("data", "prepare", "qqqq")
     assert cli("train", "--way", "three").code == 2
     assert cli("train", "--no-such-flag").code == 2
+
+
+def test_advice_is_about_the_error():
+    """Making room helps where there is none, and nowhere else."""
+    said = {
+        name: advice(OSError(getattr(errno, name), "")) for name in ("ENOSPC", "EDQUOT", "EACCES", "ENOENT", "EMFILE")
+    }
+    assert said["ENOSPC"] == said["EDQUOT"] == "make room or choose another folder"
+    assert "right to use it" in said["EACCES"] and said["ENOENT"] == "correct the path" and "ulimit" in said["EMFILE"]
+    assert advice(OSError("odd")) == "see that the disk and the network are well"
+    assert advice(ValueError("it failed [os_error_code='28']")) == said["ENOSPC"], "as a library tells it"
 
 
 def test_close_matches():

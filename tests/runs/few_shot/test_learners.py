@@ -1,6 +1,7 @@
 """Learners of every kind through the command line: trained, resumed, and shown another way and shot."""
 
 import json
+import re
 import signal
 
 import jax
@@ -12,6 +13,7 @@ from small_runs import PLAIN, TINY, assert_same_run, rows_of
 import jmeta
 from jmeta.algorithms import catalog
 from jmeta.algorithms.settings import Nothing
+from jmeta.nets.catalog import Network
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import silent
 from jmeta.runs.few_shot import defaults, settings_of, train
@@ -108,6 +110,36 @@ def test_a_learner_has_no_flag_for_what_it_does_not_have(cli, shapes, tmp_path, 
     result = cli("train", "--dataset", shapes, "--algorithm", algorithm, flag, 3, "--run-dir", tmp_path / "run")
     assert result.code == 2 and flag in result.err and "Traceback" not in result.err, result
     assert not (tmp_path / "run").exists()
+
+
+OWN_PRODUCTS = {
+    "proto-maml": 5,
+    "prototypical": 2,
+    "matching": 1,
+    "matching-cosine": 1,
+    "matching-fce": 1,
+    "siamese": 2,
+}
+OWN_PRODUCTS |= {"relation": 1, "ridge": 3}
+"""Products of matrices in a learner's loss that are no network's: prototypes, distances, a system that is solved."""
+
+
+@pytest.mark.parametrize("name", catalog.LEARNERS)
+def test_all_networks_of_a_learner_compute_in_the_precision(name):
+    """Whatever stands beside the encoder too: heads, memories, transformers."""
+    x, y = jnp.ones((6, 8, 8, 1)), jnp.tile(jnp.eye(3), (2, 1))
+    row = catalog.row(name)
+    products = []
+    for precision in ("float32", "bfloat16"):
+        wanted = catalog.Wanted(Network("conv4", (8,), "none", precision), 3, 1, outer_steps=10, classes=3)
+        made = row.make(row.settings(), wanted)
+        learner = made if isinstance(made, jmeta.Learner) else made(jnp.int32(0))
+        params = jax.eval_shape(learner.init, jax.random.key(0), x)
+        assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+        program = str(jax.make_jaxpr(learner.loss)(params, jmeta.Episode(jmeta.Batch(x, y), jmeta.Batch(x, y))))
+        products.append(re.findall(r":(f32|bf16)\[[\d,]*\] = dot_general", program))
+    assert set(products[0]) == {"f32"} and len(products[0]) == len(products[1])
+    assert products[1].count("f32") == OWN_PRODUCTS.get(name, 0)
 
 
 def test_ordinary_batches_need_classes(refused):

@@ -1,5 +1,7 @@
 import csv
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -7,9 +9,9 @@ from PIL import Image
 from small_runs import TINY
 
 from jmeta.datasets import load, make_dataset
-from jmeta.runs.few_shot import load_trained
-from jmeta.runs.few_shot.plot import PlotConfig, plot
+from jmeta.runs.few_shot.plot import PlotConfig, inner_steps_of, plot
 from jmeta.runs.few_shot.predict import as_trained
+from jmeta.runs.few_shot.trained import load_trained
 from jmeta.runs.few_shot.transfer import show
 
 pytestmark = pytest.mark.standard_promotion
@@ -99,8 +101,6 @@ def test_a_run_on_a_folder_says_how_its_pictures_looked(cli, tmp_path):
 
 
 def test_a_run_is_drawn(finished, tmp_path):
-    import shutil
-
     pytest.importorskip("matplotlib")
     shutil.copytree(finished, tmp_path / "run")
     written = plot(PlotConfig(str(tmp_path / "run"), episodes=5))
@@ -111,8 +111,18 @@ def test_a_run_is_drawn(finished, tmp_path):
     assert not list((tmp_path / "run").glob(".*"))
 
 
-def test_drawing_without_matplotlib_says_what_to_install(refused, finished, monkeypatch):
-    import sys
+def test_an_evaluation_of_another_checkpoint_is_not_drawn(finished, tmp_path, capsys):
+    """Trained on, a run keeps its evaluation.json, whose curve would stand below that of the new training."""
+    run = shutil.copytree(finished, tmp_path / "run")
+    config, step = PlotConfig(str(run), episodes=5), load_trained(run).step
+    for measured in (step, step - 10):
+        (run / "evaluation.json").write_text(json.dumps({"checkpoint_step": measured, "steps": "kept"}))
+        found = inner_steps_of(config, step)
+        assert (found["steps"] == "kept") == (measured == step) and found["checkpoint_step"] == step
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"evaluation.json is of step {step - 10}, and the best checkpoint of" in said
 
+
+def test_drawing_without_matplotlib_says_what_to_install(refused, finished, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert "pip install 'jmeta[plots]'" in refused("plot", "--run-dir", finished)

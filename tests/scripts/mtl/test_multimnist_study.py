@@ -12,7 +12,7 @@ from PIL import Image
 
 from jmeta.datasets import DataError
 from jmeta.errors import RunError
-from jmeta.report.statistics import over_seeds
+from jmeta.report.statistics import interval
 from scripts.mtl import multimnist, multimnist_report
 from scripts.study import run
 
@@ -82,7 +82,7 @@ def test_the_table_says_what_the_numbers_are(finished):
     drops = [50 * ((single[0] - a) / single[0] + (single[1] - b) / single[1]) for a, b in test]
     beside = 100 * (test.mean(1) - np.mean(results["rows"]["uniform"]["test"], axis=1))
     for cell, values, sign in ((1, 100 * test[:, 0], ""), (2, 100 * test[:, 1], ""), (3, drops, "+"), (4, beside, "+")):
-        mean, ci95 = over_seeds(values)
+        mean, ci95 = interval(values)
         assert rows["lookahead"][cell] == f"{mean:{sign}.2f} +- {ci95:.2f}"
     for name in ("accuracy.png", "pairs.png"):
         with Image.open(Path(config.run_dir) / name) as picture:

@@ -1,0 +1,46 @@
+"""Files that appear whole or not at all."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write bytes to, which takes its place at the end; if anything fails, what was there stays.
+
+    It has the mode that the user's umask gives to any new file. Of a symbolic link, the file that it leads to is
+    written.
+
+    Raises:
+        OSError: naming the path, if it can't be written.
+    """
+    place = os.path.realpath(path)
+    folder, name = os.path.split(place)
+    temporary = os.path.join(folder, f".{name[:200]}-{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, place)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            error.filename = os.fspath(path)
+        raise
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """`writing` of a text."""
+    with writing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
+    """`writing` of indented JSON."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
