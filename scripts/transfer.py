@@ -3,7 +3,7 @@
     python scripts/transfer.py --run-dirs runs/proto runs/maml runs/r2d2
 
 Each learner meets the same episodes: of the test classes of its own data, and of all classes of the others, whose
-pictures are made grey, resized and if need be inverted. The nearest neighbour between raw pixels meets them too, as the
+pictures are made gray, resized and if need be inverted. The nearest neighbour between raw pixels meets them too, as the
 floor; what a learner is above it is a mean of differences, with its own interval. Started again, it goes on where it
 stopped.
 """
