@@ -46,6 +46,11 @@ def first_line(error: BaseException) -> str:
     return (text if len(text) <= 160 else text[:157] + "...").rstrip(".:")
 
 
+def kind_and_line(error: BaseException) -> str:
+    """What was raised, and its first line: `TypeError: f() takes 0 positional arguments`."""
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
 def sentence(error: Exception) -> str:
     """What an error says, with a full stop where it ends without a mark."""
     text = str(error)

@@ -1,12 +1,11 @@
 """Environments by name: how each is made, what it has to set, and what learning on it starts from."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jmeta.errors import RunError, first_line
-from jmeta.registry import Registry, short
+from jmeta.registry import Registry, said, short
 from jmeta.rl.envs.bernoulli_bandit import bernoulli_bandit
 from jmeta.rl.envs.cart_pole import cart_pole
 from jmeta.rl.envs.checked import checked
@@ -69,9 +68,8 @@ def own_row(name: str, found: Any) -> Row:
         checked(env)
     except (TypeError, ValueError) as error:
         raise RunError(f"{name} must be an Env, a function () -> Env, or a Row ({first_line(error)}).") from error
-    what = "your own" if isinstance(found, Env) else (inspect.getdoc(found) or "your own").partition("\n")[0]
     settings = dataclasses.make_dataclass(short(name), parts, frozen=True)
-    return Row(factory, what, settings, blind=env.observation_size == 0)
+    return Row(factory, said(factory), settings, blind=env.observation_size == 0)
 
 
 _DUAN = "Duan et al. 2016, RL^2, https://arxiv.org/abs/1611.02779"
