@@ -12,7 +12,8 @@ from jmeta.rl.envs.checked import checked
 from jmeta.rl.envs.dependent_bandit import dependent_bandit
 from jmeta.rl.envs.gaussian_bandit import gaussian_bandit
 from jmeta.rl.envs.point_navigation import point_navigation
-from jmeta.rl.envs.settings import Arms, CartPole, DependentArms, Navigation, TabularMDP
+from jmeta.rl.envs.semi_circle import semi_circle
+from jmeta.rl.envs.settings import Arms, CartPole, DependentArms, Navigation, SemiCircle, TabularMDP
 from jmeta.rl.envs.tabular_mdp import tabular_mdp
 from jmeta.rl.types import Env
 from jmeta.settings import of_parameters, to_dict
@@ -107,6 +108,11 @@ ENVIRONMENTS = Registry[Row](
                     "test_episodes": 40, "updates": 200, "log_every": 5, "save_every": 20,
                 },
             },
+        ),
+        "semi-circle": Row(
+            semi_circle, "a point that is paid near a goal on a half circle alone, and has to look for it", SemiCircle,
+            "Rakelly et al. 2019, PEARL, https://arxiv.org/abs/1903.08254",
+            start={"rl2": {"episodes": 3, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128, "val_tasks": 64}},
         ),
         "cart-pole": Row(
             cart_pole, "carts and poles of many sizes", CartPole,
