@@ -14,6 +14,7 @@ from jmeta.errors import RunError, kind_and_line
 from jmeta.nets.catalog import Network
 from jmeta.registry import Registry, said
 from jmeta.tasks.linear import linear_sampler
+from jmeta.tasks.quadratic import quadratic_sampler
 from jmeta.tasks.sinusoid import sinusoid_sampler
 from jmeta.types import Episode
 
@@ -149,6 +150,13 @@ TASKS = Registry[Row](
             numbers=True,
             input_shape=(1,),
             paper="Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400",
+        ),
+        "quadratic": drawn(
+            "parabolas to regress, of which the best answer is known",
+            lambda shot, query_shot: quadratic_sampler(shot=shot, query_shot=query_shot),
+            way=1,
+            numbers=True,
+            input_shape=(1,),
         ),
         "linear": drawn(
             "binary tasks of vectors, each split by its own plane",
