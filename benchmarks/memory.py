@@ -26,7 +26,7 @@ from benchmarks.results import write_text
 from benchmarks.tables import number, table
 from jmeta.report.figures import figure_maker, save
 
-WAYS = {"reverse": jax.grad, "remat": jmeta.remat_grad, "mixed": jmeta.mixed_grad}
+WAYS = {"reverse": jax.grad, "remat": jmeta.gradients.remat_grad, "mixed": jmeta.gradients.mixed_grad}
 TITLES = {"reverse": "plain reverse mode", "remat": "rematerialised", "mixed": "mixed mode"}
 RULES = {"sgd": lambda: optax.sgd(0.01), "adam": lambda: optax.adam(1e-3, eps_root=1e-8)}
 WAY, QUERY_SHOT, SIZE = 5, 5, 28

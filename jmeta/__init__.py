@@ -1,169 +1,88 @@
-"""Learning to learn in JAX: pure functions, one form for every algorithm, the whole loop as one program."""
+"""Learning to learn in JAX: pure functions, one form for every algorithm, the whole loop as one program.
 
-from jmeta import (
-    algorithms,
-    augment,
-    datasets,
-    distances,
-    episodes,
-    evaluation,
-    gradients,
-    inner,
-    losses,
-    models,
-    nets,
-    sharding,
-    solvers,
-    tasks,
-    training,
-    types,
-)
-from jmeta.algorithms import (
-    ANILParams,
-    AttentionAdapted,
-    AttentionParams,
-    BaselineAdapted,
-    BaselineParams,
-    BOILParams,
-    CAVIAAdapted,
-    MAMLPlusPlusParams,
-    MatchingAdapted,
-    MatchingParams,
-    MetaSGDParams,
-    NeuralProcessAdapted,
-    NeuralProcessParams,
-    ProtoMAMLAdapted,
-    PrototypicalAdapted,
-    RelationAdapted,
-    RelationParams,
-    RidgeAdapted,
-    RidgeParams,
-    SiameseAdapted,
-    SiameseParams,
-    all_examples,
-    anil,
-    attention_learner,
-    baseline,
-    baseline_plus_plus,
-    boil,
-    bootstrapped,
-    cavia,
-    class_and_rest,
-    imaml,
-    maml,
-    maml_plus_plus,
-    matching,
-    meta_sgd,
-    multi_step_weights,
-    nearest,
-    neural_process,
-    proto_maml,
-    prototypical,
-    relation,
-    reptile,
-    ridge,
-    siamese,
-)
-from jmeta.episodes import classification_sampler, few_shot_sampler, varied_sampler
-from jmeta.evaluation import Evaluation, evaluate
-from jmeta.gradients import mixed_grad, remat_grad
-from jmeta.inner import attach_gradient, descend, first_order
-from jmeta.losses import query_loss
-from jmeta.sharding import task_mesh
-from jmeta.solvers import conjugate_gradient, neumann
-from jmeta.tasks import linear_sampler, sinusoid_sampler
-from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_gradient, meta_loss, one_by_one
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, episodic
+What is named here is imported when it is first asked for, so that `jmeta --help` need not wait for JAX.
+"""
 
-__all__ = [
-    "ANILParams",
-    "AttentionAdapted",
-    "AttentionParams",
-    "BOILParams",
-    "BaselineAdapted",
-    "BaselineParams",
-    "Batch",
-    "CAVIAAdapted",
-    "Episode",
-    "Evaluation",
-    "Learner",
-    "MAMLPlusPlusParams",
-    "MatchingAdapted",
-    "MatchingParams",
-    "MetaSGDParams",
-    "Metrics",
-    "Model",
-    "NeuralProcessAdapted",
-    "NeuralProcessParams",
-    "ProtoMAMLAdapted",
-    "PrototypicalAdapted",
-    "RelationAdapted",
-    "RelationParams",
-    "RidgeAdapted",
-    "RidgeParams",
-    "SiameseAdapted",
-    "SiameseParams",
-    "TrainState",
-    "algorithms",
-    "all_examples",
-    "anil",
-    "attach_gradient",
-    "attention_learner",
-    "augment",
-    "baseline",
-    "baseline_plus_plus",
-    "boil",
-    "bootstrapped",
-    "cavia",
-    "class_and_rest",
-    "classification_sampler",
-    "conjugate_gradient",
-    "datasets",
-    "descend",
-    "distances",
-    "episodes",
-    "episodic",
-    "evaluate",
-    "evaluation",
-    "few_shot_sampler",
-    "first_order",
-    "gradients",
-    "imaml",
-    "init_state",
-    "inner",
-    "linear_sampler",
-    "losses",
-    "make_run",
-    "make_runs",
-    "make_step",
-    "maml",
-    "maml_plus_plus",
-    "matching",
-    "meta_gradient",
-    "meta_loss",
-    "meta_sgd",
-    "mixed_grad",
-    "models",
-    "multi_step_weights",
-    "nearest",
-    "nets",
-    "neumann",
-    "neural_process",
-    "one_by_one",
-    "proto_maml",
-    "prototypical",
-    "query_loss",
-    "relation",
-    "remat_grad",
-    "reptile",
-    "ridge",
-    "sharding",
-    "siamese",
-    "sinusoid_sampler",
-    "solvers",
-    "task_mesh",
-    "tasks",
-    "training",
-    "types",
-    "varied_sampler",
-]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jmeta import (
+        algorithms,
+        augment,
+        datasets,
+        distances,
+        episodes,
+        evaluation,
+        gradients,
+        inner,
+        losses,
+        mtl,
+        nets,
+        rl,
+        sharding,
+        solvers,
+        tasks,
+        training,
+        types,
+    )
+    from jmeta.algorithms import (
+        anil,
+        attention_learner,
+        baseline,
+        baseline_plus_plus,
+        boil,
+        bootstrapped,
+        cavia,
+        imaml,
+        maml,
+        maml_plus_plus,
+        matching,
+        meta_sgd,
+        nearest,
+        neural_process,
+        proto_maml,
+        prototypical,
+        relation,
+        reptile,
+        ridge,
+        siamese,
+    )
+    from jmeta.episodes import classification_sampler, few_shot_sampler, varied_sampler
+    from jmeta.evaluation import Evaluation, evaluate
+    from jmeta.inner import attach_gradient, descend, first_order
+    from jmeta.tasks import linear_sampler, sinusoid_sampler
+    from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_loss
+    from jmeta.types import Batch, Episode, Learner, Metrics, Model, episodic
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "algorithms": (
+        "anil attention_learner baseline baseline_plus_plus boil bootstrapped cavia imaml maml maml_plus_plus matching "
+        "meta_sgd nearest neural_process proto_maml prototypical relation reptile ridge siamese"
+    ),
+    "episodes": "classification_sampler few_shot_sampler varied_sampler",
+    "evaluation": "Evaluation evaluate",
+    "inner": "attach_gradient descend first_order",
+    "tasks": "linear_sampler sinusoid_sampler",
+    "training": "TrainState init_state make_run make_runs make_step meta_loss",
+    "types": "Batch Episode Learner Metrics Model episodic",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+_MODULES = [*_NAMES, *"augment datasets distances gradients losses mtl nets rl sharding solvers".split()]
+
+__all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
+
+if not TYPE_CHECKING:  # a type checker would take it that every name is there
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"jmeta.{name}")
+        if name in _HOMES:
+            globals()[name] = getattr(importlib.import_module(f"jmeta.{_HOMES[name]}"), name)
+            return globals()[name]
+        raise AttributeError(f"module 'jmeta' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return [*__all__, "__version__"]

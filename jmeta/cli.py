@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from jmeta import __version__
+
 USAGE = """jmeta: learning to learn in JAX
 
   jmeta train       meta-train a learner; without flags, MAML on glyphs
@@ -14,10 +16,10 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta list        list learners, networks, tasks, datasets, environments or experiments
   jmeta run         train an experiment by its name, such as your own, FILE.py:NAME
   jmeta data        list the data sets, or prepare one
-  jmeta mtl         multi-task learning: programs that compare its rules, and join it with meta-learning
+  jmeta mtl         multi-task learning joined with meta-learning: train, evaluate
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
 
-Each has its own --help. For example:
+Each has its own --help; jmeta --version tells which it is. For example:
 
   jmeta train --run-dir runs/first
   jmeta evaluate --run-dir runs/first
@@ -38,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
+        return 0
+    if words == ["--version"]:
+        print(f"jmeta {__version__}")
         return 0
     from jmeta.errors import RunError
 
@@ -189,7 +194,7 @@ def _area(name: str, words: list[str]) -> int:
 
     import tyro
 
-    from jmeta.errors import unknown
+    from jmeta.errors import RunError, unknown
     from jmeta.runs.engine.command import train_command
     from jmeta.runs.engine.compile_cache import use_compile_cache
 
@@ -199,19 +204,20 @@ def _area(name: str, words: list[str]) -> int:
         print(f"jmeta {name} PROGRAM; each has its own --help\n")
         print("\n".join(f"  jmeta {name} {program:{width}}{shows}" for program, shows in area.PROGRAMS.items()))
         return 0
+    if words[0] in area.STUDIES:
+        module = f"scripts.{name}.{words[0]}"
+        raise RunError(f"jmeta {name} {words[0]} is a study of the repository: in a checkout, run python -m {module}.")
     if words[0] not in area.PROGRAMS:
         raise unknown("program", words[0], area.PROGRAMS)
     if words[0] == "train":
         return train_command(area.AREA, words[1:])
     module = importlib.import_module(f"jmeta.runs.{name}.{words[0]}")
-    options = {"default": module.start(words[1:])} if hasattr(module, "start") else {}
     config = tyro.cli(
         module.Config,
         args=words[1:],
         prog=f"jmeta {name} {words[0]}",
         description=(module.__doc__ or "").strip(),
         config=(tyro.conf.OmitArgPrefixes,),
-        **options,
     )
     use_compile_cache(True)
     module.main(config)

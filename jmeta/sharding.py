@@ -40,7 +40,7 @@ def check_mesh(mesh: Mesh) -> None:
     """
     if len(mesh.axis_names) != 1 or mesh.axis_types != (AxisType.Auto,):
         kinds = ", ".join(f"{name} {kind}" for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True))
-        raise ValueError(f"mesh must have one axis, of type Auto, got ({kinds}): make it by jmeta.task_mesh()")
+        raise ValueError(f"mesh must have one axis, of type Auto, got ({kinds}): make it by jmeta.sharding.task_mesh()")
 
 
 def tasks_of_each(tasks: int, mesh: Mesh | None) -> int:

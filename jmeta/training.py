@@ -158,7 +158,7 @@ def make_step(
             `grad_fn(params, step)`, the meta-gradient of the same tasks at other parameters, which
             `optax.contrib.sam(..., opaque_mode=True)` calls.
         chunk_size: tasks that run at once, on each device, see `meta_gradient`.
-        mesh: devices that share the tasks, one axis as `jmeta.task_mesh` makes it: each of D devices has T/D of the
+        mesh: devices that share the tasks, one axis, see `jmeta.sharding.task_mesh`: each of D devices has T/D of the
             T tasks, parameters and optimizer state are on all, and their gradients are averaged. None computes where
             the arrays are.
 

@@ -144,7 +144,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             inner_optimizer=sgd(lr),
             inner_steps=k,
             regularization=0.3,
-            solver=jmeta.conjugate_gradient(5),
+            solver=jmeta.solvers.conjugate_gradient(5),
             loss_fn=f,
         ),
         [
@@ -162,7 +162,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             inner_optimizer=sgd(lr),
             inner_steps=k,
             regularization=1.0,
-            solver=jmeta.neumann(4, rate=0.2),
+            solver=jmeta.solvers.neumann(4, rate=0.2),
             loss_fn=f,
         ),
         [],
@@ -197,8 +197,8 @@ ALGORITHMS: dict[str, Algorithm] = {
             n.model, inner_lr=lr, inner_steps=k, loss_weights=jnp.full(k, 1 / k), loss_fn=f
         ),
         [
-            lambda n: jmeta.multi_step_weights(0, 0, 10),
-            lambda n: jmeta.multi_step_weights(0, 5, 0),
+            lambda n: jmeta.algorithms.multi_step_weights(0, 0, 10),
+            lambda n: jmeta.algorithms.multi_step_weights(0, 5, 0),
         ],
         sinusoid=(0.01, 3, 0.6),
         images=(0.3, 3, 0.8),
@@ -338,7 +338,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             n.encoder,
             nets.MLPEncoder((32, 32)),
             readout(32),
-            groups=jmeta.all_examples if f is losses.squared_error else jmeta.class_and_rest,
+            groups=jmeta.algorithms.all_examples if f is losses.squared_error else jmeta.algorithms.class_and_rest,
             loss_fn=f,
         ),
         [],

@@ -2,7 +2,7 @@
 
 Some of Optax's rules multiply integers and floats, Adam and the schedules among them. Tests wrap such a rule in
 `algorithms_table.relaxed`, or carry the mark `standard_promotion` where they can't; tests of whole programs, in
-`runs/` and `test_cli*.py`, are as if they had it.
+`runs/`, `scripts/` and `test_cli*.py`, are as if they had it.
 """
 
 import os
@@ -19,7 +19,9 @@ REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to 
 XLA_OPTIONS = {
     "xla_force_host_platform_device_count": "4",
     "xla_backend_optimization_level": "1",
+    # The emitters of fused loops take half of the time to compile; older XLA has the first flag, newer the second.
     "xla_cpu_use_fusion_emitters": "false",
+    "xla_backend_extra_options": "xla_cpu_disable_new_fusion_emitters",
 }
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -75,7 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
     """Numbers of different dtypes or ranks don't mix by accident."""
     parts = request.path.relative_to(Path(__file__).parent).parts
-    whole_programs = parts[0] == "runs" or parts[-1].startswith("test_cli")
+    whole_programs = parts[0] in ("runs", "scripts") or parts[-1].startswith("test_cli")
     standard = whole_programs or request.node.get_closest_marker("standard_promotion")
     mode = "standard" if standard else "strict"
     with jax.numpy_dtype_promotion(mode), jax.numpy_rank_promotion("raise"):
@@ -96,6 +98,14 @@ def quickly_compiled(wanted: bool) -> Iterator[None]:
 def quick_session() -> Iterator[None]:
     """For what tests share, and for all tests but those below."""
     with quickly_compiled(True):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_module(request: pytest.FixtureRequest, quick_session: None) -> Iterator[None]:
+    """Not for what the tests of a module share that is marked so."""
+    marks = getattr(request.module, "pytestmark", [])
+    with quickly_compiled("optimized" not in {mark.name for mark in (marks if isinstance(marks, list) else [marks])}):
         yield
 
 

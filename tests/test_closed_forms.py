@@ -51,7 +51,7 @@ def constant_gradient(name, k):
             "reptile": lambda: jmeta.reptile(CONSTANT, **options),
             "meta_sgd": lambda: jmeta.meta_sgd(CONSTANT, inner_lr=0.1, inner_steps=k, loss_fn=half_square),
         }
-        params = jmeta.MetaSGDParams(theta, alpha) if name == "meta_sgd" else theta
+        params = jmeta.algorithms.MetaSGDParams(theta, alpha) if name == "meta_sgd" else theta
         loss = lambda params: learners[name]().loss(params, pair(0.0, a, 0.0, b))[0]
         return jax.value_and_grad(loss)(params)
 
@@ -125,7 +125,7 @@ def test_meta_sgd(alpha, theta, a, b, k):
 
 
 strengths = st.floats(0.5, 4, width=32)
-CG, NEUMANN = jmeta.conjugate_gradient(1), jmeta.neumann(3, rate=0.25)
+CG, NEUMANN = jmeta.solvers.conjugate_gradient(1), jmeta.solvers.neumann(3, rate=0.25)
 
 
 @given(st.floats(0.125, 0.25, width=32), strengths, numbers, numbers, numbers)
@@ -158,7 +158,7 @@ def linear_gradient(k, first_order):
             loss_fn=half_square,
         )
         loss = lambda params: learner.loss(params, pair(x, a, x_query, b))[0]
-        return jax.value_and_grad(loss)(jmeta.ANILParams(encoder, head))
+        return jax.value_and_grad(loss)(jmeta.algorithms.ANILParams(encoder, head))
 
     return jax.jit(run)
 
@@ -199,7 +199,7 @@ def body_gradient(k, first_order):
             loss_fn=half_square,
         )
         loss = lambda params: learner.loss(params, pair(x, a, x_query, b))[0]
-        return jax.value_and_grad(loss)(jmeta.BOILParams(encoder, head))
+        return jax.value_and_grad(loss)(jmeta.algorithms.BOILParams(encoder, head))
 
     return jax.jit(run)
 

@@ -18,6 +18,7 @@ README = ROOT / "README.md"
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(jmeta.__path__, "jmeta.") if not module.name.endswith("__main__")
 )
+MODULES += sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "scripts").glob("*/*.py"))
 
 
 def examples(text):

@@ -226,7 +226,9 @@ def test_queries_do_not_influence_each_other_with_support_statistics():
     assert differences[nets.BatchNorm] > 1e-2
 
 
-@pytest.mark.parametrize("name", ["maml", "anil", "meta_sgd", "reptile"])
+@pytest.mark.parametrize(
+    "name", ["maml", "anil", *(pytest.param(name, marks=pytest.mark.long) for name in ("meta_sgd", "reptile"))]
+)
 def test_accuracy_after_each_step_is_that_of_separate_evaluations(name):
     """One program for any number of steps gives what a program for each gives."""
     _, params = trained(name)

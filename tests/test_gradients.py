@@ -13,7 +13,7 @@ from jax import lax
 import jmeta
 from jmeta import inner, losses
 
-WAYS = {"remat": jmeta.remat_grad, "mixed": jmeta.mixed_grad}
+WAYS = {"remat": jmeta.gradients.remat_grad, "mixed": jmeta.gradients.mixed_grad}
 each_way = pytest.mark.parametrize("grad", WAYS.values(), ids=list(WAYS))
 
 W = jax.random.normal(jax.random.key(0), (3, 2))
@@ -117,7 +117,7 @@ def meta_gradient(made, dtype=jnp.float32):
     episodes = stack([random_episode(seed) for seed in range(2)])
     params = made.init(jax.random.key(0), episodes.support.x[0])
     episodes, params = jax.tree.map(lambda a: a.astype(dtype), (episodes, params))
-    return jax.jit(lambda params: jmeta.meta_gradient(made, params, episodes)[0])(params)
+    return jax.jit(lambda params: jmeta.training.meta_gradient(made, params, episodes)[0])(params)
 
 
 AGREE = (

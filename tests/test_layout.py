@@ -1,6 +1,7 @@
 """Dependencies point one way: what each module may import."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,10 +87,9 @@ ALLOWED = {
         "jax", "optax", "PIL", "jmeta.runs.engine", "jmeta.runs.few_shot", "jmeta.algorithms", "jmeta.nets",
         "jmeta.datasets", "jmeta.tasks", "jmeta.augment", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
     },
-    "runs/rl/": {"jax", "scipy", "optax", "jmeta.runs.engine", "jmeta.runs.rl", "jmeta.rl", *SHOWN, *GROUND, *CORE},
+    "runs/rl/": {"jax", "jmeta.runs.engine", "jmeta.runs.rl", "jmeta.rl", *SHOWN, *GROUND, *CORE},
     "runs/mtl/": {
-        "jax", "scipy", "optax", "sklearn", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", "jmeta.nets",
-        "jmeta.datasets", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+        "jax", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
     },
 }  # fmt: skip
 
@@ -104,7 +104,7 @@ def imports(tree: ast.AST, package: str) -> set[str]:
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             # `from jmeta import inner` and `from jmeta.datasets import cache` name modules; other names do no harm.
-            inside = base.split(".")[0] == "jmeta" and is_package(base)
+            inside = base.split(".")[0] in ("jmeta", "scripts") and is_package(base)
             found |= {f"{base}.{alias.name}" for alias in node.names} if inside else {base}
     return found
 
@@ -139,9 +139,31 @@ def test_imports_point_one_way(path):
 
 @pytest.mark.parametrize("path", SCRIPTS)
 def test_scripts_stand_on_the_library_alone(path):
-    """They may use all of it, and nothing of tests, benchmarks or each other."""
-    found = imports(ast.parse((ROOT.parent / path).read_text()), "scripts")
-    assert not {name for name in found if name.split(".")[0] in ("tests", "benchmarks", "scripts")}
+    """Beside it they may use the runner of studies and their own folder, and nothing of tests and benchmarks."""
+    assert strange_to_scripts(path, (ROOT.parent / path).read_text()) == set()
+
+
+def strange_to_scripts(path: str, source: str) -> set[str]:
+    """Imports of a script that its place does not allow."""
+    folder = ".".join(Path(path).parent.parts)
+    found = imports(ast.parse(source), folder)
+    found = {name for name in found if name.split(".")[0] in ("tests", "benchmarks", "scripts")}
+    own = ("scripts.study", *([f"{folder}."] if folder != "scripts" else []))
+    return {name for name in found if not any(name == a or (a[-1] == "." and name.startswith(a)) for a in own)}
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "found"),
+    [
+        ("scripts/mtl/new.py", "from scripts.study import run\nfrom scripts import study", set()),
+        ("scripts/mtl/new.py", "from scripts.mtl.toy import rules\nfrom .toy import study", set()),
+        ("scripts/mtl/new.py", "from scripts.rl.estimators import exact", {"scripts.rl.estimators"}),
+        ("scripts/mtl/new.py", "import benchmarks.driver", {"benchmarks.driver"}),
+        ("scripts/study.py", "from scripts.mtl import toy", {"scripts.mtl"}),
+    ],
+)
+def test_wrong_imports_of_scripts_are_found(path, source, found):
+    assert strange_to_scripts(path, source) == found
 
 
 def test_no_area_knows_another_or_the_runs():
@@ -193,6 +215,25 @@ def test_every_name_that_is_exported_exists():
     for module in (jmeta, jmeta.nets, jmeta.algorithms):
         assert sorted(module.__all__) == sorted(set(module.__all__))
         assert all(hasattr(module, name) for name in module.__all__)
+    with pytest.raises(AttributeError, match="'jmeta' has no attribute 'mamml'"):
+        jmeta.mamml  # noqa: B018
+
+
+def test_a_type_checker_sees_the_names_that_there_are():
+    """`jmeta` imports nothing before it is asked: the imports that are for type checkers must not say otherwise."""
+    at_top = ast.parse((ROOT / "__init__.py").read_text()).body
+    for_types = [node for part in at_top if isinstance(part, ast.If) for node in part.body]
+    seen = {alias.name for node in for_types if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == set(jmeta.__all__) and len(seen) < 65
+
+
+def test_help_and_version_wait_for_nothing():
+    """JAX and its like take a second to import, which nobody who asks for help should wait for."""
+    for word in ("--help", "--version"):
+        code = f"import sys; from jmeta.cli import main; main(['{word}'])"
+        code += "; print(sorted({*sys.modules} & {'jax', 'numpy', 'tyro'}))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True)
+        assert done.stdout.endswith("[]\n"), done.stderr
 
 
 def dataclasses_in(path: Path) -> dict[str, int]:

@@ -45,7 +45,7 @@ def bits(tree):
     return [np.asarray(jax.random.key_data(a) if is_key(a) else a) for a in jax.tree.leaves(tree)]
 
 
-@pytest.mark.parametrize("over", [jax.vmap, jmeta.one_by_one])
+@pytest.mark.parametrize("over", [jax.vmap, jmeta.training.one_by_one])
 def test_each_is_its_single_run(over):
     together = jmeta.make_runs(build, SAMPLE, meta_batch_size=4, chunk_size=2, over=over)
     states, metrics = together(stacked(starts()), RATES, 5)
@@ -71,7 +71,9 @@ def test_one_by_one_seeds_are_their_single_runs_bit_for_bit():
         assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
         return
     rate = RATES.tolist()[1]
-    together = jmeta.make_runs(lambda _: build(rate), SAMPLE, meta_batch_size=4, chunk_size=2, over=jmeta.one_by_one)
+    together = jmeta.make_runs(
+        lambda _: build(rate), SAMPLE, meta_batch_size=4, chunk_size=2, over=jmeta.training.one_by_one
+    )
     states, metrics = together(stacked(starts()), {}, 5)
     for r, start in enumerate(starts()):
         state, expected = single(rate)(start, 5)
@@ -79,7 +81,7 @@ def test_one_by_one_seeds_are_their_single_runs_bit_for_bit():
             np.testing.assert_array_equal(ours[r], theirs)
 
 
-@pytest.mark.parametrize("over", [jax.vmap, jmeta.one_by_one])
+@pytest.mark.parametrize("over", [jax.vmap, jmeta.training.one_by_one])
 def test_runs_cut_into_pieces_are_the_same_bits(over, monkeypatch):
     together = jmeta.make_runs(build, SAMPLE, meta_batch_size=4, over=over)
     whole, metrics = together(stacked(starts()), RATES, 5)
@@ -91,7 +93,7 @@ def test_runs_cut_into_pieces_are_the_same_bits(over, monkeypatch):
     np.testing.assert_array_equal(np.concatenate([first.loss, rest.loss], 1), metrics.loss)
 
 
-@pytest.mark.parametrize("over", [jax.vmap, jmeta.one_by_one])
+@pytest.mark.parametrize("over", [jax.vmap, jmeta.training.one_by_one])
 def test_devices_share_the_tasks_of_each_run(over, monkeypatch):
     make_step, meshes = training.make_step, []
 

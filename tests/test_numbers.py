@@ -19,7 +19,7 @@ ABOVE_ZERO = {
     "meta_sgd": lambda v: jmeta.meta_sgd(NET.model, inner_lr=v, inner_steps=1),
     "maml_plus_plus": lambda v: jmeta.maml_plus_plus(NET.model, inner_lr=v, inner_steps=1),
     "baseline_plus_plus": lambda v: jmeta.baseline_plus_plus(NET.encoder, NET.head, scale=v),
-    "neumann": lambda v: jmeta.neumann(2, rate=v),
+    "neumann": lambda v: jmeta.solvers.neumann(2, rate=v),
     "scaled_cosine": lambda v: distances.scaled_cosine(v),
 }
 

@@ -49,7 +49,7 @@ def test_meta_sgd_with_a_constant_rate_is_maml():
     maml = gradient(jmeta.maml(NET.model, inner_optimizer=SGD, inner_steps=2), params())
     rates = jax.tree.map(lambda p: jnp.full_like(p, 0.3), params())
     sgd = gradient(
-        jmeta.meta_sgd(NET.model, inner_lr=0.1, inner_steps=2), jmeta.MetaSGDParams(model=params(), lr=rates)
+        jmeta.meta_sgd(NET.model, inner_lr=0.1, inner_steps=2), jmeta.algorithms.MetaSGDParams(model=params(), lr=rates)
     )
     assert_close((sgd[0], sgd[1], sgd[2].model), maml)
     assert largest(sgd[2].lr) > 1e-3
@@ -58,7 +58,9 @@ def test_meta_sgd_with_a_constant_rate_is_maml():
 def test_meta_sgd_starts_at_its_inner_lr():
     learner = jmeta.meta_sgd(NET.model, inner_lr=0.3, inner_steps=2)
     made = learner.init(jax.random.key(0), EPISODE.support.x)
-    assert_close(made, jmeta.MetaSGDParams(params(), jax.tree.map(lambda p: jnp.full_like(p, 0.3), params())))
+    assert_close(
+        made, jmeta.algorithms.MetaSGDParams(params(), jax.tree.map(lambda p: jnp.full_like(p, 0.3), params()))
+    )
 
 
 @pytest.mark.parametrize("first_order", [False, True])
@@ -70,7 +72,7 @@ def test_maml_with_no_steps_is_the_query_loss(first_order):
 def test_anil_with_an_identity_encoder_is_maml_on_the_head():
     whole = gradient(jmeta.maml(NET.model, inner_optimizer=SGD, inner_steps=2), params())
     anil = jmeta.anil(IDENTITY, NET.model, inner_optimizer=SGD, inner_steps=2)
-    value, metrics, grads = gradient(anil, jmeta.ANILParams({}, params()))
+    value, metrics, grads = gradient(anil, jmeta.algorithms.ANILParams({}, params()))
     assert_close((value, metrics, grads.head), whole)
 
 
@@ -87,17 +89,17 @@ def test_anil_is_maml_whose_rates_are_zero_in_the_encoder():
     anil = jmeta.anil(NET.encoder, NET.head, inner_optimizer=SGD, inner_steps=2)
     made = anil.init(jax.random.key(0), EPISODE.support.x)
     whole = PureModel(None, lambda p, x: NET.head.apply(p.head, NET.encoder.apply(p.encoder, x)))
-    rates = jmeta.ANILParams(
+    rates = jmeta.algorithms.ANILParams(
         jax.tree.map(jnp.zeros_like, made.encoder), jax.tree.map(lambda p: jnp.full_like(p, 0.3), made.head)
     )
-    sgd = gradient(jmeta.meta_sgd(whole, inner_lr=0.1, inner_steps=2), jmeta.MetaSGDParams(made, rates))
+    sgd = gradient(jmeta.meta_sgd(whole, inner_lr=0.1, inner_steps=2), jmeta.algorithms.MetaSGDParams(made, rates))
     assert_close(gradient(anil, made), (sgd[0], sgd[1], sgd[2].model))
 
 
 def test_boil_with_an_identity_head_is_maml_on_the_encoder():
     whole = gradient(jmeta.maml(NET.model, inner_optimizer=SGD, inner_steps=2), params())
     boil = jmeta.boil(NET.model, IDENTITY, inner_optimizer=SGD, inner_steps=2)
-    value, metrics, grads = gradient(boil, jmeta.BOILParams(params(), {}))
+    value, metrics, grads = gradient(boil, jmeta.algorithms.BOILParams(params(), {}))
     assert_close((value, metrics, grads.encoder), whole)
 
 
@@ -114,10 +116,10 @@ def test_boil_is_maml_whose_rates_are_zero_in_the_head():
     boil = jmeta.boil(NET.encoder, NET.head, inner_optimizer=SGD, inner_steps=2)
     made = boil.init(jax.random.key(0), EPISODE.support.x)
     whole = PureModel(None, lambda p, x: NET.head.apply(p.head, NET.encoder.apply(p.encoder, x)))
-    rates = jmeta.BOILParams(
+    rates = jmeta.algorithms.BOILParams(
         jax.tree.map(lambda p: jnp.full_like(p, 0.3), made.encoder), jax.tree.map(jnp.zeros_like, made.head)
     )
-    sgd = gradient(jmeta.meta_sgd(whole, inner_lr=0.1, inner_steps=2), jmeta.MetaSGDParams(made, rates))
+    sgd = gradient(jmeta.meta_sgd(whole, inner_lr=0.1, inner_steps=2), jmeta.algorithms.MetaSGDParams(made, rates))
     assert_close(gradient(boil, made), (sgd[0], sgd[1], sgd[2].model))
 
 

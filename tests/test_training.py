@@ -68,7 +68,7 @@ def test_any_chunk_size_gives_the_same_gradient(chunk_size):
     params = start().params
     mean = jax.grad(lambda p: jmeta.meta_loss(learner(), p, EPISODES)[0])(params)
     value, _ = jmeta.meta_loss(learner(), params, EPISODES)
-    run = jax.jit(lambda p, e: jmeta.meta_gradient(learner(), p, e, chunk_size=chunk_size))
+    run = jax.jit(lambda p, e: jmeta.training.meta_gradient(learner(), p, e, chunk_size=chunk_size))
     grads, metrics = run(params, EPISODES)
     assert_close(grads, mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(metrics.loss, value, rtol=1e-6)
@@ -78,7 +78,7 @@ def test_any_chunk_size_gives_the_same_gradient(chunk_size):
 def test_chunks_that_do_not_divide_the_tasks_are_refused(chunk_size):
     message = f"chunk_size must divide the 8 tasks of a meta-batch, got {chunk_size}"
     with pytest.raises(ValueError, match=message):
-        jmeta.meta_gradient(learner(), start().params, EPISODES, chunk_size=chunk_size)
+        jmeta.training.meta_gradient(learner(), start().params, EPISODES, chunk_size=chunk_size)
     with pytest.raises(ValueError, match=message):
         jmeta.make_run(learner(), optimizer(), SAMPLE, meta_batch_size=8, chunk_size=chunk_size)
 
@@ -91,7 +91,7 @@ def test_images_run_one_task_at_a_time_on_a_cpu_and_vectors_together():
     for made, episodes, expected in ((classifier, images, 1), (learner(), vectors, 4)):
         params = made.init(jax.random.key(0), episodes.support.x[0])
         program = lambda size, made=made, params=params, episodes=episodes: str(
-            jax.make_jaxpr(lambda p: jmeta.meta_gradient(made, p, episodes, chunk_size=size)[0])(params)
+            jax.make_jaxpr(lambda p: jmeta.training.meta_gradient(made, p, episodes, chunk_size=size)[0])(params)
         )
         assert training.good_chunk_size(episodes) == expected
         assert program(None) == program(expected) != program(2)
@@ -107,7 +107,7 @@ def test_a_step_moves_against_the_meta_gradient_and_counts():
     rule = optax.sgd(0.1)
     state = jmeta.init_state(learner(), rule, jax.random.key(0), X)
     after, metrics = jmeta.make_step(learner(), rule)(state, EPISODES)
-    grads, expected = jmeta.meta_gradient(learner(), state.params, EPISODES)
+    grads, expected = jmeta.training.meta_gradient(learner(), state.params, EPISODES)
     assert_close(after.params, jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads))
     assert_close(metrics, expected)
     assert (int(state.step), int(after.step)) == (0, 1)

@@ -30,7 +30,7 @@ def mesh_of(workload: Workload, tasks: int) -> Mesh | None:
     devices = jax.devices()
     most = 1 if devices[0].platform == "cpu" and not workload.way else len(devices)
     number = max(n for n in range(1, most + 1) if tasks % n == 0)
-    return None if number == 1 else jmeta.task_mesh(devices[:number])
+    return None if number == 1 else jmeta.sharding.task_mesh(devices[:number])
 
 
 def prepare(request: Reply) -> Program:

@@ -43,8 +43,8 @@ def anil(
         inner_optimizer: an Optax rule.
         inner_steps: K, 0 or more.
         first_order: leave the second derivative out; `truncation=0`.
-        inner_grad: how the inner gradient is taken: `jax.grad`, or with less memory `jmeta.remat_grad` or
-            `jmeta.mixed_grad`, which give the same meta-gradient.
+        inner_grad: how the inner gradient is taken: `jax.grad`, or with less memory `jmeta.gradients.remat_grad` or
+            `jmeta.gradients.mixed_grad`, which give the same meta-gradient.
         truncation: differentiate through the inner gradient of the last so many steps; None for all.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 

@@ -88,7 +88,7 @@ def bootstrapped(
         target_optimizer: the rule of the last step; None for the inner one.
         matching: `(target, adapted, query) -> []`: `prediction_kl`, for regression `prediction_distance`, or
             `parameter_distance`.
-        inner_grad: how the inner gradient is taken: `jax.grad`, `jmeta.remat_grad` or `jmeta.mixed_grad`.
+        inner_grad: how the inner gradient is taken: `jax.grad`, or one of `jmeta.gradients`.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 
     Returns:

@@ -36,9 +36,9 @@ def imaml(
         regularization: lambda in the paper, above 0; above the size of H's most negative eigenvalue, too, for the
             inner problem to have one minimum and the linear system one solution. `inner_optimizer` must be stable for
             H + lambda.
-        solver: `(matvec, b) -> x` with `matvec(x) = b`, such as `jmeta.conjugate_gradient(steps)` or
-            `jmeta.neumann(steps, rate)`. Each of its steps costs about two gradients. None for five steps of conjugate
-            gradients.
+        solver: `(matvec, b) -> x` with `matvec(x) = b`, such as `jmeta.solvers.conjugate_gradient(steps)` or
+            `jmeta.solvers.neumann(steps, rate)`. Each of its steps costs about two gradients. None for five steps of
+            conjugate gradients.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 
     Returns:

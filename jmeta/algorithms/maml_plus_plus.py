@@ -102,7 +102,7 @@ def maml_plus_plus(
             as long as it is the same for all that is computed together.
         per_step: which parameters each step has its own of, by their names with dots between. They do not move in the
             inner loop.
-        inner_grad: how the inner gradient is taken: `jax.grad`, `jmeta.remat_grad` or `jmeta.mixed_grad`.
+        inner_grad: how the inner gradient is taken: `jax.grad`, or one of `jmeta.gradients`.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 
     Returns:

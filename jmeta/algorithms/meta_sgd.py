@@ -40,7 +40,7 @@ def meta_sgd(
         model: any `Model`; `x [N, ...]` to logits `[N, way]`.
         inner_lr: where every rate starts, above 0.
         inner_steps: K, 0 or more.
-        inner_grad: how the inner gradient is taken: `jax.grad`, `jmeta.remat_grad` or `jmeta.mixed_grad`.
+        inner_grad: how the inner gradient is taken: `jax.grad`, or one of `jmeta.gradients`.
         truncation: differentiate through the inner gradient of the last so many steps; None for all.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 

@@ -1,7 +1,7 @@
 """Where data sets are looked for and kept, and a cache of arrays that survives damage."""
 
 import os
-import tempfile
+import uuid
 import warnings
 import zipfile
 import zlib
@@ -58,7 +58,7 @@ def cached(key: str, build: Callable[[], Dataset]) -> Dataset:
         return kept
     dataset = build()
     try:
-        _write(path, dataset)
+        write(path, dataset)
     except OSError as error:
         warnings.warn(f"{dataset.name} could not be kept in {path.parent} ({error.strerror})", stacklevel=2)
     return dataset
@@ -74,14 +74,15 @@ def _read(path: Path) -> Dataset | None:
         return None
 
 
-def _write(path: Path, dataset: Dataset) -> None:
+def write(path: Path, dataset: Dataset) -> None:
+    """Writes a data set as an npz file that `datasets.load` reads; by another name first, so that it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    temporary = path.with_name(f"{path.stem}-{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            fields = {name: np.asarray(value) for name, value in dataset._asdict().items()}
+        with temporary.open("xb") as file:  # by the user's umask, so that a group can share the folder
+            fields = {name: np.asarray(value) for name, value in dataset._asdict().items() if name != "look"}
             np.savez(file, allow_pickle=False, **fields)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise

@@ -215,7 +215,7 @@ def test_the_kl_of_a_single_output_is_refused():
     assert jmeta.algorithms.prediction_distance is bootstrap.prediction_distance
 
 
-@pytest.mark.parametrize("inner_grad", [jax.grad, jmeta.remat_grad, jmeta.mixed_grad])
+@pytest.mark.parametrize("inner_grad", [jax.grad, jmeta.gradients.remat_grad, jmeta.gradients.mixed_grad])
 def test_gradients_agree_with_central_differences_to_the_same_target(inner_grad):
     """In float64; a step too small to meet a kink of a ReLU."""
     options = dict(inner_optimizer=SGD, inner_steps=2, target_steps=2, inner_grad=inner_grad)

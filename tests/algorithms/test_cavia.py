@@ -32,7 +32,7 @@ def test_only_the_context_adapts_from_zero_in_each_task():
     learner = cavia()
     params = made(learner)
     none = cavia(inner_steps=0).adapt(params, EPISODE.support)
-    assert_close(none, jmeta.CAVIAAdapted(params, jnp.zeros(4)), rtol=0, atol=0)
+    assert_close(none, jmeta.algorithms.CAVIAAdapted(params, jnp.zeros(4)), rtol=0, atol=0)
     adapted = learner.adapt(params, EPISODE.support)
     assert_close(adapted.model, params, rtol=0, atol=0)
     assert adapted.context.shape == (4,) and largest(adapted.context) > 1e-2
@@ -51,10 +51,10 @@ def test_it_is_maml_whose_rates_are_zero_in_all_but_the_context():
     """Which Meta-SGD can be told, where the context is a parameter that starts at zero."""
     params = made(cavia())
     whole = PureModel(None, lambda p, x: NET.apply(p.model, (x, p.context)))
-    start = jmeta.CAVIAAdapted(params, jnp.zeros(4))
-    rates = jmeta.CAVIAAdapted(jax.tree.map(jnp.zeros_like, params), jnp.full(4, 0.5))
+    start = jmeta.algorithms.CAVIAAdapted(params, jnp.zeros(4))
+    rates = jmeta.algorithms.CAVIAAdapted(jax.tree.map(jnp.zeros_like, params), jnp.full(4, 0.5))
     sgd = jmeta.meta_sgd(whole, inner_lr=0.1, inner_steps=2)
-    value, metrics, grads = gradient(sgd, jmeta.MetaSGDParams(start, rates))
+    value, metrics, grads = gradient(sgd, jmeta.algorithms.MetaSGDParams(start, rates))
     assert_close(gradient(cavia(), params), (value, metrics, grads.model.model))
 
 
@@ -102,7 +102,7 @@ def test_a_bilinear_model_written_out(k, first_order):
     np.testing.assert_allclose(grads[1].reshape(-1), along_w, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("inner_grad", [jmeta.remat_grad, jmeta.mixed_grad])
+@pytest.mark.parametrize("inner_grad", [jmeta.gradients.remat_grad, jmeta.gradients.mixed_grad])
 def test_cheaper_inner_gradients_are_the_same(inner_grad):
     params = made(cavia())
     assert_close(gradient(cavia(inner_grad=inner_grad), params), gradient(cavia(), params), rtol=1e-4)

@@ -12,7 +12,7 @@ from jmeta import losses
 from jmeta.nets import PureModel
 
 LAMBDA = 0.7
-EXACT = jmeta.conjugate_gradient(30)
+EXACT = jmeta.solvers.conjugate_gradient(30)
 RIDGE = PureModel(lambda key, x: jnp.zeros((4, 2)), lambda w, x: x @ w)
 
 
@@ -54,7 +54,7 @@ def value_and_grad(learner, params, episode):
     [
         (EXACT, optax.sgd(0.3)),
         (EXACT, optax.sgd(0.1, momentum=0.8)),
-        (jmeta.neumann(400, rate=0.2), optax.sgd(0.3)),
+        (jmeta.solvers.neumann(400, rate=0.2), optax.sgd(0.3)),
         (lambda matvec, b: jax.scipy.sparse.linalg.cg(matvec, b, tol=1e-12)[0], optax.sgd(0.3)),
     ],
 )
@@ -168,7 +168,7 @@ def test_with_no_steps_and_a_strong_pull_it_is_the_query_gradient():
 def test_it_takes_five_steps_of_conjugate_gradients_unless_told_otherwise():
     episode = random_episode(0)
     params = NET.model.init(jax.random.key(0), episode.support.x)
-    five, seven = (value_and_grad(imaml(solver=jmeta.conjugate_gradient(k)), params, episode) for k in (5, 7))
+    five, seven = (value_and_grad(imaml(solver=jmeta.solvers.conjugate_gradient(k)), params, episode) for k in (5, 7))
     assert_close(value_and_grad(imaml(), params, episode), five, rtol=0, atol=0)
     assert difference(five[1], seven[1]) > 1e-6
 

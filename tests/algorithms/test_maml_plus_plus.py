@@ -45,11 +45,11 @@ def start(norm):
 
 def constant_rates(learner, norm):
     made = jax.eval_shape(learner.init, jax.random.key(0), EPISODE.support.x)
-    return jmeta.MAMLPlusPlusParams(start(norm), jax.tree.map(lambda a: jnp.full(a.shape, 0.3), made.lr))
+    return jmeta.algorithms.MAMLPlusPlusParams(start(norm), jax.tree.map(lambda a: jnp.full(a.shape, 0.3), made.lr))
 
 
 @pytest.mark.parametrize("first_order", [False, True])
-@pytest.mark.parametrize("steps", [0, 1, 3])
+@pytest.mark.parametrize("steps", [pytest.param(0, marks=pytest.mark.long), pytest.param(1, marks=pytest.mark.long), 3])
 @pytest.mark.parametrize("norm", NETS)
 def test_with_its_options_off_it_is_maml(norm, steps, first_order):
     rule = optax.sgd(0.3)
@@ -169,7 +169,7 @@ def weights_by_hand(t, steps, anneal):
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_the_weights_of_the_steps(steps):
-    got = jax.jit(jax.vmap(lambda t: jmeta.multi_step_weights(t, steps, 200)))(jnp.arange(300))
+    got = jax.jit(jax.vmap(lambda t: jmeta.algorithms.multi_step_weights(t, steps, 200)))(jnp.arange(300))
     np.testing.assert_allclose(got, [weights_by_hand(t, steps, 200) for t in range(300)], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(got.sum(-1), 1, rtol=1e-6)
     assert got.dtype == np.float32
@@ -205,7 +205,7 @@ def test_further_steps_repeat_the_last_one():
     repeated = lambda a: jnp.concatenate([a, a[-1:], a[-1:]])
     own = params.model["params"]["encoder"]["BatchNorm_0"]
     encoder = params.model["params"]["encoder"] | {"BatchNorm_0": jax.tree.map(repeated, own)}
-    longer = jmeta.MAMLPlusPlusParams(
+    longer = jmeta.algorithms.MAMLPlusPlusParams(
         {"params": params.model["params"] | {"encoder": encoder}}, jax.tree.map(repeated, params.lr)
     )
     expected = build(4).adapt(longer, EPISODE.support)
@@ -227,7 +227,7 @@ def on_a_constant(lr, weights, theta, a, b):
     half_square = lambda prediction, y: 0.5 * jnp.sum(jnp.square(prediction - y), axis=-1)
     one = lambda value: jmeta.Batch(jnp.zeros((1, 1)), jnp.reshape(value, (1, 1)))
     learner = jmeta.maml_plus_plus(CONSTANT, inner_lr=0.1, inner_steps=3, loss_weights=weights, loss_fn=half_square)
-    params = jmeta.MAMLPlusPlusParams(theta, {"": lr})
+    params = jmeta.algorithms.MAMLPlusPlusParams(theta, {"": lr})
     return jax.value_and_grad(learner.loss, has_aux=True)(params, jmeta.Episode(one(a), one(b)))
 
 
@@ -248,7 +248,7 @@ def test_closed_form(lr, weights, theta, a, b):
     np.testing.assert_allclose(grads.lr[""], along_lr, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("inner_grad", [jax.grad, jmeta.remat_grad, jmeta.mixed_grad])
+@pytest.mark.parametrize("inner_grad", [jax.grad, jmeta.gradients.remat_grad, jmeta.gradients.mixed_grad])
 def test_gradients_agree_with_central_differences(inner_grad):
     """In float64, in parameters, normalisation of steps, and rates; too small a step to meet a kink of a ReLU."""
     options = dict(inner_lr=0.3, inner_steps=2, inner_grad=inner_grad)
@@ -274,7 +274,7 @@ STEPS, ANNEAL = 2, 4
 
 
 def schedule(step):
-    weights = jmeta.multi_step_weights(step, STEPS, ANNEAL)
+    weights = jmeta.algorithms.multi_step_weights(step, STEPS, ANNEAL)
     return jmeta.maml_plus_plus(
         NETS["none"], inner_lr=0.3, inner_steps=STEPS, loss_weights=weights, first_order=step < ANNEAL
     )
@@ -318,9 +318,9 @@ def test_a_schedule_ends_at_the_loss_of_the_last_step_and_second_order():
 @pytest.mark.parametrize("floor", [2.0, -0.1, np.float32(1.5), float("nan")])
 def test_a_floor_that_is_no_part_of_an_even_share_is_refused(floor):
     with pytest.raises(ValueError, match=r"floor must be 0 to 1, .* got "):
-        jmeta.multi_step_weights(0, 5, 10, floor=floor)
+        jmeta.algorithms.multi_step_weights(0, 5, 10, floor=floor)
     for fine in (0.0, 1.0):
-        np.testing.assert_allclose(jmeta.multi_step_weights(3, 5, 10, floor=fine).sum(), 1, rtol=1e-6)
+        np.testing.assert_allclose(jmeta.algorithms.multi_step_weights(3, 5, 10, floor=fine).sum(), 1, rtol=1e-6)
 
 
 def test_losses_of_steps_want_a_step():

@@ -48,7 +48,7 @@ def attended(alike, support, query, k, z=features):
 def test_probabilities_are_attention_over_the_support_examples(similarity, params, alike, weight):
     learner = jmeta.matching(ENCODER, similarity=similarity)
     support = EPISODE.support._replace(weight=weight)
-    adapted = learner.adapt(jmeta.MatchingParams(ENCODED, params), support)
+    adapted = learner.adapt(jmeta.algorithms.MatchingParams(ENCODED, params), support)
     for n in range(3):
         query = EPISODE.query._replace(x=EPISODE.query.x[n : n + 1])
         expected = [attended(alike, support, query, k) for k in range(4)]
@@ -61,7 +61,7 @@ def test_with_one_example_a_class_it_is_prototypical_networks():
     episode = random_episode(1, way=4, shot=1)
     matching = jax.value_and_grad(jmeta.matching(ENCODER).loss, has_aux=True)
     prototypical = jax.value_and_grad(jmeta.prototypical(ENCODER).loss, has_aux=True)
-    (value, metrics), grads = matching(jmeta.MatchingParams(ENCODED, {}), episode)
+    (value, metrics), grads = matching(jmeta.algorithms.MatchingParams(ENCODED, {}), episode)
     (same, same_metrics), same_grads = prototypical(ENCODED, episode)
     assert_close((value, metrics, grads.encoder), (same, same_metrics, same_grads), rtol=1e-4)
 
@@ -87,7 +87,7 @@ def test_a_probability_too_small_for_a_float_has_a_derivative():
     support = jmeta.Batch(jnp.array([[0.0], [1000.0]]), y)
 
     def loss(x):
-        adapted = learner.adapt(jmeta.MatchingParams({}, {}), support)
+        adapted = learner.adapt(jmeta.algorithms.MatchingParams({}, {}), support)
         return learner.predict(adapted, x)[0, 1]
 
     value, grad = jax.value_and_grad(loss)(jnp.array([[0.0]]))
@@ -97,7 +97,7 @@ def test_a_probability_too_small_for_a_float_has_a_derivative():
 def test_a_class_without_examples_gets_no_probability():
     learner = jmeta.matching(ENCODER)
     wide = EPISODE.support._replace(y=jnp.pad(EPISODE.support.y, ((0, 0), (0, 1))))
-    params = jmeta.MatchingParams(ENCODED, {})
+    params = jmeta.algorithms.MatchingParams(ENCODED, {})
     logits = learner.predict(learner.adapt(params, wide), EPISODE.query.x)
     narrow = learner.predict(learner.adapt(params, EPISODE.support), EPISODE.query.x)
     np.testing.assert_allclose(logits[:, :4], narrow, rtol=1e-5)
@@ -145,7 +145,7 @@ def test_full_context_embeddings_make_support_and_queries_depend_on_the_set():
 
 
 def test_a_similarity_may_be_a_function_that_learns_nothing():
-    made = jmeta.MatchingParams(ENCODED, {})
+    made = jmeta.algorithms.MatchingParams(ENCODED, {})
     whole, function = (jmeta.matching(ENCODER, similarity=s) for s in (distances.NEARNESS, distances.nearness))
     assert_close(function.loss(made, EPISODE), whole.loss(made, EPISODE))
     assert function.init(jax.random.key(0), EPISODE.support.x).similarity == {}

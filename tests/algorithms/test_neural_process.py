@@ -75,7 +75,9 @@ def test_a_curve_is_decoded_from_the_mean_of_its_points():
     """With a single target, the paper's equations 1 to 3."""
     decoder, episode = nets.MLP((7,), 1), curve(6, 4)
     pairs = nets.MLP((6,), 4)
-    learner = jmeta.neural_process(IDENTITY, pairs, decoder, groups=jmeta.all_examples, loss_fn=losses.squared_error)
+    learner = jmeta.neural_process(
+        IDENTITY, pairs, decoder, groups=jmeta.algorithms.all_examples, loss_fn=losses.squared_error
+    )
     params = moved(learner, episode.support.x)
     codes = [forward(pairs, params.pairs, [x[0], y[0]]) for x, y in zip(*episode.support[:2], strict=True)]
     r = sum(codes) / 6
@@ -115,7 +117,9 @@ def test_support_statistics_in_the_decoder_are_those_of_the_support_set():
 def test_what_the_decoder_gives_besides_goes_to_the_loss():
     """With a Gaussian, the spread; what is predicted is its mean."""
     decoder, episode = nets.MLP((7,), 2), curve(5, 4)
-    learner = jmeta.neural_process(IDENTITY, PAIRS, decoder, groups=jmeta.all_examples, loss_fn=losses.gaussian)
+    learner = jmeta.neural_process(
+        IDENTITY, PAIRS, decoder, groups=jmeta.algorithms.all_examples, loss_fn=losses.gaussian
+    )
     params = moved(learner, episode.support.x)
     adapted = jax.jit(learner.adapt)(params, episode.support)
     value, metrics = jax.jit(learner.loss)(params, episode)

@@ -19,7 +19,7 @@ SGD = optax.sgd(0.1)
 def start(params, support):
     """What the inner loop begins at, by the definition."""
     c = prototypes(ENCODER.apply(params, support.x), support)
-    return jmeta.ProtoMAMLAdapted(params, 2 * c, -jnp.sum(c**2, axis=-1))
+    return jmeta.algorithms.ProtoMAMLAdapted(params, 2 * c, -jnp.sum(c**2, axis=-1))
 
 
 def params(seed=0):

@@ -99,6 +99,7 @@ def test_any_key_gives_a_legible_character_within_the_picture(seed):
     assert border.max() < 0.5
 
 
+@pytest.mark.long
 def test_jit_equals_eager(programme):
     eager = glyphs.sample_programme(jax.random.key(5))
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), eager, programme)

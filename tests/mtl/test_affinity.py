@@ -1,15 +1,11 @@
-"""Affinities of a look-ahead step, cosines of gradients, and the program with tasks of known relatedness."""
-
-import json
+"""Affinities of a look-ahead step, and cosines of gradients."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta.errors import RunError
 from jmeta.mtl.relatedness import add_affinity, gradient_cosines, no_affinity, task_affinity
-from jmeta.runs.mtl import synthetic
 
 TARGETS = np.array([[1.0, 2.0], [1.5, 1.0], [-1.0, 0.5]])
 START, LR = np.array([0.2, -0.4]), 0.3
@@ -99,49 +95,3 @@ def test_cosines_of_gradients():
     # Squares of which the product is too large, or too small, for float32.
     for scale in (1e30, 1e-30):
         np.testing.assert_allclose(gradient_cosines(jnp.array([[4.0, 2.0], [2.0, 4.0]]) * scale)[0, 1], 0.5, rtol=1e-6)
-
-
-@pytest.mark.long
-@pytest.mark.standard_promotion
-def test_the_synthetic_program(tmp_path, capsys):
-    config = synthetic.Config(
-        str(tmp_path / "run"), seeds=2, features=20, examples=12, folds=2, iterations=5, width=20, steps=30
-    )
-    result = synthetic.main(config)
-    place = tmp_path / "run"
-    assert sorted(path.name for path in place.iterdir()) == [
-        "affinity_below_own_heads.png", "affinity_in_one_model.png", "correlations_by_evidence.png",
-        "gradient_cosines.png", "learned_correlations.png", "results.json", "table.md",
-    ]  # fmt: skip
-    assert json.loads((place / "results.json").read_text()) == json.loads(json.dumps(result))
-    table = (place / "table.md").read_text()
-    assert table in capsys.readouterr().out
-    for name in synthetic.METHODS:
-        errors = [draw["methods"][name]["error"] for draw in result["draws"]]
-        assert result["methods"][name]["mean"] == pytest.approx(np.mean(errors))
-        assert f"| {name} | {np.mean(errors):.3f} +- " in table
-    told, alone = (result["methods"][name]["mean"] for name in (synthetic.ORACLE, synthetic.ALONE))
-    assert told < alone
-    assert result["pairs"]["0, 1"]["root of omega"] == pytest.approx(-0.724, abs=1e-3)
-    assert result["pairs"]["2, 3"]["root of omega"] == pytest.approx(0.5, abs=1e-3)
-    # Opposite tasks hurt each other in one model, and not below heads of their own.
-    assert (
-        result["pairs"]["0, 1"][synthetic.ONE_MODEL]["mean"] < 0 < result["pairs"]["0, 1"][synthetic.OWN_HEADS]["mean"]
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seeds": 0}, "seeds must be 1 or more, got 0"),
-        ({"folds": 61}, "folds must be no more than the 60 examples, got 61"),
-        ({"noise": float("nan")}, "noise must be a finite number of 0 or more, got nan"),
-        ({"lr": 0.0}, "lr must be a finite number above 0, got 0.0"),
-        ({"examples": 10**8}, "100000000 examples and 100 features would have 149 GiB"),
-        ({"features": 5000}, "60 examples and 5000 features would have 1.49 GiB"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(change, message, tmp_path):
-    with pytest.raises(RunError, match=message):
-        synthetic.main(synthetic.Config(str(tmp_path / "run"), **change))
-    assert not (tmp_path / "run").exists()

@@ -19,7 +19,7 @@ from jmeta.mtl.relatedness import (
     task_covariance,
     task_ridge,
 )
-from jmeta.mtl.synthetic import block_omega, related_tasks
+from scripts.mtl.related_tasks import block_omega, related_tasks
 
 TASKS, EXAMPLES, FEATURES = 4, 12, 5
 RIDGE, RELATION = 0.03, 0.01

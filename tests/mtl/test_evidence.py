@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 from sklearn.linear_model import BayesianRidge
 
 from jmeta.mtl.relatedness import correlations, related_ridge, task_evidence
-from jmeta.mtl.synthetic import block_omega, related_tasks
+from scripts.mtl.related_tasks import block_omega, related_tasks
 
 TASKS, EXAMPLES, FEATURES = 3, 9, 4
 

@@ -1,18 +1,18 @@
-"""`jmeta mtl join`, end to end on a few glyphs."""
+"""`jmeta mtl`: the join end to end on a few glyphs."""
 
 import importlib
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from jmeta import cli
-from jmeta.errors import RunError
-from jmeta.mtl.settings import Choice, defaults
+from jmeta.runs import mtl, rl
 from jmeta.runs.engine import checkpoints
-from jmeta.runs.mtl import PROGRAMS, join
-from jmeta.settings import flag, replaced
+from jmeta.runs.mtl import PROGRAMS
+from jmeta.settings import flag
 
 train_file = importlib.import_module("jmeta.runs.engine.train")
 pytestmark = pytest.mark.standard_promotion
@@ -28,65 +28,30 @@ WORDS = [
 ]
 
 
-def tiny(run_dir, **changes):
-    """A study of seconds; settings of `jmeta mtl train` and of the study by their flat names."""
-    own = {"scratch_problems": 3, "scratch_steps": (2, 5), "problems": 5, "run_dir": str(run_dir)}
-    study = {name: value for name, value in changes.items() if name in own or name == "seeds"}
-    rest = {name: value for name, value in changes.items() if name not in study}
-    settings = defaults(Choice(rest.get("algorithm", "prototypical")))
-    return join.Config(replaced(settings, {**VALUES, **rest}), **{**own, **study})
-
-
-@pytest.mark.long
-def test_every_row_is_there_and_a_second_start_keeps_them(tmp_path, capsys):
-    config = tiny(tmp_path)
-    first = join.main(config)
-    table = (tmp_path / join.TABLE).read_text()
-    assert table.strip() in capsys.readouterr().out
-    rows = first["seeds"]["0"]
-    assert set(rows) == {
-        "a task at a time", "a task at a time, then joint steps", "the join", "the join, without joint steps",
-        "the join, each task trained on alone",
-    }  # fmt: skip
-    assert all(len(values) == 5 and all(0 <= v <= 1 for v in values) for values in rows.values())
-    assert first["scratch"]["steps"] in (2, 5)
-    assert table.count("|\n") == 2 + 6
-
-    stored = json.loads((tmp_path / join.RESULT).read_text())
-    del stored["seeds"]["0"]["the join"]  # as if it had been stopped there
-    (tmp_path / join.RESULT).write_text(json.dumps(stored))
-    assert join.main(config)["seeds"] == first["seeds"]
-    with pytest.raises(RunError, match="results of other settings"):
-        join.main(tiny(tmp_path, shot=4))
-
-
-@pytest.mark.parametrize(
-    ("changed", "says"),
-    [
-        ({"algorithm": "mamml"}, "did you mean 'maml'"),
-        ({"network": "conv5"}, "did you mean 'conv4'"),
-        ({"norm": "bach"}, "did you mean 'batch'"),
-        ({"algorithm": "baseline"}, "trained without episodes"),
-        ({"shot": 3}, "--shot must be 2 or another even number"),
-        ({"tasks": 0}, "--tasks must be 1 or more, got 0"),
-        ({"tasks": 9}, "18-way episodes .* choose fewer --tasks"),
-        ({"seeds": ()}, "at least one of each"),
-    ],
-)
-def test_bad_settings_are_one_sentence(tmp_path, changed, says):
-    with pytest.raises(RunError, match=says):
-        join.main(tiny(tmp_path / "run", **changed))
-    assert not (tmp_path / "run").exists()
-
-
 def test_the_command_lists_its_programs(capsys):
     assert cli.main(["mtl"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in PROGRAMS)
-    assert cli.main(["mtl", "jion"]) == 2
-    assert "did you mean 'join'" in capsys.readouterr().err
-    assert cli.main(["mtl", "join", "--shot", "3"]) == 2
+    assert cli.main(["mtl", "evalaute"]) == 2
+    assert "did you mean 'evaluate'" in capsys.readouterr().err
+    assert cli.main(["mtl", "train", "--shot", "3"]) == 2
     assert "even number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("area", "study"), [("mtl", "digits"), ("mtl", "join"), ("rl", "estimators")])
+def test_a_study_is_shown_its_place_in_a_sentence(area, study, capsys):
+    assert cli.main([area, study, "--seeds", "3"]) == 2
+    assert capsys.readouterr().err == (
+        f"jmeta: jmeta {area} {study} is a study of the repository: "
+        f"in a checkout, run python -m scripts.{area}.{study}.\n"
+    )
+
+
+@pytest.mark.parametrize("area", [mtl, rl])
+def test_studies_are_where_it_is_said(area):
+    folder = Path(__file__).parents[2] / "scripts" / area.__name__.rpartition(".")[2]
+    found = {path.stem for path in folder.glob("*.py") if "\n    program(" in path.read_text()}
+    assert found == set(area.STUDIES)
 
 
 def read(path):
@@ -118,6 +83,7 @@ def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys)
         assert all(0 <= row["accuracy"] <= 1 for row in found["rows"].values())
 
 
+@pytest.mark.long
 def test_two_devices_train_what_one_does(tmp_path):
     words = ["mtl", "train", *WORDS, "--meta-batch-size", "2", "--log-every", "1", "--save-every", "2"]
     losses = []

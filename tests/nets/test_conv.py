@@ -20,7 +20,7 @@ def draw(*shape, seed=0):
 SIZES = [(8, 8), (7, 7), (5, 8), (3, 4), (2, 2), (1, 1), (1, 6)]
 
 
-@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("size", SIZES)
 def test_values_and_derivatives_of_first_and_second_order(size, stride):
     with jax.enable_x64(True):

@@ -17,7 +17,7 @@ X = EPISODES.support.x[0]
 def meta_gradient(model):
     learner = jmeta.maml(model, inner_optimizer=optax.sgd(0.1), inner_steps=2)
     params = learner.init(jax.random.key(0), X)
-    return jax.jit(lambda params: jmeta.meta_gradient(learner, params, EPISODES))(params)
+    return jax.jit(lambda params: jmeta.training.meta_gradient(learner, params, EPISODES))(params)
 
 
 @pytest.mark.parametrize("norm", [nets.NoNorm, nets.BatchNorm])

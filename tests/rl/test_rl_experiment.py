@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta import task_mesh
 from jmeta.errors import RunError
 from jmeta.rl.envs.catalog import ENVIRONMENTS
 from jmeta.rl.experiment import agent_of, build, env_of, evaluation_keys, rewards_of, validation_keys
 from jmeta.rl.settings import START, Choice, Settings, check, defaults, length_decides
 from jmeta.settings import fields, names, read, replaced, to_dict
+from jmeta.sharding import task_mesh
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -88,7 +88,7 @@ def with_long(table, long):
     return [pytest.param(*row, id=name, marks=[pytest.mark.long] * (name in long)) for name, row in rows.items()]
 
 
-@pytest.mark.parametrize(("settings", "changes"), with_long(SWEEPS, ("a2c", "trpo")))
+@pytest.mark.parametrize(("settings", "changes"), with_long(SWEEPS, ("a2c", "promp", "trpo")))
 def test_a_traced_setting_gives_what_its_run_gives(settings, changes):
     """Swept settings are arguments of the program; to rounding, each run is its single one."""
 
@@ -114,7 +114,7 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("settings", with_long(SHARED, ("a-minibatch-of-6", "trpo")))
+@pytest.mark.parametrize("settings", with_long(SHARED, ("a-minibatch-of-6", "ppo", "trpo")))
 def test_four_devices_equal_one(settings):
     mesh = task_mesh()
     assert mesh.size == 4

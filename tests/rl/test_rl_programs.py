@@ -35,6 +35,7 @@ def whole(tmp_path_factory):
     return train(TINY, options(tmp_path_factory.mktemp("rl") / "whole", seeds=2))
 
 
+@pytest.mark.long
 def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
     """A rate that ruins the policy later on: the best comes before the newest, and evaluation may have either."""
     result = train(replaced(TINY, {"lr": 0.5, "updates": 6}), options(tmp_path / "run", save_every=1))
@@ -47,6 +48,7 @@ def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
         assert evaluate.main(config)["steps"] == [step]
 
 
+@pytest.mark.long
 def test_a_seed_that_diverged_is_left_out(whole, tmp_path):
     path = shutil.copytree(whole.run_dir, tmp_path / "group")
     summary = json.loads((path / folder.SUMMARY).read_text())

@@ -23,7 +23,7 @@ from jmeta.runs.engine.restore import restored
 from jmeta.runs.rl import train
 from jmeta.settings import replaced, to_dict
 
-pytestmark = pytest.mark.standard_promotion
+pytestmark = [pytest.mark.standard_promotion, pytest.mark.optimized]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def single(tmp_path_factory):
     return train(TINY, options(tmp_path_factory.mktemp("rl") / "single", seed=1))
 
 
+@pytest.mark.long
 def test_a_stopped_run_resumes_to_the_same_bits(whole, tmp_path):
     own = options(tmp_path / "cut", seeds=2)
     asked = iter([None, None, None, 15])
@@ -101,6 +102,7 @@ def test_a_signal_stops_the_command_and_resuming_gives_the_same_bits(single, tmp
     jax.tree.map(np.testing.assert_array_equal, resumed.params, straight.params)
 
 
+@pytest.mark.long
 def test_swept_rates_are_runs_of_their_own(tmp_path, capsys):
     assert command(tmp_path / "swept", "--sweep", "lr=0.003,0.1", "entropy=0.01,0.3") == 0
     names = record.members_of(tmp_path / "swept")

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta.rl.exact_returns import lvc_limit, mdp_return, reinforce_limit, visits
 from jmeta.rl.surrogates import dice, lvc, reinforce
+from scripts.rl.exact_returns import lvc_limit, mdp_return, reinforce_limit, visits
 
 STATES, ACTIONS, HORIZON = 2, 2, 3
 # All (a_0, s_1, a_1, s_2, a_2).

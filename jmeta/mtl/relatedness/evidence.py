@@ -40,9 +40,9 @@ def task_evidence(x: Array, y: Array, *, iterations: int = 100, weight: Array | 
         v     <- 1/n sum_in ((y_in - x_in . m_i)^2 + x_in' C_i:,i: x_in)
 
     Where `task_covariance` shrinks singular values of W, by penalties that have to be chosen on examples held out, and
-    estimates the root of the covariance, this estimates the covariance itself, and the penalties with it; on the tasks
-    of `jmeta mtl synthetic` it is the better of the two. It assumes that the weights of all features are of one size,
-    and solves a dense system of T * D unknowns in each iteration, which limits it to a few thousand.
+    estimates the root of the covariance, this estimates the covariance itself, and the penalties with it; on tasks
+    drawn with a known covariance it is the better of the two. It assumes that the weights of all features are of one
+    size, and solves a dense system of T * D unknowns in each iteration, which limits it to a few thousand.
 
     Args:
         x: `[T, N, D]`, floating point, padded to N examples of each task. A constant feature has a weight like others.

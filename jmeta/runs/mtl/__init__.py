@@ -1,4 +1,4 @@
-"""The programs behind `jmeta mtl`: training of the join by the engine, and studies of a `Config` and a `main` each."""
+"""The programs behind `jmeta mtl`: training of the join by the engine, and its evaluation."""
 
 from typing import Any
 
@@ -12,14 +12,10 @@ from jmeta.runs.engine.options import Options
 PROGRAMS = {
     "train": "meta-train the join: any meta-learner, on problems of several tasks that are trained on jointly",
     "evaluate": "a trained join on problems of new groups",
-    "digits": "the scikit-learn digits as four tasks: the estimators beside classifiers of each task alone",
-    "join": "meta-learning and multi-task learning together, on problems of binary tasks from one alphabet",
-    "multimnist": "two overlapped digits, two heads: every weighting and aggregator beside single tasks",
-    "school": "examination scores of 139 schools: learned relatedness beside a regression for each school",
-    "synthetic": "tasks whose covariance is known: how well it is found",
-    "toy": "two tasks in the plane: where every rule ends, and its trajectories",
 }
 """Name and what it shows."""
+STUDIES = ("digits", "join", "multimnist", "school", "synthetic", "toy")
+"""Programs of the repository, in scripts/mtl."""
 
 
 def _defaults(choice: Any) -> tuple[Settings, Options]:

@@ -18,9 +18,10 @@ PROGRAMS = {
     "train": "train RL^2 or MAML on a family of environments, one seed or several in one program",
     "evaluate": "what a trained agent gets on new tasks, beside the exact optimum and classic strategies",
     "plot": "draw its training, its returns as it learns a task, and paths of navigation",
-    "estimators": "bias and variance of the meta-gradient's estimators, against the exact one",
 }
 """Name and what it shows."""
+STUDIES = ("estimators",)
+"""Programs of the repository, in scripts/rl."""
 
 
 def _defaults(choice: Any) -> tuple[Settings, Options]:

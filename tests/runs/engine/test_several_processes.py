@@ -110,7 +110,7 @@ def test_a_run_goes_on_with_the_devices_it_had(cli, refused, shapes, tmp_path, m
 def test_devices_and_processes_that_make_no_sense(refused, shapes, tmp_path, monkeypatch, words, part):
     """Before there is a folder or anything is asked of another machine."""
     monkeypatch.setattr(jax.distributed, "initialize", lambda *_: pytest.fail("waited for others"))
-    assert part in refused("train", "--dataset", shapes, *words, "--run-dir", tmp_path / "run")
+    assert part in refused("train", "--dataset", shapes, *TINY, *words, "--run-dir", tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 

@@ -7,7 +7,7 @@ import pytest
 from small_runs import TINY
 
 import jmeta
-from jmeta import MetaSGDParams
+from jmeta.algorithms import MetaSGDParams
 from jmeta.runs.few_shot import load_trained
 from jmeta.runs.few_shot.evaluate import step_numbers
 from jmeta.runs.few_shot.trained import at_way

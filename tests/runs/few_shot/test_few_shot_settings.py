@@ -107,7 +107,7 @@ def test_every_kind_of_preset_builds(name):
 def test_every_algorithm_builds(algorithm):
     settings, options = defaults(Choice(algorithm))
     check(settings, options)
-    checked_size(replaced(settings, {"features": (8,), "way": 3, "shot": 2}), (14, 14, 1))
+    checked_size(replaced(settings, {"network": "mlp", "features": (8,), "way": 3, "shot": 2}), (5, 5, 1))
 
 
 @pytest.mark.parametrize("algorithm", LEARNERS)

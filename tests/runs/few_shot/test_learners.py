@@ -28,11 +28,15 @@ pytestmark = pytest.mark.standard_promotion
     ("algorithm", "flags"),
     [
         ("prototypical", ("--train-way", 4)),
-        ("baseline", ()),
+        pytest.param("baseline", (), marks=pytest.mark.long),
         ("baseline++", ("--rotations",)),
         ("maml++", ("--inner-steps", 2, "--inner-lr", 0.1)),
         # An implicit gradient is that of a point where the inner loop has arrived.
-        ("imaml", ("--regularization", 1.0, "--inner-steps", 10, "--inner-lr", 0.2, "--outer-lr", 0.003)),
+        pytest.param(
+            "imaml",
+            ("--regularization", 1.0, "--inner-steps", 10, "--inner-lr", 0.2, "--outer-lr", 0.003),
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tmp_path, algorithm, flags):

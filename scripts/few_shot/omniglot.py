@@ -1,0 +1,261 @@
+"""The Omniglot table: all learners at 5-way and 20-way, 1-shot and 5-shot, beside what was published.
+
+    python -m scripts.few_shot.omniglot                             # lengths for two CPU cores: some four hours in all
+    python -m scripts.few_shot.omniglot --algorithms prototypical   # a line of it, ten minutes
+    python -m scripts.few_shot.omniglot --published --seeds 0 1 2   # the published lengths; meant for a GPU
+
+Every run is a folder like those of `jmeta train`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jmeta.algorithms.catalog import LEARNERS
+from jmeta.errors import RunError, unknown
+from jmeta.runs.engine.area import Whole
+from jmeta.runs.engine.devices import use_cores
+from jmeta.runs.engine.folder import METRICS, read_rows
+from jmeta.runs.engine.progress import shown
+from jmeta.runs.few_shot import Data, EvaluateConfig, Settings, Size, evaluate, from_preset, train
+from jmeta.runs.few_shot.problems import load_problem
+from jmeta.settings import replaced, setting
+from scripts.study import Rows, Shown, Study, interval, markdown, percent, program, trained
+
+ALGORITHMS = tuple(name for name, row in LEARNERS.items() if row.paper)
+WAYS, SHOTS = (5, 20), (1, 5)
+SMALLER = {"outer_schedule": "cosine", "outer_lr": 2e-3, "meta_batch_size": 16, "save_every": 500}
+SHORT: dict[tuple[str, int, int], dict[str, Any]] = {
+    ("maml", 5, 1): {"outer_steps": 14_000, "outer_schedule": "cosine"},
+    ("maml", 5, 5): {"outer_steps": 800, **SMALLER},
+    ("fomaml", 5, 1): {"outer_steps": 6000, **SMALLER},
+    ("fomaml", 5, 5): {"outer_steps": 2000, **SMALLER},
+    ("anil", 5, 1): {"outer_steps": 4000, **SMALLER},
+    ("anil", 5, 5): {"outer_steps": 1000, **SMALLER},
+    ("meta-sgd", 5, 1): {"outer_steps": 3000, **SMALLER},
+    ("meta-sgd", 5, 5): {"outer_steps": 600, **SMALLER},
+    ("reptile", 5, 1): {"outer_steps": 2000},
+    ("reptile", 5, 5): {"outer_steps": 2000},
+    ("maml", 20, 1): {"outer_steps": 250, **SMALLER, "meta_batch_size": 4},
+    ("fomaml", 20, 1): {"outer_steps": 450, **SMALLER, "meta_batch_size": 4},
+    ("anil", 20, 1): {"outer_steps": 1200, **SMALLER, "meta_batch_size": 4},
+    ("meta-sgd", 20, 1): {"outer_steps": 900, **SMALLER, "meta_batch_size": 4},
+    ("reptile", 20, 1): {"outer_steps": 300, "eval_inner_steps": 20},
+}
+"""Which sizes a learner with published settings is trained at where minutes have to do, and how; other cells of its
+line take the run at one shot."""
+
+PUBLISHED: dict[tuple[str, int, int], str] = {
+    ("maml", 5, 1): "98.7 +- 0.4",
+    ("maml", 5, 5): "99.9 +- 0.1",
+    ("maml", 20, 1): "95.8 +- 0.3",
+    ("maml", 20, 5): "98.9 +- 0.2",
+    ("fomaml", 5, 1): "98.3",
+    ("fomaml", 5, 5): "99.2",
+    ("fomaml", 20, 1): "89.4",
+    ("fomaml", 20, 5): "97.9",
+    ("anil", 20, 1): "96.2 +- 0.5",
+    ("anil", 20, 5): "98.0 +- 0.3",
+    ("meta-sgd", 5, 1): "99.53 +- 0.26",
+    ("meta-sgd", 5, 5): "99.93 +- 0.09",
+    ("reptile", 5, 1): "97.68",
+    ("reptile", 5, 5): "99.48",
+    ("reptile", 20, 1): "89.43",
+    ("reptile", 20, 5): "97.12",
+    ("maml++", 5, 1): "99.47",
+    ("maml++", 5, 5): "99.93",
+    ("maml++", 20, 1): "97.65",
+    ("maml++", 20, 5): "99.33",
+    ("imaml", 5, 1): "99.16",
+    ("imaml", 5, 5): "99.67",
+    ("imaml", 20, 1): "94.46",
+    ("imaml", 20, 5): "98.69",
+    ("prototypical", 5, 1): "98.8",
+    ("prototypical", 5, 5): "99.7",
+    ("prototypical", 20, 1): "96.0",
+    ("prototypical", 20, 5): "98.9",
+    ("matching", 5, 1): "98.1",
+    ("matching", 5, 5): "98.9",
+    ("matching", 20, 1): "93.8",
+    ("matching", 20, 5): "98.5",
+    ("siamese", 5, 1): "97.3",
+    ("siamese", 5, 5): "98.4",
+    ("siamese", 20, 1): "88.2",
+    ("siamese", 20, 5): "97.0",
+    ("relation", 5, 1): "99.6 +- 0.2",
+    ("relation", 5, 5): "99.8 +- 0.1",
+    ("relation", 20, 1): "97.6 +- 0.2",
+    ("relation", 20, 5): "99.1 +- 0.1",
+}
+"""Accuracy in %: MAML, ANIL, Prototypical networks from their papers, the others as later papers quote them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings.
+
+    Attributes:
+        algorithms: which learners.
+        ways: classes of an episode, 5 or 20.
+        shots: support examples of each class, 1 or 5.
+        seeds: an independent run for each.
+        published: train those that have published lengths as long as their papers did, with constant outer rates, and
+            at each way and shot.
+        episodes: of each evaluation.
+        run_dir: the folder of all runs, of results.json and table.md.
+        data_dir: the folder of data sets; otherwise $JMETA_DATA.
+        chunk_size: episodes computed at once; otherwise a good number for the device.
+        devices: how many share the work of a run; otherwise as `jmeta train` chooses.
+    """
+
+    algorithms: tuple[str, ...] = setting(ALGORITHMS, place=True)
+    ways: tuple[int, ...] = setting(WAYS, place=True)
+    shots: tuple[int, ...] = setting(SHOTS, place=True)
+    seeds: tuple[int, ...] = setting((0,), least=0, place=True)
+    published: bool = setting(False, place=True)
+    episodes: int = setting(1000, least=2, place=True)
+    run_dir: str = setting("runs/omniglot", place=True)
+    data_dir: str | None = setting(None, place=True)
+    chunk_size: int | None = setting(None, least=1, place=True)
+    devices: int | None = setting(None, least=1, place=True)
+
+
+def trained_at(config: Config, algorithm: str, way: int, shot: int) -> tuple[int, int]:
+    """Way and shot of the run that serves a cell: one for all sizes, where no parameter belongs to a class."""
+    if not LEARNERS.get(algorithm).fixed_way:
+        return WAYS[0], SHOTS[0]
+    whole = config.published and (algorithm, *WAYS[:1], *SHOTS[:1]) in SHORT
+    return (way, shot) if whole or (algorithm, way, shot) in SHORT else (way, SHOTS[0])
+
+
+def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> Whole:
+    """The settings of the run that serves a cell: the preset, shortened where the papers' length is meant for a GPU."""
+    way, shot = trained_at(config, algorithm, way, shot)
+    short = {} if config.published else SHORT.get((algorithm, way, shot), {})
+    length = "short" if short else "preset"
+    size = f"-{way}w{shot}s" if LEARNERS.get(algorithm).fixed_way else ""
+    changes = {
+        **short,
+        "seed": seed,
+        "chunk_size": config.chunk_size,
+        "devices": config.devices,
+        "data_dir": config.data_dir,
+        "run_dir": str(Path(config.run_dir) / f"{length}-{algorithm}{size}-seed{seed}"),
+        "resume": True,
+    }
+    return replaced(Whole(*from_preset(f"{algorithm}-omniglot-{way}w{shot}s")), changes)
+
+
+def study(config: Config) -> Study:
+    """A row for each test of a run: the evaluation, and outer steps and seconds of training.
+
+    Raises:
+        RunError: for what has no place in the table.
+        DataError: for data that are missing or damaged.
+    """
+    check(config)
+    cells: dict[tuple[str, int, int], list[str]] = {}
+    rows: dict[str, Any] = {}
+    for algorithm in dict.fromkeys(config.algorithms):
+        for size in ((way, shot) for way in config.ways for shot in config.shots):
+            for seed in config.seeds:
+                run = settings(config, algorithm, *size, seed)
+                name = "{}, {}-way {}-shot, {} episodes".format(
+                    Path(str(run.options.run_dir)).name, *size, config.episodes
+                )
+                rows[name] = partial(measure, config, run, *size)
+                cells.setdefault((algorithm, *size), []).append(name)
+    problem = load_problem(settings(config, ALGORITHMS[0], WAYS[0], SHOTS[0], 0).settings.tasks)
+    facts = {"split_hash": problem.split_hash, "checksum": problem.checksum}
+    return Study(rows, lambda rows: show({cell: [rows[n] for n in names] for cell, names in cells.items()}), facts)
+
+
+def measure(config: Config, run: Whole, way: int, shot: int, rows: Rows) -> dict[str, Any]:
+    """Train to the end, or go on, and evaluate once."""
+    result = trained(partial(train, run.settings, run.options), shown(run.settings.algorithm))
+    return {
+        "trained": trained_at(config, run.settings.algorithm, way, shot),
+        "steps": run.settings.outer.outer_steps,
+        "seconds": sum(row["seconds"] for row in read_rows(result.run_dir / METRICS)),
+        "evaluation": evaluate(test_of(config, run.settings, result.run_dir, way, shot)),
+    }
+
+
+def test_of(config: Config, run: Settings, run_dir: Path, way: int, shot: int) -> EvaluateConfig:
+    """The test of a cell. A 5-shot test of a run at one shot has as many queries as that of a run at five."""
+    queries = shot if LEARNERS.get(run.algorithm).fixed_way else run.tasks.query_shot
+    queries = 1 if run.algorithm == "reptile" else queries
+    return EvaluateConfig(
+        str(run_dir), config.episodes, size=Size(way, shot, queries), data=Data(data_dir=config.data_dir)
+    )
+
+
+Cells = Mapping[tuple[str, int, int], Sequence[Mapping[str, Any]]]
+"""By learner, way and shot, the rows of its seeds."""
+
+
+def show(cells: Cells) -> Shown:
+    """A line a learner, best first at the first size; below it, what queries cost one at a time."""
+    sizes = sorted({(way, shot) for _, way, shot in cells})
+    names = sorted({name for name, *_ in cells}, key=lambda name: _order(cells.get((name, *sizes[0]), ())))
+    heads = [f"{way}-way {shot}-shot" for way, shot in sizes]
+    lines, alone, notes = [], [], []
+    for name in dict.fromkeys(name for name, *_ in cells):
+        runs = {tuple(row["trained"]): row["steps"] for own, rows in cells.items() if own[0] == name for row in rows}
+        of = {size: " of {}-way {}-shot".format(*size) if LEARNERS.get(name).fixed_way else "" for size in runs}
+        notes.append(f"- {name}: {', '.join(f'{runs[size]:,} steps{of[size]}' for size in sorted(runs))}.\n")
+    for name in names:
+        rows = [cells.get((name, *size), ()) for size in sizes]
+        known = [PUBLISHED.get((name, *size), "-") for size in sizes]
+        pairs = (part for own, value in zip(rows, known, strict=True) for part in (_cell(own), value))
+        lines.append([name, *pairs, _minutes(rows)])
+        alone.append([name, *(_cell(own, "inductive_") for own in rows)])
+    head = ["learner", *(part for head in heads for part in (head, "published")), "minutes"]
+    tables = markdown(head, lines), markdown(["learner, one query at a time", *heads], alone)
+    return Shown("\n".join((*tables, "".join(notes))))
+
+
+def _order(rows: Sequence[Mapping[str, Any]]) -> float:
+    return -float(np.mean([row["evaluation"]["accuracy"] for row in rows])) if rows else 0.0
+
+
+def _minutes(cells: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    """Of training all runs of a line, of one seed."""
+    runs = {tuple(rows[0]["trained"]): float(np.mean([row["seconds"] for row in rows])) for rows in cells if rows}
+    return f"{sum(runs.values()) / 60:.0f}"
+
+
+def _cell(rows: Sequence[Mapping[str, Any]], reading: str = "") -> str:
+    """Mean over seeds; the interval is over episodes for one seed, and by Student's t over seeds for more."""
+    found = [row["evaluation"] for row in rows if row["evaluation"].get(f"{reading}accuracy") is not None]
+    if not found:
+        return "-"
+    if len(found) == 1:
+        return percent({"mean": found[0][f"{reading}accuracy"], "ci95": found[0][f"{reading}ci95"]})
+    return f"{percent(interval([own[f'{reading}accuracy'] for own in found]))} ({len(found)} seeds)"
+
+
+def check(config: Config) -> None:
+    """Refuse what has no place in the table.
+
+    Raises:
+        RunError: naming it.
+    """
+    for algorithm in config.algorithms:
+        if algorithm not in ALGORITHMS:
+            raise unknown("algorithm", algorithm, ALGORITHMS)
+    for name, given, known in (("way", config.ways, WAYS), ("shot", config.shots, SHOTS)):
+        for size in given:
+            if size not in known:
+                raise RunError(f"there is no column for {name} {size}: choose from {known[0]} and {known[1]}.")
+    if not (config.algorithms and config.ways and config.shots and config.seeds):
+        raise RunError("there must be --algorithms, --ways, --shots and --seeds: give at least one of each.")
+
+
+if __name__ == "__main__":
+    use_cores()
+    program("few_shot.omniglot", Config, study)
