@@ -11,8 +11,8 @@ import numpy as np
 
 from jmeta.datasets import files, omniglot, tfds_images
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
-from jmeta.errors import first_line
-from jmeta.registry import Registry, short
+from jmeta.errors import kind_and_line
+from jmeta.registry import Registry, said, short
 
 
 class Row(NamedTuple):
@@ -110,16 +110,14 @@ def own_row(name: str, found: Any) -> Row:
         try:
             made = found() if callable(found) else found
         except Exception as error:
-            why = f"{type(error).__name__}: {first_line(error)}"
-            raise DataError(f"{name} can't be loaded ({why}): correct it.") from error
+            raise DataError(f"{name} can't be loaded ({kind_and_line(error)}): correct it.") from error
         if isinstance(made, np.ndarray):
             return make_dataset(short(name), made)
         if not isinstance(made, Dataset):
             raise DataError(f"{name} must return a Dataset or an array, got a {type(made).__name__}: correct it.")
         return made
 
-    what = (inspect.getdoc(found) or "your own").partition("\n")[0] if callable(found) else "your own"
-    return Row(what, load, groups=True)
+    return Row(said(found) if callable(found) else "your own", load, groups=True)
 
 
 DATASETS = Registry[Row](
