@@ -64,7 +64,7 @@ def few_shot_sampler(
         ValueError: if a size is below 1, there are too few classes or examples, also in a group, or the array is of
             another form.
     """
-    check_few_shot(images.shape, way, shot, query_shot, rotations, counts)
+    _check_few_shot(images, way, shot, query_shot, rotations, counts)
     counts = jnp.full(images.shape[0], images.shape[1], jnp.int32) if counts is None else jnp.asarray(counts, jnp.int32)
     draw = functools.partial(_draw_few_shot, way, shot, query_shot, rotations, augment)
     return Partial(draw, jnp.asarray(images), counts, None if groups is None else _large_groups(groups, way, images))
@@ -82,19 +82,13 @@ def _large_groups(groups: Sequence[Any], way: int, images: Any) -> Array:
     return jnp.asarray(np.where(sizes[numbers] < way, -1, numbers), jnp.int32)
 
 
-def check_few_shot(
-    shape: tuple[int, ...], way: int, shot: int, query_shot: int, rotations: bool = False, counts: Any = None
-) -> None:
-    """Refuse episodes that an array of images of this shape cannot give.
-
-    Raises:
-        ValueError: as `few_shot_sampler`.
-    """
+def _check_few_shot(images: Any, way: int, shot: int, query_shot: int, rotations: bool, counts: Any) -> None:
+    """Refuse episodes that images cannot give."""
     for name, value in (("way", way), ("shot", shot), ("query_shot", query_shot)):
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, got {value}")
-    _check_images(shape, rotations, counts)
-    classes, examples = shape[:2]
+    _check_images(images, rotations, counts)
+    classes, examples = images.shape[:2]
     if way > classes:
         raise ValueError(f"{way}-way episodes need {way} classes, got {classes}: ask for a smaller way")
     fewest = examples if counts is None else int(min(counts))
@@ -105,10 +99,12 @@ def check_few_shot(
         )
 
 
-def _check_images(shape: tuple[int, ...], rotations: bool, counts: Any) -> None:
-    if len(shape) != 5:
-        raise ValueError(f"images must be [classes, examples, H, W, C], got an array of shape {tuple(shape)}")
-    classes, examples, height, width, _ = shape
+def _check_images(images: Any, rotations: bool, counts: Any) -> None:
+    if len(images.shape) != 5:
+        raise ValueError(f"images must be [classes, examples, H, W, C], got an array of shape {tuple(images.shape)}")
+    if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(f"images must be uint8, 0 to 255, or floats, got {images.dtype}: convert them")
+    classes, examples, height, width, _ = images.shape
     if counts is not None and len(counts) != classes:
         raise ValueError(f"counts must have a number for each of the {classes} classes, got {len(counts)}")
     if counts is not None and len(counts) and int(max(counts)) > examples:
@@ -232,7 +228,7 @@ def varied_sampler(
 
     Source: Triantafillou et al. 2020, Meta-Dataset, section 3.2 and appendix. https://arxiv.org/abs/1903.03096
     """
-    check_few_shot(images.shape, min_way, 1, 1, rotations, counts)
+    _check_few_shot(images, min_way, 1, 1, rotations, counts)
     way = min(max_way, images.shape[0])
     if max_way < min_way:
         raise ValueError(f"max_way must be min_way, {min_way}, or more, got {max_way}")
@@ -326,7 +322,7 @@ def classification_sampler(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-    _check_images(images.shape, rotations, counts)
+    _check_images(images, rotations, counts)
     sizes = np.full(images.shape[0], images.shape[1]) if counts is None else np.asarray(counts, np.int64)
     if not len(sizes) or sizes.min() < 1:
         raise ValueError(f"every class must have 1 example or more, got {sizes.min(initial=0)}")

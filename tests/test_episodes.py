@@ -100,6 +100,19 @@ def test_floats_are_left_as_they_are():
     np.testing.assert_array_equal(np.sort(got), np.sort(images.ravel()))
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint16", "bool", "complex64"])
+def test_images_of_other_types_are_refused(dtype):
+    """Fails where a network's initialization refuses them, in words of neither images nor samplers."""
+    images = np.zeros((7, 6, 2, 2, 1), dtype)
+    for make in (
+        lambda: jmeta.few_shot_sampler(images, way=5, shot=1, query_shot=1),
+        lambda: episodes.varied_sampler(images, min_way=5),
+        lambda: episodes.classification_sampler(images, batch_size=4),
+    ):
+        with pytest.raises(ValueError, match=f"images must be uint8, 0 to 255, or floats, got {dtype}: convert them"):
+            make()
+
+
 @pytest.mark.parametrize("turns", range(4))
 def test_rotate_is_numpys(turns):
     images = np.random.default_rng(0).normal(size=(3, 5, 5, 2)).astype(np.float32)

@@ -58,7 +58,7 @@ def cached(key: str, build: Callable[[], Dataset]) -> Dataset:
         return kept
     dataset = build()
     try:
-        _write(path, dataset)
+        write(path, dataset)
     except OSError as error:
         warnings.warn(f"{dataset.name} could not be kept in {path.parent} ({error.strerror})", stacklevel=2)
     return dataset
@@ -74,8 +74,9 @@ def _read(path: Path) -> Dataset | None:
         return None
 
 
-def _write(path: Path, dataset: Dataset) -> None:
+def write(path: Path, dataset: Dataset) -> None:
+    """Writes a data set as an npz file that `datasets.load` reads; by another name first, so that it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fields = {name: np.asarray(value) for name, value in dataset._asdict().items()}
+    fields = {name: np.asarray(value) for name, value in dataset._asdict().items() if name != "look"}
     with writing(path) as file:
         np.savez(file, allow_pickle=False, **fields)

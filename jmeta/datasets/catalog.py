@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jmeta.datasets import files, omniglot, tfds_images
-from jmeta.datasets.types import DataError, Dataset, make_dataset
+from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 from jmeta.errors import first_line
 from jmeta.registry import Registry, short
 
@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
     Attributes:
         what: it is, in a few words.
-        load: `(folder of data sets, what comes after the colon, whether to download) -> Dataset`.
+        load: `(folder of data sets, what comes after the colon, whether to download, size of pictures) -> Dataset`.
         status: `folder of data sets -> ` where it is, or what it lacks.
         after: what comes after a colon, such as N; empty where nothing does.
         bare: whether the name alone is one too, where something may come after.
@@ -31,7 +31,7 @@ class Row(NamedTuple):
     """
 
     what: str
-    load: Callable[[Path, str, bool], Dataset]
+    load: Callable[[Path, str, bool, int | None], Dataset]
     status: Callable[[Path], str] = lambda folder: "built in"
     after: str = ""
     bare: bool = True
@@ -53,7 +53,7 @@ def _omniglot(name: str) -> Row:
     classes = sum(omniglot.CLASSES[file] for file in archives)
     return Row(
         f"{classes} handwritten characters x {omniglot.DRAWINGS}, 28x28",
-        lambda folder, rest, download: omniglot.load(name, folder, download),
+        lambda folder, rest, download, size: omniglot.load(name, folder, download),
         status,
         turned=True,
         groups=True,
@@ -63,7 +63,7 @@ def _omniglot(name: str) -> Row:
     )
 
 
-def _glyphs(folder: Path, classes: str, download: bool) -> Dataset:
+def _glyphs(folder: Path, classes: str, download: bool, size: int | None) -> Dataset:
     from jmeta.datasets import glyphs
 
     if not classes:
@@ -73,7 +73,7 @@ def _glyphs(folder: Path, classes: str, download: bool) -> Dataset:
     return glyphs.load(int(classes))
 
 
-def _digits(folder: Path, rest: str, download: bool) -> Dataset:
+def _digits(folder: Path, rest: str, download: bool, size: int | None) -> Dataset:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -81,11 +81,7 @@ def _digits(folder: Path, rest: str, download: bool) -> Dataset:
     flat, labels = load_digits(return_X_y=True)
     # Ink is 0 to 16 there.
     pixels = (np.asarray(flat).reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8)
-    rows = [pixels[np.asarray(labels) == digit] for digit in range(10)]
-    counts = np.array([len(row) for row in rows], np.int32)
-    images = np.zeros((10, int(counts.max()), 8, 8, 1), np.uint8)
-    for digit, row in enumerate(rows):
-        images[digit, : len(row), ..., 0] = row
+    images, counts = by_class([pixels[np.asarray(labels) == digit, ..., None] for digit in range(10)])
     return make_dataset("digits", images, counts=counts)
 
 
@@ -110,7 +106,7 @@ def own_row(name: str, found: Any) -> Row:
     if not (isinstance(found, Dataset) or callable(found)) or any(p.default is p.empty for p in needed.values()):
         raise DataError(f"{name} must be a Dataset, a function () -> Dataset, or a Row, got {found!r:.60}: correct it.")
 
-    def load(folder: Path, rest: str, download: bool) -> Dataset:
+    def load(folder: Path, rest: str, download: bool, size: int | None) -> Dataset:
         try:
             made = found() if callable(found) else found
         except Exception as error:
@@ -134,7 +130,7 @@ DATASETS = Registry[Row](
         "digits": Row("10 digits, 8x8", _digits, _digits_status),
         "tfds": Row(
             "an image classification set of TensorFlow Datasets",
-            lambda folder, name, download: tfds_images.load(name, folder, download),
+            lambda folder, name, download, size: tfds_images.load(name, folder, download),
             lambda folder: f"prepared in {folder}",
             after="NAME",
             bare=False,
@@ -164,11 +160,11 @@ def row(name: str) -> Row:
     return found or Row("a file or folder", partial(_of_path, name), groups=True)
 
 
-def _of_path(name: str, folder: Path, rest: str, download: bool) -> Dataset:
+def _of_path(name: str, folder: Path, rest: str, download: bool, size: int | None) -> Dataset:
     places = [Path(name).expanduser(), folder / name, folder / f"{name}.npz"] if name.strip() else []
     for path in places:
         if path.is_dir():
-            return files.load_folder(path)
+            return files.load_folder(path, size)
         if path.is_file():
             return files.load_npz(path)
     looked = f", looked for as {', '.join(map(str, places))}" if places else ""

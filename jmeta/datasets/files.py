@@ -1,28 +1,30 @@
-"""Data sets from a user's own files: an npz file, or a folder of images with a sub-folder for each class."""
+"""Data sets from a user's own files: an npz file, or a folder of pictures with a sub-folder for each class."""
 
 import os
+import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from jmeta.datasets.cache import DAMAGED, read_npz
-from jmeta.datasets.types import DataError, Dataset, make_dataset
+from jmeta.datasets.look import differ
+from jmeta.datasets.pictures import as_learned, look_of_files, open_picture
+from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 
-_GREY_MODES = {"1", "L", "LA", "I;16"}
 _IGNORED = {"thumbs.db", "desktop.ini"}
-_PAPER = 192
 
 
 def load_npz(path: Path) -> Dataset:
     """Loads an npz file.
 
     Args:
-        path: a file with the array `images` (or just one array of rank 5), uint8 [classes, examples, H, W, C] or
-            [classes, examples, H, W], and if wanted `class_names`, `groups` and `counts` [classes].
+        path: a file with the array `images` (or just one array of rank 5), uint8 or bool `[classes, examples, H, W, C]`
+            or `[classes, examples, H, W]`, and if wanted `class_names`, `groups` and `counts` `[classes]`. Or `images`
+            `[N, H, W, C]` or `[N, H, W]` and `labels` `[N]`, whose values are the class names.
 
     Returns:
-        The `Dataset`, named after the file.
+        The `Dataset`, named after the file. It warns of pictures that are there twice.
 
     Raises:
         DataError: a file that cannot be read, or other contents.
@@ -35,37 +37,53 @@ def load_npz(path: Path) -> Dataset:
             "class_names=...)."
         ) from error
     images = arrays["images"] if "images" in arrays else _only_images(path, arrays)
+    if images.dtype == bool:
+        images = np.where(images, np.uint8(255), np.uint8(0))
+    if images.dtype == np.uint8 and images.size and images.max() == 1:
+        raise DataError(f"{path} has images of 0 and 1 alone, where 255 is white: multiply them by 255.")
     names, groups = (arrays[k].tolist() if k in arrays else None for k in ("class_names", "groups"))
-    return make_dataset(path.stem, images, names, groups, arrays.get("counts"))
+    counts = arrays.get("counts")
+    if "labels" in arrays:
+        images, names, counts = _by_label(path, images, arrays["labels"])
+    return _told_of_copies(make_dataset(path.stem, images, names, groups, counts))
 
 
-def load_folder(path: Path) -> Dataset:
-    """Loads a folder of images with a sub-folder for each class; sub-folders may be nested, as alphabet/character.
-
-    Pictures are greyscale if all of them are, else RGB. Greyscale drawings on white paper (the median of all pixels
-    is 192 or more) are inverted, so that ink is bright as in all other data sets.
+def load_folder(path: Path, size: int | None = None) -> Dataset:
+    """Loads a folder of pictures with a sub-folder for each class; sub-folders may be nested, as alphabet/character.
 
     Args:
         path: the folder. Every folder below it that holds files is a class, named by its path below `path`; its group
             is the folder above. Hidden files and those of file browsers are passed over.
+        size: height and width that pictures are brought to, see `pictures.fit`; otherwise their own, or 84 if they are
+            of several sizes.
 
     Returns:
-        The `Dataset`, named after the folder; classes and files are in sorted order, and a class with fewer images than
-        the largest is padded with zeros.
+        The `Dataset`, named after the folder; classes and files are in sorted order, and a class with fewer pictures
+        than the largest is padded with zeros. Pictures are gray if all of them are, and gray drawings of dark ink are
+        inverted, see `pictures.look_of_files`. It warns of pictures that are there twice.
 
     Raises:
-        DataError: no classes, an empty class, a file that is no image, or images of different sizes.
+        DataError: no classes, an empty class, or a file that is no picture.
     """
-    classes = {folder: _visible(folder) for folder in sorted(_class_folders(path))}
+    classes = {folder: visible(folder) for folder in sorted(_class_folders(path))}
     if not classes:
         raise DataError(f"{path} has no sub-folders: put the images of each class in a sub-folder of their own.")
-    pictures = {folder: [_open(file) for file in files] for folder, files in classes.items()}
-    images, counts = _stack(path, classes, pictures)
-    if images.shape[-1] == 1 and _is_paper_white(images, counts):
-        images = np.where(_real(images, counts), 255 - images, images)
+    seen = look_of_files([file for files in classes.values() for file in files], size)
+    assert seen.files is not None, "they are files"
+    inverted = differ(seen.files, seen.ink)
+    counts = np.array([len(files) for files in classes.values()], np.int32)
+    images = np.zeros((len(classes), int(counts.max()), *seen.shape), np.uint8)
+    for c, files in enumerate(classes.values()):
+        for i, file in enumerate(files):
+            images[c, i] = as_learned(open_picture(file), seen.shape, seen.files, inverted=inverted)
     names = [folder.relative_to(path).as_posix() for folder in classes]
     groups = [name.rpartition("/")[0] or path.resolve().name for name in names]
-    return make_dataset(path.resolve().name, images, names, groups, counts)
+    return _told_of_copies(make_dataset(path.resolve().name, images, names, groups, counts, seen=seen))
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder in sorted order, without hidden files and those of file browsers."""
+    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower() not in _IGNORED)
 
 
 def _only_images(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -79,8 +97,17 @@ def _only_images(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
     return found[0]
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower() not in _IGNORED)
+def _by_label(path: Path, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Images by class, the names of classes, and counts."""
+    if images.ndim not in (3, 4) or not images.size or labels.shape != images.shape[:1]:
+        raise DataError(
+            f"{path} has labels, so that images must be [N, H, W, C] or [N, H, W] and labels [N], got "
+            f"{list(images.shape)} and {list(labels.shape)}: reshape them, or leave labels out."
+        )
+    images = images if images.ndim == 4 else images[..., None]
+    values, places = np.unique(labels, return_inverse=True)
+    grouped, counts = by_class([images[places == k] for k in range(len(values))])
+    return grouped, [str(value) for value in values.tolist()], counts
 
 
 def _class_folders(path: Path) -> list[Path]:
@@ -88,7 +115,7 @@ def _class_folders(path: Path) -> list[Path]:
     for folder in (Path(parent) / name for parent, names, _ in os.walk(path) for name in names):
         if any(part.startswith(".") for part in folder.relative_to(path).parts):
             continue
-        inside = _visible(folder)
+        inside = visible(folder)
         if not inside:
             raise DataError(f"{folder} has no images: add some, or remove the folder.")
         files = [p for p in inside if not p.is_dir()]
@@ -98,45 +125,17 @@ def _class_folders(path: Path) -> list[Path]:
     return found
 
 
-def _open(file: Path) -> Image.Image:
-    try:
-        with Image.open(file) as image:
-            image.load()
-            return image.copy()
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file} is not an image that can be read ({error}): remove or replace it.") from error
-
-
-def _stack(
-    path: Path, classes: dict[Path, list[Path]], pictures: dict[Path, list[Image.Image]]
-) -> tuple[np.ndarray, np.ndarray]:
-    every = [(f, p) for folder in classes for f, p in zip(classes[folder], pictures[folder], strict=True)]
-    mode = "L" if all(p.mode in _GREY_MODES for _, p in every) else "RGB"
-    width, height = every[0][1].size
-    for file, picture in every:
-        if picture.size != (width, height):
-            raise DataError(
-                f"the images in {path} must have one size, got {width}x{height} in {every[0][0]} and "
-                f"{picture.width}x{picture.height} in {file}: resize them."
-            )
-    counts = np.array([len(files) for files in classes.values()], np.int32)
-    images = np.zeros((len(classes), int(counts.max()), height, width, len(mode)), np.uint8)
-    for c, folder in enumerate(classes):
-        for i, picture in enumerate(pictures[folder]):
-            images[c, i] = _pixels(picture, mode)
-    return images, counts
-
-
-def _pixels(picture: Image.Image, mode: str) -> np.ndarray:
-    if picture.mode == "I;16":  # Pillow would clip 16 bits at 255 instead of scaling them
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    return np.asarray(picture.convert(mode)).reshape(picture.height, picture.width, len(mode))
-
-
-def _real(images: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    real = np.arange(images.shape[1]) < counts[:, None]
-    return real[:, :, None, None, None]
-
-
-def _is_paper_white(images: np.ndarray, counts: np.ndarray) -> bool:
-    return bool(np.median(images[_real(images, counts)[:, :, 0, 0, 0]]) >= _PAPER)
+def _told_of_copies(dataset: Dataset) -> Dataset:
+    """The data set, with a warning if pictures that aren't of one brightness are there twice."""
+    rows = zip(dataset.images, dataset.counts, strict=True)
+    seen = [Counter(hash(x.tobytes()) for x in row[:n] if x.min() < x.max()) for row, n in rows]
+    within = sum(times - 1 for row in seen for times in row.values())
+    classes = Counter(picture for row in seen for picture in row)
+    between = sum(times > 1 for times in classes.values())
+    if within or between:
+        warnings.warn(
+            f"{dataset.name} has {between} pictures that are the same in several classes, and {within} that are the "
+            "same as another of their class: remove copies, or what is tested on was learned from.",
+            stacklevel=3,
+        )
+    return dataset

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jmeta.datasets import cache, catalog, omniglot_runs
+from jmeta.datasets.pictures import resized
 from jmeta.datasets.types import DataError, Dataset
 
 
@@ -16,7 +17,9 @@ class Available(NamedTuple):
     status: str
 
 
-def load(name: str, root: str | os.PathLike[str] | None = None, *, download: bool = True) -> Dataset:
+def load(
+    name: str, root: str | os.PathLike[str] | None = None, *, download: bool = True, size: int | None = None
+) -> Dataset:
     """Loads a data set as one uint8 array.
 
     Args:
@@ -31,6 +34,8 @@ def load(name: str, root: str | os.PathLike[str] | None = None, *, download: boo
                               from here is looked for in `root` too, the ending .npz can be left out there.
         root: the folder data sets are looked for in; None means $JMETA_DATA, else a folder in the user's cache.
         download: whether files that are missing may be downloaded.
+        size: height and width that pictures are brought to, see `pictures.fit`; otherwise their own, or 84 if they are
+            of several sizes.
 
     Returns:
         The `Dataset`.
@@ -41,7 +46,8 @@ def load(name: str, root: str | os.PathLike[str] | None = None, *, download: boo
     folder = cache.data_root(root)
     if name == omniglot_runs.NAME:
         raise DataError(f"{name} is a test of fixed episodes: take it with jmeta evaluate --dataset {name}.")
-    return catalog.row(name).load(folder, name.partition(":")[2], download)
+    dataset = catalog.row(name).load(folder, name.partition(":")[2], download, size)
+    return dataset if size is None else resized(dataset, (size, size, dataset.look.channels))
 
 
 def available(root: str | os.PathLike[str] | None = None) -> list[Available]:

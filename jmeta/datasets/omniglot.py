@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from jmeta.datasets import cache, downloads
+from jmeta.datasets.pictures import decode, fit
 from jmeta.datasets.types import DataError, Dataset, make_dataset
 
 SIZE = 28
@@ -141,14 +141,12 @@ def read_drawing(content: bytes, size: int = SIZE) -> np.ndarray:
     Raises:
         ValueError: a drawing of another size; or another of `cache.DAMAGED`, for what is no picture.
     """
-    with Image.open(io.BytesIO(content)) as image:
-        if image.size != _FULL_SIZE:
-            raise ValueError(f"a drawing of {image.width}x{image.height} pixels instead of 105x105")
-        # Paper is 1, True or 255 by the decoder and the encoding, but ink is always 0.
-        ink = np.where(np.asarray(image.convert("L")) == 0, np.uint8(255), np.uint8(0))
-    if (size, size) == _FULL_SIZE:
-        return ink
-    return np.asarray(Image.fromarray(ink).resize((size, size), Image.Resampling.LANCZOS))
+    image = decode(io.BytesIO(content)).convert("L")
+    if image.size != _FULL_SIZE:
+        raise ValueError(f"a drawing of {image.width}x{image.height} pixels instead of 105x105")
+    # Paper is 1, True or 255 by the encoding, but ink is always 0.
+    ink = np.where(np.asarray(image) == 0, np.uint8(255), np.uint8(0))
+    return fit(ink[..., None], (size, size, 1))[..., 0]
 
 
 def _build(name: str, paths: dict[str, Path]) -> Dataset:

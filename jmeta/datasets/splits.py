@@ -16,6 +16,7 @@ _SEED = "jmeta-1"
 _FINN_SIZES = (1100, 100, 423)
 _LAKE_VALIDATION_ALPHABETS = 5
 _FEW_CLASSES = 30
+_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 
 # fmt: off
 _EVALUATION = frozenset({
@@ -46,8 +47,9 @@ def split(dataset: Dataset, protocol: str = "default") -> Split:
         small2   the same with the second small set, of which Greek is validation.
         classes  64 % train, 16 % validation, 20 % test, shuffled; below 30 classes 40 %, 30 % and 30 %, so that ten
                  classes give 4, 3 and 3: at most 3-way episodes in every part.
+        folders  the classes of the folders train, val (or valid, validation) and test, where all classes are in these.
         all      every class in test, train and validation empty: for a learner trained on other data.
-        default  `finn` where all 1,623 classes of Omniglot are there, else `classes`.
+        default  `finn` where all 1,623 classes of Omniglot are there, `folders` where there are such, else `classes`.
 
     Args:
         dataset: the data set.
@@ -57,7 +59,8 @@ def split(dataset: Dataset, protocol: str = "default") -> Split:
         The `Split`. `split.protocol` names the protocol used, never "default".
 
     Raises:
-        DataError: a protocol that this data set does not have, or too few classes for it.
+        DataError: a protocol that this data set does not have, or too few classes for it; one of the three folders
+            missing, or a class in two of them.
 
     Source: finn: Finn et al. 2017, Model-Agnostic Meta-Learning, section 5.2 (1,200 classes for training, of which
     100 became validation in the authors' code; the authors' shuffle is not published, so this one is another).
@@ -91,6 +94,9 @@ def _protocols(dataset: Dataset) -> dict[str, Callable[[], _Parts]]:
         found["small1"] = lambda: _by_group(groups, _SMALL1, _SMALL1_VALIDATION, _EVALUATION)
     if set(groups) >= _EVALUATION | _SMALL2 | _SMALL2_VALIDATION:
         found["small2"] = lambda: _by_group(groups, _SMALL2, _SMALL2_VALIDATION, _EVALUATION)
+    tops = [group.partition("/")[0].lower() for group in groups]
+    if set(tops) <= _FOLDERS.keys() and len({_FOLDERS[top] for top in tops}) > 1:
+        found["folders"] = lambda: _by_folder(dataset, [_FOLDERS[top] for top in tops])
     found["classes"] = lambda: _shuffled(dataset.class_names, _sizes(n))
     found["all"] = lambda: ((), (), range(n))
     return found
@@ -113,6 +119,24 @@ def _shuffled(names: Sequence[str], sizes: tuple[int, int, int]) -> _Parts:
 
 def _by_group(groups: Sequence[str], *parts: Iterable[str]) -> _Parts:
     train, val, test = ([i for i, group in enumerate(groups) if group in set(part)] for part in parts)
+    return train, val, test
+
+
+def _by_folder(dataset: Dataset, parts: Sequence[int]) -> _Parts:
+    missing = [name for name in ("train", "val", "test") if _FOLDERS[name] not in parts]
+    if missing:
+        raise DataError(
+            f"{dataset.name} has folders of parts, but none called {missing[0]}: move some classes to one, or choose "
+            "the protocol classes, which deals all classes anew."
+        )
+    names = [name.partition("/")[2] for name in dataset.class_names]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(
+            f"{dataset.name} has classes in several of the folders train, val and test, such as {twice}: put all "
+            "pictures of a class into one, since each part needs classes of its own."
+        )
+    train, val, test = ([i for i, part in enumerate(parts) if part == k] for k in range(3))
     return train, val, test
 
 

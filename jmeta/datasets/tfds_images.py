@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from jmeta.datasets import cache, downloads, omniglot
-from jmeta.datasets.types import DataError, Dataset, make_dataset
+from jmeta.datasets.pictures import MIXED, fit
+from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 
-RESIZED = 84
 MAX_BYTES = 8 * 2**30
 
 
@@ -21,7 +20,7 @@ def load(name: str, root: Path, download: bool = True) -> Dataset:
 
     Omniglot is read from its archives, as `omniglot`. Another set is read where it is prepared in array_record form,
     in `root` or in TFDS's default folder; else TFDS downloads and prepares it in `root`, as far as that goes without
-    TensorFlow. Images of different sizes are resized to 84x84.
+    TensorFlow. Images of different sizes are brought to 84x84 by `pictures.fit`.
 
     Args:
         name: a TFDS name such as "mnist" or "cmaterdb/bangla", or the path of a folder that holds a prepared set.
@@ -93,7 +92,7 @@ def _fingerprint(builder: Any) -> str | None:
 def _read(builder: Any) -> Dataset:
     name = builder.name
     image_key, label_key = _keys(builder)
-    by_class: dict[int, list[np.ndarray]] = {}
+    found: dict[int, list[np.ndarray]] = {}
     size = 0
     for split in list(builder.info.splits) or ["train"]:
         for example in _examples(builder, split):
@@ -103,11 +102,11 @@ def _read(builder: Any) -> Dataset:
             size += image.nbytes
             if size > MAX_BYTES:
                 raise DataError(f"tfds:{name} has more than {MAX_BYTES} bytes of images: save a part of it as an npz.")
-            by_class.setdefault(label, []).append(image if image.ndim == 3 else image[..., None])
-    if not by_class:
+            found.setdefault(label, []).append(image if image.ndim == 3 else image[..., None])
+    if not found:
         raise DataError(f"tfds:{name} has no labelled images.")
-    labels = sorted(by_class)
-    images, counts = _pad([by_class[label] for label in labels])
+    labels = sorted(found)
+    images, counts = by_class(_of_one_shape([found[label] for label in labels]))
     return make_dataset(name, images, [builder.info.features[label_key].int2str(i) for i in labels], counts=counts)
 
 
@@ -147,21 +146,12 @@ def _is_image(feature: Any) -> bool:
     return feature.np_dtype == np.uint8 and isinstance(shape, tuple) and len(shape) in (2, 3)
 
 
-def _pad(classes: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _of_one_shape(classes: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
     shapes = {image.shape for images in classes for image in images}
-    shape = next(iter(shapes)) if len(shapes) == 1 else (RESIZED, RESIZED, max(s[-1] for s in shapes))
-    counts = np.array([len(images) for images in classes], np.int32)
-    padded = np.zeros((len(classes), int(counts.max()), *shape), np.uint8)
-    for c, images in enumerate(classes):
-        for i, image in enumerate(images):
-            padded[c, i] = image if image.shape == shape else _resize(image)
-    return padded, counts
-
-
-def _resize(image: np.ndarray) -> np.ndarray:
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    small = np.asarray(picture.resize((RESIZED, RESIZED), Image.Resampling.LANCZOS))
-    return small if small.ndim == 3 else small[..., None]
+    if len(shapes) == 1:
+        return classes
+    shape = (MIXED, MIXED, max(shape[-1] for shape in shapes))
+    return [[fit(image, shape) for image in images] for images in classes]
 
 
 def _quietly(make: Callable[[], Any]) -> Any:

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from jmeta.datasets.look import Look, look
 from jmeta.errors import RunError
 
 
@@ -37,6 +38,7 @@ class Dataset(NamedTuple):
     groups: the group of each class (its alphabet), or the data set's name where there are none.
     counts: int32 [classes], how many examples are real; the rest of the row is zeros.
     checksum: sha256 hex of the images and all of the above.
+    look: size, channels and ink of the images.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Dataset(NamedTuple):
     groups: tuple[str, ...]
     counts: np.ndarray
     checksum: str
+    look: Look
 
     def split(self, protocol: str = "default") -> Split:
         """Divides the classes by a named protocol, as `jmeta.datasets.split`."""
@@ -59,6 +62,8 @@ def make_dataset(
     class_names: Sequence[str] | None = None,
     groups: Sequence[str] | None = None,
     counts: np.ndarray | None = None,
+    *,
+    seen: Look | None = None,
 ) -> Dataset:
     """Makes a `Dataset` after checking that its parts agree.
 
@@ -68,6 +73,7 @@ def make_dataset(
         class_names: unique names; None numbers the classes "0", "1", ...
         groups: the group of each class; None puts all in one group called `name`.
         counts: [classes], how many examples are real; None means all.
+        seen: the look of the images; None finds it out.
 
     Returns:
         The `Dataset`, with its checksum.
@@ -96,7 +102,24 @@ def make_dataset(
     if real.dtype.kind not in "iu" or real.min() < 1 or real.max() > examples:
         raise DataError(f"{name}: counts must be integers from 1 to {examples}, got {real.min()} to {real.max()}.")
     real = real.astype(np.int32)
-    return Dataset(name, images, names, grouping, real, _checksum(name, images, names, grouping, real))
+    checksum = _checksum(name, images, names, grouping, real)
+    return Dataset(name, images, names, grouping, real, checksum, look(images, real) if seen is None else seen)
+
+
+def changed(dataset: Dataset, images: np.ndarray, seen: Look) -> Dataset:
+    """The data set with other images and their look, and the checksum of what it has now."""
+    if images is dataset.images:
+        return dataset._replace(look=seen)
+    return make_dataset(dataset.name, images, dataset.class_names, dataset.groups, dataset.counts, seen=seen)
+
+
+def by_class(pictures: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Images `[classes, examples, H, W, C]`, padded with zeros, and counts `[classes]`, of lists of `[H, W, C]`."""
+    counts = np.array([len(row) for row in pictures], np.int32)
+    images = np.zeros((len(pictures), int(counts.max()), *pictures[0][0].shape), np.uint8)
+    for c, row in enumerate(pictures):
+        images[c, : len(row)] = row
+    return images, counts
 
 
 def _checksum(

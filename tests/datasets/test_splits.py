@@ -47,6 +47,25 @@ def test_sizes(classes, sizes):
     assert (len(split.train), len(split.val), len(split.test)) == sizes
 
 
+def test_folders_called_train_val_and_test_are_the_parts():
+    """Fails where they are taken for groups and their classes are dealt anew."""
+    names = ["train/a", "train/b", "Valid/c", "test/d", "test/e/f"]
+    dataset = unnamed(names, [name.rpartition("/")[0] for name in names])
+    split = dataset.split()
+    assert datasets.protocols(dataset) == ("folders", "classes", "all")
+    assert (split.protocol, *(part.tolist() for part in split[1:4])) == ("folders", [0, 1], [2], [3, 4])
+    some = unnamed(names[:2] + names[3:], ["train", "train", "test", "test"])
+    with pytest.raises(datasets.DataError, match="has folders of parts, but none called val: move some classes"):
+        some.split()
+    assert some.split("classes").protocol == "classes"
+    with pytest.raises(datasets.DataError, match="classes in several of the folders train, val and test, such as a"):
+        unnamed(["train/a", "val/b", "test/a"], ["train", "val", "test"]).split()
+    assert (
+        unnamed(["train/a", "val/b", "more/c", "more/d"], ["train", "val", "more", "more"]).split().protocol
+        == "classes"
+    )
+
+
 def test_order_is_pinned():
     """The figures of published runs depend on these: a change of the shuffle must not go unseen."""
     split = unnamed([f"class{i}" for i in range(30)]).split("classes")

@@ -124,7 +124,9 @@ def _loaded(area: Area, stored: record.Stored, path: Path) -> Loaded:
         raise RunError(f"{path.parent} is a run of {stored.kind}, not {area.kind}: give it to the commands of its own.")
     start = Whole(*area.defaults(choice_in(area, stored.values)))
     names = {field.name for field in dataclasses.fields(area.choice)} & {*flat.names(start)}
-    for needed in (names, {*flat.names(start)} - {*flat.names(start, "place")}):
+    # What is None by default may be younger than the run.
+    given = {name for name, value in flat.to_dict(start).items() if value is not None}
+    for needed in (names, given - {*flat.names(start, "place")}):
         if needed - stored.values.keys():
             lacks = ", ".join(sorted(needed - stored.values.keys()))
             raise RunError(f"{path} lacks {lacks}: it was made by another version, or changed by hand.")

@@ -58,10 +58,10 @@ class Data:
     """What the learner is shown.
 
     Attributes:
-        dataset: other data than it was trained on, by name or path. Pictures are resized and made greyscale as it
-            takes, and inverted where paper is bright in one set of drawings and dark in the other; what was done is
-            said. omniglot-runs is the official one-shot test of Omniglot: 20 runs of 20-way 1-shot within an alphabet,
-            each query judged alone.
+        dataset: other data than it was trained on, by name or path. Pictures are resized and made gray as it takes,
+            and inverted where ink is dark in one set of drawings and light in the other; what was done is said.
+            omniglot-runs is the official one-shot test of Omniglot: 20 runs of 20-way 1-shot within an alphabet, each
+            query judged alone, and together beside it where the network tells them apart.
         split: the other data's split, or another of the same: finn, lake, classes, all, ... Otherwise the default one
             for its own data and Omniglot, and all classes of other data.
         part: test, val or train.
@@ -163,6 +163,8 @@ def _check_one_shot(config: EvaluateConfig) -> None:
     for name in ("episodes", "part", "split", "seed"):
         if given[name] != start[name]:
             raise RunError(f"{omniglot_runs.NAME} is {omniglot_runs.RUNS} fixed episodes: leave {flag(name)} out.")
+    if not config.transductive:
+        raise RunError(f"{omniglot_runs.NAME} is judged one query at a time anyway: leave --no-transductive out.")
 
 
 def _written(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import numpy as np
 from jax import Array
 
 from jmeta import evaluation
-from jmeta.datasets import cache
-from jmeta.datasets.convert import match
+from jmeta.datasets import cache, make_dataset
 from jmeta.datasets.omniglot_runs import NAME, RUNS, WAY, OneShotRuns, load_runs
+from jmeta.datasets.pictures import match
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.trained import Trained, at_way
 from jmeta.runs.few_shot.transfer import Known, known_to, seen
@@ -48,10 +48,10 @@ def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
     tasks = trained.settings.tasks
     if sources.row(tasks.dataset).sampler is not None:
         raise RunError(f"a learner of {tasks.dataset} can't be shown {NAME}: choose another --dataset.")
-    runs, known = load_runs(cache.data_root(data_dir or tasks.data_dir)), known_to(trained, data_dir)
-    both, changes = match(np.concatenate([runs.support, runs.query], axis=1), known.look)
-    shown = OneShotRuns(both[:, :WAY], both[:, WAY:], runs.labels)
-    return OneShotTest(episodes_of(shown), changes, _characters_seen(known, shown))
+    runs = load_runs(cache.data_root(data_dir or tasks.data_dir))
+    both, changes = match(make_dataset(NAME, np.concatenate([runs.support, runs.query], axis=1)), trained.look)
+    shown = OneShotRuns(both.images[:, :WAY], both.images[:, WAY:], runs.labels)
+    return OneShotTest(episodes_of(shown), changes, _characters_seen(known_to(trained, data_dir), shown))
 
 
 def episodes_of(runs: OneShotRuns) -> Episode:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jmeta.errors import RunError
+from jmeta.datasets.files import visible
+from jmeta.datasets.look import Look, differ
+from jmeta.datasets.pictures import as_learned, files_ink, open_picture
+from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
 from jmeta.runs.few_shot.experiment import eval_steps
-from jmeta.runs.few_shot.pictures import classes_in, pictures_in, read_picture
 from jmeta.runs.few_shot.trained import Trained, at_way, load_trained
 from jmeta.types import Batch, Params
+
+INVERT = ("auto", "yes", "no")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +35,9 @@ class PredictConfig:
         csv: write path, class and probability of each picture to this file, in place of printing them.
         inner_steps: inner steps; otherwise the run's for evaluation.
         checkpoint: best (by validation) or newest.
-        invert: for a learner of greyscale drawings, whose ink is bright: auto inverts a picture with a bright border;
-            yes or no settle it for all.
+        invert: all pictures or none. auto does with them as was done with the files of a folder that was trained on; of
+            other data, it inverts them if ink is dark in them, taken together, and light in training, or the reverse.
+            Or yes or no.
         transductive: let the pictures see each other through the batch statistics. Good where all classes are among
             them about as often; otherwise each is judged alone.
         compile_cache: keep compiled programs for the next start.
@@ -76,15 +82,18 @@ def predict(config: PredictConfig) -> list[Prediction]:
         raise RunError(f"--inner-steps must be 0 or more, got {config.inner_steps}: choose another.")
     if config.csv is not None and not Path(config.csv).resolve().parent.is_dir():
         raise RunError(f"--csv {config.csv} is in no folder that exists: make it first.")
+    if config.invert not in INVERT:
+        raise unknown("choice for --invert", config.invert, INVERT)
     classes, queries = classes_in(Path(config.support)), pictures_in(Path(config.query))
     if not queries:
         raise RunError(f"{config.query} has no pictures: put those to be named there.")
     trained = load_trained(config.run_dir, config.checkpoint)
     if len(trained.facts["input_shape"]) != 3:
         raise RunError(f"{config.run_dir} was trained on {trained.settings.tasks.dataset} and can't take pictures.")
-    shape = tuple(trained.facts["input_shape"])
-    support = _support(classes, shape, config.invert)
-    x = _floats([read_picture(path, shape, config.invert) for path in queries])
+    learned, labels = in_order(classes)
+    pictures = as_trained(trained.look, [*learned, *queries], config.invert)
+    shown, x = jnp.split(jnp.asarray(pictures, jnp.float32) / 255, [len(learned)])
+    support = Batch(shown, jax.nn.one_hot(jnp.array(labels), len(classes)))
     steps = eval_steps(trained.settings.learner) if config.inner_steps is None else config.inner_steps
     probabilities = np.asarray(
         _probabilities(trained, support, x, way=len(classes), steps=steps, together=config.transductive)
@@ -99,16 +108,61 @@ def predict(config: PredictConfig) -> list[Prediction]:
     return found
 
 
-def _support(classes: dict[str, list[Path]], shape: tuple[int, ...], invert: str) -> Batch:
-    """First one picture of each class, then the second of each that has one, as a sampler's episodes are."""
+def pictures_in(folder: Path) -> list[Path]:
+    """The files of a folder in sorted order, without hidden ones.
+
+    Raises:
+        RunError: if it is no folder.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder} is no folder: name the folder that holds the pictures.")
+    return [path for path in visible(folder) if path.is_file()]
+
+
+def classes_in(folder: Path) -> dict[str, list[Path]]:
+    """The pictures of each sub-folder, by its name.
+
+    Raises:
+        RunError: if it is no folder, has fewer than two sub-folders, or an empty one.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder} is no folder: name a folder with a sub-folder of pictures for each class.")
+    found = {path.name: pictures_in(path) for path in visible(folder) if path.is_dir()}
+    if len(found) < 2:
+        raise RunError(
+            f"{folder} has {len(found)} sub-folders: put the pictures of each of two or more classes in one."
+        )
+    for name, files in found.items():
+        if not files:
+            raise RunError(f"{folder / name} has no pictures: add some, or remove the folder.")
+    return found
+
+
+def in_order(classes: dict[str, list[Path]]) -> tuple[list[Path], list[int]]:
+    """Paths and labels: first one picture of each class, then the second of each that has one, as samplers do it."""
     longest = max(len(files) for files in classes.values())
     rows = [(files[i], k) for i in range(longest) for k, files in enumerate(classes.values()) if i < len(files)]
-    x = _floats([read_picture(path, shape, invert) for path, _ in rows])
-    return Batch(x, jax.nn.one_hot(jnp.array([k for _, k in rows]), len(classes)))
+    return [path for path, _ in rows], [label for _, label in rows]
 
 
-def _floats(pictures: list[np.ndarray]) -> Array:
-    return jnp.asarray(np.stack(pictures), jnp.float32) / 255.0
+def as_trained(like: Look, paths: Sequence[Path], invert: str = "auto") -> np.ndarray:
+    """Pictures as a learner takes them, which are the arrays that it was trained on if they were among these.
+
+    Args:
+        like: how the pictures looked that it was trained on.
+        paths: all that are given to it together.
+        invert: as in `PredictConfig`.
+
+    Returns:
+        uint8 `[N, H, W, C]`.
+
+    Raises:
+        DataError: a file that can't be read.
+    """
+    pictures = [open_picture(path) for path in paths]
+    files = like.files or files_ink(pictures)
+    inverted = differ(files, like.ink) if invert == "auto" else invert == "yes"
+    return np.stack([as_learned(picture, like.shape, files, inverted=inverted) for picture in pictures])
 
 
 def _probabilities(trained: Trained, support: Batch, x: Array, *, way: int, steps: int, together: bool) -> Array:

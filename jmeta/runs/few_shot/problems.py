@@ -11,7 +11,8 @@ from jax.tree_util import Partial
 from jmeta import augment, datasets, episodes
 from jmeta.datasets import Dataset, Split
 from jmeta.datasets.catalog import DATASETS
-from jmeta.datasets.convert import Look, match, resize
+from jmeta.datasets.look import Look
+from jmeta.datasets.pictures import match, resized
 from jmeta.errors import RunError, closest
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.tasks import catalog
@@ -33,7 +34,7 @@ class Problem(NamedTuple):
         sampler: `(part, way, shot, query_shot) -> sample`, for the part train, val or test.
         batches: `batch size -> sample`, of ordinary batches of all training classes; None where there are none.
         train_classes: classes to train on, four of each with rotations; None where there are none.
-        dataset: the images, where there are some.
+        dataset: the images as they are used, where there are some.
         split: their split.
         changes: what was done to the images, so that they look like those that a learner was trained on.
     """
@@ -65,9 +66,8 @@ def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Pr
     """
     if (source := catalog.row(tasks.dataset)).sampler is not None:
         return _drawn(tasks.dataset, source)
-    dataset = load_images(tasks.dataset, tasks.data_dir)
-    images = dataset.images if input_shape is None else resize(dataset.images, input_shape)
-    return _of_images(tasks, dataset, images, ())
+    dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size)
+    return _of_images(tasks, dataset if input_shape is None else resized(dataset, input_shape), ())
 
 
 def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
@@ -81,47 +81,48 @@ def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
     Raises:
         DataError: for a split that the images don't have, or a number of channels that can't be brought to another.
     """
-    return _of_images(tasks, dataset, *match(dataset.images, like, dataset.counts))
+    return _of_images(tasks, *match(dataset, like))
 
 
-def _of_images(tasks: Tasks, dataset: Dataset, images: np.ndarray, changes: tuple[str, ...]) -> Problem:
-    split, shown = dataset.split(tasks.split), dataset._replace(images=images)
+def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Problem:
+    split = dataset.split(tasks.split)
     return Problem(
         dataset.name,
-        images.shape[2:],
+        dataset.images.shape[2:],
         False,
         split.protocol,
         split.hash,
         dataset.checksum,
-        lambda part, way, shot, query: _few_shot(shown, split, tasks, part, way, shot, query),
+        lambda part, way, shot, query: _few_shot(dataset, split, tasks, part, way, shot, query),
         lambda size: episodes.classification_sampler(
-            shown.images[split.train],
+            dataset.images[split.train],
             batch_size=size,
             rotations=tasks.rotations,
-            counts=shown.counts[split.train],
+            counts=dataset.counts[split.train],
             augment=_AUGMENTS[tasks.augment],
         ),
         len(split.train) * (4 if tasks.rotations else 1),
-        shown,
+        dataset,
         split,
         changes,
     )
 
 
-def load_images(name: str, data_dir: str | None, *, download: bool = True) -> Dataset:
+def load_images(name: str, data_dir: str | None, *, download: bool = True, size: int | None = None) -> Dataset:
     """A data set of images by its name.
 
     Args:
         name: of the data.
         data_dir: the folder that they are looked for in.
         download: whether they may be downloaded if they are not there.
+        size: height and width that pictures are brought to; otherwise as `datasets.load`.
 
     Raises:
         DataError: for data that are missing or damaged.
         RunError: for a misspelt name.
     """
     try:
-        return datasets.load(name, data_dir, download=download)
+        return datasets.load(name, data_dir, download=download, size=size)
     except datasets.DataError as error:
         close = closest(name, NAMES)
         if close is None or name in NAMES or not str(error).startswith("there is no data set"):

@@ -43,8 +43,10 @@ class Tasks:
             folder with a sub-folder of pictures for each class; sinusoid (curves to regress) or linear (binary tasks);
             or FILE.py:NAME or MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
-        split: which classes are for training, validation and test: finn, lake, small1, small2, classes or default,
-            which is finn for Omniglot.
+        split: which classes are for training, validation and test: finn, lake, small1, small2, classes, folders (those
+            called train, val and test) or default, which is finn for Omniglot and folders where there are such.
+        image_size: height and width that pictures are brought to, filled up to a square with the color of their border;
+            otherwise their own, or 84 for a folder of pictures of several sizes.
         rotations: turn each class of each episode by its own multiple of 90 degrees, in all parts of the split; within
             groups, all classes of an episode by the same one.
         within_groups: draw the classes of an episode from one group of classes, such as the characters of an alphabet,
@@ -63,6 +65,7 @@ class Tasks:
     dataset: str = "glyphs"
     data_dir: str | None = setting(None, place=True)
     split: str = "default"
+    image_size: int | None = setting(None, least=1)
     rotations: bool = False
     within_groups: bool = False
     augment: str = setting("none", choices=AUGMENTS)
@@ -191,8 +194,9 @@ def _check_learner(name: str, row: Row, tasks: Tasks, source: sources.Row) -> No
 
 def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:
     name = tasks.dataset
-    if source.sampler is not None and (tasks.within_groups or tasks.augment != "none" or tasks.rotations):
-        raise RunError(f"{name} has no pictures: leave --within-groups and --augment out, and --rotations.")
+    changed = tasks.within_groups or tasks.augment != "none" or tasks.rotations or tasks.image_size is not None
+    if source.sampler is not None and changed:
+        raise RunError(f"{name} has no pictures: leave --within-groups, --augment, --rotations and --image-size out.")
     if tasks.within_groups and not source.groups:
         raise RunError(f"{name} has no groups of classes: leave --within-groups out.")
     if source.way is not None and tasks.way != source.way:

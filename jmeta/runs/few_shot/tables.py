@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
 
 from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
-from jmeta.errors import unknown
+from jmeta.datasets import cache
+from jmeta.errors import RunError, unknown
 from jmeta.report.tables import number, show, told
 from jmeta.runs.few_shot.predict import Prediction
 
@@ -69,32 +72,51 @@ class PrepareConfig:
 
     Attributes:
         name: of the data set, such as omniglot, or a path.
+        npz: keep it in this file, which is a data set by its own name.
+        examples: so many pictures of each class, the first ones; otherwise all.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
     """
 
     name: tyro.conf.Positional[str]
+    npz: str | None = None
+    examples: int | None = None
     data_dir: str | None = None
 
 
 def data(words: Sequence[str]) -> int:
-    """`jmeta data list` and `jmeta data prepare NAME`, each with `--data-dir FOLDER`.
+    """`jmeta data list` and `jmeta data prepare NAME`.
 
     Raises:
         RunError: for another command.
         DataError: for data that are missing or damaged.
     """
     if not words or words[0] in ("-h", "--help"):
-        print("jmeta data list [--data-dir FOLDER]\njmeta data prepare NAME [--data-dir FOLDER]")
+        print("jmeta data list [--data-dir FOLDER]")
+        print("jmeta data prepare NAME [--npz FILE] [--examples N] [--data-dir FOLDER]")
         return 0
     if words[0] not in ("list", "prepare"):
         raise unknown("data command", words[0], ("list", "prepare"))
     kind = ListConfig if words[0] == "list" else PrepareConfig
     config = tyro.cli(kind, args=list(words[1:]), prog=f"jmeta data {words[0]}")
     if isinstance(config, PrepareConfig):
-        found = datasets.load(config.name, config.data_dir)
+        found = _prepared(config)
         classes, examples, height, width, channels = found.images.shape
         print(f"{found.name}: {classes} classes, up to {examples} pictures each, {height} x {width} x {channels}")
         print(f"splits: {', '.join(datasets.protocols(found))}; checksum {found.checksum[:16]}")
         return 0
     show(("name", "what", "where"), datasets.available(config.data_dir))
     return 0
+
+
+def _prepared(config: PrepareConfig) -> datasets.Dataset:
+    if config.examples is not None and config.examples < 1:
+        raise RunError(f"--examples must be 1 or more, got {config.examples}: choose another.")
+    if config.npz is not None and not config.npz.endswith(".npz"):
+        raise RunError(f"--npz must be a file that ends in .npz, got {config.npz}: choose another.")
+    found = datasets.load(config.name, config.data_dir)
+    if config.examples is not None:
+        images, counts = found.images[:, : config.examples], np.minimum(found.counts, config.examples)
+        found = datasets.make_dataset(found.name, images, found.class_names, found.groups, counts)
+    if config.npz is not None:
+        cache.write(Path(config.npz), found)
+    return found

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta import training
+from jmeta.datasets.look import Look
 from jmeta.errors import RunError
 from jmeta.experiment import TrainState
 from jmeta.runs.engine import folder
@@ -38,6 +39,16 @@ class Trained(NamedTuple):
     step: int
     params: Params
     learner_of: Callable[[Any, int], Learner]
+
+    @property
+    def look(self) -> Look:
+        """How the pictures looked that it was trained on.
+
+        Runs of older versions don't say it: theirs were drawings of light ink if they were gray, else photographs.
+        """
+        height, width, channels = self.facts["input_shape"]
+        kept = self.facts.get("look") or {"ink": "light" if channels == 1 else "none", "files": None}
+        return Look((height, width), channels, kept["ink"], kept["files"])
 
 
 def load_trained(run_dir: str | Path, checkpoint: str = "best") -> Trained:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jmeta.datasets import DataError, Dataset, Split
-from jmeta.datasets.convert import Look, look, resize
+from jmeta.datasets.pictures import resized
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.problems import Problem, load_images, load_problem, problem_like, with_dataset
 from jmeta.runs.few_shot.settings import Tasks
@@ -32,12 +32,10 @@ class Known(NamedTuple):
     """What a learner was trained on.
 
     Attributes:
-        look: how its pictures look.
         dataset: the data, in the shape it takes; None where they can't be read.
         split: their split.
     """
 
-    look: Look
     dataset: Dataset | None = None
     split: Split | None = None
 
@@ -73,16 +71,15 @@ def show(
         problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
         _check_same_split(trained, problem)
         return Shown(tasks, problem, _shared(trained, problem, part))
-    images = load_images(tasks.dataset, tasks.data_dir)
+    images = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size)
     if split is None and part == "test" and not sources.row(tasks.dataset).published:
         tasks = dataclasses.replace(tasks, split="all")
     if images.checksum == trained.facts["checksum"]:  # its own by another name
         tasks = dataclasses.replace(own, split=split or own.split, data_dir=tasks.data_dir)
-    known = known_to(trained, data_dir)
-    problem = problem_like(tasks, images, known.look)
+    problem = problem_like(tasks, images, trained.look)
     if images.checksum == trained.facts["checksum"]:
         return Shown(tasks, problem, _shared(trained, problem, part))
-    return Shown(tasks, problem, seen(known, *_images(problem, part)))
+    return Shown(tasks, problem, seen(known_to(trained, data_dir), *_images(problem, part)))
 
 
 def known_to(trained: Trained, data_dir: str | None = None) -> Known:
@@ -96,16 +93,15 @@ def known_to(trained: Trained, data_dir: str | None = None) -> Known:
     for place in dict.fromkeys((trained.settings.tasks.data_dir, data_dir)):
         dataset = _trained_on(trained, place)
         if dataset is not None:
-            known = dataset._replace(images=resize(dataset.images, shape))
-            shown = look(known.images, known.counts)._replace(shape=shape)
-            return Known(shown, known, dataset.split(trained.facts["protocol"]))
-    return Known(Look(shape, None))
+            return Known(resized(dataset, shape), dataset.split(trained.facts["protocol"]))
+    return Known()
 
 
 def _trained_on(trained: Trained, data_dir: str | None) -> Dataset | None:
     """The data of that name in a folder, if they are those of training."""
     try:
-        dataset = load_images(trained.settings.tasks.dataset, data_dir, download=False)
+        tasks = trained.settings.tasks
+        dataset = load_images(tasks.dataset, data_dir, download=False, size=tasks.image_size)
     except (DataError, RunError):
         return None
     return dataset if dataset.checksum == trained.facts["checksum"] else None

@@ -12,6 +12,7 @@ import pytest
 from small_runs import TINY, assert_same_run, rows_of
 
 from jmeta.cli import main
+from jmeta.datasets import load
 
 MAIN = "import sys; from jmeta.cli import main; sys.exit(main())"
 LONG = [*TINY, "--outer-steps", "120", "--save-every", "5"]
@@ -97,4 +98,8 @@ def test_data_list_and_prepare(cli, shapes, tmp_path):
     assert listed.code == 0 and "glyphs" in listed.out and "shapes" in listed.out
     prepared = cli("data", "prepare", shapes)
     assert prepared.code == 0 and "16 classes, up to 8 pictures each, 8 x 8 x 1" in prepared.out
-    assert np.load(shapes)["images"].shape == (16, 8, 8, 8, 1)
+    part = cli("data", "prepare", shapes, "--examples", 3, "--npz", tmp_path / "part.npz")
+    assert part.code == 0 and "16 classes, up to 3 pictures each" in part.out
+    np.testing.assert_array_equal(load("part", tmp_path).images, load(shapes).images[:, :3])
+    assert cli("data", "prepare", shapes, "--examples", 0).code == 2
+    assert cli("data", "prepare", shapes, "--npz", tmp_path / "part").code == 2

@@ -8,6 +8,7 @@ import pytest
 from small_runs import TINY
 
 from jmeta.errors import RunError, advice, unknown
+from jmeta.runs.few_shot.trained import load_settings
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -124,6 +125,8 @@ def test_folders_that_are_no_runs(refused, finished, tmp_path):
     stored = json.loads((finished / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in stored.items() if k != "shot"}))
     assert "config.json lacks shot" in refused("evaluate", "--run-dir", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in stored.items() if k != "image_size"}))
+    assert load_settings(tmp_path)[0].tasks.image_size is None, "a setting that is younger than the run"
     (tmp_path / "config.json").write_text(json.dumps({**stored, "facts": {"checksum": "c"}}))
     assert "config.json lacks protocol, split_hash, input_shape" in refused("evaluate", "--run-dir", tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**stored, "experiment": "rl"}))

@@ -61,4 +61,5 @@ def test_the_official_test_from_the_command_line(cli, refused, finished, tmp_pat
     assert "--shot 1, got 5: leave it out" in refused(*words, "--shot", 5)
     for flag, value in (("--episodes", 100), ("--part", "val"), ("--split", "lake"), ("--seed", 1)):
         assert f"omniglot-runs is 20 fixed episodes: leave {flag} out" in refused(*words, flag, value)
+    assert "judged one query at a time anyway: leave --no-transductive out" in refused(*words, "--no-transductive")
     assert "needs all_runs.zip" in refused(*words[:-4], "--data-dir", tmp_path)

@@ -6,32 +6,34 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from small_runs import TINY
 
-from jmeta.runs.few_shot.pictures import read_picture
+from jmeta.datasets import load, make_dataset
+from jmeta.runs.few_shot import load_trained
 from jmeta.runs.few_shot.plot import PlotConfig, inner_steps_of, plot
-from jmeta.runs.few_shot.trained import load_trained
+from jmeta.runs.few_shot.predict import as_trained
+from jmeta.runs.few_shot.transfer import show
 
 pytestmark = pytest.mark.standard_promotion
 
 
-def draw(path, pattern, *, light=False, size=24, seed=0):
+def draw(path, pattern, *, mode="L", size=24, seed=0):
     noise = np.random.default_rng(seed).normal(0, 20, pattern.shape)
     ink = np.clip(255.0 * pattern + noise, 0, 255).astype(np.uint8)
-    picture = Image.fromarray(255 - ink if light else ink).resize((size, size), Image.Resampling.NEAREST)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.convert("RGB" if light else "L").save(path)
+    Image.fromarray(ink).resize((size, size), Image.Resampling.NEAREST).convert(mode).save(path)
 
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Three classes, with one to three pictures each, and six pictures to be named; some dark on light."""
+    """Three classes, with one to three pictures each, and six pictures to be named; of several modes."""
     patterns = np.zeros((3, 8, 8), bool)
     patterns[0, 2:6, 2:4], patterns[1, 2:4, 1:7], patterns[2, 4:7, 4:7] = True, True, True
     for k, name in enumerate(("bar", "dash", "dot")):
         for i in range(k + 1):
-            draw(tmp_path / "support" / name / f"{i}.png", patterns[k], light=bool(i % 2), seed=10 * k + i)
+            draw(tmp_path / "support" / name / f"{i}.png", patterns[k], mode=("L", "RGB", "P")[i], seed=10 * k + i)
         for i in range(2):
-            draw(tmp_path / "query" / f"{name}{i}.png", patterns[k], light=bool(i), size=17 + i, seed=50 + 10 * k + i)
+            draw(tmp_path / "query" / f"{name}{i}.png", patterns[k], size=17 + i, seed=50 + 10 * k + i)
     (tmp_path / "query" / ".hidden").write_text("x")
     return tmp_path
 
@@ -67,19 +69,35 @@ def test_bad_pictures_are_refused(refused, finished, pictures):
     assert "empty has no pictures" in refused(*words())
 
 
-def test_pictures_are_made_like_those_of_training(tmp_path):
-    ink = np.full((10, 30), 255, np.uint8)
-    ink[4:6, 10:20] = 0
-    Image.fromarray(ink).save(tmp_path / "a.png")
-    bright = read_picture(tmp_path / "a.png", (28, 28, 1))
-    assert bright.shape == (28, 28, 1) and bright[0, 0, 0] == 0 and bright[14, 14, 0] > 150
-    assert 1 <= (bright[:, 14, 0] > 60).sum() <= 3, "its proportions are kept"
-    assert read_picture(tmp_path / "a.png", (28, 28, 1), "no")[0, 0, 0] == 255
-    assert read_picture(tmp_path / "a.png", (28, 28, 3)).shape == (28, 28, 3)
-    glass = np.zeros((12, 12, 4), np.uint8)
-    glass[4:8, 4:8, 3] = 255
-    Image.fromarray(glass).save(tmp_path / "b.png")
-    assert read_picture(tmp_path / "b.png", (12, 12, 1))[:, :, 0].tolist() == (glass[..., 3]).tolist()
+def test_a_run_on_a_folder_says_how_its_pictures_looked(cli, tmp_path):
+    """Fails where `predict` or `evaluate --dataset` decide anew what the run has decided."""
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        (tmp_path / "data" / f"class{k:02}").mkdir(parents=True)
+        for i in range(4):
+            ink = np.zeros((8, 8, 2), np.uint8)  # black on transparent paper
+            ink[1 + k // 3 : 4 + k // 3, 1 + k % 6, 1] = rng.integers(150, 255, 3)
+            picture = Image.fromarray(ink) if i else Image.fromarray(ink).resize((24, 16))
+            picture.save(tmp_path / "data" / f"class{k:02}" / f"{i}.png")
+    words = [*TINY, "--outer-steps", 10, "--image-size", 8, "--run-dir", tmp_path / "run"]
+    assert cli("train", "--dataset", tmp_path / "data", *words).code == 0
+    trained = load_trained(tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "config.json").read_text())["facts"]
+    assert facts["look"] == {"size": [8, 8], "channels": 1, "ink": "light", "files": "dark"}
+    assert trained.look == ((8, 8), 1, "light", "dark")
+    files = sorted((tmp_path / "data").rglob("*.png"))
+    images = load(str(tmp_path / "data"), size=8).images
+    assert show(trained).problem.checksum == facts["checksum"] == load(str(tmp_path / "data"), size=8).checksum
+    np.testing.assert_array_equal(as_trained(trained.look, files), images.reshape(-1, 8, 8, 1))
+    assert 0 < images.mean() < 50
+    np.savez(tmp_path / "arrays.npz", images=255 - images)
+    shown = show(trained, str(tmp_path / "arrays.npz")).problem
+    np.testing.assert_array_equal(shown.dataset.images, images)
+    assert shown.changes == ("inverted (dark ink here and light ink in training)",)
+    assert shown.checksum == shown.dataset.checksum == make_dataset("arrays", images).checksum
+    older = {name: value for name, value in trained.facts.items() if name != "look"}
+    assert trained._replace(facts=older).look == ((8, 8), 1, "light", None)
+    assert trained._replace(facts={"input_shape": [8, 8, 3]}).look == ((8, 8), 3, "none", None)
 
 
 def test_a_run_is_drawn(finished, tmp_path):

@@ -1,0 +1,100 @@
+"""What the pictures of a data set have in common: their size, their channels, and whether ink is dark or light."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+PAPER = {"dark": 255, "light": 0, "none": 255}
+"""The paper that leaves an ink seen."""
+
+_SEEN = 1000
+_NEAR = 32
+_DARK, _BRIGHT = 64, 192
+
+
+class Look(NamedTuple):
+    """What the pictures of a data set have in common, and so what a learner of them expects.
+
+    Attributes:
+        size: (H, W).
+        channels: 1 for gray, 3 for colors.
+        ink: "dark" on bright paper, "light" on dark paper, or "none" in photographs; see `ink_of`.
+        files: the ink of the picture files that they were read from, or None if they were made or were arrays. Pictures
+            were inverted in reading where it isn't `ink`.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    ink: str
+    files: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return (*self.size, self.channels)
+
+
+def look(images: np.ndarray, counts: np.ndarray) -> Look:
+    """The `Look` of an array of pictures.
+
+    Args:
+        images: uint8 `[classes, examples, H, W, C]`.
+        counts: `[classes]`, how many examples are real.
+    """
+    height, width, channels = images.shape[2:]
+    rows = np.argwhere(np.arange(images.shape[1]) < counts[:, None])
+    pictures = ((brightness(images[c, i]), None) for c, i in rows[some(len(rows))])
+    return Look((height, width), channels, ink_of(pictures))
+
+
+def ink_of(pictures: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> str:
+    """Whether ink is dark or light, decided for all pictures of a data set together.
+
+    A picture's paper is the median brightness of its border. Where its border is transparent, paper is white if what is
+    seen is dark (a median below 128), and black if it is light. The paper of a data set is the median of its pictures'.
+
+    Args:
+        pictures: pairs of brightness `[H, W]`, 0 to 255, and opacity `[H, W]`, 0 to 255, or None for what has none.
+
+    Returns:
+        "dark" if the paper is 128 or brighter, else "light". "none" if it is between 64 and 192, and less than two
+        thirds of a picture's pixels, in the median, are within 32 of its own paper: then pictures are photographs.
+    """
+    papers, plain = np.array([_paper(*picture) for picture in pictures]).T
+    paper = np.median(papers)
+    if _DARK < paper < _BRIGHT and np.median(plain) < 2 / 3:
+        return "none"
+    return "dark" if paper >= 128 else "light"
+
+
+def differ(ink: str, other: str) -> bool:
+    """Whether one is dark and the other light, so that one must be inverted to look like the other."""
+    return {ink, other} == {"dark", "light"}
+
+
+def some(number: int) -> np.ndarray:
+    """The places of at most 1,000 of so many pictures, evenly spaced: as many as an ink is decided by."""
+    return np.linspace(0, number - 1, min(number, _SEEN)).astype(int)
+
+
+def border(pixels: np.ndarray) -> np.ndarray:
+    """The median of the first and last row and column of pixels `[H, W, ...]`."""
+    return np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
+
+
+def brightness(pixels: np.ndarray) -> np.ndarray:
+    """`[..., C]` as `[...]`: the luminance 0.299 R + 0.587 G + 0.114 B, or the mean where channels aren't colors."""
+    return pixels @ np.array([0.299, 0.587, 0.114]) if pixels.shape[-1] == 3 else pixels.mean(axis=-1)
+
+
+def _paper(bright: np.ndarray, opacity: np.ndarray | None) -> tuple[float, float]:
+    """A picture's paper, and the share of its pixels that are paper."""
+    if opacity is not None and border(opacity) < 128:
+        seen = bright[(opacity > 0) & (2 * opacity.astype(int) >= opacity.max())]
+        ink = "light" if seen.size and np.median(seen) >= 128 else "dark"
+        return PAPER[ink], float(np.mean(opacity < 128))
+    if opacity is not None:
+        bright = np.where(opacity < 128, 255, bright)
+    paper = border(bright)
+    return float(paper), float(np.mean(np.abs(bright - paper) <= _NEAR))

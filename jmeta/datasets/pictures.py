@@ -1,0 +1,205 @@
+"""The one reader of pictures: any file, and any array, to the form that a learner takes."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from jmeta.datasets.look import PAPER, Look, border, differ, ink_of, some
+from jmeta.datasets.types import DataError, Dataset, changed
+
+MIXED = 84
+"""Height and width of pictures whose own sizes differ."""
+
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_GRAY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
+_SIDEWAYS = (5, 6, 7, 8)
+UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What decoding a file may raise that is no picture, or a damaged one."""
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A file by `decode`.
+
+    Raises:
+        DataError: a file that can't be read.
+    """
+    try:
+        return decode(path)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def decode(file: Path | BinaryIO) -> Image.Image:
+    """A picture as a viewer shows it: of 8 bits, turned as EXIF says, in mode L or RGB, or RGBA if it has transparency.
+
+    16 bits are scaled to 8, palettes are looked up, CMYK becomes RGB.
+
+    Raises:
+        One of `UNREADABLE`: what can't be read.
+    """
+    with Image.open(file) as stored:
+        stored.load()
+        picture = stored.copy() if _orientation(stored) == 1 else ImageOps.exif_transpose(stored)
+    if picture.mode.startswith("I"):  # Pillow would clip 16 bits at 255 instead of scaling them
+        return Image.fromarray((np.clip(np.asarray(picture), 0, 65535) // 256).astype(np.uint8))
+    if picture.mode == "F":
+        raise ValueError("its pixels are floats, whose white isn't known")
+    if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
+        return picture.convert("RGBA")
+    return picture.convert("L" if picture.mode in _GRAY else "RGB")
+
+
+def look_of_files(paths: Sequence[Path], size: int | None = None) -> Look:
+    """What the pictures of a data set are brought to, from its files.
+
+    Args:
+        paths: all files.
+        size: height and width. Otherwise their own if all are of one size, else 84.
+
+    Returns:
+        Gray if all pictures are, else of three channels. `files` is the `ink_of` up to 1,000 of them; gray pictures of
+        dark ink are inverted, so that `ink` is light as in all data sets of drawings.
+
+    Raises:
+        DataError: a file that can't be read.
+    """
+    heads = [_head(path) for path in paths]
+    sizes, channels = {head[1] for head in heads}, 1 if all(mode in _GRAY for mode, _ in heads) else 3
+    own = next(iter(sizes)) if len(sizes) == 1 else (MIXED, MIXED)
+    files = files_ink(open_picture(paths[i]) for i in some(len(paths)))
+    inverted = channels == 1 and files == "dark"
+    return Look(own if size is None else (size, size), channels, "light" if inverted else files, files)
+
+
+def files_ink(pictures: Iterable[Image.Image]) -> str:
+    """`ink_of` pictures from `open_picture`."""
+    return ink_of(
+        (np.asarray(picture.convert("L")), np.asarray(picture)[..., 3] if picture.mode == "RGBA" else None)
+        for picture in pictures
+    )
+
+
+def as_learned(picture: Image.Image, shape: tuple[int, ...], ink: str, *, inverted: bool) -> np.ndarray:
+    """A picture as a learner takes it.
+
+    Transparent parts are put on the paper that leaves the ink seen: black if the ink is light, else white.
+
+    Args:
+        picture: from `open_picture`.
+        shape: (H, W, C), which it is brought to by `fit`.
+        ink: of the data set that it is from.
+        inverted: whether bright and dark change places in the end.
+
+    Returns:
+        uint8 `[H, W, C]`.
+    """
+    if picture.mode == "RGBA":
+        paper = Image.new("RGBA", picture.size, (*(PAPER[ink],) * 3, 255))
+        picture = Image.alpha_composite(paper, picture).convert("RGB")
+    pixels = np.asarray(picture)
+    pixels = fit(pixels.reshape(*pixels.shape[:2], -1), shape)
+    return 255 - pixels if inverted else pixels
+
+
+def match(dataset: Dataset, like: Look) -> tuple[Dataset, tuple[str, ...]]:
+    """A data set as a learner takes it that was trained on others.
+
+    Args:
+        dataset: the pictures.
+        like: what they are to look like.
+
+    Returns:
+        The data set with pictures `[classes, examples, *like.shape]`, by `resize`, inverted where its ink and that of
+        `like` are dark and light, or light and dark; and what was done, each in a few words.
+
+    Raises:
+        DataError: for other channels that are neither gray nor colors.
+    """
+    old, done = dataset.look, []
+    if old.channels != like.channels:
+        done.append("made gray by luminance" if like.channels == 1 else "given three equal channels")
+    if old.size != like.size:
+        done.append(f"resized from {old.size[0]} x {old.size[1]} to {like.size[0]} x {like.size[1]}")
+    images, inverted = resize(dataset.images, like.shape), differ(old.ink, like.ink)
+    if inverted:
+        real = np.arange(images.shape[1]) < dataset.counts[:, None]
+        images = np.where(real[:, :, None, None, None], 255 - images, images)
+    inks = " and ".join(f"{ink} ink {where}" for ink, where in ((old.ink, "here"), (like.ink, "in training")))
+    found = changed(dataset, images, Look(like.size, like.channels, like.ink if inverted else old.ink, old.files))
+    return found, (*done, f"{'inverted' if inverted else 'not inverted'} ({inks})".replace("none ink", "no ink"))
+
+
+def resized(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
+    """A data set with pictures `[classes, examples, *shape]`, by `resize`."""
+    height, width, channels = shape
+    found = dataset.look._replace(size=(height, width), channels=channels)
+    return changed(dataset, resize(dataset.images, shape), found)
+
+
+def resize(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Images `[..., H, W, C]` uint8 as `[..., *shape]`, each by `fit`.
+
+    Raises:
+        DataError: as `fit`.
+    """
+    if images.shape[-3:] == tuple(shape):
+        return images
+    flat = images.reshape(-1, *images.shape[-3:])
+    return np.stack([fit(image, shape) for image in flat]).reshape(*images.shape[:-3], *shape)
+
+
+def fit(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """One image `[H, W, C]` uint8 as `shape`.
+
+    Colors become gray by their luminance, and gray becomes three equal channels. Proportions are kept: the image is
+    filled up at both sides with the median color of its border, then resized by Lanczos' filter.
+
+    Raises:
+        DataError: for other channels that are neither gray nor colors.
+    """
+    if image.shape == tuple(shape):
+        return image
+    height, width, channels = shape
+    if channels not in _MODES or image.shape[-1] not in {1: (1, 3), 3: (1, 3)}.get(channels, (channels,)):
+        raise DataError(f"pictures of {image.shape[-1]} channels can't be shown to a network that takes {channels}.")
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert(_MODES[channels])
+    if picture.size != (width, height):
+        pixels = _filled_up(np.asarray(picture).reshape(*image.shape[:2], channels), width / height)
+        picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(picture).reshape(shape)
+
+
+def _filled_up(pixels: np.ndarray, aspect: float) -> np.ndarray:
+    height, width, channels = pixels.shape
+    tall, wide = max(height, round(width / aspect)), max(width, round(height * aspect))
+    filled = np.empty((tall, wide, channels), np.uint8)
+    filled[:] = border(pixels).astype(np.uint8)
+    top, left = (tall - height) // 2, (wide - width) // 2
+    filled[top : top + height, left : left + width] = pixels
+    return filled
+
+
+def _head(path: Path) -> tuple[str, tuple[int, int]]:
+    """Mode and (H, W) as shown, without the pixels."""
+    try:
+        with Image.open(path) as picture:
+            wide, tall = picture.size
+            return picture.mode, (wide, tall) if _orientation(picture) in _SIDEWAYS else (tall, wide)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return picture.getexif().get(0x0112, 1)
+    except (SyntaxError, ValueError, KeyError, struct.error):  # an EXIF entry that can't be read turns nothing
+        return 1
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is not a picture that can be read ({error}): remove or replace it.")
