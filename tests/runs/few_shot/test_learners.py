@@ -120,7 +120,7 @@ OWN_PRODUCTS = {
     "matching-fce": 1,
     "siamese": 2,
 }
-OWN_PRODUCTS |= {"relation": 1, "ridge": 3}
+OWN_PRODUCTS |= {"nearest": 2, "relation": 1, "ridge": 3}
 """Products of matrices in a learner's loss that are no network's: prototypes, distances, a system that is solved."""
 
 
@@ -128,14 +128,14 @@ OWN_PRODUCTS |= {"relation": 1, "ridge": 3}
 def test_all_networks_of_a_learner_compute_in_the_precision(name):
     """Whatever stands beside the encoder too: heads, memories, transformers."""
     x, y = jnp.ones((6, 8, 8, 1)), jnp.tile(jnp.eye(3), (2, 1))
-    row = catalog.row(name)
+    row = catalog.LEARNERS.get(name)
     products = []
     for precision in ("float32", "bfloat16"):
         wanted = catalog.Wanted(Network("conv4", (8,), "none", precision), 3, 1, outer_steps=10, classes=3)
         made = row.make(row.settings(), wanted)
         learner = made if isinstance(made, jmeta.Learner) else made(jnp.int32(0))
         params = jax.eval_shape(learner.init, jax.random.key(0), x)
-        assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+        assert {leaf.dtype for leaf in jax.tree.leaves(params)} <= {jnp.dtype("float32")}
         program = str(jax.make_jaxpr(learner.loss)(params, jmeta.Episode(jmeta.Batch(x, y), jmeta.Batch(x, y))))
         products.append(re.findall(r":(f32|bf16)\[[\d,]*\] = dot_general", program))
     assert set(products[0]) == {"f32"} and len(products[0]) == len(products[1])
