@@ -30,8 +30,8 @@ def load(
             digits            10 digits at 8x8, from scikit-learn.
             tfds:NAME         an image classification set of TensorFlow Datasets.
             FILE.py:OBJECT    a data set of one's own, or MODULE:OBJECT; see `jmeta.datasets.catalog.own_row`.
-            a path            an .npz file or a folder of images with a sub-folder a class. A path that does not exist
-                              from here is looked for in `root` too, the ending .npz can be left out there.
+            a path            an .npz file or a folder of images with a sub-folder a class, as `files` has them. A path
+                              that is not here is looked for in `root` too, where .npz can be left out.
         root: the folder data sets are looked for in; None means $JMETA_DATA, else a folder in the user's cache.
         download: whether files that are missing may be downloaded.
         size: height and width that pictures are brought to, see `pictures.fit`; otherwise their own, or 84 if they are

@@ -121,11 +121,11 @@ def match(dataset: Dataset, like: Look) -> tuple[Dataset, tuple[str, ...]]:
         DataError: for other channels that are neither gray nor colors.
     """
     old, done = dataset.look, []
+    images, inverted = resize(dataset.images, like.shape), differ(old.ink, like.ink)
     if old.channels != like.channels:
         done.append("made gray by luminance" if like.channels == 1 else "given three equal channels")
     if old.size != like.size:
         done.append(f"resized from {old.size[0]} x {old.size[1]} to {like.size[0]} x {like.size[1]}")
-    images, inverted = resize(dataset.images, like.shape), differ(old.ink, like.ink)
     if inverted:
         real = np.arange(images.shape[1]) < dataset.counts[:, None]
         images = np.where(real[:, :, None, None, None], 255 - images, images)

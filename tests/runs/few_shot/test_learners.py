@@ -208,8 +208,13 @@ def test_episodes_within_a_group_of_changed_pictures(cli, refused, tmp_path):
 
 
 def test_curves_have_no_groups_and_no_pictures_to_change(refused):
-    for words in (("--augment", "affine", "--dataset", "sinusoid"), ("--within-groups", "--dataset", "linear")):
-        assert "has no pictures: leave --within-groups and --augment out" in refused("train", *words)
+    sinusoid = ("--dataset", "sinusoid")
+    for words in (
+        ("--augment", "affine", *sinusoid),
+        ("--image-size", 8, *sinusoid),
+        ("--within-groups", "--dataset", "linear"),
+    ):
+        assert "has no pictures: leave --within-groups, --augment and --image-size out" in refused("train", *words)
 
 
 def test_ordinary_batches_are_changed_too(tmp_path):
