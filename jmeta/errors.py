@@ -69,6 +69,11 @@ def advice(error: BaseException) -> str:
     return next(found, "see that the disk and the network are well")
 
 
+def kind_and_line(error: BaseException) -> str:
+    """What was raised, and its first line: `TypeError: f() takes 0 positional arguments`."""
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
 def sentence(error: Exception) -> str:
     """What an error says, with a full stop where it ends without a mark."""
     text = str(error)

@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from jmeta.errors import RunError, closest, first_line, unknown
+from jmeta.errors import RunError, closest, kind_and_line, unknown
 
 R = TypeVar("R")
 
@@ -108,6 +109,11 @@ def spelt(name: str) -> str:
     return name if is_place(name) else name.lower().replace("_", "-")
 
 
+def said(found: Any) -> str:
+    """What a user's object says of itself, in a line."""
+    return (inspect.getdoc(found) or "your own").partition("\n")[0].rstrip(".")
+
+
 def short(name: str) -> str:
     """A name as a part of a file's: `folder/mine.py:net` to `net`, `data/letters.npz` to `letters`, `glyphs:40` to
     `glyphs-40`."""
@@ -159,7 +165,7 @@ def _module(kind: str, place: str, where: str) -> ModuleType:
             return importlib.import_module(where)
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError) and f"{where}.".startswith(f"{error.name}.")
-        why = "there is no such module" if missing else f"it can't be loaded, {first_line(error)}"
+        why = "there is no such module" if missing else f"it can't be loaded, {kind_and_line(error)}"
         raise RunError(f"{kind} {place!r} is in the module {where}, and {why}: correct it.") from error
 
 
@@ -176,7 +182,7 @@ def _module_of_file(path: Path, changed: int) -> ModuleType:
             spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise RunError(f"{path} can't be loaded ({type(error).__name__}: {first_line(error)}): mend it.") from error
+        raise RunError(f"{path} can't be loaded ({kind_and_line(error)}): mend it.") from error
     return module
 
 
@@ -197,7 +203,7 @@ def _loaded(kind: str, point: importlib.metadata.EntryPoint) -> Any:
     try:
         return point.load()
     except Exception as error:
-        why = f"{type(error).__name__}: {first_line(error)}"
+        why = kind_and_line(error)
         raise RunError(f"{kind} {point.name} is {point.value}, which can't be loaded ({why}): mend it.") from error
 
 

@@ -76,7 +76,7 @@ def test_a_file_and_a_module_hold_rows(numbers, tmp_path, monkeypatch):
         ("mine.py:word", "mine.py:word must be a number, got a str"),
         ("broken.py:one", r"broken.py can't be loaded \(ZeroDivisionError: division by zero\): mend it"),
         ("no.such.module:one", "in the module no.such.module, and there is no such module"),
-        ("broken:one", "in the module broken, and it can't be loaded, division by zero"),
+        ("broken:one", "in the module broken, and it can't be loaded, ZeroDivisionError: division by zero"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_sentence(numbers, tmp_path, monkeypatch, name, message):

@@ -12,10 +12,10 @@ from jax import Array
 
 from jmeta import gradients, losses
 from jmeta.algorithms.settings import FIRST_ORDER, INNER_OPTIMIZERS, Differentiated, Inner, Nothing
-from jmeta.errors import RunError, first_line
+from jmeta.errors import RunError, kind_and_line
 from jmeta.nets import catalog as networks
 from jmeta.nets.catalog import Network
-from jmeta.registry import short
+from jmeta.registry import said, short
 from jmeta.settings import fields, of_parameters, setting
 from jmeta.types import Learner
 
@@ -103,7 +103,7 @@ class Row(NamedTuple):
         try:
             made = self.factory(**given)
         except (TypeError, ValueError) as error:
-            why = first_line(error)
+            why = kind_and_line(error)
             raise RunError(f"{_named(self)} can't be made ({why}): correct its settings, or itself.") from error
         if not (isinstance(made, Learner) or inspect.isfunction(made)):
             raise RunError(f"{_named(self)} must return a Learner, got a {_kind(made)}: correct it.")
@@ -183,7 +183,7 @@ def own_row(name: str, found: Any) -> Row:
     settings = dataclasses.make_dataclass(short(name), parts, frozen=True)
     return Row(
         cast(Callable[..., Made], found),
-        (inspect.getdoc(found) or "your own").partition("\n")[0],
+        said(found),
         settings=settings if parts else Nothing,
         fixed_way=bool(asked.keys() & {"model", "head", "way"}),
         numbers="loss_fn" in asked,

@@ -11,8 +11,8 @@ import numpy as np
 
 from jmeta.datasets import files, omniglot, tfds_images
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
-from jmeta.errors import first_line
-from jmeta.registry import Registry, short
+from jmeta.errors import kind_and_line
+from jmeta.registry import Registry, said, short
 
 
 class Row(NamedTuple):
@@ -31,7 +31,7 @@ class Row(NamedTuple):
     """
 
     what: str
-    load: Callable[[Path, str, bool, int | None], Dataset]
+    load: Callable[[Path, str | None, bool, int | None], Dataset]
     status: Callable[[Path], str] = lambda folder: "built in"
     after: str = ""
     bare: bool = True
@@ -63,17 +63,17 @@ def _omniglot(name: str) -> Row:
     )
 
 
-def _glyphs(folder: Path, classes: str, download: bool, size: int | None) -> Dataset:
+def _glyphs(folder: Path, classes: str | None, download: bool, size: int | None) -> Dataset:
     from jmeta.datasets import glyphs
 
-    if not classes:
+    if classes is None:
         return glyphs.load()
     if not (classes.isascii() and classes.isdigit() and int(classes) > 0):
         raise DataError(f"glyphs:N needs N to be a number of classes of 1 or more, got {classes!r}: try glyphs:1000.")
     return glyphs.load(int(classes))
 
 
-def _digits(folder: Path, rest: str, download: bool, size: int | None) -> Dataset:
+def _digits(folder: Path, rest: str | None, download: bool, size: int | None) -> Dataset:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -106,20 +106,18 @@ def own_row(name: str, found: Any) -> Row:
     if not (isinstance(found, Dataset) or callable(found)) or any(p.default is p.empty for p in needed.values()):
         raise DataError(f"{name} must be a Dataset, a function () -> Dataset, or a Row, got {found!r:.60}: correct it.")
 
-    def load(folder: Path, rest: str, download: bool, size: int | None) -> Dataset:
+    def load(folder: Path, rest: str | None, download: bool, size: int | None) -> Dataset:
         try:
             made = found() if callable(found) else found
         except Exception as error:
-            why = f"{type(error).__name__}: {first_line(error)}"
-            raise DataError(f"{name} can't be loaded ({why}): correct it.") from error
+            raise DataError(f"{name} can't be loaded ({kind_and_line(error)}): correct it.") from error
         if isinstance(made, np.ndarray):
             return make_dataset(short(name), made)
         if not isinstance(made, Dataset):
             raise DataError(f"{name} must return a Dataset or an array, got a {type(made).__name__}: correct it.")
         return made
 
-    what = (inspect.getdoc(found) or "your own").partition("\n")[0] if callable(found) else "your own"
-    return Row(what, load, groups=True)
+    return Row(said(found) if callable(found) else "your own", load, groups=True)
 
 
 DATASETS = Registry[Row](
@@ -130,7 +128,7 @@ DATASETS = Registry[Row](
         "digits": Row("10 digits, 8x8", _digits, _digits_status),
         "tfds": Row(
             "an image classification set of TensorFlow Datasets",
-            lambda folder, name, download, size: tfds_images.load(name, folder, download),
+            lambda folder, name, download, size: tfds_images.load(name or "", folder, download),
             lambda folder: f"prepared in {folder}",
             after="NAME",
             bare=False,
@@ -143,8 +141,8 @@ DATASETS = Registry[Row](
 
 def is_built_in(name: str) -> bool:
     """Whether a name is one of the library's own, with what comes after a colon."""
-    kind, colon, rest = name.partition(":")
-    return kind in DATASETS and bool(DATASETS.get(kind).after and rest if colon else DATASETS.get(kind).bare)
+    kind, colon, _ = name.partition(":")
+    return kind in DATASETS and bool(DATASETS.get(kind).after if colon else DATASETS.get(kind).bare)
 
 
 def row(name: str) -> Row:
@@ -160,7 +158,7 @@ def row(name: str) -> Row:
     return found or Row("a file or folder", partial(_of_path, name), groups=True)
 
 
-def _of_path(name: str, folder: Path, rest: str, download: bool, size: int | None) -> Dataset:
+def _of_path(name: str, folder: Path, rest: str | None, download: bool, size: int | None) -> Dataset:
     places = [Path(name).expanduser(), folder / name, folder / f"{name}.npz"] if name.strip() else []
     for path in places:
         if path.is_dir():

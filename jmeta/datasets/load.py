@@ -46,7 +46,8 @@ def load(
     folder = cache.data_root(root)
     if name == omniglot_runs.NAME:
         raise DataError(f"{name} is a test of fixed episodes: take it with jmeta evaluate --dataset {name}.")
-    dataset = catalog.row(name).load(folder, name.partition(":")[2], download, size)
+    _, colon, rest = name.partition(":")
+    dataset = catalog.row(name).load(folder, rest if colon else None, download, size)
     return dataset if size is None else resized(dataset, (size, size, dataset.look.channels))
 
 

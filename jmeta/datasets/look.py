@@ -8,7 +8,7 @@ import numpy as np
 PAPER = {"dark": 255, "light": 0, "none": 255}
 """The paper that leaves an ink seen."""
 
-_SEEN = 1000
+_SEEN = 200
 _NEAR = 32
 _DARK, _BRIGHT = 64, 192
 
@@ -74,7 +74,7 @@ def differ(ink: str, other: str) -> bool:
 
 
 def some(number: int) -> np.ndarray:
-    """The places of at most 1,000 of so many pictures, evenly spaced: as many as an ink is decided by."""
+    """The places of at most 200 of so many pictures, evenly spaced: as many as an ink is decided by."""
     return np.linspace(0, number - 1, min(number, _SEEN)).astype(int)
 
 

@@ -1,7 +1,7 @@
 """The one reader of pictures: any file, and any array, to the form that a learner takes."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,8 +61,8 @@ def look_of_files(paths: Sequence[Path], size: int | None = None) -> Look:
         size: height and width. Otherwise their own if all are of one size, else 84.
 
     Returns:
-        Gray if all pictures are, else of three channels. `files` is the `ink_of` up to 1,000 of them; gray pictures of
-        dark ink are inverted, so that `ink` is light as in all data sets of drawings.
+        Gray if all pictures are, else of three channels. `files` is their `ink_of_files`; gray pictures of dark ink are
+        inverted, so that `ink` is light as in all data sets of drawings.
 
     Raises:
         DataError: a file that can't be read.
@@ -70,13 +70,14 @@ def look_of_files(paths: Sequence[Path], size: int | None = None) -> Look:
     heads = [_head(path) for path in paths]
     sizes, channels = {head[1] for head in heads}, 1 if all(mode in _GRAY for mode, _ in heads) else 3
     own = next(iter(sizes)) if len(sizes) == 1 else (MIXED, MIXED)
-    files = files_ink(open_picture(paths[i]) for i in some(len(paths)))
+    files = ink_of_files(paths)
     inverted = channels == 1 and files == "dark"
     return Look(own if size is None else (size, size), channels, "light" if inverted else files, files)
 
 
-def files_ink(pictures: Iterable[Image.Image]) -> str:
-    """`ink_of` pictures from `open_picture`."""
+def ink_of_files(paths: Sequence[Path]) -> str:
+    """`ink_of` the pictures of a data set, or of 200 of them, evenly spaced, if they are more."""
+    pictures = (open_picture(paths[i]) for i in some(len(paths)))
     return ink_of(
         (np.asarray(picture.convert("L")), np.asarray(picture)[..., 3] if picture.mode == "RGBA" else None)
         for picture in pictures

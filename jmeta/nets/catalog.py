@@ -1,7 +1,6 @@
 """Networks by name, from a few settings: whole, or the parts that a learner asks for."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jmeta import nets
-from jmeta.errors import RunError, first_line
-from jmeta.registry import Registry
+from jmeta.errors import RunError, kind_and_line
+from jmeta.registry import Registry, said
 from jmeta.settings import setting
 from jmeta.types import Model
 
@@ -138,14 +137,13 @@ def own_row(name: str, found: Any) -> Row:
         try:
             model: Any = found(outputs)
         except Exception as error:
-            why = f"{type(error).__name__}: {first_line(error)}"
+            why = kind_and_line(error)
             raise RunError(f"{name} can't make a model of {outputs} outputs ({why}): correct it.") from error
         if not (hasattr(model, "init") and hasattr(model, "apply")):
             raise RunError(f"{name} must return a model with init and apply, got a {type(model).__name__}: correct it.")
         return model
 
-    what = (inspect.getdoc(found) or "your own").partition("\n")[0]
-    return Row(what, lambda _, outputs, init: made(outputs), lambda own: made(own.features[-1]), vectors=True)
+    return Row(said(found), lambda _, outputs, init: made(outputs), lambda own: made(own.features[-1]), vectors=True)
 
 
 _MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400"

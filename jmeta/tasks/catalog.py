@@ -10,10 +10,11 @@ import numpy as np
 from jmeta.datasets import catalog as data
 from jmeta.datasets.types import Dataset
 from jmeta.episodes import Sampler
-from jmeta.errors import RunError, first_line
+from jmeta.errors import RunError, kind_and_line
 from jmeta.nets.catalog import Network
-from jmeta.registry import Registry
+from jmeta.registry import Registry, said
 from jmeta.tasks.linear import linear_sampler
+from jmeta.tasks.quadratic import quadratic_sampler
 from jmeta.tasks.sinusoid import sinusoid_sampler
 from jmeta.types import Episode
 
@@ -99,11 +100,11 @@ def own_row(name: str, found: Any) -> Row:
     if set(needed) != {"shot", "query_shot"}:
         raise RunError(f"{name} must take a key, or shot and query_shot, or nothing, got {', '.join(needed)}: see Row.")
     make = cast(Callable[[int, int], Sampler], lambda shot, query_shot: found(shot=shot, query_shot=query_shot))
-    return _looked_at(name, make(2, 2), make)
+    return _looked_at(name, found, make(2, 2), make)
 
 
 def _of_one_size(name: str, sample: Sampler) -> Row:
-    row = _looked_at(name, sample, lambda shot, query_shot: sample)
+    row = _looked_at(name, sample, sample, lambda shot, query_shot: sample)
     task = jax.eval_shape(sample, jax.random.key(0))
     each = 1 if row.numbers else row.way or 1
     sizes = len(task.support.y) // each, len(task.query.y) // each
@@ -119,22 +120,19 @@ def _of_one_size(name: str, sample: Sampler) -> Row:
     return row._replace(sampler=same, start={**row.start, "shot": sizes[0], "query_shot": sizes[1]})
 
 
-def _looked_at(name: str, sample: Any, make: Callable[[int, int], Sampler]) -> Row:
+def _looked_at(name: str, found: Any, sample: Any, make: Callable[[int, int], Sampler]) -> Row:
     """A row with the facts of one task."""
     try:
         task = sample(jax.random.key(0))
     except Exception as error:
-        raise RunError(
-            f"{name} can't draw a task ({type(error).__name__}: {first_line(error)}): correct it."
-        ) from error
+        raise RunError(f"{name} can't draw a task ({kind_and_line(error)}): correct it.") from error
     if not isinstance(task, Episode):
         raise RunError(f"{name} must draw an Episode, got a {type(task).__name__}: correct it.")
     y = np.asarray(task.support.y)
     one_hot = y.shape[-1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=-1) == 1).all()
-    what = (inspect.getdoc(sample) or "your own").partition("\n")[0]
     shape = tuple(task.support.x.shape[1:])
     network = _UNITS if len(shape) == 1 else Network()
-    return drawn(what, make, way=y.shape[-1], numbers=not one_hot, input_shape=shape, network=network)
+    return drawn(said(found), make, way=y.shape[-1], numbers=not one_hot, input_shape=shape, network=network)
 
 
 def pictures(row: data.Row) -> Row:
@@ -152,6 +150,13 @@ TASKS = Registry[Row](
             numbers=True,
             input_shape=(1,),
             paper="Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400",
+        ),
+        "quadratic": drawn(
+            "parabolas to regress, of which the best answer is known",
+            lambda shot, query_shot: quadratic_sampler(shot=shot, query_shot=query_shot),
+            way=1,
+            numbers=True,
+            input_shape=(1,),
         ),
         "linear": drawn(
             "binary tasks of vectors, each split by its own plane",

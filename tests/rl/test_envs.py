@@ -21,6 +21,7 @@ MAKE = {
     "mdp": lambda: envs.tabular_mdp(states=4, actions=3, horizon=6),
     "navigation": lambda: envs.point_navigation(horizon=6),
     "navigation-in-units": lambda: envs.unit_actions(envs.point_navigation(horizon=6)),
+    "semi-circle": lambda: envs.semi_circle(horizon=6),
     "cart-pole": lambda: envs.cart_pole(horizon=6),
 }
 EPISODES = 64
@@ -226,6 +227,32 @@ def test_the_point_moves_as_in_numpy():
     np.testing.assert_allclose(steps.reward, wanted[:, 2], atol=1e-6)
     np.testing.assert_array_equal(steps.done[:-1], wanted[:-1, 3])
     assert not wanted[3, 3] and wanted[4, 3] and steps.done[-1]
+
+
+def test_a_half_circle_pays_near_its_goal_alone():
+    """Catches a goal below the origin or off the circle, a reward from afar, and a step that is not clipped."""
+    env = envs.semi_circle(horizon=25)
+    goals = np.asarray(jax.jit(jax.vmap(env.sample_task))(jax.random.split(jax.random.key(0), 2000)))
+    np.testing.assert_allclose(np.linalg.norm(goals, axis=-1), 1, rtol=1e-5)
+    angles = np.arctan2(goals[:, 1], goals[:, 0])
+    assert 0 <= angles.min() < 0.02 and 0 < np.pi - angles.max() < 0.02
+    assert angles.mean() == pytest.approx(np.pi / 2, abs=0.06)
+    rng = np.random.default_rng(0)
+    goal = np.array([np.cos(1.2), np.sin(1.2)], np.float32)
+    actions = (0.05 * goal + 0.02 * rng.normal(size=(25, 2))).astype(np.float32)
+    actions[3], actions[4] = (0.5, -0.5), (-0.5, 0.5)  # which are clipped
+
+    def body(state, action):
+        return env.step(jax.random.key(0), state, action, jnp.asarray(goal))
+
+    steps = jax.jit(lambda actions: lax.scan(body, env.reset(jax.random.key(0), goal)[0], actions)[1])(actions)
+    places = np.cumsum(np.clip(actions, -0.1, 0.1), axis=0)
+    distance = np.linalg.norm(places - goal, axis=-1)
+    wanted = np.where(distance <= 0.2, 1 - distance, 0)
+    assert 0 < (wanted > 0).sum() < 25, "the walk is near the goal for a while"
+    np.testing.assert_allclose(steps.observation, places, atol=1e-5)
+    np.testing.assert_allclose(steps.reward, wanted, atol=1e-5)
+    assert steps.done.tolist() == [False] * 24 + [True]
 
 
 def test_the_point_has_a_derivative_at_the_goal_too():

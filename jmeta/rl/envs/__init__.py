@@ -9,6 +9,7 @@ from jmeta.rl.envs.from_gymnasium import PythonState, from_gymnasium
 from jmeta.rl.envs.from_gymnax import from_gymnax
 from jmeta.rl.envs.gaussian_bandit import gaussian_bandit
 from jmeta.rl.envs.point_navigation import PointState, point_navigation
+from jmeta.rl.envs.semi_circle import semi_circle
 from jmeta.rl.envs.tabular_mdp import MDP, MDPState, tabular_mdp
 from jmeta.rl.envs.unit_actions import unit_actions
 
@@ -30,6 +31,7 @@ __all__ = [
     "gaussian_bandit",
     "point_navigation",
     "random_action",
+    "semi_circle",
     "tabular_mdp",
     "unit_actions",
 ]

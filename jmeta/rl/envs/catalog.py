@@ -1,19 +1,19 @@
 """Environments by name: how each is made, what it has to set, and what learning on it starts from."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jmeta.errors import RunError, first_line
-from jmeta.registry import Registry, short
+from jmeta.registry import Registry, said, short
 from jmeta.rl.envs.bernoulli_bandit import bernoulli_bandit
 from jmeta.rl.envs.cart_pole import cart_pole
 from jmeta.rl.envs.checked import checked
 from jmeta.rl.envs.dependent_bandit import dependent_bandit
 from jmeta.rl.envs.gaussian_bandit import gaussian_bandit
 from jmeta.rl.envs.point_navigation import point_navigation
-from jmeta.rl.envs.settings import Arms, CartPole, DependentArms, Navigation, TabularMDP
+from jmeta.rl.envs.semi_circle import semi_circle
+from jmeta.rl.envs.settings import Arms, CartPole, DependentArms, Navigation, SemiCircle, TabularMDP
 from jmeta.rl.envs.tabular_mdp import tabular_mdp
 from jmeta.rl.types import Env
 from jmeta.settings import of_parameters, to_dict
@@ -69,9 +69,8 @@ def own_row(name: str, found: Any) -> Row:
         checked(env)
     except (TypeError, ValueError) as error:
         raise RunError(f"{name} must be an Env, a function () -> Env, or a Row ({first_line(error)}).") from error
-    what = "your own" if isinstance(found, Env) else (inspect.getdoc(found) or "your own").partition("\n")[0]
     settings = dataclasses.make_dataclass(short(name), parts, frozen=True)
-    return Row(factory, what, settings, blind=env.observation_size == 0)
+    return Row(factory, said(factory), settings, blind=env.observation_size == 0)
 
 
 _DUAN = "Duan et al. 2016, RL^2, https://arxiv.org/abs/1611.02779"
@@ -109,6 +108,11 @@ ENVIRONMENTS = Registry[Row](
                     "test_episodes": 40, "updates": 200, "log_every": 5, "save_every": 20,
                 },
             },
+        ),
+        "semi-circle": Row(
+            semi_circle, "a point that is paid near a goal on a half circle alone, and has to look for it", SemiCircle,
+            "Rakelly et al. 2019, PEARL, https://arxiv.org/abs/1903.08254",
+            start={"rl2": {"episodes": 3, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128, "val_tasks": 64}},
         ),
         "cart-pole": Row(
             cart_pole, "carts and poles of many sizes", CartPole,

@@ -58,6 +58,17 @@ class Navigation:
 
 
 @dataclasses.dataclass(frozen=True)
+class SemiCircle:
+    """Looking for a goal on a half circle.
+
+    Attributes:
+        horizon: steps of an episode.
+    """
+
+    horizon: int = setting(60, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class CartPole:
     """Carts and poles of many sizes.
 

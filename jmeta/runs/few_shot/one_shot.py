@@ -123,7 +123,7 @@ def measure(
     return result
 
 
-def _characters_seen(known: Known, runs: OneShotRuns) -> int | None:
+def _characters_seen(known: Known | None, runs: OneShotRuns) -> int | None:
     # The drawing of each class beside the query of the same class.
     order = np.argsort(runs.labels, axis=1)[:, :, None, None, None]
     pairs = np.stack([runs.support, np.take_along_axis(runs.query, order, axis=1)], axis=2)

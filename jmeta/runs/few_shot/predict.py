@@ -14,7 +14,7 @@ from jax import Array
 
 from jmeta.datasets.files import visible
 from jmeta.datasets.look import Look, differ
-from jmeta.datasets.pictures import as_learned, files_ink, open_picture
+from jmeta.datasets.pictures import as_learned, ink_of_files, open_picture
 from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
 from jmeta.runs.few_shot.experiment import eval_steps
@@ -159,10 +159,9 @@ def as_trained(like: Look, paths: Sequence[Path], invert: str = "auto") -> np.nd
     Raises:
         DataError: a file that can't be read.
     """
-    pictures = [open_picture(path) for path in paths]
-    files = like.files or files_ink(pictures)
+    files = like.files or ink_of_files(paths)
     inverted = differ(files, like.ink) if invert == "auto" else invert == "yes"
-    return np.stack([as_learned(picture, like.shape, files, inverted=inverted) for picture in pictures])
+    return np.stack([as_learned(open_picture(path), like.shape, files, inverted=inverted) for path in paths])
 
 
 def _probabilities(trained: Trained, support: Batch, x: Array, *, way: int, steps: int, together: bool) -> Array:

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jmeta.datasets import DataError, Dataset, Split
-from jmeta.datasets.pictures import resized
+from jmeta.datasets import Dataset, Split
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.problems import Problem, load_images, load_problem, problem_like, with_dataset
 from jmeta.runs.few_shot.settings import Tasks
@@ -29,15 +28,10 @@ class Shown(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a learner was trained on.
+    """What a learner was trained on: the data as it was shown them, and their split."""
 
-    Attributes:
-        dataset: the data, in the shape it takes; None where they can't be read.
-        split: their split.
-    """
-
-    dataset: Dataset | None = None
-    split: Split | None = None
+    dataset: Dataset
+    split: Split
 
 
 def show(
@@ -82,32 +76,25 @@ def show(
     return Shown(tasks, problem, seen(known_to(trained, data_dir), *_images(problem, part)))
 
 
-def known_to(trained: Trained, data_dir: str | None = None) -> Known:
-    """What a learner was trained on, where it can still be found; nothing is downloaded.
+def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
+    """What a learner was trained on, or None where it can't be found any more; nothing is downloaded.
 
     Args:
         trained: the learner.
         data_dir: another folder that its data may be in, if they aren't in the run's.
     """
-    shape = tuple(trained.facts["input_shape"])
-    for place in dict.fromkeys((trained.settings.tasks.data_dir, data_dir)):
-        dataset = _trained_on(trained, place)
-        if dataset is not None:
-            return Known(resized(dataset, shape), dataset.split(trained.facts["protocol"]))
-    return Known()
+    tasks = trained.settings.tasks
+    for place in dict.fromkeys((tasks.data_dir, data_dir)):
+        try:
+            dataset = load_images(tasks.dataset, place, download=False, size=tasks.image_size)
+        except RunError:
+            continue
+        if dataset.checksum == trained.facts["checksum"]:
+            return Known(dataset, dataset.split(trained.facts["protocol"]))
+    return None
 
 
-def _trained_on(trained: Trained, data_dir: str | None) -> Dataset | None:
-    """The data of that name in a folder, if they are those of training."""
-    try:
-        tasks = trained.settings.tasks
-        dataset = load_images(tasks.dataset, data_dir, download=False, size=tasks.image_size)
-    except (DataError, RunError):
-        return None
-    return dataset if dataset.checksum == trained.facts["checksum"] else None
-
-
-def seen(known: Known, images: np.ndarray, counts: np.ndarray) -> int | None:
+def seen(known: Known | None, images: np.ndarray, counts: np.ndarray) -> int | None:
     """How many classes have a picture that was trained on, or None where that isn't known.
 
     Args:
@@ -115,7 +102,7 @@ def seen(known: Known, images: np.ndarray, counts: np.ndarray) -> int | None:
         images: uint8 `[classes, examples, H, W, C]`.
         counts: `[classes]`, how many examples are real.
     """
-    if known.dataset is None or known.split is None:
+    if known is None:
         return None
     train = known.split.train
     old = set().union(*_pictures(known.dataset.images[train], known.dataset.counts[train]))

@@ -115,7 +115,7 @@ def test_every_algorithm_builds(algorithm):
 def test_defaults_make_sense_on_vectors_where_the_learner_does(algorithm, dataset):
     settings, options = defaults(Choice(algorithm, dataset))
     row = LEARNERS.get(algorithm)
-    if row.ordinary or (dataset == "sinusoid" and not row.numbers):
+    if row.ordinary or (TASKS.get(dataset).numbers and not row.numbers):
         with pytest.raises(RunError, match=f"{dataset} has none"):
             check(settings, options)
     else:

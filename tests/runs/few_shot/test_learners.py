@@ -181,7 +181,7 @@ def test_meta_gradients_through_adam_are_finite_where_an_inner_gradient_is_zero(
 def grouped(path):
     """Sixty classes in two alphabets, whose ink is left or right; those of an alphabet differ in their shade."""
     images = np.zeros((60, 6, 8, 8, 1), np.uint8)
-    shades = np.arange(70, 250, 6)[:, None, None, None, None]
+    shades = np.arange(70, 250, 6)[:, None, None, None, None] + np.arange(6)[:, None, None, None]
     images[:30, :, 2:6, 1:3] = shades
     images[30:, :, 2:6, 5:7] = shades
     np.savez(path, images=images, groups=np.repeat(["left", "right"], 30))

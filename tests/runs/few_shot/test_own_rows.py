@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_runs import PLAIN, TINY, assert_same_run
 
 from jmeta.algorithms.catalog import LEARNERS
@@ -126,6 +127,22 @@ def test_a_row_and_data_of_a_file(cli, home):
     assert found["accuracy"] == 1.0 or found["accuracy"] > 0.6
 
 
+def test_what_learns_nothing_leaves_a_run_like_any_other(cli, home, shapes):
+    """Catches an optimizer, a checkpoint or a prediction that needs parameters."""
+    ran(cli, "train", "--dataset", shapes, "--algorithm", "nearest", *PLAIN, "--run-dir", "run")
+    ran(cli, "train", "--run-dir", "run", "--resume")
+    ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20)
+    assert json.loads((home / "run" / "evaluation.json").read_text())["accuracy"] > 0.8
+    images = np.load(shapes)["images"]
+    for kind, example in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        place = home / "support" / str(kind) if example == 0 else home / "query"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[kind, example, :, :, 0]).save(place / f"{kind}{example}.png")
+    words = ("predict", "--run-dir", "run", "--support", "support", "--query", "query", "--invert", "no")
+    found = [line.split() for line in ran(cli, *words).out.splitlines()]
+    assert [(path[-6], name) for path, name, *_ in found] == [("0", "0"), ("1", "1")]
+
+
 @pytest.mark.parametrize(
     ("tasks", "kind", "shown"), [("lines", "error", "1"), ("halves", "accuracy", "2")], ids=["numbers", "classes"]
 )
@@ -175,6 +192,6 @@ def test_what_is_wrong_with_a_file_is_one_sentence(refused, home, shapes, words,
 
 def test_what_an_own_learner_is_told_by_its_parameters(home):
     row = LEARNERS.get("mine.py:shrunk")
-    assert row.fixed_way and row.numbers and row.what == "MAML whose parameters are pulled to the origin first."
+    assert row.fixed_way and row.numbers and row.what == "MAML whose parameters are pulled to the origin first"
     assert LEARNERS.get(f"{home}/mine.py:shrunk").settings().pull == 0.5
     assert LEARNERS.get("mine.py:shrunk") is row, "settings of two look-ups are of one class"

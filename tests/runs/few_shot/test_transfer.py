@@ -147,7 +147,7 @@ def test_training_data_are_looked_for_where_they_were_and_known_by_their_checksu
     checksum = trained.facts["checksum"]
     assert known_to(named, str(elsewhere)).dataset.checksum == checksum
     (there / "dots.npz").rename(tmp_path / "dots.npz")
-    assert known_to(named, str(elsewhere)) == (None, None)
+    assert known_to(named, str(elsewhere)) is None
     assert known_to(named, str(tmp_path)).dataset.checksum == checksum
 
 
@@ -157,7 +157,7 @@ def test_nothing_is_downloaded_to_know_what_was_trained_on(of_dots, tmp_path, mo
     trained = load_trained(of_dots)
     for name in ("omniglot", "tfds:mnist"):
         run = replaced(trained.settings, {"dataset": name, "data_dir": str(tmp_path)})
-        assert known_to(trained._replace(settings=run)).dataset is None
+        assert known_to(trained._replace(settings=run)) is None
 
 
 def test_channels_that_do_not_fit_are_refused(refused, of_dots, tmp_path):
