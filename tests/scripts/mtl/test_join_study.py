@@ -49,7 +49,8 @@ def test_every_row_is_there_and_a_second_start_keeps_them(tmp_path, capsys):
 
 
 def test_seeds_are_put_together_and_compared_in_pairs():
-    """Catches a seed that is left out, and differences that are not of the same problems."""
+    """Catches a seed that is left out, differences that are not of the same problems, and seeds that are pooled: what
+    has no seeds is 60 % as the mean of two that are 20 points apart, of which nobody knows what a third would do."""
     rows = {join.SCRATCH: {"accuracy": [0.5, 0.7], "steps": 5, "validation": {}}}
     for seed, shift in ((0, 0.0), (7, 0.2)):
         rows[f"{join.ALONE}, seed {seed}"] = {join.ALONE: [0.4 + shift, 0.6 + shift]}
@@ -58,7 +59,7 @@ def test_seeds_are_put_together_and_compared_in_pairs():
     assert [line.split(" +- ")[0] for line in table[2:]] == [
         f"| {join.SCRATCH} | 60.00", f"| {join.ALONE} | 60.00", f"| {join.JOIN} | 70.00"
     ]  # fmt: skip
-    assert table[2].endswith("| +10.00 +- 0.00 |") and table[3].endswith("| - |")
+    assert table[2].endswith("0.00 +- 127.06 |") and table[3].endswith("| - |")
     assert table[4].endswith("| +10.00 +- 0.00 |")
 
 
