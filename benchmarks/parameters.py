@@ -31,7 +31,7 @@ def to_torch(params: Mapping[str, np.ndarray]) -> Arrays:
     """The same parameters for a PyTorch network that sees its images turned by 180 degrees, see `images_to_torch`.
 
     Kernels of convolutions `[H, W, in, out]` become `[out, in, H, W]`, turned as the images are; matrices are
-    transposed; a normalisation's scale is called weight.
+    transposed; a normalization's scale is called weight.
     """
     return {_torch_name(name): _torch_layout(name, value) for name, value in params.items()}
 

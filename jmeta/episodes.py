@@ -197,7 +197,7 @@ def varied_sampler(
         support size = min(max_support, sum_c ceil(beta min(100, |c| - query_shot))),  beta ~ U(0, 1]
         shot_c       = min(1 + floor(p_c (support size - way)), |c| - query_shot),     p_c ~ |c| exp(U(log 1/2, log 2))
 
-    with p normalised to sum to 1 and |c| the examples that class c has. What an episode lacks of the largest shape is
+    with p normalized to sum to 1 and |c| the examples that class c has. What an episode lacks of the largest shape is
     padding, which `weight` and `classes` of its batches mark; so one compiled program takes all of them.
 
     Args:

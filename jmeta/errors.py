@@ -1,4 +1,4 @@
-"""Errors that a user can put right, and close matches for a misspelt name."""
+"""Errors that a user can put right, and close matches for a misspelled name."""
 
 import difflib
 import errno
@@ -31,7 +31,7 @@ def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
 
 
 def closest(got: str, known: Iterable[str]) -> str | None:
-    """The name that is most like a misspelt one, if any is."""
+    """The name that is most like a misspelled one, if any is."""
     close = difflib.get_close_matches(got.lower(), list(known), n=1, cutoff=0.6)
     return close[0] if close else None
 

@@ -157,7 +157,7 @@ def evaluate(
     values = measure(
         learner, params, sample, key, episodes=episodes, metrics={"it": metric}, predict=predict, chunk_size=chunk_size
     )
-    return summarise(values["it"])
+    return summarize(values["it"])
 
 
 def measure(
@@ -278,7 +278,7 @@ def _check_at_least_one(name: str, value: int) -> None:
         raise ValueError(f"{name} must be 1 or more, got {value}")
 
 
-def summarise(values: np.ndarray) -> Evaluation:
+def summarize(values: np.ndarray) -> Evaluation:
     """Mean and 95 % interval of values `[episodes]`; the interval of a single episode is NaN."""
     return _evaluation(statistics.interval(values), values)
 

@@ -146,7 +146,7 @@ def hits(logits: Array, y: Array) -> Array:
 
 
 def query_loss(prediction: Array, query: Batch, loss_fn: LossFn) -> tuple[Array, Metrics]:
-    """The loss that meta-learning minimises, as `Learner.loss` returns it.
+    """The loss that meta-learning minimizes, as `Learner.loss` returns it.
 
     Args:
         prediction: `[N, way]`.

@@ -34,11 +34,11 @@ class Registry(Generic[R]):
     Example:
         >>> def accept(name, found):
         ...     return found
-        >>> colours = Registry("color", {"red": 1, "green": 2}, "jmeta.colors", accept)
-        >>> colours.register("blue", 3)
-        >>> colours.get("Blue"), list(colours), colours.get("math:tau")
+        >>> colors = Registry("color", {"red": 1, "green": 2}, "jmeta.colors", accept)
+        >>> colors.register("blue", 3)
+        >>> colors.get("Blue"), list(colors), colors.get("math:tau")
         (3, ['red', 'green', 'blue'], 6.283185307179586)
-        >>> colours.get("gren")
+        >>> colors.get("gren")
         Traceback (most recent call last):
         jmeta.errors.RunError: there is no color 'gren': did you mean 'green'?
     """
@@ -56,7 +56,7 @@ class Registry(Generic[R]):
         Raises:
             RunError: if the name is taken, or could not be told from that of a file or module.
         """
-        key = spelt(name)
+        key = spelled(name)
         if key in self._rows:
             raise RunError(f"there is already a row for the {self.kind} {key!r}: choose another name.")
         if not key or is_place(key):
@@ -76,7 +76,7 @@ class Registry(Generic[R]):
 
     def find(self, name: str) -> R | None:
         """As `get`, with None if there is none."""
-        key = spelt(name)
+        key = spelled(name)
         if key in self._rows:
             return self._rows[key]
         if is_place(key):
@@ -104,7 +104,7 @@ class Registry(Generic[R]):
         return list(self._rows.items())
 
 
-def spelt(name: str) -> str:
+def spelled(name: str) -> str:
     """The one spelling of a name: `Meta_SGD` to `meta-sgd`; `file.py:object` and `module:object` as they are."""
     return name if is_place(name) else name.lower().replace("_", "-")
 
@@ -209,4 +209,4 @@ def _loaded(kind: str, point: importlib.metadata.EntryPoint) -> Any:
 
 @functools.cache
 def _entries(group: str) -> dict[str, importlib.metadata.EntryPoint]:
-    return {spelt(point.name): point for point in importlib.metadata.entry_points(group=group)}
+    return {spelled(point.name): point for point in importlib.metadata.entry_points(group=group)}

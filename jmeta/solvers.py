@@ -17,7 +17,7 @@ Solver = Callable[[Callable[[Params], Params], Params], Params]
 def conjugate_gradient(steps: int) -> Solver:
     """Conjugate gradients: exact after as many steps as A has different eigenvalues, and close long before.
 
-        x_j = the minimiser of x.A x / 2 - b.x over the span of b, A b, ..., A^(j-1) b
+        x_j = the minimizer of x.A x / 2 - b.x over the span of b, A b, ..., A^(j-1) b
 
     Args:
         steps: products with A, 1 or more. Where b is solved before, the rest change nothing.

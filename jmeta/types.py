@@ -54,7 +54,7 @@ class Model(Protocol):
     """Anything with `init(key, x) -> params` and `apply(params, x) -> y`, such as a Flax linen module.
 
     Two more functions are used where a model has them. `apply_weighted(params, x, weight) -> y` leaves examples of
-    weight 0, which are padding, out of what it makes of the batch, such as normalisation statistics. `condition(params,
+    weight 0, which are padding, out of what it makes of the batch, such as normalization statistics. `condition(params,
     x, weight) -> params`, called once with the support inputs after adaptation, lets it keep what it needs of them.
     """
 

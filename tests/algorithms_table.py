@@ -58,12 +58,12 @@ def relaxed(optimizer: optax.GradientTransformation) -> optax.GradientTransforma
 
 
 def relation_of(net: Net) -> nets.RelationHead:
-    """A relation module with the normalisation of the network's encoder."""
+    """A relation module with the normalization of the network's encoder."""
     return nets.RelationHead((4,), dense=32, norm=getattr(net.encoder, "norm", None) or nets.NoNorm)
 
 
 def maps_of(net: Net) -> nets.ConvMap:
-    """An encoder whose features keep their places, with the normalisation of the network's."""
+    """An encoder whose features keep their places, with the normalization of the network's."""
     return nets.ConvMap((4,), norm=getattr(net.encoder, "norm", None) or nets.NoNorm, halvings=1)
 
 

@@ -50,11 +50,11 @@ def test_moves_are_as_large_as_was_asked_for():
     warp = random_affine(degrees=0.0, scale=0.0, shear=0.0, shift=0.2)
     moved = np.asarray(jax.vmap(warp, (0, None))(jax.random.split(jax.random.key(0), 300), point))[..., 0]
     rows, columns = np.mgrid[:21, :11]
-    centres = np.stack([(moved * grid).sum((1, 2)) for grid in (rows - 10, columns - 5)], -1)
+    centers = np.stack([(moved * grid).sum((1, 2)) for grid in (rows - 10, columns - 5)], -1)
     limits = 0.2 * np.array([21, 11])
-    assert (np.abs(centres) < limits + 1e-4).all()
-    np.testing.assert_allclose(centres.mean(0), 0.0, atol=0.3)
-    np.testing.assert_allclose(centres.std(0), limits / np.sqrt(3), rtol=0.1)
+    assert (np.abs(centers) < limits + 1e-4).all()
+    np.testing.assert_allclose(centers.mean(0), 0.0, atol=0.3)
+    np.testing.assert_allclose(centers.std(0), limits / np.sqrt(3), rtol=0.1)
 
 
 def test_jit_and_vmap_change_nothing_and_keys_do():

@@ -118,7 +118,7 @@ def compiled(name, norm, wide):
 
 
 def measure(name, params, episode, norm="none", wide=False):
-    """Loss, metrics, gradient and predictions; in float64 with a normalisation, for padding to be exact."""
+    """Loss, metrics, gradient and predictions; in float64 with a normalization, for padding to be exact."""
     run = compiled(name, norm, wide)
     if norm == "none":
         return jax.device_get(run(params, episode))

@@ -374,7 +374,7 @@ def batches(n=200, seed=0, **options):
     return draw(jmeta.classification_sampler(coded(), **{"batch_size": 8, **options}), n=n, seed=seed)
 
 
-def test_batches_are_labelled_by_all_classes():
+def test_batches_are_labeled_by_all_classes():
     drawn = batches()
     assert (drawn.query.x.shape, drawn.query.y.shape) == ((200, 8, 3, 3, 1), (200, 8, CLASSES))
     assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} == {jnp.dtype("float32")}

@@ -27,18 +27,18 @@ def trained(name="maml", norm=None, steps=1):
 
 def test_mean_interval_and_values():
     values = np.array([0.2, 0.4, 0.9, 0.5])
-    got = evaluation.summarise(values)
+    got = evaluation.summarize(values)
     np.testing.assert_allclose(got.mean, 0.5)
     np.testing.assert_allclose(got.ci95, 3.182446 * np.sqrt((0.09 + 0.01 + 0.16) / 3) / 2, rtol=1e-6)
     np.testing.assert_array_equal(got.accuracy, values)
-    assert np.isnan(evaluation.summarise(np.array([0.3])).ci95)
+    assert np.isnan(evaluation.summarize(np.array([0.3])).ci95)
 
 
 def test_the_interval_holds_the_truth_in_95_of_100_cases():
     rng = np.random.default_rng(0)
     inside = [
         abs(got.mean - 0.7) < got.ci95
-        for got in (evaluation.summarise(rng.binomial(75, 0.7, size=100) / 75) for _ in range(1000))
+        for got in (evaluation.summarize(rng.binomial(75, 0.7, size=100) / 75) for _ in range(1000))
     ]
     assert 0.93 < np.mean(inside) < 0.97
 

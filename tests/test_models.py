@@ -55,7 +55,7 @@ def test_a_model_that_knows_nothing_of_padding_is_called_as_ever():
     assert_close(models.apply(net, jnp.array(2.0), X, jnp.zeros(len(X))), 2 * X)
 
 
-class Normalised(Network):
+class Normalized(Network):
     """Queries by the statistics of the support set's, and then a function of them, the examples, and their labels."""
 
     then: Any
@@ -74,18 +74,18 @@ IN_PARTS = {
     "anil": jmeta.anil(ENCODER, HEAD, **INNER),
     "boil": jmeta.boil(ENCODER, HEAD, **INNER),
     "attention": jmeta.attention_learner(
-        ENCODER, Normalised(lambda z, examples, y: jax.nn.softmax(z @ examples.T) @ y)
+        ENCODER, Normalized(lambda z, examples, y: jax.nn.softmax(z @ examples.T) @ y)
     ),
     "matching": jmeta.matching(
-        ENCODER, context=(nets.BidirectionalLSTM(), Normalised(lambda z, g: z + g.mean(0)[None]))
+        ENCODER, context=(nets.BidirectionalLSTM(), Normalized(lambda z, g: z + g.mean(0)[None]))
     ),
 }
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("learner", IN_PARTS.values(), ids=list(IN_PARTS))
-def test_parts_that_normalise_by_the_support_set_judge_queries_alone(learner, weighted):
-    """Whatever the part is: what normalises is not the encoder here."""
+def test_parts_that_normalize_by_the_support_set_judge_queries_alone(learner, weighted):
+    """Whatever the part is: what normalizes is not the encoder here."""
     episode = random_episode(1)
     support = episode.support._replace(weight=jnp.ones(6).at[2].set(0.0) if weighted else None)
     params = learner.init(jax.random.key(0), support.x)

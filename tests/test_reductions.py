@@ -246,7 +246,7 @@ def steps(optimizer, count):
     return state.params
 
 
-def test_outer_sharpness_aware_minimisation():
+def test_outer_sharpness_aware_minimization():
     """The gradient of the same tasks at params + rho g / |g|."""
     rho, lr = 0.5, 0.1
     ascent = optax.chain(optax.contrib.normalize(), optax.sgd(rho))

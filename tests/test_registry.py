@@ -6,7 +6,7 @@ import pytest
 
 from jmeta import registry
 from jmeta.errors import RunError
-from jmeta.registry import Registry, is_place, short, spelt
+from jmeta.registry import Registry, is_place, short, spelled
 
 
 def number(name, found):
@@ -112,4 +112,4 @@ def test_installed_packages_are_asked_last(numbers, installed):
     ],
 )
 def test_names_and_places_are_told_apart(name, place, shortened, spelling):
-    assert (is_place(name), short(name), spelt(name)) == (place, shortened, spelling)
+    assert (is_place(name), short(name), spelled(name)) == (place, shortened, spelling)

@@ -35,7 +35,7 @@ def main() -> None:
 
         def validate(params: Any) -> evaluation.Evaluation:
             values = measure(params, source.validate, jax.random.key(1), request["episodes"])
-            return evaluation.summarise(values["accuracy"])
+            return evaluation.summarize(values["accuracy"])
 
         running.update(state=state, run=run, validate=validate)
         return {"source": source.name, "compile_seconds": compiled}

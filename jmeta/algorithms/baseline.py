@@ -35,7 +35,7 @@ def baseline(
         a task:    c_k         = mean of encoder(x) over support examples of class k
                    logit_k(x)  = similarity(encoder(x), c_k) = -|encoder(x) - c_k|^2
 
-    The episodes to train on are ordinary batches, labelled by all classes, as `jmeta.classification_sampler` draws
+    The episodes to train on are ordinary batches, labeled by all classes, as `jmeta.classification_sampler` draws
     them. Their support set has no part in the loss. Episodes to evaluate on are those of any other learner.
 
     Args:

@@ -47,7 +47,7 @@ def imaml(
     Raises:
         ValueError: if `inner_steps` is negative, or `regularization` is not above 0 or not finite.
 
-    Differs from the paper: L is the mean over examples. The regularisation is part of every inner step, as the paper
+    Differs from the paper: L is the mean over examples. The regularization is part of every inner step, as the paper
     writes it; the authors' code takes steps without it, then one with it alone, and damps its linear system.
 
     Source: Rajeswaran et al. 2019, Meta-Learning with Implicit Gradients, algorithms 1 and 2.

@@ -16,7 +16,7 @@ from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
 
 class MAMLPlusPlusParams(NamedTuple):
-    """The initialisation, and a rate for each tensor and inner step.
+    """The initialization, and a rate for each tensor and inner step.
 
     Attributes:
         model: the model's parameters; those that every step has its own of are `[K, ...]`.
@@ -27,8 +27,8 @@ class MAMLPlusPlusParams(NamedTuple):
     lr: dict[str, Array]
 
 
-def normalisation(name: str) -> bool:
-    """Whether a parameter such as `params.encoder.BatchNorm_0.scale` belongs to a normalisation layer."""
+def normalization(name: str) -> bool:
+    """Whether a parameter such as `params.encoder.BatchNorm_0.scale` belongs to a normalization layer."""
     return "norm" in name.lower()
 
 
@@ -80,11 +80,11 @@ def maml_plus_plus(
     inner_steps: int,
     loss_weights: Any = None,
     first_order: bool | Array = False,
-    per_step: Callable[[str], bool] = normalisation,
+    per_step: Callable[[str], bool] = normalization,
     inner_grad: Grad = jax.grad,
     loss_fn: LossFn = cross_entropy,
 ) -> Learner:
-    """MAML++: a learned rate for each tensor and step, own normalisation parameters for each step, and a loss of each.
+    """MAML++: a learned rate for each tensor and step, own normalization parameters for each step, and a loss of each.
 
         w_{k+1} = w_k - lr_k * grad_w L_support(w_k, n_k)     (a rate for each tensor of w)
         loss    = sum_{k = 1..K} v_k L_query(w_k, n_{k-1})
@@ -123,8 +123,8 @@ def maml_plus_plus(
         ...         nets.Conv4(5), inner_lr=0.1, inner_steps=5, loss_weights=weights, first_order=step < 10_000
         ...     )
 
-    Differs from the paper: no running statistics are kept, of each step or at all, since the normalisation of
-    `jmeta.nets` has none; the authors' code stores them and normalises with the batch at hand. The annealed outer rate
+    Differs from the paper: no running statistics are kept, of each step or at all, since the normalization of
+    `jmeta.nets` has none; the authors' code stores them and normalizes with the batch at hand. The annealed outer rate
     is the outer Optax rule's. Their figures are of five checkpoints' mean predictions.
 
     Source: Antoniou et al. 2019, How to train your MAML, section 4. https://arxiv.org/abs/1810.09502

@@ -1,4 +1,4 @@
-"""Meta-SGD: learn the initialisation and a rate for every parameter (Li et al. 2017)."""
+"""Meta-SGD: learn the initialization and a rate for every parameter (Li et al. 2017)."""
 
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class MetaSGDParams(NamedTuple):
-    """The initialisation, and rates of the same structure and shapes."""
+    """The initialization, and rates of the same structure and shapes."""
 
     model: Params
     lr: Params

@@ -1,4 +1,4 @@
-"""Reptile: move the initialisation towards the adapted parameters (Nichol et al. 2018)."""
+"""Reptile: move the initialization toward the adapted parameters (Nichol et al. 2018)."""
 
 from functools import partial
 

@@ -1,7 +1,7 @@
-"""Glyphs: handwritten-looking characters from random stroke programmes, with no file and no network.
+"""Glyphs: handwritten-looking characters from random stroke programs, with no file and no network.
 
-A class is a `Programme`: up to `STROKES` strokes, each a chain of up to `PIECES` lines, arcs and loops, and how the
-strokes are attached to one another. An example is a redraw of its programme with jittered lengths, bends and joins,
+A class is a `Program`: up to `STROKES` strokes, each a chain of up to `PIECES` lines, arcs and loops, and how the
+strokes are attached to one another. An example is a redraw of its program with jittered lengths, bends and joins,
 a tremor of the hand, another slant, size, place and pen.
 """
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jmeta.datasets.strokes import PEN, PIECES, SEGMENTS, STROKES, Programme, assemble, box, ink, legibility, trace
+from jmeta.datasets.strokes import PEN, PIECES, SEGMENTS, STROKES, Program, assemble, box, ink, legibility, trace
 from jmeta.datasets.types import Dataset, make_dataset
 
 DEFAULT_CLASSES = 2000
@@ -55,8 +55,8 @@ def _sample_shapes(uniform: Array, normal: Array) -> tuple[Array, Array, Array, 
     return length, bend, jnp.where(sharp, _sign(uniform[7]) * square, 0.0), heading
 
 
-def _sample_once(uniform: Array, count: Array) -> Programme:
-    """A programme of `count` strokes, legible or not, from uniform numbers `[15, S, P]`."""
+def _sample_once(uniform: Array, count: Array) -> Program:
+    """A program of `count` strokes, legible or not, from uniform numbers `[15, S, P]`."""
     normal = _bell(uniform[12:])
     length, bend, corner, heading = _sample_shapes(uniform[:9], normal[:2])
     u, v, w = uniform[9].T, uniform[10].T, uniform[11].T
@@ -81,9 +81,9 @@ def _sample_once(uniform: Array, count: Array) -> Programme:
     bend = jnp.where(twin[:, None], mirror[:, None] * bend[:1], bend)
     corner = jnp.where(twin[:, None], mirror[:, None] * corner[:1], corner)
     heading = jnp.where(twin, jnp.where(mirror < 0, math.pi - heading[0], heading[0]), heading)
-    towards = 2 * math.pi * w[0]
-    offset = (0.4 + 0.7 * w[1])[:, None] * jnp.stack([jnp.cos(towards), jnp.sin(towards)], axis=-1)
-    return Programme(
+    toward = 2 * math.pi * w[0]
+    offset = (0.4 + 0.7 * w[1])[:, None] * jnp.stack([jnp.cos(toward), jnp.sin(toward)], axis=-1)
+    return Program(
         length=length,
         bend=bend,
         corner=corner,
@@ -96,21 +96,21 @@ def _sample_once(uniform: Array, count: Array) -> Programme:
         bridge=bridge,
         drawn=index < count,
         side=jnp.clip(0.61 + 0.09 * normal[2, 0, 0], 0.3, 0.85),
-        centre=0.485 + 0.018 * normal[2, 0, 1:3],
+        center=0.485 + 0.018 * normal[2, 0, 1:3],
     )
 
 
-def _redraw(noise: Array, programme: Programme) -> tuple[Programme, Array]:
-    """The programme as the hand executes it with noise `[5, S, P]`, and a tremor `[S, SEGMENTS]` of the direction."""
+def _redraw(noise: Array, program: Program) -> tuple[Program, Array]:
+    """The program as the hand executes it with noise `[5, S, P]`, and a tremor `[S, SEGMENTS]` of the direction."""
     bends, strokes = noise[1], noise[2].T
-    shaken = programme._replace(
-        length=programme.length * jnp.exp(0.12 * noise[0]),
-        bend=jnp.where(programme.length > 0, programme.bend * (1.0 + 0.04 * bends) + 0.04 * bends, 0.0),
-        heading=programme.heading + 0.06 * strokes[0],
-        own_at=jnp.clip(programme.own_at + 0.04 * strokes[1], 0.0, 1.0),
-        parent_at=jnp.clip(programme.parent_at + 0.04 * strokes[2], 0.0, 1.0),
-        end_at=jnp.clip(programme.end_at + 0.04 * strokes[3], 0.0, 1.0),
-        offset=programme.offset + 0.06 * noise[3, :, :2],
+    shaken = program._replace(
+        length=program.length * jnp.exp(0.12 * noise[0]),
+        bend=jnp.where(program.length > 0, program.bend * (1.0 + 0.04 * bends) + 0.04 * bends, 0.0),
+        heading=program.heading + 0.06 * strokes[0],
+        own_at=jnp.clip(program.own_at + 0.04 * strokes[1], 0.0, 1.0),
+        parent_at=jnp.clip(program.parent_at + 0.04 * strokes[2], 0.0, 1.0),
+        end_at=jnp.clip(program.end_at + 0.04 * strokes[3], 0.0, 1.0),
+        offset=program.offset + 0.06 * noise[3, :, :2],
     )
     # Sines and cosines with independent normal factors have a uniform phase and a Rayleigh amplitude.
     at = jnp.asarray((np.arange(SEGMENTS) + 0.5) / SEGMENTS, jnp.float32)
@@ -119,35 +119,35 @@ def _redraw(noise: Array, programme: Programme) -> tuple[Programme, Array]:
     return shaken, noise[4] @ (TREMOR * waves)
 
 
-def _lay_out(noise: Array, programme: Programme, paths: Array) -> Array:
+def _lay_out(noise: Array, program: Program, paths: Array) -> Array:
     """Slants, scales and places the character in the unit square, with noise `[6]`."""
     tilt, slant, aspect = 0.07 * noise[0], 0.12 * noise[1], 0.10 * noise[2]
     x, y = paths[..., 0], paths[..., 1]
     x, y = jnp.exp(aspect) * (x + slant * y), jnp.exp(-aspect) * y
     x, y = jnp.cos(tilt) * x - jnp.sin(tilt) * y, jnp.sin(tilt) * x + jnp.cos(tilt) * y
     paths = jnp.stack([x, y], axis=-1)
-    low, high = box(paths, programme.drawn)
-    side = jnp.clip(programme.side * jnp.exp(0.13 * noise[3]), 0.25, 0.9)
+    low, high = box(paths, program.drawn)
+    side = jnp.clip(program.side * jnp.exp(0.13 * noise[3]), 0.25, 0.9)
     scale = side / jnp.maximum(jnp.max(high - low), 1e-3)
-    centre = programme.centre + 0.05 * noise[4:]
+    center = program.center + 0.05 * noise[4:]
     # A character keeps inside the picture, as a hand does.
     half = 0.5 * scale * (high - low)
-    centre = jnp.clip(centre, jnp.minimum(half + 0.05, 0.5), jnp.maximum(0.95 - half, 0.5))
-    return scale * (paths - 0.5 * (low + high)[None, None]) + centre[None, None]
+    center = jnp.clip(center, jnp.minimum(half + 0.05, 0.5), jnp.maximum(0.95 - half, 0.5))
+    return scale * (paths - 0.5 * (low + high)[None, None]) + center[None, None]
 
 
-def sample_programme(key: Array) -> Programme:
-    """Draws the programme of one class; `vmap` over keys for many.
+def sample_program(key: Array) -> Program:
+    """Draws the program of one class; `vmap` over keys for many.
 
     One to five strokes. A later stroke starts, crosses or ends on an earlier one (joined), closes a shape with it
-    (bridge), or stands beside it; some repeat or mirror the first stroke, some are dots. Of `TRIES` programmes the
+    (bridge), or stands beside it; some repeat or mirror the first stroke, some are dots. Of `TRIES` programs the
     most legible is kept: strokes that do not cover one another, a box that is not a mere line.
 
     Args:
         key: a PRNG key.
 
     Returns:
-        A `Programme` of float32 (and int32 and bool) arrays of fixed shapes.
+        A `Program` of float32 (and int32 and bool) arrays of fixed shapes.
     """
     # One call: every call to the generator adds half a second to the compilation.
     uniform = jax.random.uniform(key, (TRIES, 15, STROKES, PIECES), jnp.float32)
@@ -157,12 +157,12 @@ def sample_programme(key: Array) -> Programme:
     return jax.tree.map(lambda leaf: leaf[best], tries)
 
 
-def draw(key: Array, programme: Programme, *, size: int = 28) -> Array:
+def draw(key: Array, program: Program, *, size: int = 28) -> Array:
     """Draws one example of a class; `vmap` over keys for many.
 
     Args:
         key: a PRNG key; another key is another redraw.
-        programme: the class, from `sample_programme`.
+        program: the class, from `sample_program`.
         size: side of the picture in pixels.
 
     Returns:
@@ -174,7 +174,7 @@ def draw(key: Array, programme: Programme, *, size: int = 28) -> Array:
     if size < 8:
         raise ValueError(f"A glyph needs at least 8 pixels a side to be read, got size={size}: ask for 8 or more.")
     noise = jax.random.normal(key, (6, STROKES, PIECES), jnp.float32)
-    shaken, tremor = _redraw(noise[:5], programme)
+    shaken, tremor = _redraw(noise[:5], program)
     paths = _lay_out(noise[5].reshape(-1)[:6], shaken, assemble(shaken, trace(shaken, tremor)))
     width = size / 28 * PEN * jnp.exp(0.08 * noise[5, -1, -1])
     return ink(paths, shaken.drawn, width, size)[..., None]
@@ -204,19 +204,19 @@ def glyph_images(key: Array, classes: int, examples: int, size: int = 28) -> Arr
     """
     _check_counts(classes, examples)
 
-    def programme_of(index: Array) -> tuple[Array, Programme]:
+    def program_of(index: Array) -> tuple[Array, Program]:
         what, how = jax.random.split(jax.random.fold_in(key, index))
-        return how, sample_programme(what)
+        return how, sample_program(what)
 
-    def pictures(made: tuple[Array, Programme]) -> Array:
-        how, programme = made
+    def pictures(made: tuple[Array, Program]) -> Array:
+        how, program = made
         keys = jax.vmap(partial(jax.random.fold_in, how))(jnp.arange(examples, dtype=jnp.int32))
-        drawn = jax.vmap(lambda k: draw(k, programme, size=size))(keys)
+        drawn = jax.vmap(lambda k: draw(k, program, size=size))(keys)
         return jnp.round(255.0 * drawn).astype(jnp.uint8)
 
     # Two loops: in one, the compiler works out the class anew for every example. A class at a time in each, so that
     # memory stays small and the arithmetic, to the last bit, does not depend on the number of classes.
-    return jax.lax.map(pictures, jax.lax.map(programme_of, jnp.arange(classes, dtype=jnp.int32)))
+    return jax.lax.map(pictures, jax.lax.map(program_of, jnp.arange(classes, dtype=jnp.int32)))
 
 
 def load(classes: int = DEFAULT_CLASSES, *, examples: int = DEFAULT_EXAMPLES, size: int = 28, seed: int = 0) -> Dataset:

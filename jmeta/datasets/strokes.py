@@ -1,4 +1,4 @@
-"""The geometry and the pen of glyphs: from the numbers of a stroke programme to ink. Nothing here is random."""
+"""The geometry and the pen of glyphs: from the numbers of a stroke program to ink. Nothing here is random."""
 
 import math
 from typing import NamedTuple
@@ -17,7 +17,7 @@ PEN = 0.56  # standard deviation of the pen's profile, in pixels of a 28-pixel p
 STROKE_AREA = 1.33  # ink for a pixel's length of such a pen
 
 
-class Programme(NamedTuple):
+class Program(NamedTuple):
     """What one class is: S = `STROKES` strokes of P = `PIECES` pieces. Angles are radians, y points down.
 
     The direction of the pen along a stroke, at arc length s, with s_i where piece i starts and l_i its length, is
@@ -40,22 +40,20 @@ class Programme(NamedTuple):
     bridge: Array  # [S] bool
     drawn: Array  # [S] bool   False for a stroke that is not there
     side: Array  # []          longer side of the character's box, 1 being the side of the picture
-    centre: Array  # [2]       middle of the box
+    center: Array  # [2]       middle of the box
 
 
-def trace(programme: Programme, tremor: Array) -> Array:
+def trace(program: Program, tremor: Array) -> Array:
     """Each stroke as SEGMENTS + 1 points `[S, SEGMENTS + 1, 2]` from the origin, evenly spaced along the stroke."""
-    total = jnp.sum(programme.length, axis=1)
-    start = jnp.cumsum(programme.length, axis=1) - programme.length
+    total = jnp.sum(program.length, axis=1)
+    start = jnp.cumsum(program.length, axis=1) - program.length
     at = jnp.asarray((np.arange(SEGMENTS) + 0.5) / SEGMENTS, jnp.float32)
     along = total[:, None, None] * at[None, :, None] - start[:, None, :]
-    ramp = jnp.clip(along / jnp.maximum(programme.length, 1e-3)[:, None, :], 0.0, 1.0)
+    ramp = jnp.clip(along / jnp.maximum(program.length, 1e-3)[:, None, :], 0.0, 1.0)
     angle = (
-        programme.heading[:, None]
+        program.heading[:, None]
         + tremor
-        + jnp.sum(
-            ramp * programme.bend[:, None, :] + jnp.where(along > 0.0, programme.corner[:, None, :], 0.0), axis=-1
-        )
+        + jnp.sum(ramp * program.bend[:, None, :] + jnp.where(along > 0.0, program.corner[:, None, :], 0.0), axis=-1)
     )
     step = (total / SEGMENTS)[:, None, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
     return jnp.pad(jnp.cumsum(step, axis=1), ((0, 0), (1, 0), (0, 0)))
@@ -69,19 +67,19 @@ def _point(path: Array, fraction: Array) -> Array:
     return (1.0 - rest) * path[low] + rest * path[low + 1]
 
 
-def assemble(programme: Programme, paths: Array) -> Array:
+def assemble(program: Program, paths: Array) -> Array:
     """Places every stroke on its parent: `[S, SEGMENTS + 1, 2]` -> the same shape."""
 
     def place(k: Array, paths: Array) -> Array:
-        parent, path = paths[programme.parent[k]], paths[k]
-        anchor = _point(parent, programme.parent_at[k])
-        chord, goal = path[-1] - path[0], _point(parent, programme.end_at[k]) - anchor
+        parent, path = paths[program.parent[k]], paths[k]
+        anchor = _point(parent, program.parent_at[k])
+        chord, goal = path[-1] - path[0], _point(parent, program.end_at[k]) - anchor
         norm = jnp.maximum(jnp.sum(chord * chord), 1e-4)
         # goal / chord as complex numbers: the turn and scale that fit the stroke between its two points.
-        cos = jnp.where(programme.bridge[k], jnp.sum(goal * chord) / norm, 1.0)
-        sin = jnp.where(programme.bridge[k], (goal[1] * chord[0] - goal[0] * chord[1]) / norm, 0.0)
+        cos = jnp.where(program.bridge[k], jnp.sum(goal * chord) / norm, 1.0)
+        sin = jnp.where(program.bridge[k], (goal[1] * chord[0] - goal[0] * chord[1]) / norm, 0.0)
         turned = jnp.stack([cos * path[:, 0] - sin * path[:, 1], sin * path[:, 0] + cos * path[:, 1]], axis=-1)
-        shift = anchor + programme.offset[k] - _point(turned, programme.own_at[k])
+        shift = anchor + program.offset[k] - _point(turned, program.own_at[k])
         return paths.at[k].set(turned + shift[None])
 
     return jax.lax.fori_loop(jnp.int32(1), jnp.int32(STROKES), place, paths)
@@ -120,15 +118,15 @@ def ink(paths: Array, drawn: Array, width: ArrayLike, size: int) -> Array:
     return 1.0 - jnp.exp(-3.0 * density * density)
 
 
-def legibility(programme: Programme) -> Array:
+def legibility(program: Program) -> Array:
     """How far the strokes keep clear of one another, and whether the character fills a box or is a mere line."""
     still = jnp.zeros((STROKES, SEGMENTS), jnp.float32)
-    paths = assemble(programme, trace(programme, still))
-    low, high = box(paths, programme.drawn)
+    paths = assemble(program, trace(program, still))
+    low, high = box(paths, program.drawn)
     extent = high - low
     paths = 0.2 + 0.6 * (paths - low[None, None]) / jnp.maximum(jnp.max(extent), 1e-3)
     step = jnp.sqrt(jnp.sum(jnp.square(paths[:, 1:] - paths[:, :-1]), axis=-1))
-    length = 28 * jnp.sum(jnp.where(programme.drawn, jnp.sum(step, axis=1), 0.0))
-    area = jnp.sum(ink(paths, programme.drawn, PEN, 28))
+    length = 28 * jnp.sum(jnp.where(program.drawn, jnp.sum(step, axis=1), 0.0))
+    area = jnp.sum(ink(paths, program.drawn, PEN, 28))
     clear = area / (STROKE_AREA * jnp.maximum(length, 1.0))
     return jnp.minimum(clear, 0.95) + jnp.minimum(jnp.min(extent) / jnp.maximum(jnp.max(extent), 1e-3), 0.3)

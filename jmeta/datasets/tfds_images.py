@@ -16,7 +16,7 @@ MAX_BYTES = 8 * 2**30
 
 
 def load(name: str, root: Path, download: bool = True) -> Dataset:
-    """Loads every labelled image of all splits of a TFDS set, by class.
+    """Loads every labeled image of all splits of a TFDS set, by class.
 
     Omniglot is read from its archives, as `omniglot`. Another set is read where it is prepared in array_record form,
     in `root` or in TFDS's default folder; else TFDS downloads and prepares it in `root`, as far as that goes without
@@ -54,7 +54,7 @@ def _builder(name: str, root: Path) -> Any:
     except (ValueError, ImportError, OSError) as error:
         raise DataError(
             f"TFDS has no set {name!r} that can be opened ({_first_line(error)}): "
-            "choose a name from its catalogue, or the folder of a prepared set."
+            "choose a name from its catalog, or the folder of a prepared set."
         ) from error
 
 
@@ -104,7 +104,7 @@ def _read(builder: Any) -> Dataset:
                 raise DataError(f"tfds:{name} has more than {MAX_BYTES} bytes of images: save a part of it as an npz.")
             found.setdefault(label, []).append(image if image.ndim == 3 else image[..., None])
     if not found:
-        raise DataError(f"tfds:{name} has no labelled images.")
+        raise DataError(f"tfds:{name} has no labeled images.")
     labels = sorted(found)
     images, counts = by_class(_of_one_shape([found[label] for label in labels]))
     return make_dataset(name, images, [builder.info.features[label_key].int2str(i) for i in labels], counts=counts)

@@ -30,7 +30,7 @@ class Split(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """Labelled images as one array, grouped by class.
+    """Labeled images as one array, grouped by class.
 
     name: name of the data set, without the path it was read from.
     images: uint8 [classes, examples, H, W, C], 0 to 255; in drawings ink is bright (255) and paper 0.

@@ -10,7 +10,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta.episodes import Sampler, few_shot_sampler
-from jmeta.evaluation import Evaluation, accuracy, summarise
+from jmeta.evaluation import Evaluation, accuracy, summarize
 from jmeta.inner import check_steps, descend
 from jmeta.loop import as_partial, mapped
 from jmeta.training import TrainState, init_state, make_run
@@ -268,7 +268,7 @@ def evaluate_problems(
     """
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(problems, dtype=jnp.int32))
     judge = Partial(_mean_accuracy, as_partial(predict), as_partial(sample))
-    return summarise(jax.device_get(mapped(judge, keys, chunk_size=chunk_size)))
+    return summarize(jax.device_get(mapped(judge, keys, chunk_size=chunk_size)))
 
 
 def accuracy_on(learner: Learner, params: Params, problem: Episode) -> Array:

@@ -7,7 +7,7 @@ from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError
 from jmeta.nets import catalog
 from jmeta.nets.catalog import Network
-from jmeta.registry import spelt
+from jmeta.registry import spelled
 from jmeta.settings import setting
 
 
@@ -101,7 +101,7 @@ def defaults(choice: Choice) -> Settings:
     Raises:
         RunError: if there is no such algorithm, or it learns without episodes.
     """
-    name = spelt(choice.algorithm)
+    name = spelled(choice.algorithm)
     row = LEARNERS.get(name)
     if row.ordinary:
         raise RunError(f"{name} is trained without episodes: choose another --algorithm.")

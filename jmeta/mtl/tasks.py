@@ -19,7 +19,7 @@ def predictions(model: MultiTaskModel, params: Params, batch: Batch) -> Array:
         model: of T tasks.
         params: its parameters.
         batch: labels `[T, N, k]`, and inputs `[T, N, ...]`; or `[N, ...]` that all tasks have in common, where what the
-            tasks share is computed once. Weights `[T, N]` mark padding, which has no part in normalisation; they must
+            tasks share is computed once. Weights `[T, N]` mark padding, which has no part in normalization; they must
             be one `[N]` where the inputs are.
     """
     numbers = jnp.arange(model.tasks, dtype=jnp.int32)

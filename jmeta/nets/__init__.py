@@ -1,4 +1,4 @@
-"""Networks, normalisation policies, and adapters for other model libraries."""
+"""Networks, normalization policies, and adapters for other model libraries."""
 
 from jmeta.nets.adapters import ConditionedModel, PureModel, from_equinox, from_nnx, in_precision
 from jmeta.nets.attention import LabelTransformer, attention_shares

@@ -33,7 +33,7 @@ def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
 
         apply(params, x) = float32(model.apply(bfloat16(params), bfloat16(x)))
 
-    So the inner and outer updates, the losses, and sums of gradients over tasks stay in float32; the normalisation
+    So the inner and outer updates, the losses, and sums of gradients over tasks stay in float32; the normalization
     policies of `jmeta.nets` take their statistics in float32 as well.
 
     Args:

@@ -1,4 +1,4 @@
-"""A transformer that reads labelled examples and labels others, of which none sees another."""
+"""A transformer that reads labeled examples and labels others, of which none sees another."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, and two layers for each token; each adds to what came in, and normalises it before (pre-norm).
+    """Attention, and two layers for each token; each adds to what came in, and normalizes it before (pre-norm).
 
     Attributes:
         heads: of the attention.

@@ -34,7 +34,7 @@ class Network:
             FILE.py:NAME or MODULE:NAME, a function from a number of outputs to a model.
         features: channels of the convolutions (one number, or one for each), or units of the MLP's layers; of a network
             of your own, the last is the size of what a learner compares.
-        norm: whose statistics normalise: batch (of the examples at hand, queries included: transductive), support,
+        norm: whose statistics normalize: batch (of the examples at hand, queries included: transductive), support,
             group, layer, or none.
         precision: what the network, and any other that a learner has beside it, computes in: float32, or bfloat16;
             parameters, distances, losses and updates stay in float32.
@@ -222,7 +222,7 @@ def feature_map(settings: Network) -> Model:
 
 
 def relation_head(settings: Network) -> Model:
-    """What compares two feature maps; it halves and normalises as the network does."""
+    """What compares two feature maps; it halves and normalizes as the network does."""
     pool = NETWORKS.get(settings.network).pool
     return in_precision(settings, nets.RelationHead((64, 64), pool=pool, norm=NORMS[settings.norm]))
 

@@ -37,7 +37,7 @@ def _patches(x: Array, stride: int) -> Array:
 
     Slices with a stride would have as their derivative a sum of nine arrays with holes, which XLA computes on a CPU by
     nine questions for each value. Here rows and columns are first sorted by their remainder, so that all slices are
-    of neighbours, and the sorted parts are split, whose derivative is a concatenation: 1.05 to 1.1 times the tasks/s.
+    of neighbors, and the sorted parts are split, whose derivative is a concatenation: 1.05 to 1.1 times the tasks/s.
     """
     n, height, width, channels = x.shape
     (rows, top, bottom), (columns, left, right) = _padding(height, stride), _padding(width, stride)

@@ -9,7 +9,7 @@ from jax import Array
 
 from jmeta.nets.conv import Conv, max_pool2x2
 from jmeta.nets.networks import Network, Norm
-from jmeta.nets.norms import BatchNorm, normalise
+from jmeta.nets.norms import BatchNorm, normalize
 
 
 class ContextMLP(Network):
@@ -17,8 +17,8 @@ class ContextMLP(Network):
 
         h = relu(norm(x W + b) + context V)
 
-    Without normalisation this is a layer on the example with the context behind it. The context comes after the
-    normalisation, which would take out again what all examples have in common.
+    Without normalization this is a layer on the example with the context behind it. The context comes after the
+    normalization, which would take out again what all examples have in common.
 
     Attributes:
         features: units of each hidden layer; without any, the outputs are a layer on both.
@@ -40,7 +40,7 @@ class ContextMLP(Network):
         shift = nn.Dense(units[0], use_bias=False, name="context")(context)[None]
         for layer, hidden in enumerate(self.features):
             x = nn.Dense(hidden)(x)
-            x = x if self.norm is None else normalise(self.norm(), x, weight)
+            x = x if self.norm is None else normalize(self.norm(), x, weight)
             x = nn.relu(x + shift if layer == 0 else x)
         x = nn.Dense(self.out, name="head")(x)
         return x if self.features else x + shift
@@ -70,11 +70,11 @@ class FiLMConvNet(Network):
         pool: as in `ConvEncoder`.
         norm: as in `ConvEncoder`.
         flatten: as in `ConvEncoder`.
-        kernel_init: the head's initialiser.
+        kernel_init: the head's initializer.
         modulated: the block, counted from 1; the last where there are fewer.
 
     Differs from the paper: its scale is a, where it is 1 + a here, and it draws c, which is 0 here; so this starts as
-    the `ConvNet` of the same parameters. Halving by a stride and the head's initialiser are MAML's, for Omniglot.
+    the `ConvNet` of the same parameters. Halving by a stride and the head's initializer are MAML's, for Omniglot.
 
     Source: Zintgraf et al. 2019, section 5, after Perez et al. 2018. https://arxiv.org/abs/1810.03642
     """
@@ -94,7 +94,7 @@ class FiLMConvNet(Network):
         for block, features in enumerate(self.features, start=1):
             halve = min(x.shape[1:3]) > 1
             x = Conv(features, stride=1 if self.pool or not halve else 2)(x)
-            x = normalise(self.norm(), x, weight)
+            x = normalize(self.norm(), x, weight)
             x = max_pool2x2(x) if self.pool and halve else x
             x = FiLM(name="film")(x, context) if block == min(self.modulated, len(self.features)) else x
             x = nn.relu(x)

@@ -9,7 +9,7 @@ from jax import Array
 
 from jmeta.distances import cosines
 from jmeta.nets.conv import Conv, max_pool2x2
-from jmeta.nets.norms import BatchNorm, normalise
+from jmeta.nets.norms import BatchNorm, normalize
 
 Norm = Callable[[], nn.Module]
 
@@ -19,22 +19,22 @@ class Network(nn.Module):
     `jmeta.types.Model` says."""
 
     def apply_weighted(self, params: Any, x: Array, weight: Array) -> Array:
-        """Outputs `[N, ...]`, where examples of weight 0 in `[N]` are left out of the normalisation's statistics."""
+        """Outputs `[N, ...]`, where examples of weight 0 in `[N]` are left out of the normalization's statistics."""
         return cast(Array, self.apply(params, x, weight))
 
     def condition(self, params: Any, x: Array, weight: Array | None = None) -> Any:
-        """Parameters together with what the normalisation keeps of support inputs `[N, ...]`."""
+        """Parameters together with what the normalization keeps of support inputs `[N, ...]`."""
         _, kept = self.apply(params, x, weight, mutable=["statistics"])
         return {**params, **kept}
 
 
 class ConvEncoder(Network):
-    """Blocks of 3x3 convolution, normalisation, ReLU and halving; then features for a head.
+    """Blocks of 3x3 convolution, normalization, ReLU and halving; then features for a head.
 
     Attributes:
         features: channels of each block.
         pool: halve by a 2x2 maximum after a convolution of stride 1, in place of stride 2.
-        norm: normalisation policy, one of `jmeta.nets`' or any `() -> nn.Module`.
+        norm: normalization policy, one of `jmeta.nets`' or any `() -> nn.Module`.
         flatten: features are all positions' channels, in place of their mean over positions.
         dense: units of a layer with ReLU on top; None for none.
     """
@@ -105,7 +105,7 @@ class Head(Network):
 
     Attributes:
         way: outputs.
-        kernel_init: initialiser of the weights; MAML's code draws them from N(0, 1).
+        kernel_init: initializer of the weights; MAML's code draws them from N(0, 1).
     """
 
     way: int
@@ -151,7 +151,7 @@ class ConvNet(Network):
         norm: as in `ConvEncoder`.
         flatten: as in `ConvEncoder`.
         dense: as in `ConvEncoder`.
-        kernel_init: the head's initialiser.
+        kernel_init: the head's initializer.
     """
 
     way: int
@@ -175,7 +175,7 @@ class MLP(Network):
     Attributes:
         features: units of each hidden layer; empty for a linear model.
         out: outputs.
-        norm: normalisation policy before each ReLU; None for none.
+        norm: normalization policy before each ReLU; None for none.
     """
 
     features: Sequence[int] = (40, 40)
@@ -210,7 +210,7 @@ def _hidden_layers(x: Array, weight: Array | None, features: Sequence[int], norm
     x = x.reshape(x.shape[0], -1)
     for units in features:
         x = nn.Dense(units)(x)
-        x = nn.relu(x if norm is None else normalise(norm(), x, weight))
+        x = nn.relu(x if norm is None else normalize(norm(), x, weight))
     return x
 
 
@@ -222,7 +222,7 @@ def _blocks(
         # Blocks past the last halving keep the size, so that a deep network fits a small image.
         halve = min(x.shape[1:3]) > 1 and (halvings is None or i < halvings)
         x = Conv(channels, stride=1 if pool or not halve else 2)(x)
-        x = nn.relu(normalise(norm(), x, weight))
+        x = nn.relu(normalize(norm(), x, weight))
         x = max_pool2x2(x) if pool and halve else x
     return x
 

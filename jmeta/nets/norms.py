@@ -1,4 +1,4 @@
-"""Normalisation policies: which examples' statistics a network normalises with.
+"""Normalization policies: which examples' statistics a network normalizes with.
 
 None of them keeps running averages, which would leak from task to task.
 """
@@ -26,7 +26,7 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, ..., C]` to the same shape; examples of weight 0 in `[N]` are left out of the statistics."""
-        return _normalise(self, x, *_moments(x, weight))
+        return _normalize(self, x, *_moments(x, weight))
 
 
 class SupportNorm(nn.Module):
@@ -49,11 +49,11 @@ class SupportNorm(nn.Module):
             moments = self.get_variable("statistics", "moments")
         elif self.is_mutable_collection("statistics") and not self.is_initializing():
             self.put_variable("statistics", "moments", moments)
-        return _normalise(self, x, *moments)
+        return _normalize(self, x, *moments)
 
 
 class NoNorm(nn.Module):
-    """No normalisation."""
+    """No normalization."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -68,7 +68,7 @@ LayerNorm = functools.partial(nn.GroupNorm, num_groups=1)
 """Statistics of each example, over positions and all channels."""
 
 
-def normalise(norm: nn.Module, x: Array, weight: Array | None = None) -> Array:
+def normalize(norm: nn.Module, x: Array, weight: Array | None = None) -> Array:
     """Apply a policy, and tell it which examples are padding if its statistics are over examples.
 
     Args:
@@ -95,7 +95,7 @@ def _moments(x: Array, weight: Array | None) -> tuple[Array, Array]:
     return mean, jnp.maximum(variance, 0)
 
 
-def _normalise(module: Any, x: Array, mean: Array, variance: Array) -> Array:
+def _normalize(module: Any, x: Array, mean: Array, variance: Array) -> Array:
     """`(x - mean) / sqrt(variance + epsilon) * scale + bias`, as one product and one sum for each value."""
     shape = (1,) * (x.ndim - 1) + x.shape[-1:]
     scale = module.param("scale", nn.initializers.ones, x.shape[-1:], x.dtype)

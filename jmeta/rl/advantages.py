@@ -6,10 +6,10 @@ from jax import Array, lax
 from jmeta.numbers import known
 
 
-def generalised_advantages(
+def generalized_advantages(
     reward: Array, value: Array, last_value: Array, *, discount: float, trace: float, ends: Array | None = None
 ) -> Array:
-    """Generalised advantage estimates.
+    """Generalized advantage estimates.
 
         delta_t = r_t + discount V_{t+1} - V_t,      A_t = delta_t + discount trace A_{t+1}
 
@@ -25,7 +25,7 @@ def generalised_advantages(
         `[steps]`.
 
     Example:
-        >>> generalised_advantages(jnp.ones(3), jnp.zeros(3), jnp.array(0.0), discount=1.0, trace=1.0).tolist()
+        >>> generalized_advantages(jnp.ones(3), jnp.zeros(3), jnp.array(0.0), discount=1.0, trace=1.0).tolist()
         [3.0, 2.0, 1.0]
 
     Source: Schulman et al. 2016, High-Dimensional Continuous Control Using Generalized Advantage Estimation, eq. 16.
@@ -46,7 +46,7 @@ def generalised_advantages(
 def returns(reward: Array, *, discount: float, ends: Array | None = None) -> Array:
     """Discounted sums of what is still to come, `[steps]`."""
     nothing = jnp.zeros_like(reward)
-    return generalised_advantages(reward, nothing, nothing[0], discount=discount, trace=1.0, ends=ends)
+    return generalized_advantages(reward, nothing, nothing[0], discount=discount, trace=1.0, ends=ends)
 
 
 def discounted_steps(steps: int, discount: float | Array) -> float | Array:
@@ -56,9 +56,9 @@ def discounted_steps(steps: int, discount: float | Array) -> float | Array:
     return jnp.sum(jnp.power(discount, jnp.arange(steps, dtype=jnp.float32)))
 
 
-def normalised(advantage: Array, weight: Array) -> Array:
+def normalized(advantage: Array, weight: Array) -> Array:
     """With mean 0 and variance 1 over all entries of weight 1."""
     total = jnp.maximum(jnp.sum(weight), 1)
-    centred = advantage - jnp.sum(weight * advantage) / total
-    spread = jnp.sqrt(jnp.sum(weight * jnp.square(centred)) / total)
-    return centred / (spread + 1e-8)
+    centered = advantage - jnp.sum(weight * advantage) / total
+    spread = jnp.sqrt(jnp.sum(weight * jnp.square(centered)) / total)
+    return centered / (spread + 1e-8)

@@ -12,12 +12,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmeta.errors import RunError, sentence
 from jmeta.experiment import Experiment, Score, TrainState
-from jmeta.rl.advantages import normalised
+from jmeta.rl.advantages import normalized
 from jmeta.rl.agent import Agent, RLMetrics
 from jmeta.rl.baselines import linear_baseline, value_head
 from jmeta.rl.envs import unit_actions
 from jmeta.rl.envs.catalog import ENVIRONMENTS
-from jmeta.rl.inner import centred
+from jmeta.rl.inner import centered
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.objectives import Objective, actor_critic, ppo_clip
 from jmeta.rl.outer import Outer, promp, trpo
@@ -217,7 +217,7 @@ def _maml(
         inner_steps=learner.inner_steps,
         surrogate=surrogates[learner.surrogate](),
         baseline=value_head() if learner.baseline == "learned" else linear_baseline(),
-        inner_scale=centred if learner.inner_scale == "centred" else normalised,
+        inner_scale=centered if learner.inner_scale == "centered" else normalized,
         episodes=learner.episodes,
         tasks=training.tasks,
         discount=returns.discount,

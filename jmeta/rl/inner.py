@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.rl.advantages import generalised_advantages, normalised, returns
+from jmeta.rl.advantages import generalized_advantages, normalized, returns
 from jmeta.rl.baselines import Baseline
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.policies.policy import Decision, Policy, unroll
@@ -17,10 +17,10 @@ from jmeta.rl.types import Env, Task
 from jmeta.types import Params
 
 Scale = Callable[[Array, Array], Array]
-"""`(advantage [n, steps], weight [n, steps]) -> [n, steps]`, shifted and stretched, such as `normalised`."""
+"""`(advantage [n, steps], weight [n, steps]) -> [n, steps]`, shifted and stretched, such as `normalized`."""
 
 
-def centred(advantage: Array, weight: Array) -> Array:
+def centered(advantage: Array, weight: Array) -> Array:
     """With mean 0 over all entries of weight 1, and a size of their own: a step is small where little is to be gained,
     and does not grow as the spread of real actions falls."""
     return advantage - jnp.sum(weight * advantage) / jnp.maximum(jnp.sum(weight), 1)
@@ -63,7 +63,7 @@ def inner_loop(
     *,
     surrogate: Surrogate,
     baseline: Baseline,
-    scale: Scale = normalised,
+    scale: Scale = normalized,
     discount: float = 0.99,
     trace: float = 1.0,
 ) -> Inner:
@@ -89,7 +89,7 @@ def inner_loop(
         target = jax.vmap(lambda r: returns(r, discount=discount))(reward)
         value = baseline(trajectory, target) * trajectory.weight
         advantage = jax.vmap(
-            lambda r, v: generalised_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
+            lambda r, v: generalized_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
         )(reward, value)
         weight = trajectory.weight / jnp.sum(trajectory.weight)
         scaled = scale(advantage, trajectory.weight)

@@ -10,7 +10,7 @@ import optax
 from jax import Array, lax
 
 from jmeta.experiment import TrainState
-from jmeta.rl.advantages import normalised
+from jmeta.rl.advantages import normalized
 from jmeta.rl.agent import Agent, RLMetrics, first_state, update_keys
 from jmeta.rl.baselines import Baseline, linear_baseline
 from jmeta.rl.distributions import distribution_of
@@ -40,8 +40,8 @@ def maml_rl(
     inner_steps: int = 1,
     surrogate: Surrogate | None = None,
     baseline: Baseline | None = None,
-    inner_scale: Scale = normalised,
-    outer_scale: Scale = normalised,
+    inner_scale: Scale = normalized,
+    outer_scale: Scale = normalized,
     episodes: int = 20,
     tasks: int = 40,
     discount: float = 0.99,
@@ -55,7 +55,7 @@ def maml_rl(
     """MAML: the parameters of a policy that does well in a new task after a few steps of the policy gradient there.
 
         theta_0 = theta,   theta_{k+1} = theta_k + inner_lr d surrogate(tau_k; theta_k),   tau_k ~ pi(theta_k)
-        maximise   E_task E R(tau_K),   tau_K ~ pi(theta_K)
+        maximize   E_task E R(tau_K),   tau_K ~ pi(theta_K)
 
     New trajectories come after each inner step. An update samples all of them with the parameters that are there, and
     hands them to `outer`, which adapts anew, from the trajectories before adaptation, the parameters that it tries.
@@ -75,7 +75,7 @@ def maml_rl(
         surrogate: what an inner step climbs; `lvc()` by default.
         baseline: what the advantages leave out; `linear_baseline()` by default.
         inner_scale: of the advantages of a task in inner steps.
-        outer_scale: of its advantages after adaptation; with `normalised`, all tasks count alike.
+        outer_scale: of its advantages after adaptation; with `normalized`, all tasks count alike.
         episodes: trajectories for each step in a task, 1 or more.
         tasks: new ones in each update, 1 or more; 2 or more with `credit`.
         discount: of rewards.

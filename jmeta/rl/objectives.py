@@ -10,7 +10,7 @@ Objective = Callable[[Array, Array, Array], Array]
 
 
 def ppo_clip(clip: float = 0.2) -> Objective:
-    """The clipped objective of proximal policy optimisation.
+    """The clipped objective of proximal policy optimization.
 
         min(r A, clip(r, 1 - clip, 1 + clip) A),   r = exp(log_prob now - log_prob then)
 

@@ -108,7 +108,7 @@ def trpo(
     shrink: float = 0.5,
     tries: int = 15,
 ) -> Outer:
-    """Trust region policy optimisation of the adapted policies: one natural step, as long as the bound lets it be.
+    """Trust region policy optimization of the adapted policies: one natural step, as long as the bound lets it be.
 
         g = d gain,   gain = mean (pi' now / pi' then) A',   x = (d2 KL + damping I)^-1 g
         params + shrink^j sqrt(2 max_kl / x.(d2 KL + damping I) x) x

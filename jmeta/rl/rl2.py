@@ -10,7 +10,7 @@ import optax
 from jax import Array, lax
 
 from jmeta.experiment import TrainState
-from jmeta.rl.advantages import discounted_steps, generalised_advantages, normalised
+from jmeta.rl.advantages import discounted_steps, generalized_advantages, normalized
 from jmeta.rl.agent import Agent, RLMetrics, first_state, update_keys
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.objectives import Objective, ppo_clip
@@ -111,9 +111,9 @@ def rl2(
         trial = jax.vmap(act, in_axes=(None, 0, 0))(state.params, act_keys, tasks)
         reward, value = trial.reward * trial.weight, scale * trial.decision.value * trial.weight
         advantage = jax.vmap(
-            lambda r, v: generalised_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
+            lambda r, v: generalized_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
         )(reward, value)
-        batch = (trial, normalised(advantage, trial.weight), advantage + value)
+        batch = (trial, normalized(advantage, trial.weight), advantage + value)
         bonus = jnp.asarray(entropy(state.step) if callable(entropy) else entropy, jnp.float32)
 
         def one(carry: tuple[Params, Any], part: Any) -> tuple[tuple[Params, Any], Any]:

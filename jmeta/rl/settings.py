@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from jmeta.errors import RunError, unknown
-from jmeta.registry import spelt
+from jmeta.registry import spelled
 from jmeta.rl.envs.catalog import ENVIRONMENTS
 from jmeta.rl.envs.settings import Arms
 from jmeta.settings import check as check_each
@@ -69,7 +69,7 @@ class MAML:
     Attributes:
         episodes: trajectories of each gradient.
         inner_lr: of the inner steps, a rate for each; further steps take the last.
-        inner_scale: of the advantages in the inner steps: normalised, or centred, which keeps their size.
+        inner_scale: of the advantages in the inner steps: normalized, or centered, which keeps their size.
         inner_steps: in training.
         surrogate: of the inner gradient: lvc, dice, or reinforce, whose second derivative is wrong.
         baseline: of the advantages: linear in features of time and observation, or learned.
@@ -85,7 +85,7 @@ class MAML:
 
     episodes: int = setting(20, least=1)
     inner_lr: tuple[float, ...] = setting((0.1,), above=0)
-    inner_scale: str = setting("normalised", choices=("normalised", "centred"))
+    inner_scale: str = setting("normalized", choices=("normalized", "centered"))
     inner_steps: int = setting(1, least=0)
     surrogate: str = setting("lvc", choices=("lvc", "dice", "reinforce"))
     baseline: str = setting("linear", choices=("linear", "learned"))
@@ -193,7 +193,7 @@ def defaults(choice: Choice = Choice()) -> Settings:
     """
     if choice.algorithm not in START:
         raise unknown("algorithm", choice.algorithm, START)
-    row, env = ENVIRONMENTS.get(choice.env), spelt(choice.env)
+    row, env = ENVIRONMENTS.get(choice.env), spelled(choice.env)
     network, learner = START[choice.algorithm]
     start = Settings(choice.algorithm, env, row.settings(), network, learner)
     own = {name: v for name, v in row.start.get(choice.algorithm, {}).items() if name in names(start)}

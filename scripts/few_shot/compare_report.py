@@ -50,7 +50,7 @@ def _cells(row: Row, base: Row | None) -> list[str]:
     accuracy = np.array(row["accuracy"])
     less = None if base is None or base is row else evaluation.paired_difference(accuracy, np.array(base["accuracy"]))
     return [
-        percent(evaluation.summarise(accuracy)),
+        percent(evaluation.summarize(accuracy)),
         "-" if less is None else percent(less, sign="+"),
         f"{100 * row['calibration_error']:.1f}",
         f"{row['tasks']:,}",
@@ -69,7 +69,7 @@ def footer(config: Config, runs: list[Settings], problem: Problem) -> str:
     lines = [
         f"Data: {problem.name}, split {problem.protocol} {problem.split_hash}. {config.episodes} test episodes with "
         f"{learned.query_shot} queries of each class, the same for all; queries see each other (transductive).",
-        f"Training: {learned.network} {'-'.join(map(str, learned.features))} with batch normalisation, {budget} each, "
+        f"Training: {learned.network} {'-'.join(map(str, learned.features))} with batch normalization, {budget} each, "
         f"compiling not counted, {config.meta_batch_size} tasks a step, seed {config.seed}; {device}, {date}.",
         *_inner_steps(known),
     ]
@@ -105,7 +105,7 @@ def picture(rows: Sequence[Row], path: Path) -> Path:
     for axes, (way, shot) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         group = [row for row in rows if (row["way"], row["shot"]) == (way, shot)]
         group.sort(key=lambda row: np.mean(row["accuracy"]))
-        found = [evaluation.summarise(np.array(row["accuracy"])) for row in group]
+        found = [evaluation.summarize(np.array(row["accuracy"])) for row in group]
         axes.errorbar(
             [100 * f.mean for f in found], range(len(group)), xerr=[100 * f.ci95 for f in found],
             fmt="o", color="#1f4e79", markersize=4, capsize=2,

@@ -1,4 +1,4 @@
-"""What any learner has to beat: the nearest neighbour between raw pixels."""
+"""What any learner has to beat: the nearest neighbor between raw pixels."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from jmeta.distances import squared_distances
 from jmeta.losses import NEVER, cross_entropy, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics
 
-FLOOR = "nearest neighbour between raw pixels"
+FLOOR = "nearest neighbor between raw pixels"
 
 
 class Remembered(NamedTuple):

@@ -19,7 +19,7 @@ from scipy.spatial import KDTree
 from jmeta.datasets.cache import data_root
 from jmeta.datasets.omniglot_runs import OneShotRuns, load_runs
 from jmeta.errors import RunError
-from jmeta.evaluation import summarise
+from jmeta.evaluation import summarize
 from jmeta.runs.engine.checkpoints import digest_of
 from jmeta.runs.few_shot import Trained, load_trained
 from jmeta.runs.few_shot.experiment import eval_steps
@@ -47,7 +47,7 @@ class Config:
         learners: folders of trained runs.
         inner_steps: inner steps; otherwise each run's for evaluation.
         checkpoint: best (by validation) or newest.
-        baselines: measure the nearest neighbour between raw pixels and the modified Hausdorff distance too.
+        baselines: measure the nearest neighbor between raw pixels and the modified Hausdorff distance too.
         run_dir: where results.json and table.md are kept.
         data_dir: the folder of data sets; otherwise each run's, or $JMETA_DATA.
     """
@@ -146,7 +146,7 @@ def show(rows: Rows) -> Shown:
     for row in sorted(rows.values(), key=lambda row: np.mean(row["wrong"])):
         together = "-" if row["together"] is None else f"{100 * row['together']:.1f}"
         seen = "not known" if row["seen"] is None else f"**{row['seen']} of 400**" if row["seen"] else "none"
-        lines.append([row["label"], row["trained_on"], percent(summarise(np.asarray(row["wrong"]))), together, seen])
+        lines.append([row["label"], row["trained_on"], percent(summarize(np.asarray(row["wrong"]))), together, seen])
     lines += [[name, "", value, "", ""] for name, value in REPORTED.items()]
     together = "queries of a run together, %"
     head = ["learner", "trained on", "wrong, %", together, "trained on characters of the test"]

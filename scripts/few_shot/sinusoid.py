@@ -19,7 +19,7 @@ import optax
 
 import jmeta
 from jmeta.errors import unknown
-from jmeta.evaluation import mean_squared_error, measure_steps, summarise
+from jmeta.evaluation import mean_squared_error, measure_steps, summarize
 from jmeta.losses import squared_error
 from jmeta.report.tables import plus_minus
 from jmeta.runs.engine.devices import use_one_thread
@@ -139,7 +139,7 @@ def show(rows: Rows) -> Shown:
 def summary(errors: np.ndarray, seconds: float) -> dict[str, Any]:
     """Means, 95 % intervals and medians over all tasks of all seeds `[seeds, reported, tasks]`, after each step."""
     flat = np.moveaxis(errors, 1, 0).reshape(len(REPORTED), -1).astype(np.float64)
-    found = [summarise(values) for values in flat]
+    found = [summarize(values) for values in flat]
     return {
         "steps": list(REPORTED),
         "mean": [each.mean for each in found],

@@ -3,7 +3,7 @@
     python -m scripts.few_shot.transfer --learners runs/proto runs/maml runs/r2d2
 
 Each learner meets the same episodes: of the test classes of its own data, and of all classes of the others, whose
-pictures are made grey, resized and if need be inverted. The nearest neighbour between raw pixels meets them too, as the
+pictures are made gray, resized and if need be inverted. The nearest neighbor between raw pixels meets them too, as the
 floor; what a learner is above it is a mean of differences, with its own interval.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from jmeta import evaluation
 from jmeta.errors import RunError
-from jmeta.evaluation import summarise
+from jmeta.evaluation import summarize
 from jmeta.runs.engine.checkpoints import digest_of
 from jmeta.runs.few_shot import Trained, load_trained, transfer
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
@@ -170,7 +170,7 @@ def show(config: Config, rows: Rows) -> Shown:
         if (label, *column) not in found:
             return "-"
         own = found[label, *column]
-        return percent(summarise(own - found[FLOOR, *column] if above else own))
+        return percent(summarize(own - found[FLOOR, *column] if above else own))
 
     def table(first: str, labels: list[str], above: bool) -> str:
         head = [first, *(f"{dataset}, {config.way}-way {shot}-shot" for dataset, shot in columns)]

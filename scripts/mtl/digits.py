@@ -153,7 +153,7 @@ def _pooled(kind: Any, grid: Mapping[str, Any], same_answers: bool) -> Method:
 
 
 def _tuned(kind: Any, grid: Mapping[str, Any], x: np.ndarray, y: np.ndarray) -> Any:
-    """A classifier on pixels, standardised or not, with settings by cross-validation where each class has two rows."""
+    """A classifier on pixels, standardized or not, with settings by cross-validation where each class has two rows."""
     from sklearn.base import clone
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -278,7 +278,7 @@ def _measures(true: list[np.ndarray], found: list[np.ndarray]) -> Measures:
 
 
 def _space_figure(config: Config, setting: Setting, digits: np.ndarray) -> Any:
-    """Test pictures of the first repeat in two dimensions, coloured by digit: principal components, and what the
+    """Test pictures of the first repeat in two dimensions, colored by digit: principal components, and what the
     four questions share."""
     from sklearn.decomposition import PCA
 

@@ -79,7 +79,7 @@ def report(repeats: int, test_share: float, titles: Mapping[str, str], found: Ma
         f"{repeats} repeats, {100 * test_share:.0f} % of the pictures for testing. Per cent, with the "
         "95 % interval over repeats; their test pictures overlap, so that it is somewhat too small. Differences are "
         "paired by repeat, from the classifier of a task alone that is best on average, which is chosen after the "
-        "fact, and so in its favour; intervals are of one comparison each, and there are many.",
+        "fact, and so in its favor; intervals are of one comparison each, and there are many.",
     ]
     for name, of_setting in found.items():
         sizes, methods = _sizes(of_setting)

@@ -177,12 +177,12 @@ def load(config: Config) -> Data:
     """The pictures in three parts, and the validation and test pairs.
 
     Raises:
-        RunError: for pictures in colour, or fewer than are asked for.
+        RunError: for pictures in color, or fewer than are asked for.
         DataError: if they are not there.
     """
     dataset = datasets.load(config.dataset, config.data_dir)
     if dataset.images.shape[-1] != 1:
-        raise RunError(f"{config.dataset} has pictures in colour: choose others.")
+        raise RunError(f"{config.dataset} has pictures in color: choose others.")
     least = int(dataset.counts.min())
     if sum(config.sizes) > least:
         raise RunError(f"--sizes must be {least} or fewer in all, got {config.sizes}: choose smaller ones.")

@@ -29,7 +29,7 @@ EVERY = 100
 """Steps from one point of a trajectory that is kept to the next."""
 ABOVE = 21.0
 """Added to the losses, before they are scaled, for rules that take logarithms or ratios of losses."""
-COLOURS = ("#1f4e79", "#c0392b", "#2a7f4f", "#8e5ea2", "#d98e04")
+ColorS = ("#1f4e79", "#c0392b", "#2a7f4f", "#8e5ea2", "#d98e04")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,19 +182,19 @@ def drawn(make_figure: Callable[..., Any], ways: Mapping[str, np.ndarray], scale
     side = np.linspace(-11, 11, 221)
     grid = np.stack(np.meshgrid(side, side), axis=-1).astype(np.float32)
     mean = np.asarray(jnp.mean(jax.jit(jax.vmap(toy_losses(scale)))(grid.reshape(-1, 2)), axis=-1))
-    darkest = mean.min() - 1.5 * np.ptp(mean)  # so that the greys stay light
+    darkest = mean.min() - 1.5 * np.ptp(mean)  # so that the grays stay light
     front = pareto_front()
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for panel, (title, way) in zip(panels, ways.items(), strict=False):
-        panel.contourf(side, side, mean.reshape(221, 221), levels=18, cmap="Greys_r", vmin=darkest, vmax=mean.max())
+        panel.contourf(side, side, mean.reshape(221, 221), levels=18, cmap="Grays_r", vmin=darkest, vmax=mean.max())
         panel.contour(side, side, mean.reshape(221, 221), levels=18, colors="#9a9a9a", linewidths=0.4, linestyles="-")
         panel.plot(*front.T, color="#f2c14e", linewidth=5, solid_capstyle="round", label="Pareto front")
         for marks, label in (({"markersize": 4}, "start"), ({"markersize": 7, "markerfacecolor": "white"}, "end")):
             panel.plot([], [], "o", color="#555555", label=label, **marks)
-        for path, colour in zip(way, COLOURS, strict=False):
-            panel.plot(*path.T, color=colour, linewidth=1.5)
-            panel.plot(*path[0], "o", color=colour, markersize=4)
-            panel.plot(*path[-1], "o", color=colour, markersize=7, markerfacecolor="white", markeredgewidth=1.6)
+        for path, color in zip(way, ColorS, strict=False):
+            panel.plot(*path.T, color=color, linewidth=1.5)
+            panel.plot(*path[0], "o", color=color, markersize=4)
+            panel.plot(*path[-1], "o", color=color, markersize=7, markerfacecolor="white", markeredgewidth=1.6)
         panel.set(title=title, xlim=(-11, 11), ylim=(-11, 11), xticks=(-7, 0, 7), yticks=(-8, 0, 8), aspect=1)
         panel.title.set_fontsize(10)
         panel.tick_params(labelsize=7)

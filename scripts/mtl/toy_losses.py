@@ -63,7 +63,7 @@ def _at_least(value: Array, least: float) -> Array:
 def pareto_front(points: int = 201) -> np.ndarray:
     """Points at which neither loss of the toy problem can fall unless the other grows.
 
-    They are the minimisers of `p L1 + (1 - p) L2` for p from 0 to 1: `x1 = 7 (2 p - 1)`, and x2 by bisection. The scale
+    They are the minimizers of `p L1 + (1 - p) L2` for p from 0 to 1: `x1 = 7 (2 p - 1)`, and x2 by bisection. The scale
     of the first loss has no part in them.
 
     Args:

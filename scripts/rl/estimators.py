@@ -30,7 +30,7 @@ from scripts.study import Rows, Shown, Study, markdown, plain_axes, program
 
 SURROGATES: dict[str, Callable[[], Surrogate]] = {"lvc": lvc, "dice": dice, "reinforce": reinforce}
 TITLES = {"lvc": "LVC", "dice": "DiCE", "reinforce": "REINFORCE"}
-COLOURS = {"lvc": "#1f4e79", "dice": "#2a7f4f", "reinforce": "#c0392b"}
+ColorS = {"lvc": "#1f4e79", "dice": "#2a7f4f", "reinforce": "#c0392b"}
 PARTS = {"meta_gradient": "meta-gradient", "second_order": "second-order term"}
 TOGETHER = 20_000
 """Trajectories that are sampled at a time."""
@@ -267,11 +267,11 @@ def drawn(make_figure: Callable[..., Any], results: Mapping[str, Any]) -> Any:
         for panel, (part, what) in zip(row, PARTS.items(), strict=True):
             for name, parts in problem["estimators"].items():
                 sizes, limit = parts[part]["sizes"], parts[part]["limit"]
-                n, colour = [r["n"] for r in sizes], COLOURS[name]
-                panel.plot(n, [r["error"] for r in sizes], "o-", color=colour, label=TITLES[name])
-                panel.plot(n, [r["noise"] for r in sizes], ":", color=colour, linewidth=1)
+                n, color = [r["n"] for r in sizes], ColorS[name]
+                panel.plot(n, [r["error"] for r in sizes], "o-", color=color, label=TITLES[name])
+                panel.plot(n, [r["noise"] for r in sizes], ":", color=color, linewidth=1)
                 if limit > 1e-5:
-                    panel.axhline(limit, color=colour, linestyle="--", linewidth=1)
+                    panel.axhline(limit, color=color, linestyle="--", linewidth=1)
             panel.set(xscale="log", yscale="log", title=f"{what}: {problem['title']}")
             panel.title.set_fontsize(9)
             plain_axes(panel)

@@ -56,7 +56,7 @@ def pictures(classes, seed):
 
 
 def test_it_learns_to_tell_five_unseen_classes_apart():
-    """From one example of each, whose nearest neighbour is of the right class in less than half of the cases."""
+    """From one example of each, whose nearest neighbor is of the right class in less than half of the cases."""
     train, test = (
         jmeta.few_shot_sampler(pictures(classes, seed), way=5, shot=1, query_shot=3)
         for classes, seed in ((300, 1), (100, 2))

@@ -118,7 +118,7 @@ def test_truncation_lies_between_first_and_second_order():
 
 
 def test_the_support_norm_keeps_statistics_that_the_adapted_context_made():
-    """FiLM in the first block changes what the second block's normalisation sees."""
+    """FiLM in the first block changes what the second block's normalization sees."""
     model = nets.FiLMConvNet(3, features=(4, 4), norm=nets.SupportNorm, modulated=1)
     learner = cavia(model, inner_optimizer=optax.sgd(2.0))
     params = made(learner)

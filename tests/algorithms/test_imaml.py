@@ -110,7 +110,7 @@ TANH = PureModel(
 
 
 def unrolled(params, episode, steps, regularization, lr):
-    """The query loss after steps on the regularised problem, differentiable through each of them and in both of the
+    """The query loss after steps on the regularized problem, differentiable through each of them and in both of the
     places where the start occurs."""
 
     def inner_loss(phi):

@@ -31,7 +31,7 @@ def gradient(learner, params, episode=EPISODE):
     return value, metrics, grads
 
 
-def off_centre(learner, scale=0.05):
+def off_center(learner, scale=0.05):
     """Parameters, and rates, of which no two are the same."""
     made = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     return jax.tree.map(jnp.add, made, random_like(jax.random.key(1), made, scale))
@@ -69,7 +69,7 @@ def test_with_its_options_off_it_is_maml(norm, steps, first_order):
     assert_close(adapted, expected)
 
 
-def test_it_starts_with_the_same_rate_and_normalisation_in_every_step():
+def test_it_starts_with_the_same_rate_and_normalization_in_every_step():
     made = jmeta.maml_plus_plus(NETS["batch"], inner_lr=0.2, inner_steps=4).init(jax.random.key(0), EPISODE.support.x)
     plain = NETS["batch"].init(jax.random.key(0), EPISODE.support.x)["params"]
     encoder = made.model["params"]["encoder"]
@@ -80,7 +80,7 @@ def test_it_starts_with_the_same_rate_and_normalisation_in_every_step():
 
 
 def by_hand(model, params, episode, weights):
-    """Written out step by step: rates of tensors, normalisation of steps, and the query loss after each."""
+    """Written out step by step: rates of tensors, normalization of steps, and the query loss after each."""
 
     def whole(weights, k):
         tree = params.model["params"]
@@ -110,7 +110,7 @@ def by_hand(model, params, episode, weights):
 def test_all_of_it_against_a_loop_written_out(weights):
     model = NETS["batch"]
     learner = jmeta.maml_plus_plus(model, inner_lr=0.3, inner_steps=3, loss_weights=weights)
-    params = off_centre(learner)
+    params = off_center(learner)
     value, metrics, grads = gradient(learner, params)
     expected, expected_grads = jax.jit(jax.value_and_grad(lambda p: by_hand(model, p, EPISODE, weights)))(params)
     assert_close((value, grads), (expected, expected_grads), rtol=1e-4, atol=2e-6)
@@ -152,7 +152,7 @@ def test_a_loss_that_counts_nothing_is_not_computed():
         build = lambda weights: jmeta.maml_plus_plus(
             NETS["none"], inner_lr=0.3, inner_steps=3, loss_weights=weights, loss_fn=counted
         )
-        params = off_centre(build([0.0, 0.0, 1.0]))
+        params = off_center(build([0.0, 0.0, 1.0]))
         queries.clear()
         jax.block_until_ready(jax.jit(lambda w, p=params, b=build: b(w).loss(p, episode))(jnp.array(weights)))
         jax.effects_barrier()
@@ -181,7 +181,7 @@ def test_a_traced_first_order_is_either(weights):
     build = lambda first: jmeta.maml_plus_plus(
         NETS["batch"], inner_lr=0.3, inner_steps=2, loss_weights=weights, first_order=first
     )
-    params = off_centre(build(False))
+    params = off_center(build(False))
     traced = jax.jit(lambda first, params: jax.value_and_grad(build(first).loss, has_aux=True)(params, EPISODE))
     each = [gradient(build(first), params) for first in (False, True)]
     for first in (False, True):
@@ -190,9 +190,9 @@ def test_a_traced_first_order_is_either(weights):
     assert difference(each[0][2], each[1][2]) > 1e-2 * largest(each[0][2])
 
 
-def test_normalisation_of_steps_does_not_move_and_the_last_is_predicted_with():
+def test_normalization_of_steps_does_not_move_and_the_last_is_predicted_with():
     learner = jmeta.maml_plus_plus(NETS["batch"], inner_lr=0.3, inner_steps=2)
-    params = off_centre(learner)
+    params = off_center(learner)
     adapted = learner.adapt(params, EPISODE.support)["params"]
     own = params.model["params"]["encoder"]["BatchNorm_0"]
     assert_close(adapted["encoder"]["BatchNorm_0"], jax.tree.map(lambda a: a[-1], own), rtol=0, atol=0)
@@ -201,7 +201,7 @@ def test_normalisation_of_steps_does_not_move_and_the_last_is_predicted_with():
 
 def test_further_steps_repeat_the_last_one():
     build = lambda steps: jmeta.maml_plus_plus(NETS["batch"], inner_lr=0.3, inner_steps=steps)
-    params = off_centre(build(2))
+    params = off_center(build(2))
     repeated = lambda a: jnp.concatenate([a, a[-1:], a[-1:]])
     own = params.model["params"]["encoder"]["BatchNorm_0"]
     encoder = params.model["params"]["encoder"] | {"BatchNorm_0": jax.tree.map(repeated, own)}
@@ -250,10 +250,10 @@ def test_closed_form(lr, weights, theta, a, b):
 
 @pytest.mark.parametrize("inner_grad", [jax.grad, jmeta.gradients.remat_grad, jmeta.gradients.mixed_grad])
 def test_gradients_agree_with_central_differences(inner_grad):
-    """In float64, in parameters, normalisation of steps, and rates; too small a step to meet a kink of a ReLU."""
+    """In float64, in parameters, normalization of steps, and rates; too small a step to meet a kink of a ReLU."""
     options = dict(inner_lr=0.3, inner_steps=2, inner_grad=inner_grad)
     learner = jmeta.maml_plus_plus(NETS["batch"], loss_weights=[0.3, 0.7], **options)
-    made = off_centre(learner)
+    made = off_center(learner)
     with jax.enable_x64(True):
         to64 = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
         episode, params = to64(EPISODE), to64(made)

@@ -23,23 +23,23 @@ def means(support):
     """Prototypes, written out."""
     z, y = features(support), np.asarray(support.y)
     weight = np.ones(len(z)) if support.weight is None else np.asarray(support.weight, np.float64)
-    centres = []
+    centers = []
     for k in range(y.shape[1]):
         total, count = np.zeros(z.shape[1]), 0.0
         for i in range(len(z)):
             if y[i, k] == 1:
                 total, count = total + weight[i] * z[i], count + weight[i]
-        centres.append(total / count)
-    return np.stack(centres)
+        centers.append(total / count)
+    return np.stack(centers)
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT])
 def test_logits_are_minus_the_squared_distances_to_the_class_means(weight):
     support = EPISODE.support._replace(weight=weight)
     adapted = jmeta.prototypical(ENCODER).adapt(PARAMS, support)
-    centres, z = means(support), features(EPISODE.query)
-    np.testing.assert_allclose(adapted.prototypes, centres, rtol=1e-4, atol=1e-6)
-    expected = [[-sum((z[n, d] - centres[k, d]) ** 2 for d in range(6)) for k in range(4)] for n in range(8)]
+    centers, z = means(support), features(EPISODE.query)
+    np.testing.assert_allclose(adapted.prototypes, centers, rtol=1e-4, atol=1e-6)
+    expected = [[-sum((z[n, d] - centers[k, d]) ** 2 for d in range(6)) for k in range(4)] for n in range(8)]
     np.testing.assert_allclose(jmeta.prototypical(ENCODER).predict(adapted, EPISODE.query.x), expected, rtol=1e-4)
 
 
@@ -48,8 +48,8 @@ def test_it_is_a_linear_head_with_weights_of_twice_the_prototypes():
 
     def linear(params, episode):
         z, query = (ENCODER.apply(params, batch.x) for batch in episode)
-        centres = distances.prototypes(z, episode.support)
-        logits = query @ (2 * centres).T - jnp.sum(centres**2, axis=-1)[None]
+        centers = distances.prototypes(z, episode.support)
+        logits = query @ (2 * centers).T - jnp.sum(centers**2, axis=-1)[None]
         return jmeta.losses.query_loss(logits, episode.query, jmeta.losses.cross_entropy)
 
     head = means(EPISODE.support)
@@ -69,6 +69,6 @@ def test_another_similarity_takes_the_place_of_the_distance():
     learner = jmeta.prototypical(ENCODER, similarity=distances.cosines)
     logits = learner.predict(learner.adapt(PARAMS, EPISODE.support), EPISODE.query.x)
     for n, z in enumerate(features(EPISODE.query)):
-        for k, centre in enumerate(means(EPISODE.support)):
-            cosine = z @ centre / np.linalg.norm(z) / np.linalg.norm(centre)
+        for k, center in enumerate(means(EPISODE.support)):
+            cosine = z @ center / np.linalg.norm(z) / np.linalg.norm(center)
             np.testing.assert_allclose(logits[n, k], cosine, rtol=1e-4, atol=1e-6)

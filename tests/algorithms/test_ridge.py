@@ -50,7 +50,7 @@ def test_weights_are_those_of_the_normal_equations(n, d, weighted):
 
 
 def test_it_is_a_minimum():
-    """No other W has a smaller penalised error."""
+    """No other W has a smaller penalized error."""
     z, y, weight = data(0, 7, 3)
     learner = jmeta.ridge(IDENTITY, l2=0.1)
     support = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), jmeta.Batch(z, y, weight))

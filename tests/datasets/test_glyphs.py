@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jmeta.datasets import glyphs, strokes
 
-sample_programme = jax.jit(glyphs.sample_programme)
+sample_program = jax.jit(glyphs.sample_program)
 draw = jax.jit(glyphs.draw, static_argnames="size")
 
 
@@ -23,8 +23,8 @@ def ink():
 
 
 @pytest.fixture(scope="module")
-def programme():
-    return sample_programme(jax.random.key(5))
+def program():
+    return sample_program(jax.random.key(5))
 
 
 def test_load_is_deterministic_and_class_i_does_not_depend_on_the_number_of_classes():
@@ -76,7 +76,7 @@ def test_redraws_are_closer_than_other_classes(ink):
     assert 0.75 < within.mean() / between.mean() < 0.95
 
 
-def test_nearest_neighbour_on_pixels_is_far_from_chance_and_far_from_perfect(ink):
+def test_nearest_neighbor_on_pixels_is_far_from_chance_and_far_from_perfect(ink):
     """5-way 1-shot; real Omniglot gives 42 to 44 %."""
     rng = np.random.default_rng(0)
     right = []
@@ -92,7 +92,7 @@ def test_nearest_neighbour_on_pixels_is_far_from_chance_and_far_from_perfect(ink
 @given(seed=st.integers(0, 2**32 - 1))
 def test_any_key_gives_a_legible_character_within_the_picture(seed):
     what, how = jax.random.split(jax.random.key(seed))
-    picture = np.asarray(draw(how, sample_programme(what)))
+    picture = np.asarray(draw(how, sample_program(what)))
     assert picture.shape == (28, 28, 1) and picture.dtype == np.float32
     assert picture.min() >= 0 and 0.5 < picture.max() <= 1
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
@@ -100,33 +100,33 @@ def test_any_key_gives_a_legible_character_within_the_picture(seed):
 
 
 @pytest.mark.long
-def test_jit_equals_eager(programme):
-    eager = glyphs.sample_programme(jax.random.key(5))
-    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), eager, programme)
-    picture = glyphs.draw(jax.random.key(1), programme)
-    np.testing.assert_allclose(draw(jax.random.key(1), programme), picture, atol=1e-4)
+def test_jit_equals_eager(program):
+    eager = glyphs.sample_program(jax.random.key(5))
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), eager, program)
+    picture = glyphs.draw(jax.random.key(1), program)
+    np.testing.assert_allclose(draw(jax.random.key(1), program), picture, atol=1e-4)
 
 
 def test_vmap_equals_loop():
     keys = jax.random.split(jax.random.key(2), 6)
-    together = jax.jit(jax.vmap(lambda key: glyphs.draw(key, glyphs.sample_programme(key))))(keys)
-    loop = jnp.stack([draw(key, sample_programme(key)) for key in keys])
+    together = jax.jit(jax.vmap(lambda key: glyphs.draw(key, glyphs.sample_program(key))))(keys)
+    loop = jnp.stack([draw(key, sample_program(key)) for key in keys])
     np.testing.assert_allclose(together, loop, atol=1e-4)
 
 
-def test_another_size_is_the_same_drawing(programme):
-    small = np.asarray(draw(jax.random.key(1), programme, size=28))[..., 0]
-    large = np.asarray(draw(jax.random.key(1), programme, size=84))[..., 0]
+def test_another_size_is_the_same_drawing(program):
+    small = np.asarray(draw(jax.random.key(1), program, size=28))[..., 0]
+    large = np.asarray(draw(jax.random.key(1), program, size=84))[..., 0]
     assert np.abs(large.reshape(28, 3, 28, 3).mean(axis=(1, 3)) - small).mean() < 0.02
 
 
 @pytest.mark.parametrize("double", [False, True])
 def test_strict_types(double):
     with jax.enable_x64(double), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        programme = jax.eval_shape(glyphs.sample_programme, jax.random.key(0))
-        kinds = {leaf.dtype.name for leaf in jax.tree.leaves(programme)}
+        program = jax.eval_shape(glyphs.sample_program, jax.random.key(0))
+        kinds = {leaf.dtype.name for leaf in jax.tree.leaves(program)}
         assert kinds == {"float32", "int32", "bool"}
-        assert jax.eval_shape(glyphs.draw, jax.random.key(0), programme).dtype == jnp.float32
+        assert jax.eval_shape(glyphs.draw, jax.random.key(0), program).dtype == jnp.float32
         assert jax.eval_shape(partial(glyphs.glyph_images, classes=1, examples=2), jax.random.key(0)).dtype == jnp.uint8
 
 

@@ -117,7 +117,7 @@ def test_npy_file(tmp_path):
         datasets.load(str(tmp_path / "mine.npy"))
 
 
-def test_folder_of_colour_images(tmp_path):
+def test_folder_of_color_images(tmp_path):
     images = noise(3, 2, 5, 6, 3)
     for c, name in enumerate(("cat", "dog", "eel")):
         for i in range(2):
@@ -145,7 +145,7 @@ def test_nested_folder_with_uneven_classes(tmp_path):
     assert not dataset.images[1, 1:].any() and not dataset.images[2, 2:].any()
 
 
-def test_grey_and_colour_together_are_colour(tmp_path):
+def test_gray_and_color_together_are_color(tmp_path):
     save(tmp_path / "x" / "a" / "0.png", np.full((2, 2), 9, np.uint8))
     save(tmp_path / "x" / "b" / "0.png", np.full((2, 2, 3), (1, 2, 3), np.uint8))
     images = datasets.load(str(tmp_path / "x")).images

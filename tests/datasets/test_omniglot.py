@@ -14,7 +14,7 @@ from jmeta.datasets import downloads
 from jmeta.datasets import omniglot as source
 
 
-def nearest_neighbour(images, episodes=2000, way=5):
+def nearest_neighbor(images, episodes=2000, way=5):
     """Accuracy of 1-shot classification by distance between raw pixels."""
     rng = np.random.default_rng(0)
     flat = images.reshape(*images.shape[:2], -1).astype(np.float32) / 255
@@ -47,9 +47,9 @@ def test_real_ink_is_bright_on_black(omniglot):
 
 def test_real_labels_are_right(omniglot):
     """Raw pixels score about 41.5 %, a little more after smoothing by the resize; 20 % would be wrong labels."""
-    assert 0.40 < nearest_neighbour(omniglot.images) < 0.48
+    assert 0.40 < nearest_neighbor(omniglot.images) < 0.48
     shuffled = omniglot.images.reshape(-1, 28, 28, 1)[np.random.default_rng(1).permutation(1623 * 20)]
-    assert nearest_neighbour(shuffled.reshape(omniglot.images.shape), 1000) < 0.23
+    assert nearest_neighbor(shuffled.reshape(omniglot.images.shape), 1000) < 0.23
 
 
 def test_real_drawing_equals_its_png(omniglot, real_data):
@@ -103,7 +103,7 @@ ENCODINGS = {
     "1 bit": lambda ink: ~ink,
     "0 and 1": lambda ink: (~ink).astype(np.uint8),
     "0 and 255": lambda ink: np.where(ink, 0, 255).astype(np.uint8),
-    "colour, 0 and 1": lambda ink: np.repeat((~ink).astype(np.uint8)[..., None], 3, -1),
+    "color, 0 and 1": lambda ink: np.repeat((~ink).astype(np.uint8)[..., None], 3, -1),
 }
 
 

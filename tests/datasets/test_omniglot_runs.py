@@ -9,7 +9,7 @@ from jmeta.datasets.omniglot_runs import load_runs, read_runs
 
 
 def wrong(runs):
-    """Errors of the nearest neighbour between raw pixels."""
+    """Errors of the nearest neighbor between raw pixels."""
     support, query = (x.reshape(20, 20, -1).astype(np.float32) / 255 for x in (runs.support, runs.query))
     distances = np.sum((query[:, :, None] - support[:, None]) ** 2, -1)
     return np.mean(distances.argmin(-1) != runs.labels)

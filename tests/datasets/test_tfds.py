@@ -128,7 +128,7 @@ def test_mocked_images_of_different_sizes_are_resized(tmp_path, monkeypatch):
 
 
 class Squares(tfds.core.GeneratorBasedBuilder):
-    """Twelve classes; the grey of a picture is its label x 20 + its number in the class."""
+    """Twelve classes; the gray of a picture is its label x 20 + its number in the class."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -136,7 +136,7 @@ class Squares(tfds.core.GeneratorBasedBuilder):
         features = tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Tensor(shape=(6, 6, 1), dtype=np.uint8),
-                "label": tfds.features.ClassLabel(names=[f"grey{i}" for i in range(12)]),
+                "label": tfds.features.ClassLabel(names=[f"gray{i}" for i in range(12)]),
             }
         )
         return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=("image", "label"))
@@ -155,10 +155,10 @@ def test_prepared_set_is_read_from_all_splits(tmp_path, by):
     builder = Squares(data_dir=tmp_path)
     builder.download_and_prepare(file_format="array_record")
     dataset = datasets.load("tfds:squares" if by == "name" else f"tfds:{builder.data_path}", tmp_path)
-    assert dataset.class_names == tuple(f"grey{i}" for i in range(12))
+    assert dataset.class_names == tuple(f"gray{i}" for i in range(12))
     np.testing.assert_array_equal(dataset.counts, 5)
-    greys = 20 * np.arange(12)[:, None] + np.arange(5)
-    np.testing.assert_array_equal(np.sort(dataset.images.max((2, 3, 4)), 1), greys)
+    grays = 20 * np.arange(12)[:, None] + np.arange(5)
+    np.testing.assert_array_equal(np.sort(dataset.images.max((2, 3, 4)), 1), grays)
     again = datasets.load("tfds:squares", tmp_path)
     assert again.checksum == dataset.checksum
     assert len(list((tmp_path / "cache").glob("tfds-squares-*.npz"))) == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, nnls
 
-from jmeta.mtl.aggregators.convex import centre, least_above, least_on_simplex, least_with_norm
+from jmeta.mtl.aggregators.convex import center, least_above, least_on_simplex, least_with_norm
 
 KINDS = ("random", "scales from 1 to 1e-3", "nearly parallel", "opposite", "dependent")
 SIZES = (2, 3, 7)  # those up to 4 are solved without LAPACK
@@ -102,11 +102,11 @@ def test_where_the_norm_comes_to_nothing_its_direction_is_still_the_best():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_centre_solves_its_equation(size):
+def test_center_solves_its_equation(size):
     matrices = [gram_of(size, kind) for kind in KINDS]
     scales = [np.sqrt(np.diagonal(m)) for m in matrices]
     cosines = [m / np.outer(s, s) + 1e-3 * np.eye(size) for m, s in zip(matrices, scales, strict=True)]
-    found = np.asarray(many(centre, cosines), float)
+    found = np.asarray(many(center, cosines), float)
     assert np.all(found > 0)
     for matrix, point in zip(cosines, found, strict=True):
         np.testing.assert_allclose(point * (matrix @ point), 1, atol=2e-3)

@@ -106,7 +106,7 @@ def test_what_is_computed_in_numpy_is_what_was_trained(hidden, components):
     np.testing.assert_allclose(got, jax.jit(model.apply)(params, jnp.asarray(x), jnp.int32(1)), rtol=2e-5, atol=1e-5)
 
 
-def test_training_minimises_the_losses_it_says():
+def test_training_minimizes_the_losses_it_says():
     """A linear model of one task, without a penalty, is least squares; with one, the gradient is nought."""
     X, y, _ = number_data(rows=40)
     X, y = X[:, :3], X[:, 0] - 2 * X[:, 1] + np.sin(5 * X[:, 2])

@@ -100,16 +100,16 @@ def test_bad_input_is_refused(affinity, groups, message):
     assert "\n" not in str(caught.value)
 
 
-def colours(path):
+def colors(path):
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB")).astype(int)
 
 
-def test_colours_are_red_above_0_and_blue_below(tmp_path):
+def test_colors_are_red_above_0_and_blue_below(tmp_path):
     shares = {}
     for sign in (1, -1):
         path = draw_heatmap(sign * (1 - np.eye(50)), [str(i) for i in range(50)], tmp_path / f"{sign}.png", limit=2.0)
-        pixels = colours(path)
+        pixels = colors(path)
         middle = pixels[: pixels.shape[0], : pixels.shape[1] // 2]
         shares[sign] = [np.mean(middle[..., a] > middle[..., b] + 40) for a, b in ((0, 2), (2, 0))]
     red, blue = shares[1], shares[-1]
@@ -126,7 +126,7 @@ def test_heat_maps_of_few_and_many_tasks(tmp_path, tasks):
         title="title", label="label", rows="rows", columns="columns", groups=groups,
     )  # fmt: skip
     assert [p.name for p in tmp_path.iterdir()] == ["map.png"]
-    assert len(np.unique(colours(path).reshape(-1, 3), axis=0)) > 3
+    assert len(np.unique(colors(path).reshape(-1, 3), axis=0)) > 3
 
 
 def test_groups_decide_the_order(tmp_path):
@@ -139,7 +139,7 @@ def test_groups_decide_the_order(tmp_path):
             [(blocks, [(0, 1), (2, 3)]), (blocks[np.ix_(order, order)], [(0, 2), (1, 3)])]
         )
     ]
-    first, second = map(colours, drawn)
+    first, second = map(colors, drawn)
     wrong = np.any(first != second, axis=2)
     assert first.shape == second.shape and wrong.mean() < 0.01  # only the names differ
 

@@ -120,20 +120,20 @@ def test_famo_follows_its_formula():
 
 
 def test_lookahead_has_the_derivative_of_the_look_ahead():
-    """With centres c: theta' = theta - a sum_i w_i (theta - c_i), so that d/dw_i L' = -a (theta - c_i)(theta' - v)."""
-    centres, target, start, rate = np.array([1.0, -2.0]), 3.0, 0.5, 0.1
+    """With centers c: theta' = theta - a sum_i w_i (theta - c_i), so that d/dw_i L' = -a (theta - c_i)(theta' - v)."""
+    centers, target, start, rate = np.array([1.0, -2.0]), 3.0, 0.5, 0.1
     weighting = weightings.lookahead(inner_lr=rate, optimizer=optax.sgd(1.0))
     seen = view(
         [0.0, 0.0],
         params=jnp.float32(start),
-        losses_at=lambda p: jnp.square(p - jnp.asarray(centres, jnp.float32)) / 2,
+        losses_at=lambda p: jnp.square(p - jnp.asarray(centers, jnp.float32)) / 2,
         validation_at=lambda p: jnp.square(p - jnp.full(2, target, jnp.float32)) / 2,
     )
     new = weighting.update(weighting.init(2), jnp.zeros(2), seen, None)
-    ahead = start - rate * np.mean(start - centres)
-    by_weight = -rate * (start - centres) * (ahead - target)
+    ahead = start - rate * np.mean(start - centers)
+    by_weight = -rate * (start - centers) * (ahead - target)
     np.testing.assert_allclose(new.logits, -(0.5 * (by_weight - by_weight.mean())), rtol=1e-5)
-    assert new.logits[0] > new.logits[1]  # the task whose centre lies the validation's way
+    assert new.logits[0] > new.logits[1]  # the task whose center lies the validation's way
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_context_without_hidden_layers_is_a_shift_of_the_outputs():
 
 @pytest.mark.parametrize("net", [nets.ContextMLP((5, 4), 3, nets.BatchNorm), nets.FiLMConvNet(3, features=(4, 4))])
 def test_a_context_counts_beside_statistics_of_the_batch(net):
-    """What is the same for all examples would be gone again if they were normalised after it."""
+    """What is the same for all examples would be gone again if they were normalized after it."""
     x = jax.random.normal(KEY, (5, 4, 4, 1))
     params = net.init(KEY, (x, CONTEXT))
     gradient = jax.grad(lambda c: jnp.sum(net.apply(params, (x, c))[:, 0] ** 2))(jnp.zeros_like(CONTEXT))

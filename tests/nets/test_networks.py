@@ -35,7 +35,7 @@ def out(net, *shape):
 
 
 def block(inputs, outputs):
-    """3x3 kernel and bias; scale and shift of the normalisation."""
+    """3x3 kernel and bias; scale and shift of the normalization."""
     return 9 * inputs * outputs + outputs + 2 * outputs
 
 
@@ -162,7 +162,7 @@ def test_mlp_written_out():
     np.testing.assert_allclose(net.apply({"params": params}, x), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_an_mlp_normalises_before_each_relu():
+def test_an_mlp_normalizes_before_each_relu():
     x = jax.random.normal(KEY, (6, 3))
     encoder = nets.MLPEncoder((7,), norm=BatchNorm)
     params = encoder.init(KEY, x)

@@ -1,4 +1,4 @@
-"""Normalisation, against NumPy."""
+"""Normalization, against NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +12,19 @@ X = (3 + 2 * RNG.normal(size=(4, 5, 5, 16))).astype(np.float32)
 SCALE, BIAS = (RNG.normal(size=16).astype(np.float32) for _ in range(2))
 
 
-def standardise(x, axes, epsilon):
+def standardize(x, axes, epsilon):
     x = np.asarray(x, np.float64)
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
 
 
 def groups(x, number):
     split = x.reshape(*x.shape[:-1], number, -1)
-    return standardise(split, (1, 2, 4), 1e-6).reshape(x.shape)
+    return standardize(split, (1, 2, 4), 1e-6).reshape(x.shape)
 
 
 EXPECTED = {
-    BatchNorm: lambda x: standardise(x, (0, 1, 2), 1e-5),
-    SupportNorm: lambda x: standardise(x, (0, 1, 2), 1e-5),
+    BatchNorm: lambda x: standardize(x, (0, 1, 2), 1e-5),
+    SupportNorm: lambda x: standardize(x, (0, 1, 2), 1e-5),
     GroupNorm: lambda x: groups(x, 8),
     LayerNorm: lambda x: groups(x, 1),
 }
@@ -64,11 +64,11 @@ def test_each_example_alone(norm):
 def test_batch_norm_mixes_examples_and_vectors_have_no_positions():
     layer, x = BatchNorm(), X[:, 0, 0]
     params = layer.init(jax.random.key(0), x)
-    np.testing.assert_allclose(layer.apply(params, x), standardise(x, (0,), 1e-5), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(layer.apply(params, x), standardize(x, (0,), 1e-5), rtol=1e-4, atol=1e-4)
     assert float(jnp.max(jnp.abs(layer.apply(params, x)[:2] - layer.apply(params, x[:2])))) > 0.1
 
 
-def test_support_norm_normalises_queries_with_what_it_kept():
+def test_support_norm_normalizes_queries_with_what_it_kept():
     layer, query = SupportNorm(), jnp.asarray(5 * X[:2] + 1)
     params = layer.init(jax.random.key(0), X)
     assert set(params) == {"params"}
@@ -112,4 +112,4 @@ def test_statistics_are_wide_in_low_precision(norm):
     got = layer.apply(params, x)
     assert got.dtype == jnp.bfloat16
     wide = x.astype(jnp.float32)
-    np.testing.assert_allclose(got.astype(jnp.float32), standardise(wide, (0, 1, 2), 1e-5), rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(got.astype(jnp.float32), standardize(wide, (0, 1, 2), 1e-5), rtol=0.02, atol=0.02)

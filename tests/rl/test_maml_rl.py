@@ -13,7 +13,7 @@ from algorithms_table import relaxed
 from jmeta.rl.agent import make_run, update_keys
 from jmeta.rl.baselines import linear_baseline, no_baseline, value_head
 from jmeta.rl.envs import bandit, point_navigation
-from jmeta.rl.inner import centred, inner_loop
+from jmeta.rl.inner import centered, inner_loop
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.outer import Readapted, promp, trpo
 from jmeta.rl.policies import mlp_policy
@@ -83,7 +83,7 @@ def test_a_sample_has_advantages_of_its_own_task():
         lambda: (
             draw(no_baseline(), scale=unscaled),
             draw(no_baseline()),
-            draw(no_baseline(), scale=centred),
+            draw(no_baseline(), scale=centered),
             draw(expects_one, scale=unscaled, trace=0.0),
         )
     )()

@@ -68,7 +68,7 @@ def test_advantages_are_their_sum():
         for k in range(t, 6):
             wanted[t] += factor * delta[k]
             factor *= discount * trace * (1 - ends[k])
-    got = advantages.generalised_advantages(
+    got = advantages.generalized_advantages(
         *(jnp.asarray(a, jnp.float32) for a in (reward, value, last)), discount=discount, trace=trace,
         ends=jnp.asarray(ends, jnp.float32),
     )  # fmt: skip
@@ -78,8 +78,8 @@ def test_advantages_are_their_sum():
     )
 
 
-def test_normalised_leaves_padding_out():
-    got = advantages.normalised(jnp.array([1.0, 3.0, 500.0]), jnp.array([1.0, 1.0, 0.0]))
+def test_normalized_leaves_padding_out():
+    got = advantages.normalized(jnp.array([1.0, 3.0, 500.0]), jnp.array([1.0, 1.0, 0.0]))
     np.testing.assert_allclose(got[:2], [-1, 1], rtol=1e-5)
 
 

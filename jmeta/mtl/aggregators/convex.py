@@ -133,7 +133,7 @@ def least_with_norm(matrix: Array, linear: Array, factor: Array | float, *, step
     return at.x, v
 
 
-def centre(matrix: Array, *, steps: int = STEPS) -> Array:
+def center(matrix: Array, *, steps: int = STEPS) -> Array:
     """The point at which each coordinate is one over its product with a matrix.
 
         M a = 1 / a,   a > 0,   which is where  a' M a / 2 - sum_i log a_i  is least
@@ -146,7 +146,7 @@ def centre(matrix: Array, *, steps: int = STEPS) -> Array:
         a `[T]`.
 
     Example:
-        >>> [round(a, 4) for a in centre(jnp.array([[1.0, 0.0], [0.0, 4.0]])).tolist()]
+        >>> [round(a, 4) for a in center(jnp.array([[1.0, 0.0], [0.0, 4.0]])).tolist()]
         [1.0, 0.5]
     """
     size = len(matrix)
@@ -171,7 +171,7 @@ def _on_simplex(x: Array, gradient: Array) -> _Point:
 def _newton(
     at: _Point, gradient: Array, hessian: Array, normal: Array, gap: Array, size: Array
 ) -> tuple[_Point, Array]:
-    """The Newton step `[T], [T], []` towards `gradient - z = price normal, x z = gap`, and how much of it stays inside.
+    """The Newton step `[T], [T], []` toward `gradient - z = price normal, x z = gap`, and how much of it stays inside.
 
     With `normal = 1` the sum of x is 1; with 0 nothing is asked of it. `size` is the Hessian's, its trace or
     more.

@@ -93,7 +93,7 @@ def cosines(gram: Array) -> tuple[Array, Array]:
     return jnp.where(jnp.eye(len(gram), dtype=bool), 1, between), norms
 
 
-def regularised(gram: Array, strength: float) -> Array:
+def regularized(gram: Array, strength: float) -> Array:
     """A Gram matrix with a number added to its diagonal."""
     return gram + strength * jnp.eye(len(gram), dtype=gram.dtype)
 

@@ -23,7 +23,7 @@ def mgda() -> Aggregator:
         [0.4, 0.8]
 
     Differs from the paper: Sener and Koltun find w by Frank-Wolfe, here it is an interior point's. Gradients are not
-    normalised first.
+    normalized first.
 
     Source: Desideri 2012, Multiple-gradient descent algorithm, https://doi.org/10.1016/j.crma.2012.03.014. Sener and
     Koltun 2018, Multi-Task Learning as Multi-Objective Optimization, eq. 3. https://arxiv.org/abs/1810.04650

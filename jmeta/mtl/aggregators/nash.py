@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta.mtl.aggregators.convex import centre
-from jmeta.mtl.aggregators.gram import by_weights, cosines, ratio, regularised
+from jmeta.mtl.aggregators.convex import center
+from jmeta.mtl.aggregators.gram import by_weights, cosines, ratio, regularized
 from jmeta.mtl.types import Aggregator
 from jmeta.numbers import check_above_zero
 
@@ -34,7 +34,7 @@ def nash_mtl(*, max_norm: float = 1.0) -> Aggregator:
 
     Differs from the paper: as in the authors' code, G is divided by its Frobenius norm and the result clipped; with the
     paper's own G the norm is sqrt(T) whatever the gradients are. The equation, which the authors solve by a
-    sequence of convex programs, has one solution, the minimiser of `a' G a / 2 - sum_i log a_i`, found here by Newton
+    sequence of convex programs, has one solution, the minimizer of `a' G a / 2 - sum_i log a_i`, found here by Newton
     steps on the cosines of the gradients, with 1e-5 on their diagonal.
 
     Source: Navon et al. 2022, Multi-Task Learning as a Bargaining Game, claim 3.1. https://arxiv.org/abs/2202.01017
@@ -59,7 +59,7 @@ def nash_mtl_weights(gram: Array, *, max_norm: float = 1.0) -> Array:
     check_above_zero("max_norm", max_norm)
     between, norms = cosines(gram)
     # `G a = 1 / a` is `C b = 1 / b` for b_i = |g_i| a_i, and its solution does not change with the gradients' lengths.
-    of_unit = centre(regularised(between, _RIDGE))
+    of_unit = center(regularized(between, _RIDGE))
     weights = ratio(of_unit, norms) * jnp.sqrt(jnp.linalg.norm(gram))
     norm = jnp.sqrt(jnp.maximum(jnp.sum(weights * jnp.sum(gram * weights[None], axis=1)), 0))
     return weights * max_norm / jnp.maximum(norm, max_norm)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta.mtl.aggregators.convex import least_above
-from jmeta.mtl.aggregators.gram import by_weights, over_trace, regularised
+from jmeta.mtl.aggregators.gram import by_weights, over_trace, regularized
 from jmeta.mtl.types import Aggregator
 from jmeta.numbers import check_above_zero
 
@@ -55,7 +55,7 @@ def upgrad_weights(gram: Array, *, regularization: float = 1e-4) -> Array:
         ValueError: if `regularization` is not above 0.
     """
     check_above_zero("regularization", regularization)
-    matrix = regularised(over_trace(gram), regularization)
+    matrix = regularized(over_trace(gram), regularization)
     each = jax.vmap(lambda own: least_above(matrix, own))(jnp.eye(len(gram), dtype=gram.dtype))
     return jnp.mean(each, axis=0)
 
@@ -101,4 +101,4 @@ def dual_projection_weights(gram: Array, *, regularization: float = 1e-4) -> Arr
         ValueError: if `regularization` is not above 0.
     """
     check_above_zero("regularization", regularization)
-    return least_above(regularised(over_trace(gram), regularization), jnp.full_like(gram[0], 1 / len(gram)))
+    return least_above(regularized(over_trace(gram), regularization), jnp.full_like(gram[0], 1 / len(gram)))

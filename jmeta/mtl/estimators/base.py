@@ -24,7 +24,7 @@ DEFAULT: Name = 0
 class SharedNetwork(BaseEstimator):
     """A trunk that several tasks share and a head for each, trained together: the part of every estimator here.
 
-    Inputs are standardised, by the mean and standard deviation of all rows of all tasks.
+    Inputs are standardized, by the mean and standard deviation of all rows of all tasks.
     """
 
     n_features_in_: int

@@ -26,9 +26,9 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
     """A classifier for several tasks, which share a network up to its last layer.
 
         logits of task i = W_i trunk(x) + b_i
-        minimise  sum_i w_i mean_n cross-entropy(logits, y_n) + l2 / 2 |W|^2    by Adam, its rate falling to 0
+        minimize  sum_i w_i mean_n cross-entropy(logits, y_n) + l2 / 2 |W|^2    by Adam, its rate falling to 0
 
-    Tasks may have other classes, other examples and other numbers of them. Inputs are standardised, by the mean and
+    Tasks may have other classes, other examples and other numbers of them. Inputs are standardized, by the mean and
     standard deviation of all rows of all tasks. With no task named there is one, and this is an ordinary classifier.
     Which task a row is of is told by `task=` of the methods, or, for tools that hand on X alone, by a column of X.
 
@@ -92,9 +92,9 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
     def adapt(self, X_new: Any, y_new: Any, task: Any = None) -> Self:
         """Learn a new task from a few examples, on the representation as it is; the other tasks stay as they are.
 
-            minimise over the new head   sum_n cross-entropy(W z_n + b, y_n) + adapt_l2 / 2 |W|^2
+            minimize over the new head   sum_n cross-entropy(W z_n + b, y_n) + adapt_l2 / 2 |W|^2
 
-        with `z` the trunk's representation, standardised by the rows of `fit`. That is scikit-learn's
+        with `z` the trunk's representation, standardized by the rows of `fit`. That is scikit-learn's
         `LogisticRegression(C=1 / adapt_l2)`, a convex problem, so that the same examples give the same head.
 
         Args:

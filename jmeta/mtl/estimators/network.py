@@ -181,7 +181,7 @@ def represent(layers: list[Layer], x: np.ndarray, *, linear: bool = False) -> np
 
     Args:
         layers: of `Trained`.
-        x: standardised inputs.
+        x: standardized inputs.
         linear: whether the last layer is without ReLU.
     """
     for i, (kernel, bias) in enumerate(layers):

@@ -46,7 +46,7 @@ class SharedPredictor(SharedNetwork):
         self.representation_mean_, self.representation_scale_ = moments(self._represent(X))
 
     def _new_rows(self, X: Any, y: Any, task: Any) -> tuple[np.ndarray, Any, Name]:
-        """The standardised representation of the rows of a new task, their targets as given, and the task's name."""
+        """The standardized representation of the rows of a new task, their targets as given, and the task's name."""
         self._check_parameters()
         if y is None:
             raise ValueError("adapt requires y to be passed, but the target y is None")
@@ -61,7 +61,7 @@ class SharedPredictor(SharedNetwork):
         return z, y, names[0]
 
     def _add_task(self, name: Name, kernel: np.ndarray, bias: np.ndarray) -> None:
-        """Keep a head that was fitted on the standardised representation, as one on the representation itself."""
+        """Keep a head that was fitted on the standardized representation, as one on the representation itself."""
         kernel = kernel / self.representation_scale_[:, None]
         self.tasks_ = [*self.tasks_, name]
         self.heads_ = {**self.heads_, name: (kernel, bias - self.representation_mean_ @ kernel)}

@@ -22,10 +22,10 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
     """A regressor for several tasks, which share a network up to its last layer.
 
         prediction of task i = mean_i + scale_i (w_i trunk(x) + b_i)
-        minimise  sum_i w_i mean_n ((prediction - y_n) / scale_i)^2 + l2 / 2 |W|^2    by Adam, its rate falling to 0
+        minimize  sum_i w_i mean_n ((prediction - y_n) / scale_i)^2 + l2 / 2 |W|^2    by Adam, its rate falling to 0
 
-    Targets are standardised within each task, by its own mean and standard deviation, so that no task counts more
-    because its numbers are larger; predictions are in the targets' own units. Inputs are standardised by the mean and
+    Targets are standardized within each task, by its own mean and standard deviation, so that no task counts more
+    because its numbers are larger; predictions are in the targets' own units. Inputs are standardized by the mean and
     standard deviation of all rows of all tasks. With no task named there is one, and this is an ordinary regressor.
 
     Args:
@@ -45,7 +45,7 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
         n_features_in_: D, the column of the tasks not counted.
         layers_: kernel and bias of each layer of the trunk.
         heads_: `{task: (kernel, bias)}`, on the trunk's representation, in the targets' units.
-        loss_curve_: `[steps, T]`, the losses of the tasks that were fitted, of standardised targets.
+        loss_curve_: `[steps, T]`, the losses of the tasks that were fitted, of standardized targets.
 
     Example:
         >>> X = [[0.0], [1.0], [0.0], [1.0]]
@@ -68,7 +68,7 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
         X, y, names, which = self._rows(X, y, task, y_numeric=True)
         y = column_or_1d(y, warn=True).astype(np.float64)
         targets = number_targets(y, which)
-        heads = self._train(X, targets.standardised, which)
+        heads = self._train(X, targets.standardized, which)
         self.tasks_ = names
         self.heads_ = {
             name: (kernel * s, bias * s + m)
@@ -80,9 +80,9 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
     def adapt(self, X_new: Any, y_new: Any, task: Any = None) -> Self:
         """Learn a new task from a few examples, on the representation as it is; the other tasks stay as they are.
 
-            minimise over the new head   sum_n (w z_n + b - y_n)^2 + adapt_l2 |w|^2
+            minimize over the new head   sum_n (w z_n + b - y_n)^2 + adapt_l2 |w|^2
 
-        with `z` the trunk's representation, standardised by the rows of `fit`. That is scikit-learn's
+        with `z` the trunk's representation, standardized by the rows of `fit`. That is scikit-learn's
         `Ridge(alpha=adapt_l2)`, solved exactly, so that the same examples give the same head.
 
         Args:

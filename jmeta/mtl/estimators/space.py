@@ -23,7 +23,7 @@ class SharedSpace(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SharedNetwo
         z = V trunk(x) + c,   prediction of task i = W_i z + b_i
 
     trained as `MultiTaskClassifier` and `MultiTaskRegressor` are. The space is the same for all tasks, so `transform`
-    takes X alone. Inputs, and targets that are numbers, are standardised as there.
+    takes X alone. Inputs, and targets that are numbers, are standardized as there.
 
     Args:
         n_components: numbers for each row.
@@ -102,7 +102,7 @@ class SharedSpace(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SharedNetwo
             _, onehot, has = class_targets(y, names, which)
             self._train(X, onehot, which, classes=has, components=width)
         else:
-            self._train(X, number_targets(y.astype(np.float64), which).standardised, which, components=width)
+            self._train(X, number_targets(y.astype(np.float64), which).standardized, which, components=width)
         self.tasks_ = names
         return self
 

@@ -1,4 +1,4 @@
-"""What the heads of several tasks are trained towards."""
+"""What the heads of several tasks are trained toward."""
 
 from typing import NamedTuple
 
@@ -23,9 +23,9 @@ class ClassTargets(NamedTuple):
 
 
 class NumberTargets(NamedTuple):
-    """Numbers of each task, standardised: `[N, 1]`, and mean and scale `[T]`."""
+    """Numbers of each task, standardized: `[N, 1]`, and mean and scale `[T]`."""
 
-    standardised: np.ndarray
+    standardized: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
 

@@ -26,7 +26,7 @@ class TaskCovariance(NamedTuple):
     Attributes:
         weights: `[T, D]`, the regression of each task: its prediction is `x @ weights[task]`.
         omega: `[T, T]`, of trace 1: how the tasks are related.
-        objective: `[iterations + 1]`, what is minimised, after each step in both; the first is that of the ridge
+        objective: `[iterations + 1]`, what is minimized, after each step in both; the first is that of the ridge
             regressions that it starts from, with the best omega for them.
     """
 
@@ -49,7 +49,7 @@ def task_covariance(
 
         min over W, Omega of   sum_i 1/n_i |y_i - X_i w_i|^2 + ridge |W|^2 + relation tr(W' Omega^-1 W),   tr Omega = 1
 
-    with a row of W for each task. It is convex in both, and minimised in one at a time, from Omega = I / T:
+    with a row of W for each task. It is convex in both, and minimized in one at a time, from Omega = I / T:
 
         W     = the solution of a linear system, see `related_ridge`
         Omega = (W W')^{1/2} / tr (W W')^{1/2}, see `covariance_of`
@@ -59,7 +59,7 @@ def task_covariance(
     the square of W's nuclear norm, so that weights of a low rank are what is looked for.
 
     Args:
-        x: `[T, N, D]`, floating point. A constant feature is penalised as all others are.
+        x: `[T, N, D]`, floating point. A constant feature is penalized as all others are.
         y: `[T, N]`.
         ridge: penalty on all weights, 0 or more.
         relation: penalty on weights that Omega does not expect, above 0. With Omega = I / T it would be a ridge penalty
@@ -243,7 +243,7 @@ class _Spectrum(NamedTuple):
 
 
 class _Fitted(NamedTuple):
-    """The weights for an Omega, and the spectrum of the Omega that is best for them, with what is minimised there."""
+    """The weights for an Omega, and the spectrum of the Omega that is best for them, with what is minimized there."""
 
     weights: Array
     spectrum: _Spectrum

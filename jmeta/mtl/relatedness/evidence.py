@@ -33,7 +33,7 @@ def task_evidence(x: Array, y: Array, *, iterations: int = 100, weight: Array | 
         y_in ~ N(x_in . w_i, v),   each column of W ~ N(0, Omega)
         max over Omega and v of   log p(y | X, Omega, v),   with W integrated out
 
-    Expectation maximisation, from unrelated tasks which halve the mean square of y with the noise. M and C are the mean
+    Expectation maximization, from unrelated tasks which halve the mean square of y with the noise. M and C are the mean
     and the covariance of W given all examples:
 
         Omega <- 1/D sum_d (M_:d M_:d' + C_:d,:d)
@@ -47,7 +47,7 @@ def task_evidence(x: Array, y: Array, *, iterations: int = 100, weight: Array | 
     Args:
         x: `[T, N, D]`, floating point, padded to N examples of each task. A constant feature has a weight like others.
         y: `[T, N]`.
-        iterations: of expectation maximisation, 1 or more.
+        iterations: of expectation maximization, 1 or more.
         weight: `[T, N]`, how often each example counts, 0 for padding; None means once.
 
     Returns:
@@ -68,7 +68,7 @@ def task_evidence(x: Array, y: Array, *, iterations: int = 100, weight: Array | 
     closed forms.
 
     Source: Bonilla, Chai and Williams 2007, Multi-task Gaussian Process Prediction.
-    https://papers.nips.cc/paper/3189-multi-task-gaussian-process-prediction; for expectation maximisation on one task,
+    https://papers.nips.cc/paper/3189-multi-task-gaussian-process-prediction; for expectation maximization on one task,
     MacKay 1992, Bayesian Interpolation. https://doi.org/10.1162/neco.1992.4.3.415
     """
     if iterations < 1:

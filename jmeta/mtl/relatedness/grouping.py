@@ -60,7 +60,7 @@ def group_tasks(affinity: ArrayLike, groups: int) -> tuple[tuple[int, ...], ...]
 
 
 def grouping_value(affinity: ArrayLike, partition: Sequence[Sequence[int]]) -> float:
-    """What `group_tasks` maximises, of one partition.
+    """What `group_tasks` maximizes, of one partition.
 
     Example:
         >>> grouping_value([[0, 1, 4], [3, 0, 0], [0, 0, 0]], [(0, 1), (2,)])

@@ -32,7 +32,7 @@ def famo(
 
     Args:
         least: a number or `[T]` that the losses stay above, their least values.
-        decay: of xi towards equal weights, 0 or more.
+        decay: of xi toward equal weights, 0 or more.
         optimizer: any Optax rule for xi, which starts at 0; None for Adam at 0.025.
 
     Returns:

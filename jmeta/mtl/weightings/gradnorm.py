@@ -23,7 +23,7 @@ class GradNormState(NamedTuple):
 def gradnorm(*, asymmetry: float = 1.5, optimizer: optax.GradientTransformation | None = None) -> Weighting:
     """Learn weights that bring the norms of the tasks' gradients to a common scale.
 
-        minimise over w   sum_i | w_i |g_i| - target_i |,   target_i = mean_j w_j |g_j| * (l_i / mean_j l_j)^asymmetry
+        minimize over w   sum_i | w_i |g_i| - target_i |,   target_i = mean_j w_j |g_j| * (l_i / mean_j l_j)^asymmetry
 
     with `l_i = L_i / L_i at the start`, the share of its loss that a task still has, and the targets held constant. The
     weights are kept positive and at the sum T; what the network is given is `w_i / T`.

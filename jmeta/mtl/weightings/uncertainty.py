@@ -13,7 +13,7 @@ from jmeta.types import Params
 def uncertainty(optimizer: optax.GradientTransformation | None = None) -> Weighting:
     """Weigh each task by how certain it can be.
 
-        minimise over s too   sum_i exp(-s_i) L_i / 2 + s_i / 2,   so that   w_i = exp(-s_i) / 2
+        minimize over s too   sum_i exp(-s_i) L_i / 2 + s_i / 2,   so that   w_i = exp(-s_i) / 2
 
     where `exp(s_i)` stands for the variance of task i's noise. It is at its best at `exp(s_i) = L_i`, where the weights
     are those of `scale_invariant`, halved.

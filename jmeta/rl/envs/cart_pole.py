@@ -18,13 +18,13 @@ FORCE = 10.0
 SECONDS = 0.02
 """A step."""
 FARTHEST = 2.4
-"""Metres from the middle at which an episode is over."""
+"""Meters from the middle at which an episode is over."""
 STEEPEST = math.radians(12)
 """Angle from upright at which an episode is over."""
 
 
 class Pole(NamedTuple):
-    """A task: the pole's mass in kg and half of its length in metres, float32 `[]`."""
+    """A task: the pole's mass in kg and half of its length in meters, float32 `[]`."""
 
     mass: Array
     length: Array
@@ -59,7 +59,7 @@ def cart_pole(
     Args:
         horizon: the most steps of an episode, 1 or more.
         mass: range of the pole's mass in kg, above 0.
-        length: range of half of the pole's length in metres, above 0.
+        length: range of half of the pole's length in meters, above 0.
 
     Returns:
         An `Env`. A task is a `Pole`, a state a `CartPoleState`, and an observation `(x, x', a, a')`, `[4]`.

@@ -45,7 +45,7 @@ def validated(
     """What a validation adds to a row: means, and the interval of the score."""
     if validate is None:
         return {}
-    found = {name: evaluation.summarise(np.asarray(values)) for name, values in validate(params, i).items()}
+    found = {name: evaluation.summarize(np.asarray(values)) for name, values in validate(params, i).items()}
     numbers = {f"val_{name}": result.mean for name, result in found.items()}
     return numbers | ({} if score is None else {"val_ci95": found[score.name].ci95})
 

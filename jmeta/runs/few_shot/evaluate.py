@@ -269,7 +269,7 @@ def _measure(
     readings = {True: evaluation.transductive, False: evaluation.inductive}
     learner = trained.learner_of(steps, way)
     values = evaluation.measure(learner, params, sample, key, metrics=metrics, predict=readings[together], **options)
-    main = evaluation.summarise(values[name])
+    main = evaluation.summarize(values[name])
     result: dict[str, Any] = {name: main.mean, "ci95": main.ci95, "episodes": config.episodes}
     result |= {other: float(np.mean(values[other])) for other in metrics if other != name}
     if name == "accuracy":
@@ -281,7 +281,7 @@ def _measure(
     numbers = step_numbers(steps)
     curve = [*_curve(config, trained, params, sample, way, numbers[:-1], readings[together], metric), values[name]]
     result["steps"] = [
-        {"inner_steps": k, name: (s := evaluation.summarise(v)).mean, "ci95": s.ci95}
+        {"inner_steps": k, name: (s := evaluation.summarize(v)).mean, "ci95": s.ci95}
         for k, v in zip(numbers, curve, strict=True)
     ]
     return result

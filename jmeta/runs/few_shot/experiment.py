@@ -228,5 +228,5 @@ def eval_chunk_size(tasks: Tasks) -> int:
 
 
 def sample_input(tasks: Tasks, input_shape: tuple[int, ...]) -> Array:
-    """Zeros of the shape of a support set's inputs, to initialise with."""
+    """Zeros of the shape of a support set's inputs, to initialize with."""
     return jnp.zeros(((tasks.train_way or tasks.way) * (tasks.train_shots or tasks.shot), *input_shape))

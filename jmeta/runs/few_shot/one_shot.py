@@ -108,7 +108,7 @@ def measure(
     together = transductive or not batch
     learner, params = trained.learner_of(inner_steps, WAY), at_way(trained.params, trained.settings.tasks.way, WAY)
     found = errors(learner, params, test.episodes, READINGS[together])
-    summary = evaluation.summarise(1 - found)
+    summary = evaluation.summarize(1 - found)
     result: dict[str, Any] = {
         "accuracy": summary.mean,
         "ci95": summary.ci95,
@@ -117,7 +117,7 @@ def measure(
         "reading": "transductive" if batch and together else "inductive",
     }
     if batch and both:
-        other = evaluation.summarise(1 - errors(learner, params, test.episodes, READINGS[not together]))
+        other = evaluation.summarize(1 - errors(learner, params, test.episodes, READINGS[not together]))
         name = "inductive" if together else "transductive"
         result |= {f"{name}_accuracy": other.mean, f"{name}_ci95": other.ci95}
     return result

@@ -119,7 +119,7 @@ def load_images(name: str, data_dir: str | None, *, download: bool = True, size:
 
     Raises:
         DataError: for data that are missing or damaged.
-        RunError: for a misspelt name.
+        RunError: for a misspelled name.
     """
     try:
         return datasets.load(name, data_dir, download=download, size=size)

@@ -9,7 +9,7 @@ from jmeta.algorithms.row import Row
 from jmeta.errors import RunError
 from jmeta.nets import catalog as nets
 from jmeta.nets.catalog import NETWORKS, Network
-from jmeta.registry import short, spelt
+from jmeta.registry import short, spelled
 from jmeta.runs.engine.members import suffix
 from jmeta.runs.engine.options import Options
 from jmeta.settings import setting
@@ -123,7 +123,7 @@ class Settings:
     outer: Outer
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "algorithm", spelt(self.algorithm))
+        object.__setattr__(self, "algorithm", spelled(self.algorithm))
 
 
 def defaults(choice: Choice) -> tuple[Settings, Options]:

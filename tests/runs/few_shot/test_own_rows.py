@@ -39,7 +39,7 @@ def shrunk(model, *, inner_optimizer, inner_steps, loss_fn, pull=0.5, name="plai
 by_features = Row(lambda encoder: jmeta.prototypical(encoder), "features near the mean", numbers=False)
 
 
-def broken(encoder, *, colour):
+def broken(encoder, *, color):
     return jmeta.prototypical(encoder)
 
 
@@ -166,7 +166,7 @@ def test_tasks_of_a_file(cli, home, tasks, kind, shown):
         ),
         (["--algorithm", "other.py:shrunk"], "other.py, and there is no such file here"),
         (["--algorithm", "mine.py:number"], "must be a function that returns a Learner, or a Row, got a int"),
-        (["--algorithm", "mine.py:broken"], "broken asks for colour, which nothing gives: set a default"),
+        (["--algorithm", "mine.py:broken"], "broken asks for color, which nothing gives: set a default"),
         (["--algorithm", "mine.py:nothing"], "nothing must return a Learner, got a MLPEncoder"),
         (["--algorithm", "cavia", "--network", "mine.py:net"], "mine.py:net takes no context beside its input"),
         (["--network", "mine.py:number"], "mine.py:number must be a function from a number of outputs to a model"),

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.standard_promotion
 
 @pytest.fixture
 def bars(tmp_path):
-    """Five classes of six dark drawings on white, in colour and of another size."""
+    """Five classes of six dark drawings on white, in color and of another size."""
     images = np.full((5, 6, 11, 13, 3), 255, np.uint8)
     for k in range(5):
         images[k, :, 2 * k + 1, 2:-2] = np.random.default_rng(k).integers(0, 80, (6, 9, 1), np.uint8)

@@ -12,7 +12,7 @@ from fake_omniglot import write_runs
 from jmeta import Batch, Episode
 from jmeta.cli import main
 from jmeta.errors import RunError
-from jmeta.evaluation import summarise
+from jmeta.evaluation import summarize
 from scripts.few_shot import one_shot_runs as script
 from scripts.few_shot import transfer as study
 from scripts.few_shot.floor import FLOOR, nearest_pixels
@@ -67,8 +67,8 @@ def test_transfer_measures_every_cell_on_the_same_episodes(place, own_cache, tmp
     table = (tmp_path / "out" / "table.md").read_text()
     assert table in capsys.readouterr().out
     mean, floor = (np.array(rows[i]["accuracy"]) for i in (4, 0))
-    assert f"| anil | {percent(summarise(mean))} |" in table
-    assert f"| anil | {percent(summarise(mean - floor))} |" in table.split("above the floor")[1]
+    assert f"| anil | {percent(summarize(mean))} |" in table
+    assert f"| anil | {percent(summarize(mean - floor))} |" in table.split("above the floor")[1]
     assert "Pictures of others: resized from 10 x 10 to 8 x 8, not inverted" in table
 
     monkeypatch.setattr(study.evaluation, "evaluate", lambda *_, **__: pytest.fail("measured again"))
