@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.numbers import check_above_zero
+from jmeta.checks import check_above_zero
 from jmeta.types import Batch, Params
 
 SimilarityFn = Callable[[Array, Array], Array]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta import numbers
+from jmeta import checks
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, loss_on
 from jmeta.types import Batch, Params
@@ -124,7 +124,7 @@ def descend_along(
 ) -> Params:
     """`descend` with a gradient that knows the step: `(params, step) -> gradient`, for mini-batches."""
     check_steps(num_steps, truncation)
-    num_steps = numbers.steps(num_steps)
+    num_steps = checks.steps(num_steps)
 
     state = optimizer.init(params)
     # A rule such as Adam would keep each of its intermediate results for the way back, all as large as the parameters.
@@ -158,7 +158,7 @@ def check_steps(num_steps: int | Array, truncation: int | None = None) -> None:
         ValueError: if one is negative.
         TypeError: if one is not an integer.
     """
-    if numbers.known(num_steps) and numbers.steps(num_steps) < 0:
+    if checks.known(num_steps) and checks.steps(num_steps) < 0:
         raise ValueError(f"the number of inner steps must be 0 or more, got {num_steps}")
     if truncation is not None and operator.index(truncation) < 0:
         raise ValueError(f"truncation must be 0 steps or more, or None for all, got {truncation}")

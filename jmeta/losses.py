@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jmeta.numbers import NEVER
+from jmeta.checks import NEVER
 from jmeta.types import Batch, Judge, Metrics, Params
 
 LossFn = Callable[[Array, Array], Array]

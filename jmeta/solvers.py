@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.numbers import check_above_zero
+from jmeta.checks import check_above_zero
 from jmeta.types import Params
 
 Solver = Callable[[Callable[[Params], Params], Params], Params]

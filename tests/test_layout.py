@@ -21,7 +21,7 @@ def jmeta_names(names: str) -> set[str]:
     return {f"jmeta.{name}" for name in names.split()}
 
 
-CORE = jmeta_names("types numbers losses models distances inner gradients solvers")
+CORE = jmeta_names("types checks losses calls distances inner gradients solvers")
 GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes evaluation")
@@ -32,18 +32,18 @@ AREAS = ("rl", "mtl")
 ALLOWED = {
     "types.py": {"jax"},
     "errors.py": set(),
-    "numbers.py": {"jax", "numpy"},
+    "checks.py": {"jax", "numpy"},
     "loop.py": {"jax"},
     "settings.py": {"jmeta.errors"},
     "registry.py": {"jmeta.errors"},
     "experiment.py": {"jax", "jmeta.types"},
-    "losses.py": {"jax", "optax", "jmeta.types", "jmeta.numbers"},
-    "inner.py": {"jax", "optax", "jmeta.types", "jmeta.numbers", "jmeta.losses", "jmeta.gradients"},
-    "models.py": {"jax", "jmeta.types"},
-    "distances.py": {"jax", "jmeta.types", "jmeta.numbers"},
+    "losses.py": {"jax", "optax", "jmeta.types", "jmeta.checks"},
+    "inner.py": {"jax", "optax", "jmeta.types", "jmeta.checks", "jmeta.losses", "jmeta.gradients"},
+    "calls.py": {"jax", "jmeta.types"},
+    "distances.py": {"jax", "jmeta.types", "jmeta.checks"},
     "gradients.py": {"jax", "numpy"},
-    "solvers.py": {"jax", "jmeta.types", "jmeta.numbers"},
-    "nets/": {"jax", "flax", "equinox", "jmeta.nets", *jmeta_names("types numbers models distances")},
+    "solvers.py": {"jax", "jmeta.types", "jmeta.checks"},
+    "nets/": {"jax", "flax", "equinox", "jmeta.nets", *jmeta_names("types checks calls distances")},
     "nets/catalog.py": {"jax", "jmeta.nets", *jmeta_names("types errors settings registry")},
     "augment.py": {"jax"},
     "episodes.py": {"jax", "numpy", "jmeta.types", "jmeta.augment"},
@@ -66,7 +66,7 @@ ALLOWED = {
         "jax", "flax", "numpy", "scipy", "optax", "jmeta.rl", "jmeta.nets", "jmeta.training",
         "jmeta.report.statistics", *GROUND, *CORE,
     },
-    "rl/envs/": {"jax", "numpy", "gymnax", "gymnasium", "jmeta.rl", "jmeta.numbers"},
+    "rl/envs/": {"jax", "numpy", "gymnax", "gymnasium", "jmeta.rl", "jmeta.checks"},
     "mtl/": {
         "jax", "numpy", "scipy", "optax", "jmeta.mtl", "jmeta.nets", "jmeta.datasets", "jmeta.report",
         *CORE, *GROUND, *CATALOGS, *TRAINING,

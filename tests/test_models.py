@@ -11,7 +11,7 @@ from algorithms_table import assert_close, random_episode
 from flax import linen as nn
 
 import jmeta
-from jmeta import models, nets
+from jmeta import calls, nets
 from jmeta.nets import PureModel
 from jmeta.nets.networks import Network
 
@@ -20,10 +20,10 @@ X = random_episode(0).support.x
 
 def test_condition_asks_the_models_that_want_it():
     plain = PureModel(None, None)
-    assert models.condition(plain, X, jnp.ones(3)) is X
+    assert calls.condition(plain, X, jnp.ones(3)) is X
     net = nets.MLP((4,), 3, norm=nets.SupportNorm)
     params = net.init(jax.random.key(0), X)
-    kept = models.condition(net, params, X)
+    kept = calls.condition(net, params, X)
     assert set(params) == {"params"}
     assert set(kept) == {"params", "statistics"}
     assert_close(kept["params"], params["params"], rtol=0, atol=0)
@@ -39,20 +39,20 @@ def test_padding_is_left_out_of_the_statistics_of_those_that_have_any(norm, prec
     params = net.init(jax.random.key(0), X)
     weight = jnp.array([1.0, 1.0, 0.0, 1.0, 0.0, 1.0])
     real = weight > 0
-    alone, padded = net.apply(params, X[real]), models.apply(net, params, X, weight)
+    alone, padded = net.apply(params, X[real]), calls.apply(net, params, X, weight)
     np.testing.assert_allclose(padded[real], alone, **({"rtol": 1e-5, "atol": 1e-5} if precise else {"atol": 0.05}))
-    kept = models.condition(net, params, X, weight)
+    kept = calls.condition(net, params, X, weight)
     np.testing.assert_allclose(
         net.apply(kept, X[real][:1]), net.apply(net.condition(params, X[real]), X[real][:1]), rtol=1e-2, atol=1e-2
     )
     assert jnp.isfinite(padded).all()
     if norm is not nets.LayerNorm:
-        assert jnp.abs(models.apply(net, params, X)[real] - alone).max() > 1e-2
+        assert jnp.abs(calls.apply(net, params, X)[real] - alone).max() > 1e-2
 
 
 def test_a_model_that_knows_nothing_of_padding_is_called_as_ever():
     net = PureModel(None, lambda params, x: params * x)
-    assert_close(models.apply(net, jnp.array(2.0), X, jnp.zeros(len(X))), 2 * X)
+    assert_close(calls.apply(net, jnp.array(2.0), X, jnp.zeros(len(X))), 2 * X)
 
 
 class Normalized(Network):

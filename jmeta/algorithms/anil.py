@@ -7,7 +7,7 @@ import jax
 import optax
 from jax import Array
 
-from jmeta import inner, models
+from jmeta import calls, inner
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
@@ -66,15 +66,15 @@ def anil(
         return ANILParams(encoder_params, head.init(head_key, encoder.apply(encoder_params, x)))
 
     def adapt(params: ANILParams, support: Batch) -> ANILParams:
-        z = models.apply(encoder, params.encoder, support.x, support.weight)
-        adapted = inner.fit(loop, partial(models.apply, head), params.head, support._replace(x=z))
+        z = calls.apply(encoder, params.encoder, support.x, support.weight)
+        adapted = inner.fit(loop, partial(calls.apply, head), params.head, support._replace(x=z))
         return ANILParams(
-            models.condition(encoder, params.encoder, support.x, support.weight),
-            models.condition(head, adapted, z, support.weight),
+            calls.condition(encoder, params.encoder, support.x, support.weight),
+            calls.condition(head, adapted, z, support.weight),
         )
 
     def predict(adapted: ANILParams, x: Array, weight: Array | None = None) -> Array:
-        z = models.apply(encoder, adapted.encoder, x, weight)
-        return models.apply(head, adapted.head, z, weight)
+        z = calls.apply(encoder, adapted.encoder, x, weight)
+        return calls.apply(head, adapted.head, z, weight)
 
     return episodic(init, adapt, predict, judge(loss_fn))

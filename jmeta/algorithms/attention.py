@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
 from jmeta.losses import LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
 
@@ -60,17 +60,17 @@ def attention_learner(encoder: Model, transformer: Model, *, loss_fn: LossFn = c
         return AttentionParams(encoder_params, transformer.init(transformer_key, (z, z, z[:, :1])))
 
     def adapt(params: AttentionParams, support: Batch) -> AttentionAdapted:
-        z = models.apply(encoder, params.encoder, support.x, support.weight)
+        z = calls.apply(encoder, params.encoder, support.x, support.weight)
         tokens = z, z, support.y
         kept = AttentionParams(
-            models.condition(encoder, params.encoder, support.x, support.weight),
-            models.condition(transformer, params.transformer, tokens, support.weight),
+            calls.condition(encoder, params.encoder, support.x, support.weight),
+            calls.condition(transformer, params.transformer, tokens, support.weight),
         )
         return AttentionAdapted(kept, z, support.y, support.weight)
 
     def predict(adapted: AttentionAdapted, x: Array, weight: Array | None = None) -> Array:
-        z = models.apply(encoder, adapted.params.encoder, x, weight)
+        z = calls.apply(encoder, adapted.params.encoder, x, weight)
         tokens = z, adapted.z, adapted.y
-        return models.apply(transformer, adapted.params.transformer, tokens, adapted.weight)
+        return calls.apply(transformer, adapted.params.transformer, tokens, adapted.weight)
 
     return episodic(init, adapt, predict, judge(loss_fn))

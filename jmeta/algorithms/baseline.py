@@ -5,10 +5,10 @@ from typing import NamedTuple
 import jax
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
+from jmeta.checks import check_above_zero
 from jmeta.distances import SimilarityFn, check_fixed, cosines, nearness, prototypes
 from jmeta.losses import LossFn, cross_entropy, query_loss
-from jmeta.numbers import check_above_zero
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
 
@@ -66,17 +66,17 @@ def baseline(
         return BaselineParams(params, classifier.init(classifier_key, encoder.apply(params, x)))
 
     def adapt(params: BaselineParams, support: Batch) -> BaselineAdapted:
-        z = models.apply(encoder, params.encoder, support.x, support.weight)
-        kept = models.condition(encoder, params.encoder, support.x, support.weight)
+        z = calls.apply(encoder, params.encoder, support.x, support.weight)
+        kept = calls.condition(encoder, params.encoder, support.x, support.weight)
         return BaselineAdapted(kept, prototypes(z, support))
 
     def predict(adapted: BaselineAdapted, x: Array, weight: Array | None = None) -> Array:
-        return similarity(models.apply(encoder, adapted.encoder, x, weight), adapted.centroids)
+        return similarity(calls.apply(encoder, adapted.encoder, x, weight), adapted.centroids)
 
     def loss(params: BaselineParams, episode: Episode) -> tuple[Array, Metrics]:
         batch = episode.query
-        z = models.apply(encoder, params.encoder, batch.x, batch.weight)
-        return query_loss(models.apply(classifier, params.classifier, z, batch.weight), batch, loss_fn)
+        z = calls.apply(encoder, params.encoder, batch.x, batch.weight)
+        return query_loss(calls.apply(classifier, params.classifier, z, batch.weight), batch, loss_fn)
 
     return Learner(init, adapt, predict, loss)
 

@@ -6,7 +6,7 @@ import jax
 import optax
 from jax import Array
 
-from jmeta import inner, models
+from jmeta import calls, inner
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
@@ -67,14 +67,14 @@ def boil(
     def adapt(params: BOILParams, support: Batch) -> BOILParams:
         below_head = lambda encoder_params, x, weight: predict(BOILParams(encoder_params, params.head), x, weight)
         adapted = inner.fit(loop, below_head, params.encoder, support)
-        z = models.apply(encoder, adapted, support.x, support.weight)
+        z = calls.apply(encoder, adapted, support.x, support.weight)
         return BOILParams(
-            models.condition(encoder, adapted, support.x, support.weight),
-            models.condition(head, params.head, z, support.weight),
+            calls.condition(encoder, adapted, support.x, support.weight),
+            calls.condition(head, params.head, z, support.weight),
         )
 
     def predict(adapted: BOILParams, x: Array, weight: Array | None = None) -> Array:
-        z = models.apply(encoder, adapted.encoder, x, weight)
-        return models.apply(head, adapted.head, z, weight)
+        z = calls.apply(encoder, adapted.encoder, x, weight)
+        return calls.apply(head, adapted.head, z, weight)
 
     return episodic(init, adapt, predict, judge(loss_fn))

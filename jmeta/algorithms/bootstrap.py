@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta import inner, models
+from jmeta import calls, inner
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, possible, query_loss, squared_error, weighted_mean
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
@@ -108,17 +108,17 @@ def bootstrapped(
         raise ValueError(f"target_steps must be 1 or more, got {target_steps}")
     further = loop._replace(steps=target_steps - 1)
     last_optimizer = inner_optimizer if target_optimizer is None else target_optimizer
-    predict = partial(models.apply, model)
+    predict = partial(calls.apply, model)
 
     def adapt(params: Params, support: Batch) -> Params:
         adapted = inner.fit(loop, predict, params, support)
-        return models.condition(model, adapted, support.x, support.weight)
+        return calls.condition(model, adapted, support.x, support.weight)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
         support, query = episode
 
         def point(params: Params) -> Point:
-            ready = models.condition(model, params, support.x, support.weight)
+            ready = calls.condition(model, params, support.x, support.weight)
             return Point(params, predict(ready, query.x, query.weight))
 
         adapted = inner.fit(loop, predict, params, support)

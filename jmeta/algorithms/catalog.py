@@ -85,7 +85,7 @@ LEARNERS = Registry[Row](
             },
             fixed_way=True,
             on_pictures={
-                **_REPTILE, "meta_batch_size": 10, "query_shot": 1, "train_shots": 15, "network": "conv4-flat",
+                **_REPTILE, "meta_batch_size": 10, "query_shot": 1, "train_shot": 15, "network": "conv4-flat",
             },
             on_vectors={
                 **_REPTILE, "meta_batch_size": 5, "inner_lr": 0.02, "inner_steps": 5, "inner_optimizer": "sgd",

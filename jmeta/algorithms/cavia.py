@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jmeta import inner, models
+from jmeta import calls, inner
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
@@ -73,9 +73,9 @@ def cavia(
     def adapt(params: Params, support: Batch) -> CAVIAAdapted:
         in_context = lambda context, x, weight: predict(CAVIAAdapted(params, context), x, weight)
         context = inner.fit(loop, in_context, start(support.x), support)
-        return CAVIAAdapted(models.condition(model, params, (support.x, context), support.weight), context)
+        return CAVIAAdapted(calls.condition(model, params, (support.x, context), support.weight), context)
 
     def predict(adapted: CAVIAAdapted, x: Array, weight: Array | None = None) -> Array:
-        return models.apply(model, adapted.model, (x, adapted.context), weight)
+        return calls.apply(model, adapted.model, (x, adapted.context), weight)
 
     return episodic(init, adapt, predict, judge(loss_fn))

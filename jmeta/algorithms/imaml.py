@@ -6,9 +6,9 @@ import jax
 import optax
 from jax import Array, lax
 
-from jmeta import inner, models
+from jmeta import calls, inner
+from jmeta.checks import check_above_zero
 from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
-from jmeta.numbers import check_above_zero
 from jmeta.solvers import Solver, conjugate_gradient
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -56,7 +56,7 @@ def imaml(
     inner.check_steps(inner_steps)
     check_above_zero("regularization", regularization)
     solve = conjugate_gradient(5) if solver is None else solver
-    predict = partial(models.apply, model)
+    predict = partial(calls.apply, model)
 
     def move(params: Params, support: Batch) -> Params:
         gradient = jax.grad(loss_on(support, predict, loss_fn))
@@ -67,14 +67,14 @@ def imaml(
         return inner.descend(grad_fn, params, inner_optimizer, inner_steps)
 
     def adapt(params: Params, support: Batch) -> Params:
-        return models.condition(model, move(params, support), support.x, support.weight)
+        return calls.condition(model, move(params, support), support.x, support.weight)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
         support, query = episode
         phi = move(lax.stop_gradient(params), support)
 
         def outer(phi: Params) -> tuple[Array, Metrics]:
-            adapted = models.condition(model, phi, support.x, support.weight)
+            adapted = calls.condition(model, phi, support.x, support.weight)
             return query_loss(predict(adapted, query.x, query.weight), query, loss_fn)
 
         (value, metrics), grad = jax.value_and_grad(outer, has_aux=True)(phi)

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import optax
 
-from jmeta import inner, models
+from jmeta import calls, inner
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
@@ -58,10 +58,10 @@ def maml(
     Source: Finn et al. 2017, Model-Agnostic Meta-Learning, algorithm 2. https://arxiv.org/abs/1703.03400
     """
     loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
-    predict = partial(models.apply, model)
+    predict = partial(calls.apply, model)
 
     def adapt(params: Params, support: Batch) -> Params:
         adapted = inner.fit(loop, predict, params, support)
-        return models.condition(model, adapted, support.x, support.weight)
+        return calls.condition(model, adapted, support.x, support.weight)
 
     return episodic(model.init, adapt, predict, judge(loss_fn))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta import inner, models, numbers
+from jmeta import calls, checks, inner
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
@@ -65,7 +65,7 @@ def multi_step_weights(step: Array | int, inner_steps: int, anneal_steps: int, *
     for name, value in (("inner_steps", inner_steps), ("anneal_steps", anneal_steps)):
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, got {value}")
-    if numbers.known(floor) and not 0 <= floor <= 1:
+    if checks.known(floor) and not 0 <= floor <= 1:
         raise ValueError(f"floor must be 0 to 1, a part of an even share, got {floor}")
     t = jnp.asarray(step, float)
     early = jnp.maximum(1 - t / anneal_steps, floor) / inner_steps
@@ -130,13 +130,13 @@ def maml_plus_plus(
     Source: Antoniou et al. 2019, How to train your MAML, section 4. https://arxiv.org/abs/1810.09502
     """
     inner.check_steps(inner_steps)
-    numbers.check_above_zero("inner_lr", inner_lr, "for rates to be learned")
-    if loss_weights is not None and numbers.known(inner_steps) and inner_steps < 1:
+    checks.check_above_zero("inner_lr", inner_lr, "for rates to be learned")
+    if loss_weights is not None and checks.known(inner_steps) and inner_steps < 1:
         raise ValueError(f"inner_steps must be 1 or more for steps to have losses, got {inner_steps}")
     shape = None if loss_weights is None else jnp.asarray(loss_weights, float).shape
     if shape not in (None, (inner_steps,)):
         raise ValueError(f"loss_weights must be {inner_steps} numbers, got shape {shape}")
-    predict = partial(models.apply, model)
+    predict = partial(calls.apply, model)
 
     def init(key: Array, x: Array) -> MAMLPlusPlusParams:
         moving, own, join = _parted(model.init(key, x), per_step)
@@ -161,7 +161,7 @@ def maml_plus_plus(
 
     def complete(params: MAMLPlusPlusParams, support: Batch, moving: Any, last: Any) -> Params:
         _, own, join = _parted(params.model, per_step)
-        return models.condition(model, join(moving, _at(own, last)), support.x, support.weight)
+        return calls.condition(model, join(moving, _at(own, last)), support.x, support.weight)
 
     def adapt(params: MAMLPlusPlusParams, support: Batch) -> Params:
         start = _parted(params.model, per_step)[0]

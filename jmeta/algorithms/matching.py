@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import log_softmax, logsumexp
 
-from jmeta import models
+from jmeta import calls
 from jmeta.distances import NEARNESS, Similarity, SimilarityFn, fixed
 from jmeta.losses import NEVER, LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
@@ -88,20 +88,20 @@ def matching(
         return params._replace(context=(context[0].init(keys[2], z), context[1].init(keys[3], (z, z))))
 
     def adapt(params: MatchingParams, support: Batch) -> MatchingAdapted:
-        z = models.apply(encoder, params.encoder, support.x, support.weight)
-        params = params._replace(encoder=models.condition(encoder, params.encoder, support.x, support.weight))
+        z = calls.apply(encoder, params.encoder, support.x, support.weight)
+        params = params._replace(encoder=calls.condition(encoder, params.encoder, support.x, support.weight))
         if context is not None:
-            g = models.apply(context[0], params.context[0], z, support.weight)
-            kept = models.condition(context[1], params.context[1], (z, g), support.weight)
+            g = calls.apply(context[0], params.context[0], z, support.weight)
+            kept = calls.condition(context[1], params.context[1], (z, g), support.weight)
             params, z = params._replace(context=(params.context[0], kept)), g
         labels = support.y if support.weight is None else support.y * support.weight[:, None]
         return MatchingAdapted(params, z, labels)
 
     def predict(adapted: MatchingAdapted, x: Array, weight: Array | None = None) -> Array:
         params, features, labels = adapted
-        z = models.apply(encoder, params.encoder, x, weight)
+        z = calls.apply(encoder, params.encoder, x, weight)
         if context is not None:
-            z = models.apply(context[1], params.context[1], (z, features), jnp.sum(labels, axis=-1))
+            z = calls.apply(context[1], params.context[1], (z, features), jnp.sum(labels, axis=-1))
         log_labels = jnp.where(labels > 0, jnp.log(jnp.where(labels > 0, labels, 1)), NEVER)
         shares = alike.apply(params.similarity, z, features)[:, :, None] + log_labels[None]
         return log_softmax(logsumexp(shares, axis=1))

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jmeta import inner, models
+from jmeta import calls, inner
+from jmeta.checks import check_above_zero
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, judge
-from jmeta.numbers import check_above_zero
 from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
@@ -57,7 +57,7 @@ def meta_sgd(
     """
     loop = inner.inner_loop(optax.sgd(inner_lr), inner_steps, False, inner_grad, truncation, loss_fn)
     check_above_zero("inner_lr", inner_lr, "for Meta-SGD to learn from")
-    predict = partial(models.apply, model)
+    predict = partial(calls.apply, model)
 
     def init(key: Array, x: Array) -> MetaSGDParams:
         params = model.init(key, x)
@@ -66,6 +66,6 @@ def meta_sgd(
     def adapt(params: MetaSGDParams, support: Batch) -> Params:
         scale = optax.stateless(lambda grads, _: jax.tree.map(lambda lr, g: -lr * g, params.lr, grads))
         adapted = inner.fit(loop._replace(optimizer=scale), predict, params.model, support)
-        return models.condition(model, adapted, support.x, support.weight)
+        return calls.condition(model, adapted, support.x, support.weight)
 
     return episodic(init, adapt, predict, judge(loss_fn))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
 from jmeta.losses import cross_entropy, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -86,19 +86,19 @@ def neural_process(
 
     def adapt(params: NeuralProcessParams, support: Batch) -> NeuralProcessAdapted:
         x, y, weight, classes = support
-        z = models.apply(encoder, params.encoder, x, weight)
+        z = calls.apply(encoder, params.encoder, x, weight)
         rows = _rows(weight, classes, y.shape)
-        e = models.apply(pairs, params.pairs, _join(z, y[..., None]), rows).reshape(*y.shape, -1)
+        e = calls.apply(pairs, params.pairs, _join(z, y[..., None]), rows).reshape(*y.shape, -1)
         r = jnp.concatenate([_mean(e, group, weight) for group in groups(y)], axis=1)
-        kept = models.condition(encoder, params.encoder, x, weight)
-        decoder_params = models.condition(decoder, params.decoder, _join(z, r[None]), rows)
+        kept = calls.condition(encoder, params.encoder, x, weight)
+        decoder_params = calls.condition(decoder, params.decoder, _join(z, r[None]), rows)
         return NeuralProcessAdapted(NeuralProcessParams(kept, params.pairs, decoder_params), r, classes)
 
     def decode(adapted: NeuralProcessAdapted, x: Array, weight: Array | None) -> Array:
         params, r, classes = adapted
-        z = models.apply(encoder, params.encoder, x, weight)
+        z = calls.apply(encoder, params.encoder, x, weight)
         shape = len(z), len(r)
-        out = models.apply(decoder, params.decoder, _join(z, r[None]), _rows(weight, classes, shape))
+        out = calls.apply(decoder, params.decoder, _join(z, r[None]), _rows(weight, classes, shape))
         return out.reshape(*shape, -1)
 
     def predict(adapted: NeuralProcessAdapted, x: Array, weight: Array | None = None) -> Array:

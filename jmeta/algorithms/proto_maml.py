@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jmeta import inner, models
+from jmeta import calls, inner
 from jmeta.distances import prototypes
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, judge
@@ -66,12 +66,12 @@ def proto_maml(
     loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
 
     def adapt(params: Params, support: Batch) -> ProtoMAMLAdapted:
-        c = prototypes(models.apply(encoder, params, support.x, support.weight), support)
+        c = prototypes(calls.apply(encoder, params, support.x, support.weight), support)
         start = ProtoMAMLAdapted(params, 2 * c, -jnp.sum(c * c, axis=-1))
         adapted = inner.fit(loop, predict, start, support)
-        return adapted._replace(encoder=models.condition(encoder, adapted.encoder, support.x, support.weight))
+        return adapted._replace(encoder=calls.condition(encoder, adapted.encoder, support.x, support.weight))
 
     def predict(adapted: ProtoMAMLAdapted, x: Array, weight: Array | None = None) -> Array:
-        return models.apply(encoder, adapted.encoder, x, weight) @ adapted.weights.T + adapted.bias[None]
+        return calls.apply(encoder, adapted.encoder, x, weight) @ adapted.weights.T + adapted.bias[None]
 
     return episodic(encoder.init, adapt, predict, judge(loss_fn))

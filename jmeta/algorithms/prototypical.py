@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
 from jmeta.distances import SimilarityFn, check_fixed, nearness, prototypes
 from jmeta.losses import LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
@@ -58,11 +58,11 @@ def prototypical(encoder: Model, *, similarity: SimilarityFn = nearness, loss_fn
     check_fixed(similarity)
 
     def adapt(params: Params, support: Batch) -> PrototypicalAdapted:
-        z = models.apply(encoder, params, support.x, support.weight)
-        conditioned = models.condition(encoder, params, support.x, support.weight)
+        z = calls.apply(encoder, params, support.x, support.weight)
+        conditioned = calls.condition(encoder, params, support.x, support.weight)
         return PrototypicalAdapted(conditioned, prototypes(z, support))
 
     def predict(adapted: PrototypicalAdapted, x: Array, weight: Array | None = None) -> Array:
-        return similarity(models.apply(encoder, adapted.encoder, x, weight), adapted.prototypes)
+        return similarity(calls.apply(encoder, adapted.encoder, x, weight), adapted.prototypes)
 
     return episodic(encoder.init, adapt, predict, judge(loss_fn))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
 from jmeta.distances import prototypes
 from jmeta.losses import LossFn, judge, squared_score_error
 from jmeta.types import Batch, Learner, Model, Params, episodic
@@ -64,20 +64,20 @@ def relation(encoder: Model, relation: Model, *, loss_fn: LossFn = squared_score
         return RelationParams(encoder_params, relation.init(relation_key, _pairs(z, z[:1])))
 
     def adapt(params: RelationParams, support: Batch) -> RelationAdapted:
-        z = models.apply(encoder, params.encoder, support.x, support.weight)
+        z = calls.apply(encoder, params.encoder, support.x, support.weight)
         features = prototypes(z.reshape(len(z), -1), support).reshape(-1, *z.shape[1:])
         weight = _pair_weight(z, features, support.weight, support.classes)
         conditioned = RelationParams(
-            models.condition(encoder, params.encoder, support.x, support.weight),
-            models.condition(relation, params.relation, _pairs(z, features), weight),
+            calls.condition(encoder, params.encoder, support.x, support.weight),
+            calls.condition(relation, params.relation, _pairs(z, features), weight),
         )
         return RelationAdapted(conditioned, features, support.classes)
 
     def predict(adapted: RelationAdapted, x: Array, weight: Array | None = None) -> Array:
         params, features, classes = adapted
-        z = models.apply(encoder, params.encoder, x, weight)
+        z = calls.apply(encoder, params.encoder, x, weight)
         pair_weight = _pair_weight(z, features, weight, classes)
-        logits = models.apply(relation, params.relation, _pairs(z, features), pair_weight)
+        logits = calls.apply(relation, params.relation, _pairs(z, features), pair_weight)
         if logits.shape != (len(z) * len(features), 1):
             raise ValueError(f"relation must give one number for each pair, got {logits.shape}")
         return logits.reshape(len(z), len(features))

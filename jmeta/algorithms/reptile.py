@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta import inner, models
+from jmeta import calls, inner
 from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -51,7 +51,7 @@ def reptile(
     inner.check_steps(inner_steps)
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-    predict = partial(models.apply, model)
+    predict = partial(calls.apply, model)
 
     def move(params: Params, support: Batch) -> Params:
         size = len(support.x)
@@ -73,11 +73,11 @@ def reptile(
         return inner.descend_along(grad_fn, params, inner_optimizer, inner_steps)
 
     def adapt(params: Params, support: Batch) -> Params:
-        return models.condition(model, move(params, support), support.x, support.weight)
+        return calls.condition(model, move(params, support), support.x, support.weight)
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:
         moved = move(lax.stop_gradient(params), episode.support)
-        adapted = models.condition(model, moved, episode.support.x, episode.support.weight)
+        adapted = calls.condition(model, moved, episode.support.x, episode.support.weight)
         value, metrics = query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
         return inner.attach_gradient(value, params, jax.tree.map(jnp.subtract, params, moved)), metrics
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.linalg import cho_factor, cho_solve
 
-from jmeta import models
+from jmeta import calls
+from jmeta.checks import check_above_zero
 from jmeta.distances import product, wide
 from jmeta.losses import LossFn, cross_entropy, judge
-from jmeta.numbers import check_above_zero
 from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
@@ -69,14 +69,14 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
         return RidgeParams(params, *(jnp.asarray(number, dtype) for number in (jnp.log(l2), scale, 0.0)))
 
     def adapt(params: RidgeParams, support: Batch) -> RidgeAdapted:
-        z = models.apply(encoder, params.encoder, support.x, support.weight)
+        z = calls.apply(encoder, params.encoder, support.x, support.weight)
         weights = _solve(z, support, params.log_l2)
-        encoder_params = models.condition(encoder, params.encoder, support.x, support.weight)
+        encoder_params = calls.condition(encoder, params.encoder, support.x, support.weight)
         return RidgeAdapted(params._replace(encoder=encoder_params), weights)
 
     def predict(adapted: RidgeAdapted, x: Array, weight: Array | None = None) -> Array:
         params, weights = adapted
-        z = models.apply(encoder, params.encoder, x, weight)
+        z = calls.apply(encoder, params.encoder, x, weight)
         return params.scale * (product(z, weights[:-1]) + weights[-1:]) + params.offset
 
     return episodic(init, adapt, predict, judge(loss_fn))

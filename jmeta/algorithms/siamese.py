@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
 from jmeta.losses import NEVER, cross_entropy, query_loss, weighted_mean
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -61,12 +61,12 @@ def siamese(encoder: Model) -> Learner:
         return SiameseParams(params, jnp.full((size,), -1 / size**0.5, z.dtype), jnp.zeros((), z.dtype))
 
     def adapt(params: SiameseParams, support: Batch) -> SiameseAdapted:
-        z = models.apply(encoder, params.encoder, support.x, support.weight)
-        encoder_params = models.condition(encoder, params.encoder, support.x, support.weight)
+        z = calls.apply(encoder, params.encoder, support.x, support.weight)
+        encoder_params = calls.condition(encoder, params.encoder, support.x, support.weight)
         return SiameseAdapted(params._replace(encoder=encoder_params), z, support.y * _weight(support)[:, None])
 
     def pairs(adapted: SiameseAdapted, x: Array, weight: Array | None) -> Array:
-        params, z = adapted.params, models.apply(encoder, adapted.params.encoder, x, weight)
+        params, z = adapted.params, calls.apply(encoder, adapted.params.encoder, x, weight)
         return jnp.abs(z[:, None] - adapted.z[None]) @ params.weights + params.bias
 
     def best(adapted: SiameseAdapted, logits: Array) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
 from jmeta.types import Model, Params
 
 
@@ -57,7 +57,7 @@ def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
     def apply(params: Params, x: Array, weight: Array | None = None) -> Array:
         given = jax.tree.leaves(x)[0].dtype
         outside = given if jnp.issubdtype(given, jnp.floating) else jnp.float32
-        return cast(models.apply(model, cast(params, dtype), cast(x, dtype), weight), outside)
+        return cast(calls.apply(model, cast(params, dtype), cast(x, dtype), weight), outside)
 
     condition = getattr(model, "condition", None)
     if condition is None and not hasattr(model, "apply_weighted"):

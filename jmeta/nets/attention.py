@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
+from jmeta.checks import NEVER
 from jmeta.nets.networks import Network
-from jmeta.numbers import NEVER
 
 
 def attention_shares(queries: Array, keys: Array, weight: Array | None = None) -> Array:

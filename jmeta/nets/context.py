@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
 
+from jmeta.checks import NEVER
 from jmeta.nets.networks import Network
-from jmeta.numbers import NEVER
 
 
 class BidirectionalLSTM(Network):

@@ -3,29 +3,29 @@
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.numbers import known
+from jmeta.checks import known
 
 
 def generalized_advantages(
-    reward: Array, value: Array, last_value: Array, *, discount: float, trace: float, ends: Array | None = None
+    reward: Array, value: Array, last_value: Array, *, discount: float, gae_lambda: float, ends: Array | None = None
 ) -> Array:
     """Generalized advantage estimates.
 
-        delta_t = r_t + discount V_{t+1} - V_t,      A_t = delta_t + discount trace A_{t+1}
+        delta_t = r_t + discount V_{t+1} - V_t,      A_t = delta_t + discount gae_lambda A_{t+1}
 
     Args:
         reward: `[steps]`.
         value: `[steps]`, V before each step.
         last_value: `[]`, V after the last; 0 where all is over then.
         discount: of rewards, 0 to 1.
-        trace: lambda, 0 to 1; 1 gives returns less the value, 0 the error of one step.
+        gae_lambda: lambda, 0 to 1; 1 gives returns less the value, 0 the error of one step.
         ends: `[steps]`, 1 where what comes after a step is not to count for it; None for nowhere.
 
     Returns:
         `[steps]`.
 
     Example:
-        >>> generalized_advantages(jnp.ones(3), jnp.zeros(3), jnp.array(0.0), discount=1.0, trace=1.0).tolist()
+        >>> generalized_advantages(jnp.ones(3), jnp.zeros(3), jnp.array(0.0), discount=1.0, gae_lambda=1.0).tolist()
         [3.0, 2.0, 1.0]
 
     Source: Schulman et al. 2016, High-Dimensional Continuous Control Using Generalized Advantage Estimation, eq. 16.
@@ -37,7 +37,7 @@ def generalized_advantages(
 
     def body(after: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
         delta, going = now
-        advantage = delta + discount * trace * going * after
+        advantage = delta + discount * gae_lambda * going * after
         return advantage, advantage
 
     return lax.scan(body, jnp.zeros_like(last_value), (delta, going), reverse=True)[1]
@@ -46,7 +46,7 @@ def generalized_advantages(
 def returns(reward: Array, *, discount: float, ends: Array | None = None) -> Array:
     """Discounted sums of what is still to come, `[steps]`."""
     nothing = jnp.zeros_like(reward)
-    return generalized_advantages(reward, nothing, nothing[0], discount=discount, trace=1.0, ends=ends)
+    return generalized_advantages(reward, nothing, nothing[0], discount=discount, gae_lambda=1.0, ends=ends)
 
 
 def discounted_steps(steps: int, discount: float | Array) -> float | Array:

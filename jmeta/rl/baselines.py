@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.linalg import cho_factor, cho_solve
 
-from jmeta.numbers import check_above_zero
+from jmeta.checks import check_above_zero
 from jmeta.rl.rollout import Trajectory
 
 Baseline = Callable[[Trajectory, Array], Array]

@@ -47,7 +47,7 @@ def build(settings: Settings) -> Experiment:
     """
     env = env_of(settings.env, settings.world)
     agent = agent_of(settings, env)
-    acts = settings.training.tasks * settings.learner.episodes * env.horizon * rounds_of(settings.learner)
+    acts = settings.training.meta_batch_size * settings.learner.episodes * env.horizon * rounds_of(settings.learner)
 
     def update(state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, RLMetrics]:
         return (agent if mesh is None else agent_of(settings, env, mesh)).update(state)
@@ -62,12 +62,12 @@ def build(settings: Settings) -> Experiment:
         validate=validate,
         score=Score(SCORE),
         steps=settings.training.updates,
-        tasks=settings.training.tasks,
+        tasks=settings.training.meta_batch_size,
         light=True,
-        counts={"tasks": settings.training.tasks, "env_steps": acts},
-        smaller="give a smaller --tasks, --episodes or --val-tasks",
+        counts={"tasks": settings.training.meta_batch_size, "env_steps": acts},
+        smaller="give a smaller --meta-batch-size, --episodes or --val-tasks",
         facts={"horizon": env.horizon, "observation_size": env.observation_size, "action": env.action._asdict()},
-        tasks_setting="tasks",
+        tasks_setting="meta_batch_size",
     )
 
 
@@ -160,9 +160,9 @@ def over(mesh: Mesh | None) -> Callable[[Any], Any]:
 
 
 def _optimizer(training: Updates, steps: int) -> optax.GradientTransformation:
-    linear = optax.linear_schedule(training.lr, 0.0, training.updates * steps)
-    rate = linear if training.lr_schedule == "linear" else training.lr
-    return optax.chain(optax.clip_by_global_norm(training.max_norm), optax.adam(rate, eps=1e-5))
+    linear = optax.linear_schedule(training.outer_lr, 0.0, training.updates * steps)
+    rate = linear if training.outer_schedule == "linear" else training.outer_lr
+    return optax.chain(optax.clip_by_global_norm(training.max_grad_norm), optax.adam(rate, eps=1e-5))
 
 
 def _rl2(
@@ -176,14 +176,14 @@ def _rl2(
         policy,
         optimizer=_optimizer(training, epochs * minibatches),
         episodes=learner.episodes,
-        trials=training.tasks,
+        trials=training.meta_batch_size,
         objective=objective,
         epochs=epochs,
         minibatches=minibatches,
         discount=returns.discount,
-        trace=returns.trace,
-        entropy=optax.linear_schedule(learner.entropy, learner.entropy / 10, training.updates),
-        value_weight=returns.value_weight,
+        gae_lambda=returns.gae_lambda,
+        entropy_coef=optax.linear_schedule(learner.entropy_coef, learner.entropy_coef / 10, training.updates),
+        value_coef=returns.value_coef,
         spread=spread,
     )
 
@@ -200,7 +200,7 @@ def _outer(learner: MAML, returns: Returns, training: Updates) -> Outer:
         _optimizer(training, learner.epochs),
         objective=ppo_clip(learner.clip),
         epochs=learner.epochs,
-        value_weight=returns.value_weight if learner.baseline == "learned" else 0.0,
+        value_coef=returns.value_coef if learner.baseline == "learned" else 0.0,
     )
 
 
@@ -219,9 +219,9 @@ def _maml(
         baseline=value_head() if learner.baseline == "learned" else linear_baseline(),
         inner_scale=centered if learner.inner_scale == "centered" else normalized,
         episodes=learner.episodes,
-        tasks=training.tasks,
+        tasks=training.meta_batch_size,
         discount=returns.discount,
-        trace=returns.trace,
+        gae_lambda=returns.gae_lambda,
         credit=learner.credit,
         test_steps=learner.test_steps,
         test_episodes=learner.test_episodes,

@@ -65,7 +65,7 @@ def inner_loop(
     baseline: Baseline,
     scale: Scale = normalized,
     discount: float = 0.99,
-    trace: float = 1.0,
+    gae_lambda: float = 1.0,
 ) -> Inner:
     """What `maml_rl` does in a task.
 
@@ -78,7 +78,7 @@ def inner_loop(
         baseline: what the advantages leave out.
         scale: of the advantages.
         discount: of rewards.
-        trace: lambda of the advantages.
+        gae_lambda: lambda of the advantages.
     """
     distribution = distribution_of(env.action)
 
@@ -89,7 +89,7 @@ def inner_loop(
         target = jax.vmap(lambda r: returns(r, discount=discount))(reward)
         value = baseline(trajectory, target) * trajectory.weight
         advantage = jax.vmap(
-            lambda r, v: generalized_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
+            lambda r, v: generalized_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, gae_lambda=gae_lambda)
         )(reward, value)
         weight = trajectory.weight / jnp.sum(trajectory.weight)
         scaled = scale(advantage, trajectory.weight)

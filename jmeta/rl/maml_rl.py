@@ -45,7 +45,7 @@ def maml_rl(
     episodes: int = 20,
     tasks: int = 40,
     discount: float = 0.99,
-    trace: float = 1.0,
+    gae_lambda: float = 1.0,
     credit: bool = False,
     test_steps: int = 3,
     test_lr: float | optax.Schedule | None = None,
@@ -79,7 +79,7 @@ def maml_rl(
         episodes: trajectories for each step in a task, 1 or more.
         tasks: new ones in each update, 1 or more; 2 or more with `credit`.
         discount: of rewards.
-        trace: lambda of the advantages.
+        gae_lambda: lambda of the advantages.
         credit: whether the trajectories before adaptation are credited with the return after it, less that of the other
             tasks.
         test_steps: inner steps of the test, 0 or more.
@@ -109,7 +109,9 @@ def maml_rl(
     surrogate = lvc() if surrogate is None else surrogate
     baseline = linear_baseline() if baseline is None else baseline
     inner, last = (
-        inner_loop(env, policy, surrogate=surrogate, baseline=baseline, scale=scale, discount=discount, trace=trace)
+        inner_loop(
+            env, policy, surrogate=surrogate, baseline=baseline, scale=scale, discount=discount, gae_lambda=gae_lambda
+        )
         for scale in (inner_scale, outer_scale)
     )
 

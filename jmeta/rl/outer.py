@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta.numbers import check_above_zero, known
+from jmeta.checks import check_above_zero, known
 from jmeta.rl.envs.checks import check_count
 from jmeta.rl.objectives import Objective, ppo_clip
 from jmeta.solvers import conjugate_gradient
@@ -53,7 +53,7 @@ def promp(
     objective: Objective | None = None,
     epochs: int = 5,
     kl_weight: float = 5e-4,
-    value_weight: float = 0.0,
+    value_coef: float = 0.0,
 ) -> Outer:
     """Proximal meta-policy search: some steps of any Optax rule on all data of an update, kept near the old policies.
 
@@ -67,7 +67,7 @@ def promp(
         objective: `ppo_clip(0.3)` by default.
         epochs: steps of an update, 1 or more.
         kl_weight: of the divergence before adaptation, 0 or more.
-        value_weight: of the squared error of the policy's value after adaptation, for `value_head`; 0 or more.
+        value_coef: of the squared error of the policy's value after adaptation, for `value_head`; 0 or more.
 
     Raises:
         ValueError: if a number is too small.
@@ -78,7 +78,7 @@ def promp(
     https://arxiv.org/abs/1810.06784
     """
     check_count("epochs", epochs)
-    for name, number in (("kl_weight", kl_weight), ("value_weight", value_weight)):
+    for name, number in (("kl_weight", kl_weight), ("value_coef", value_coef)):
         if known(number) and not number >= 0:
             raise ValueError(f"{name} must be 0 or more, got {number}")
     chosen = ppo_clip(0.3) if objective is None else objective
@@ -86,7 +86,7 @@ def promp(
     def update(readapt: Readapt, params: Params, state: Any) -> tuple[Params, Any, Array, Array]:
         def loss(params: Params) -> tuple[Array, Array]:
             seen = readapt(params, chosen)
-            return -seen.gain + kl_weight * jnp.sum(seen.kl[:-1]) + value_weight * seen.error, seen.kl[-1]
+            return -seen.gain + kl_weight * jnp.sum(seen.kl[:-1]) + value_coef * seen.error, seen.kl[-1]
 
         def epoch(carry: tuple[Params, Any], _: None) -> tuple[tuple[Params, Any], tuple[Array, Array]]:
             params, state = carry

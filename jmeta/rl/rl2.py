@@ -31,16 +31,17 @@ def rl2(
     epochs: int = 4,
     minibatches: int = 4,
     discount: float = 0.99,
-    trace: float = 0.95,
-    entropy: float | optax.Schedule = 0.01,
-    value_weight: float = 0.5,
+    gae_lambda: float = 0.95,
+    entropy_coef: float | optax.Schedule = 0.01,
+    value_coef: float = 0.5,
     spread: Callable[[Any], Any] = lambda tree: tree,
 ) -> Agent:
     """RL^2: a trial is some episodes of one new task; the policy remembers from one to the next, and is trained to get
     the most out of whole trials.
 
         inputs_t = (observation_t, action_{t-1}, reward_{t-1}, done_{t-1})
-        loss     = -mean objective(log pi now, log pi then, A) + value_weight mean ((V - R) / s)^2 - entropy mean H(pi)
+        loss     = -mean objective(log pi now, log pi then, A) + value_coef mean ((V - R) / s)^2
+                   - entropy_coef mean H(pi)
         s        = sum_t discount^t over the steps of a trial,   V = s times the policy's value
 
     Advantages A and targets R = A + V go on across the episodes of a trial, whose end is the end of all. Each update
@@ -58,9 +59,9 @@ def rl2(
         epochs: passes over the trials of an update, 1 or more.
         minibatches: of a pass, 1 or more.
         discount: of rewards.
-        trace: lambda of the advantages.
-        entropy: weight of the entropy, a number or a schedule over updates.
-        value_weight: weight of the error of the value.
+        gae_lambda: lambda of the advantages.
+        entropy_coef: weight of the entropy, a number or a schedule over updates.
+        value_coef: weight of the error of the value.
         spread: lays arrays with a leading axis of trials over devices, those of an update and those of a minibatch.
 
     Returns:
@@ -101,7 +102,7 @@ def rl2(
         gain = jnp.sum(weight * objective(log_prob, trial.log_prob, advantage))
         error = jnp.sum(weight * jnp.square(decision.value - target / scale))
         mean_entropy = jnp.sum(weight * entropies)
-        value = -gain + value_weight * error - bonus * mean_entropy
+        value = -gain + value_coef * error - bonus * mean_entropy
         return value, (value, mean_entropy, jnp.sum(weight * kl))
 
     def update(state: TrainState) -> tuple[TrainState, RLMetrics]:
@@ -111,10 +112,10 @@ def rl2(
         trial = jax.vmap(act, in_axes=(None, 0, 0))(state.params, act_keys, tasks)
         reward, value = trial.reward * trial.weight, scale * trial.decision.value * trial.weight
         advantage = jax.vmap(
-            lambda r, v: generalized_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, trace=trace)
+            lambda r, v: generalized_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, gae_lambda=gae_lambda)
         )(reward, value)
         batch = (trial, normalized(advantage, trial.weight), advantage + value)
-        bonus = jnp.asarray(entropy(state.step) if callable(entropy) else entropy, jnp.float32)
+        bonus = jnp.asarray(entropy_coef(state.step) if callable(entropy_coef) else entropy_coef, jnp.float32)
 
         def one(carry: tuple[Params, Any], part: Any) -> tuple[tuple[Params, Any], Any]:
             params, opt_state = carry

@@ -51,7 +51,7 @@ class RL2:
         clip: of PPO's ratio.
         epochs: of PPO, passes over what an update met.
         minibatches: of a pass.
-        entropy: weight of the entropy at the start; it falls to a tenth in the course of the run.
+        entropy_coef: weight of the entropy at the start; it falls to a tenth in the course of the run.
     """
 
     episodes: int = setting(1, least=1)
@@ -59,7 +59,7 @@ class RL2:
     clip: float = setting(0.2, above=0)
     epochs: int = setting(4, least=1)
     minibatches: int = setting(4, least=1)
-    entropy: float = setting(0.01, least=0, swept=True)
+    entropy_coef: float = setting(0.01, least=0, swept=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +105,13 @@ class Returns:
 
     Attributes:
         discount: of rewards.
-        trace: lambda of the advantages.
-        value_weight: weight of the error of the value.
+        gae_lambda: lambda of the advantages.
+        value_coef: weight of the error of the value.
     """
 
     discount: float = setting(1.0, least=0, most=1, swept=True)
-    trace: float = setting(1.0, least=0, most=1, swept=True)
-    value_weight: float = setting(0.5, least=0, swept=True)
+    gae_lambda: float = setting(1.0, least=0, most=1, swept=True)
+    value_coef: float = setting(0.5, least=0, swept=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,20 +119,20 @@ class Updates:
     """The outer loop.
 
     Attributes:
-        tasks: of each update, all of them new.
+        meta_batch_size: tasks of each update, all of them new.
         val_tasks: on which a checkpoint is measured, the same ones for each; the best is kept.
         updates: of the run.
-        lr: of Adam.
-        lr_schedule: constant, or linear, down to nothing.
-        max_norm: that a gradient is cut to.
+        outer_lr: of Adam.
+        outer_schedule: constant, or linear, down to nothing.
+        max_grad_norm: that a gradient is cut to.
     """
 
-    tasks: int = setting(512, least=1)
+    meta_batch_size: int = setting(512, least=1)
     val_tasks: int = setting(256, least=1)
     updates: int = setting(500, least=1, place=True)
-    lr: float = setting(3e-3, above=0, swept=True)
-    lr_schedule: str = setting("linear", choices=("constant", "linear"))
-    max_norm: float = setting(1.0, above=0)
+    outer_lr: float = setting(3e-3, above=0, swept=True)
+    outer_schedule: str = setting("linear", choices=("constant", "linear"))
+    max_grad_norm: float = setting(1.0, above=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,10 +178,11 @@ class Choice:
 START = {"rl2": (Memory(), RL2()), "maml": (Layers(), MAML())}
 """Of each algorithm, its policy and what it has to set."""
 _MANY_PULLS = 30
-_OF_MANY_PULLS: dict[str, Any] = {"tasks": 1024, "discount": 0.99, "trace": 0.95, "entropy": 0.03}
+_OF_MANY_PULLS: dict[str, Any] = {"meta_batch_size": 1024, "discount": 0.99, "gae_lambda": 0.95, "entropy_coef": 0.03}
 """For bandits on which what a pull teaches pays for long: all rewards to come would be mostly noise."""
 _OF_MAML: dict[str, Any] = {
-    "tasks": 40, "val_tasks": 20, "discount": 0.99, "lr": 1e-3, "lr_schedule": "constant", "updates": 300,
+    "meta_batch_size": 40, "val_tasks": 20, "discount": 0.99, "outer_lr": 1e-3, "outer_schedule": "constant",
+    "updates": 300,
 }  # fmt: skip
 
 
@@ -228,5 +229,5 @@ def check(settings: Settings) -> None:
 
 def length_decides(settings: Settings) -> bool:
     """Whether another number of updates would change those before, as some number falls in the course of the run."""
-    falls = isinstance(settings.learner, RL2) and settings.learner.entropy > 0
-    return falls or settings.training.lr_schedule != "constant"
+    falls = isinstance(settings.learner, RL2) and settings.learner.entropy_coef > 0
+    return falls or settings.training.outer_schedule != "constant"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.numbers import known
+from jmeta.checks import known
 
 Surrogate = Callable[[Array, Array, Array], Array]
 """`(log_prob [n, steps], advantage [n, steps], weight [n, steps]) -> []`, the larger the better.

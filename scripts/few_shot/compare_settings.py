@@ -120,7 +120,7 @@ def settings(config: Config, algorithm: str, way: int, shot: int) -> Whole:
     start = Whole(*defaults(Choice(algorithm, config.learned.dataset)))
     steps = -(-config.training.tasks // config.meta_batch_size) if config.training.budget == "tasks" else 1_000_000
     budget = f"{config.training.tasks}tasks" if config.training.budget == "tasks" else f"{config.training.seconds:g}s"
-    reptile = {"train_shots": shot + config.learned.query_shot, "query_shot": 1} if algorithm == "reptile" else {}
+    reptile = {"train_shot": shot + config.learned.query_shot, "query_shot": 1} if algorithm == "reptile" else {}
     changes = {
         "way": way,
         "shot": shot,

@@ -23,7 +23,7 @@ def few_shot(algorithm: str, dataset: str = "glyphs:60", **values) -> Experiment
 
 def agent(algorithm: str, env: str, **values) -> Experiment:
     """A small run of a meta-reinforcement learner."""
-    sizes = {"units": 4, "tasks": 4, "val_tasks": 3, "updates": 20}
+    sizes = {"units": 4, "meta_batch_size": 4, "val_tasks": 3, "updates": 20}
     settings = rl_settings.defaults(rl_settings.Choice(algorithm, env))
     return rl.build(replaced(settings, sizes | values))
 

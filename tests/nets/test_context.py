@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta import models, nets
+from jmeta import calls, nets
 
 RNG = np.random.default_rng(0)
 Z, G = (jnp.asarray(RNG.normal(size=(n, 3)), jnp.float32) for n in (4, 5))
@@ -62,7 +62,7 @@ def test_a_bidirectional_lstm_reads_the_real_examples_from_both_ends(weight):
     model = nets.BidirectionalLSTM()
     params, p = moved(model, G)
     rows = np.arange(5) if weight is None else REAL
-    got = models.apply(model, params, G, weight)[rows]
+    got = calls.apply(model, params, G, weight)[rows]
     np.testing.assert_allclose(got, read_both_ways(p, np.asarray(G, np.float64)[rows]), rtol=1e-4, atol=1e-5)
 
 
@@ -73,7 +73,7 @@ def test_an_attention_lstm_reads_from_the_real_examples(steps, weight):
     params, p = moved(nets.AttentionLSTM(1), (Z, G))
     rows = np.arange(5) if weight is None else REAL
     expected = read_by_attention(p, *(np.asarray(a, np.float64) for a in (Z, G[rows])), steps)
-    np.testing.assert_allclose(models.apply(model, params, (Z, G), weight), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(calls.apply(model, params, (Z, G), weight), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_padding_has_no_part_in_values_and_derivatives():
@@ -82,8 +82,8 @@ def test_padding_has_no_part_in_values_and_derivatives():
     junk = jnp.where(WEIGHT[:, None] > 0, G, 100 * G[::-1])
 
     def out(params, g, weight):
-        g = models.apply(reader, params[0], g, weight)
-        return jnp.sum(jnp.sin(models.apply(asker, params[1], (Z, g), weight)))
+        g = calls.apply(reader, params[0], g, weight)
+        return jnp.sum(jnp.sin(calls.apply(asker, params[1], (Z, g), weight)))
 
     value, grads = jax.value_and_grad(out)(params, junk, WEIGHT)
     expected, expected_grads = jax.value_and_grad(out)(params, G[REAL], None)

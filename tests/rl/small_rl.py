@@ -12,11 +12,20 @@ ROOT = str(Path(cli.__file__).parent.parent)
 
 TINY = replaced(
     defaults(Choice("rl2", "bandit")),
-    {"arms": 2, "pulls": 3, "units": 4, "tasks": 8, "val_tasks": 16, "minibatches": 2, "epochs": 1, "updates": 4},
+    {
+        "arms": 2,
+        "pulls": 3,
+        "units": 4,
+        "meta_batch_size": 8,
+        "val_tasks": 16,
+        "minibatches": 2,
+        "epochs": 1,
+        "updates": 4,
+    },
 )
 EVERY = Options(log_every=1, save_every=2)
-BANDIT = "--env bandit --arms 2 --pulls 3 --units 4 --tasks 8 --val-tasks 16 --minibatches 2 --epochs 1 --updates 4 "
-BANDIT += "--log-every 1 --save-every 2"
+BANDIT = "--env bandit --arms 2 --pulls 3 --units 4 --meta-batch-size 8 --val-tasks 16 --minibatches 2 --epochs 1 "
+BANDIT += "--updates 4 --log-every 1 --save-every 2"
 
 
 def options(folder, **changes):

@@ -84,7 +84,7 @@ def test_a_sample_has_advantages_of_its_own_task():
             draw(no_baseline(), scale=unscaled),
             draw(no_baseline()),
             draw(no_baseline(), scale=centered),
-            draw(expects_one, scale=unscaled, trace=0.0),
+            draw(expects_one, scale=unscaled, gae_lambda=0.0),
         )
     )()
     reward = np.asarray(plain.trajectory.reward, np.float64)
@@ -278,7 +278,7 @@ def test_trpo_stays_where_nothing_is_to_be_gained():
 
 def test_promp_descends_its_loss():
     x = jnp.asarray([0.1, 0.2], jnp.float32)
-    rule = promp(relaxed(optax.sgd(0.1)), epochs=2, kl_weight=0.5, value_weight=0.25)
+    rule = promp(relaxed(optax.sgd(0.1)), epochs=2, kl_weight=0.5, value_coef=0.25)
     got, _, loss, kl = rule.update(quadratic(0.0), x, rule.init(x))
     by_hand = np.asarray(x, np.float64)
     for _ in range(2):
@@ -304,7 +304,7 @@ def test_promp_descends_its_loss():
         (lambda e, p: trpo(tries=0), "tries must be 1 or more, got 0"),
         (lambda e, p: promp(optax.sgd(0.1), epochs=0), "epochs must be 1 or more, got 0"),
         (lambda e, p: promp(optax.sgd(0.1), kl_weight=-1.0), "kl_weight must be 0 or more, got -1.0"),
-        (lambda e, p: promp(optax.sgd(0.1), value_weight=-1.0), "value_weight must be 0 or more, got -1.0"),
+        (lambda e, p: promp(optax.sgd(0.1), value_coef=-1.0), "value_coef must be 0 or more, got -1.0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make, message):

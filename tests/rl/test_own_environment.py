@@ -45,7 +45,7 @@ def clashes(tasks=3):
 def nothing():
     return 3
 '''
-TINY = "--units 4 --tasks 8 --val-tasks 4 --minibatches 2 --epochs 1 --updates 4 --log-every 1 --save-every 2"
+TINY = "--units 4 --meta-batch-size 8 --val-tasks 4 --minibatches 2 --epochs 1 --updates 4 --log-every 1 --save-every 2"
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_it_learns_which_arm_pays(objective, updates):
     """One arm pays nine times in ten, the other once: without memory 10 of 20 pulls pay, and the best is 17.375."""
     env = dependent_bandit(p=0.1, pulls=20)
     options = {"objective": actor_critic(), "epochs": 1, "minibatches": 1} if objective == "a2c" else {"minibatches": 2}
-    agent = agent_for(env, trials=128, discount=0.5, trace=1.0, entropy=0.1, **options)
+    agent = agent_for(env, trials=128, discount=0.5, gae_lambda=1.0, entropy_coef=0.1, **options)
     state = agent.init(jax.random.key(0))
     assert mean_total(agent, state.params, env) == pytest.approx(10, abs=0.5)
     state, metrics = make_run(agent)(state, updates)
@@ -76,7 +76,7 @@ def test_a_step_is_the_gradient_of_its_formula():
     policy = gru_policy(inputs_size(env, see_all), env.action, units=3)
     agent = rl2(
         env, policy, optimizer=optax.sgd(1.0), trials=16, objective=actor_critic(), epochs=1, minibatches=1,
-        discount=0.9, trace=0.7, entropy=0.05, value_weight=0.25,
+        discount=0.9, gae_lambda=0.7, entropy_coef=0.05, value_coef=0.25,
     )  # fmt: skip
     state = agent.init(jax.random.key(0))
     params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(1), p.shape), state.params)

@@ -22,8 +22,25 @@ from jmeta.sharding import task_mesh
 pytestmark = pytest.mark.standard_promotion
 
 EVERY = [Choice(algorithm, env) for algorithm in START for env in ENVIRONMENTS]
-BANDIT = {"arms": 2, "pulls": 4, "units": 4, "tasks": 8, "val_tasks": 6, "minibatches": 2, "epochs": 2, "updates": 4}
-NAVIGATION = {"horizon": 5, "units": 4, "tasks": 4, "val_tasks": 3, "episodes": 3, "test_episodes": 2, "updates": 4}
+BANDIT = {
+    "arms": 2,
+    "pulls": 4,
+    "units": 4,
+    "meta_batch_size": 8,
+    "val_tasks": 6,
+    "minibatches": 2,
+    "epochs": 2,
+    "updates": 4,
+}
+NAVIGATION = {
+    "horizon": 5,
+    "units": 4,
+    "meta_batch_size": 4,
+    "val_tasks": 3,
+    "episodes": 3,
+    "test_episodes": 2,
+    "updates": 4,
+}
 
 
 def rl2(**changes):
@@ -88,18 +105,18 @@ def test_every_environment_has_a_row_and_takes_what_it_says():
 
 
 def test_what_can_be_swept():
-    assert set(names(rl2(), "swept")) == {"lr", "entropy", "discount", "trace", "value_weight"}
-    assert set(names(maml(), "swept")) == {"lr", "discount", "trace", "value_weight"}
+    assert set(names(rl2(), "swept")) == {"outer_lr", "entropy_coef", "discount", "gae_lambda", "value_coef"}
+    assert set(names(maml(), "swept")) == {"outer_lr", "discount", "gae_lambda", "value_coef"}
 
 
 SWEEPS = {
-    "ppo": (rl2(), {"lr": 0.02, "entropy": 0.3, "discount": 0.5, "trace": 0.4, "value_weight": 2.0}),
-    "a2c": (rl2(objective="a2c", lr_schedule="constant"), {"lr": 0.02, "entropy": 0.3, "discount": 0.5}),
+    "ppo": (rl2(), {"outer_lr": 0.02, "entropy_coef": 0.3, "discount": 0.5, "gae_lambda": 0.4, "value_coef": 2.0}),
+    "a2c": (rl2(objective="a2c", outer_schedule="constant"), {"outer_lr": 0.02, "entropy_coef": 0.3, "discount": 0.5}),
     "promp": (
-        maml(baseline="learned", surrogate="dice", lr_schedule="linear"),
-        {"lr": 0.02, "discount": 0.6, "trace": 0.3, "value_weight": 40.0},
+        maml(baseline="learned", surrogate="dice", outer_schedule="linear"),
+        {"outer_lr": 0.02, "discount": 0.6, "gae_lambda": 0.3, "value_coef": 40.0},
     ),
-    "trpo": (maml(outer="trpo"), {"discount": 0.6, "trace": 0.3}),
+    "trpo": (maml(outer="trpo"), {"discount": 0.6, "gae_lambda": 0.3}),
 }
 
 
@@ -128,8 +145,8 @@ def test_a_traced_setting_gives_what_its_run_gives(settings, changes):
 
 
 SHARED = {
-    "ppo": rl2(tasks=16),
-    "a-minibatch-of-6": rl2(tasks=12),
+    "ppo": rl2(meta_batch_size=16),
+    "a-minibatch-of-6": rl2(meta_batch_size=12),
     "promp": maml(baseline="learned", inner_steps=2),
     "trpo": maml(outer="trpo"),
 }
@@ -153,7 +170,7 @@ def test_four_devices_equal_one(settings):
 
 def test_devices_share_the_tasks():
     """What a device computes of an update is a part: the rows of a trajectory are laid over the mesh."""
-    experiment = build(rl2(tasks=16, objective="a2c"))
+    experiment = build(rl2(meta_batch_size=16, objective="a2c"))
     state = experiment.init(jax.random.key(0))
     text = {
         mesh is None: jax.jit(lambda state, mesh=mesh: experiment.update(state, mesh)).lower(state).compile()
@@ -189,11 +206,11 @@ def test_what_an_update_does_is_counted():
 
 
 def test_where_the_number_of_updates_decides_results():
-    assert length_decides(rl2(lr_schedule="constant"))
-    assert not length_decides(rl2(lr_schedule="constant", entropy=0.0))
-    assert length_decides(rl2(entropy=0.0))
+    assert length_decides(rl2(outer_schedule="constant"))
+    assert not length_decides(rl2(outer_schedule="constant", entropy_coef=0.0))
+    assert length_decides(rl2(entropy_coef=0.0))
     assert not length_decides(maml())
-    assert length_decides(maml(lr_schedule="linear"))
+    assert length_decides(maml(outer_schedule="linear"))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +223,7 @@ def test_where_the_number_of_updates_decides_results():
         (maml(test_lr=()), "--test-lr must be one rate or more"),
         (maml(test_lr=(0.1, float("nan"))), "--test-lr must be a number above 0, got nan"),
         (rl2(discount=1.5), "--discount must be 0 to 1, got 1.5"),
-        (rl2(value_weight=-1.0), "--value-weight must be 0 or more, got -1.0"),
+        (rl2(value_coef=-1.0), "--value-coef must be 0 or more, got -1.0"),
         (rl2(val_tasks=0), "--val-tasks must be 1 or more, got 0"),
     ],
 )
@@ -218,7 +235,10 @@ def test_what_does_not_go_together_is_refused(settings, says):
 
 @pytest.mark.parametrize(
     ("settings", "says"),
-    [(rl2(tasks=6, minibatches=4), "divide the 6 trials"), (maml(tasks=1, credit=True), "tasks must be 2 or more")],
+    [
+        (rl2(meta_batch_size=6, minibatches=4), "divide the 6 trials"),
+        (maml(meta_batch_size=1, credit=True), "tasks must be 2 or more"),
+    ],
 )
 def test_sizes_that_do_not_go_together_are_refused(settings, says):
     with pytest.raises(RunError, match=says):

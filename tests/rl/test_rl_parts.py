@@ -59,7 +59,7 @@ def test_advantages_are_their_sum():
     rng = np.random.default_rng(0)
     reward, value, last = rng.normal(size=6), rng.normal(size=6), 0.7
     ends = np.array([0, 0, 1, 0, 0, 0.0])
-    discount, trace = 0.9, 0.8
+    discount, gae_lambda = 0.9, 0.8
     following = np.append(value[1:], last)
     delta = reward + discount * (1 - ends) * following - value
     wanted = np.zeros(6)
@@ -67,9 +67,9 @@ def test_advantages_are_their_sum():
         factor = 1.0
         for k in range(t, 6):
             wanted[t] += factor * delta[k]
-            factor *= discount * trace * (1 - ends[k])
+            factor *= discount * gae_lambda * (1 - ends[k])
     got = advantages.generalized_advantages(
-        *(jnp.asarray(a, jnp.float32) for a in (reward, value, last)), discount=discount, trace=trace,
+        *(jnp.asarray(a, jnp.float32) for a in (reward, value, last)), discount=discount, gae_lambda=gae_lambda,
         ends=jnp.asarray(ends, jnp.float32),
     )  # fmt: skip
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)

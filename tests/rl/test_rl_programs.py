@@ -38,7 +38,7 @@ def whole(tmp_path_factory):
 @pytest.mark.long
 def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
     """A rate that ruins the policy later on: the best comes before the newest, and evaluation may have either."""
-    result = train(replaced(TINY, {"lr": 0.5, "updates": 6}), options(tmp_path / "run", save_every=1, seed=2))
+    result = train(replaced(TINY, {"outer_lr": 0.5, "updates": 6}), options(tmp_path / "run", save_every=1, seed=2))
     scores = [row["val_returns"] for row in result.rows]
     best = 1 + int(np.argmax(scores))
     assert best < 6, "choose another seed"
@@ -90,7 +90,8 @@ def test_evaluation_stands_beside_the_exact_optimum(whole, capsys):
 
 def test_the_whole_command(tmp_path, capsys):
     folder = str(tmp_path / "run")
-    words = "--algorithm rl2 --env dependent-bandit --p 0.2 --pulls 5 --units 4 --tasks 8 --updates 2 --log-every 1"
+    words = "--algorithm rl2 --env dependent-bandit --p 0.2 --pulls 5 --units 4 --meta-batch-size 8 --updates 2 "
+    words += "--log-every 1"
     assert cli.main(["rl", "train", *words.split(), "--save-every", "1", "--run-dir", folder]) == 0
     assert cli.main(["rl", "train", "--resume", "--run-dir", folder, "--env", "dependent-bandit"]) == 0
     assert cli.main(["rl", "evaluate", "--run-dir", folder, "--tasks", "50"]) == 0
@@ -104,8 +105,10 @@ def test_the_whole_command(tmp_path, capsys):
 @pytest.mark.long
 def test_a_run_of_maml_is_resumed_evaluated_and_drawn(tmp_path, capsys):
     folder = tmp_path / "run"
-    words = "--algorithm maml --env navigation --horizon 5 --units 4 --tasks 2 --episodes 2 --test-episodes 2 "
-    words += "--val-tasks 2 --inner-lr 0.1 0.05 --lr-schedule constant --updates 2 --log-every 1 --save-every 1"
+    words = (
+        "--algorithm maml --env navigation --horizon 5 --units 4 --meta-batch-size 2 --episodes 2 --test-episodes 2 "
+    )
+    words += "--val-tasks 2 --inner-lr 0.1 0.05 --outer-schedule constant --updates 2 --log-every 1 --save-every 1"
     assert cli.main(["rl", "train", *words.split(), "--run-dir", str(folder)]) == 0
     resumed = load(folder, "newest").settings
     assert (resumed.algorithm, resumed.learner.inner_lr, resumed.world.horizon) == ("maml", (0.1, 0.05), 5)
@@ -124,7 +127,7 @@ def test_each_inner_step_has_its_rate():
 
 
 def test_the_test_has_rates_of_its_own_where_they_are_given():
-    small = {"horizon": 5, "units": 4, "tasks": 2, "episodes": 2, "test_steps": 2}
+    small = {"horizon": 5, "units": 4, "meta_batch_size": 2, "episodes": 2, "test_steps": 2}
     settings = replaced(defaults(Choice("maml", "navigation")), small)
     env, key, goal = env_of(settings.env, settings.world), jax.random.key(0), jnp.array([0.3, 0.1])
 
@@ -155,12 +158,12 @@ def test_paths_are_cut_where_episodes_end():
         ("--algorithm rl3", "did you mean 'rl2'"),
         ("--policy mlp", "learns in a memory"),
         ("--objective pp", "did you mean 'ppo'"),
-        ("--tasks 6 --minibatches 4", "divide the 6 trials"),
+        ("--meta-batch-size 6 --minibatches 4", "divide the 6 trials"),
         ("--updates 0", "--updates must be 1 or more, got 0"),
         ("--discount 1.5", "--discount must be 0 to 1, got 1.5"),
-        ("--lr 0", "--lr must be a number above 0, got 0.0"),
-        ("--lr inf", "--lr must be a number above 0, got inf"),
-        ("--entropy nan", "--entropy must be 0 or more, got nan"),
+        ("--outer-lr 0", "--outer-lr must be a number above 0, got 0.0"),
+        ("--outer-lr inf", "--outer-lr must be a number above 0, got inf"),
+        ("--entropy-coef nan", "--entropy-coef must be 0 or more, got nan"),
         ("--policy slots", "bandit shows nothing to remember things by"),
         (
             "--algorithm maml --inner-lr 0.1 0",
@@ -230,14 +233,14 @@ def test_real_actions_are_in_units_of_their_bounds():
 def test_defaults_of_a_bandit_are_for_its_length(tmp_path):
     short, long = (defaults(Choice(pulls=pulls)) for pulls in (10, 100))
     assert short == defaults() and long.world.pulls == 100
-    assert (short.returns.discount, short.returns.trace) == (1.0, 1.0)
-    assert (long.returns.discount, long.returns.trace, long.training.tasks) == (0.99, 0.95, 1024)
+    assert (short.returns.discount, short.returns.gae_lambda) == (1.0, 1.0)
+    assert (long.returns.discount, long.returns.gae_lambda, long.training.meta_batch_size) == (0.99, 0.95, 1024)
     for env in ("dependent-bandit", "gaussian-bandit"):
         assert defaults(Choice("rl2", env, 100)) == defaults(Choice("rl2", env))
-    words = "--pulls 40 --tasks 4 --units 2 --updates 1 --log-every 1 --save-every 1 --val-tasks 2 --run-dir"
+    words = "--pulls 40 --meta-batch-size 4 --units 2 --updates 1 --log-every 1 --save-every 1 --val-tasks 2 --run-dir"
     assert cli.main(["rl", "train", *words.split(), str(tmp_path / "run")]) == 0
     stored = record.load(tmp_path / "run").values
-    assert (stored["pulls"], stored["discount"], stored["tasks"]) == (40, 0.99, 4)
+    assert (stored["pulls"], stored["discount"], stored["meta_batch_size"]) == (40, 0.99, 4)
 
 
 @pytest.mark.parametrize(
@@ -270,10 +273,15 @@ def test_presets_name_their_source_and_build(name):
 
 
 def test_a_preset_is_a_start(tmp_path):
-    small = "--units 2 --tasks 4 --val-tasks 2 --updates 1 --log-every 1 --save-every 1 --run-dir"
+    small = "--units 2 --meta-batch-size 4 --val-tasks 2 --updates 1 --log-every 1 --save-every 1 --run-dir"
     assert cli.main(["rl", "train", "--preset", "rl2-bandit-100", *small.split(), str(tmp_path / "run")]) == 0
     stored = record.load(tmp_path / "run").values
-    assert (stored["preset"], stored["pulls"], stored["discount"], stored["tasks"]) == ("rl2-bandit-100", 100, 0.99, 4)
+    assert (stored["preset"], stored["pulls"], stored["discount"], stored["meta_batch_size"]) == (
+        "rl2-bandit-100",
+        100,
+        0.99,
+        4,
+    )
 
 
 def test_another_experiment_is_no_run_of_this_area(tmp_path):

@@ -82,7 +82,7 @@ def test_a_signal_stops_the_command_and_resuming_gives_the_same_bits(single, tmp
     run_dir = tmp_path / "run"
     words = [sys.executable, "-m", "jmeta", "rl", "train", *BANDIT.split(), "--seed", "1", "--run-dir", str(run_dir)]
     words[words.index("--updates") + 1] = "200000"
-    words += ["--lr-schedule", "constant", "--entropy", "0"]
+    words += ["--outer-schedule", "constant", "--entropy-coef", "0"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT})
     waited = time.monotonic() + 120
     while time.monotonic() < waited and process.poll() is None:
@@ -95,7 +95,7 @@ def test_a_signal_stops_the_command_and_resuming_gives_the_same_bits(single, tmp
     stopped = len(rows_of(run_dir))
     assert f"stopped and saved at step {stopped}" in error and stopped >= 1
     end = stopped + 3
-    free = replaced(TINY, {"lr_schedule": "constant", "entropy": 0.0, "updates": end})
+    free = replaced(TINY, {"outer_schedule": "constant", "entropy_coef": 0.0, "updates": end})
     resumed = train(free, options(run_dir, seed=1, resume=True))
     straight = train(free, options(tmp_path / "straight", seed=1))
     assert resumed.step == end
@@ -104,16 +104,16 @@ def test_a_signal_stops_the_command_and_resuming_gives_the_same_bits(single, tmp
 
 @pytest.mark.long
 def test_swept_rates_are_runs_of_their_own(tmp_path, capsys):
-    assert command(tmp_path / "swept", "--sweep", "lr=0.003,0.1", "entropy=0.01,0.3") == 0
+    assert command(tmp_path / "swept", "--sweep", "outer_lr=0.003,0.1", "entropy_coef=0.01,0.3") == 0
     names = record.members_of(tmp_path / "swept")
-    assert names == [f"lr{lr}-entropy{entropy}" for lr in (0.003, 0.1) for entropy in (0.01, 0.3)]
-    assert command(tmp_path / "own", "--lr", 0.1, "--entropy", 0.3) == 0
+    assert names == [f"outer_lr{lr}-entropy_coef{entropy}" for lr in (0.003, 0.1) for entropy in (0.01, 0.3)]
+    assert command(tmp_path / "own", "--outer-lr", 0.1, "--entropy-coef", 0.3) == 0
     paths = tmp_path / "swept" / names[-1], tmp_path / "own"
     swept, own = (restored(path, build(TINY).init, "newest")[1] for path in paths)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), swept.params, own.params)
     assert len({json.dumps(rows_of(tmp_path / "swept" / name)) for name in names}) == 4
     assert cli.main(["rl", "evaluate", "--run-dir", str(tmp_path / "swept"), "--tasks", "20"]) == 2
-    assert "several settings (lr=0.003,0.1, entropy=0.01,0.3): name one" in capsys.readouterr().err
+    assert "several settings (outer_lr=0.003,0.1, entropy_coef=0.01,0.3): name one" in capsys.readouterr().err
     assert cli.main(["rl", "evaluate", "--run-dir", str(tmp_path / "swept" / names[0]), "--tasks", "20"]) == 0
     assert command(tmp_path / "other", "--sweep", "clip=0.1,0.2") == 2
     assert "--sweep takes" in capsys.readouterr().err
@@ -124,7 +124,7 @@ def test_devices_share_the_tasks_of_a_run(single, tmp_path):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), four.params, single.params)
     assert record.load(four.run_dir).values["devices"] == 4
     assert record.load(single.run_dir).values["devices"] == 1
-    with pytest.raises(RunError, match="--tasks must be a multiple of the 3 devices, got 8"):
+    with pytest.raises(RunError, match="--meta-batch-size must be a multiple of the 3 devices, got 8"):
         train(TINY, options(tmp_path / "three", devices=3))
 
 
@@ -155,7 +155,8 @@ def test_too_little_memory_is_a_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setattr(programs, "compiled", of_a_full_device)
     with pytest.raises(
-        RunError, match="8 tasks of a step don't fit into the device's memory: give a smaller --tasks, --episodes or"
+        RunError,
+        match="8 tasks of a step don't fit into the device's memory: give a smaller --meta-batch-size, --episodes or",
     ):
         train(TINY, options(tmp_path / "runs" / "run"))
     assert list(tmp_path.iterdir()) == [], "a folder that was made before it was known whether the run fits"

@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jax import Array
 
+from jmeta.checks import check_above_zero
 from jmeta.mtl.aggregators.convex import center
 from jmeta.mtl.aggregators.gram import by_weights, cosines, ratio, regularized
 from jmeta.mtl.types import Aggregator
-from jmeta.numbers import check_above_zero
 
 _RIDGE = 1e-5
 

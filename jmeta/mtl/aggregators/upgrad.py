@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jmeta.checks import check_above_zero
 from jmeta.mtl.aggregators.convex import least_above
 from jmeta.mtl.aggregators.gram import by_weights, over_trace, regularized
 from jmeta.mtl.types import Aggregator
-from jmeta.numbers import check_above_zero
 
 
 def upgrad(*, regularization: float = 1e-4) -> Aggregator:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
 from jmeta.mtl.models.hard_sharing import check_tasks
 from jmeta.mtl.types import MultiTaskModel
 from jmeta.types import Model, Params
@@ -67,13 +67,13 @@ def cross_stitch(layers: Sequence[Model], head: Model, *, tasks: int, own: float
 
     def apply(params: CrossStitchParams, x: Array, task: Array, weight: Array | None = None) -> Array:
         def own_layer(layer: Model, axis: int | None) -> Callable[[Params, Array], Array]:
-            return jax.vmap(lambda p, h: models.apply(layer, p, h, weight), in_axes=(0, axis))
+            return jax.vmap(lambda p, h: calls.apply(layer, p, h, weight), in_axes=(0, axis))
 
         h, axis = x, None
         for layer, p, stitch in zip(layers, params.layers, params.stitches, strict=True):
             h = jnp.tensordot(stitch, own_layer(layer, axis)(p, h), 1)
             axis = 0
-        return models.apply(head, jax.tree.map(lambda p: p[task], params.heads), h[task], weight)
+        return calls.apply(head, jax.tree.map(lambda p: p[task], params.heads), h[task], weight)
 
     def shared(params: CrossStitchParams) -> Params:
         return params.layers, params.stitches

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
 from jmeta.mtl.models.hard_sharing import check_tasks
 from jmeta.mtl.types import MultiTaskModel
 from jmeta.types import Model, Params
@@ -55,9 +55,9 @@ def mixture_of_experts(expert: Model, gate: Model, head: Model, *, experts: int,
         return ExpertParams(params, gates, heads)
 
     def apply(params: ExpertParams, x: Array, task: Array, weight: Array | None = None) -> Array:
-        features = jax.vmap(lambda p: models.apply(expert, p, x, weight))(params.experts)
+        features = jax.vmap(lambda p: calls.apply(expert, p, x, weight))(params.experts)
         own_gate, own_head = (jax.tree.map(lambda p: p[task], p) for p in (params.gates, params.heads))
-        shares = jax.nn.softmax(models.apply(gate, own_gate, x, weight), axis=-1)
-        return models.apply(head, own_head, jnp.einsum("end,ne->nd", features, shares), weight)
+        shares = jax.nn.softmax(calls.apply(gate, own_gate, x, weight), axis=-1)
+        return calls.apply(head, own_head, jnp.einsum("end,ne->nd", features, shares), weight)
 
     return MultiTaskModel(init, apply, lambda params: params.experts, tasks)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 from jax import Array
 
-from jmeta import models
+from jmeta import calls
 from jmeta.mtl.types import MultiTaskModel
 from jmeta.types import Model, Params
 
@@ -45,8 +45,8 @@ def hard_sharing(trunk: Model, head: Model, *, tasks: int) -> MultiTaskModel:
         return SharedParams(params, jax.vmap(lambda key: head.init(key, features))(jax.random.split(head_key, tasks)))
 
     def apply(params: SharedParams, x: Array, task: Array, weight: Array | None = None) -> Array:
-        features = models.apply(trunk, params.trunk, x, weight)
-        return models.apply(head, jax.tree.map(lambda p: p[task], params.heads), features, weight)
+        features = calls.apply(trunk, params.trunk, x, weight)
+        return calls.apply(head, jax.tree.map(lambda p: p[task], params.heads), features, weight)
 
     return MultiTaskModel(init, apply, lambda params: params.trunk, tasks)
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jmeta.checks import check_above_zero
 from jmeta.mtl.types import Losses
-from jmeta.numbers import check_above_zero
 from jmeta.types import Params
 
 

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.linalg import cho_factor, cho_solve
 
+from jmeta.checks import check_above_zero, known
 from jmeta.distances import product, wide
 from jmeta.losses import weighted_mean
 from jmeta.mtl.relatedness.cosines import gradient_cosines
 from jmeta.mtl.relatedness.moments import Moments, moments
-from jmeta.numbers import check_above_zero, known
 from jmeta.solvers import Solver, conjugate_gradient
 
 

@@ -89,22 +89,25 @@ ENVIRONMENTS = Registry[Row](
         "dependent-bandit": Row(
             dependent_bandit, "two arms of which one is as good as the other is bad", DependentArms,
             "Wang et al. 2016, Learning to Reinforcement Learn, https://arxiv.org/abs/1611.05763", True,
-            {"rl2": {"units": 32, "tasks": 256, "discount": 0.8, "lr": 1e-2, "entropy": 0.05, "updates": 300}},
+            {"rl2": {
+                "units": 32, "meta_batch_size": 256, "discount": 0.8, "outer_lr": 1e-2, "entropy_coef": 0.05,
+                "updates": 300,
+            }},
         ),
         "mdp": Row(
             tabular_mdp, "MDPs drawn at random", TabularMDP, _DUAN,
             start={"rl2": {
-                "episodes": 10, "policy": "slots", "tasks": 1024, "discount": 0.95, "trace": 0.7, "lr": 2e-3,
-                "entropy": 0.03, "updates": 150, "log_every": 5, "save_every": 10,
+                "episodes": 10, "policy": "slots", "meta_batch_size": 1024, "discount": 0.95, "gae_lambda": 0.7,
+                "outer_lr": 2e-3, "entropy_coef": 0.03, "updates": 150, "log_every": 5, "save_every": 10,
             }},
         ),
         "navigation": Row(
             point_navigation, "a point that has to find a goal that it does not see", Navigation,
             "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400",
             start={
-                "rl2": {"episodes": 2, "horizon": 20, "discount": 0.99, "trace": 0.95, "lr": 1e-3},
+                "rl2": {"episodes": 2, "horizon": 20, "discount": 0.99, "gae_lambda": 0.95, "outer_lr": 1e-3},
                 "maml": {
-                    "inner_lr": (0.45,), "test_lr": (0.4, 0.12, 0.05), "outer": "trpo", "tasks": 20,
+                    "inner_lr": (0.45,), "test_lr": (0.4, 0.12, 0.05), "outer": "trpo", "meta_batch_size": 20,
                     "test_episodes": 40, "updates": 200, "log_every": 5, "save_every": 20,
                 },
             },
@@ -112,19 +115,22 @@ ENVIRONMENTS = Registry[Row](
         "semi-circle": Row(
             semi_circle, "a point that is paid near a goal on a half circle alone, and has to look for it", SemiCircle,
             "Rakelly et al. 2019, PEARL, https://arxiv.org/abs/1903.08254",
-            start={"rl2": {"episodes": 3, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128, "val_tasks": 64}},
+            start={"rl2": {
+                "episodes": 3, "discount": 0.99, "gae_lambda": 0.95, "outer_lr": 1e-3, "meta_batch_size": 128,
+                "val_tasks": 64,
+            }},
         ),
         "cart-pole": Row(
             cart_pole, "carts and poles of many sizes", CartPole,
             "Barto et al. 1983, Neuronlike adaptive elements, https://doi.org/10.1109/TSMC.1983.6313077",
             start={
                 "rl2": {
-                    "episodes": 2, "horizon": 100, "discount": 0.99, "trace": 0.95, "lr": 1e-3, "tasks": 128,
-                    "val_tasks": 64,
+                    "episodes": 2, "horizon": 100, "discount": 0.99, "gae_lambda": 0.95, "outer_lr": 1e-3,
+                    "meta_batch_size": 128, "val_tasks": 64,
                 },
                 "maml": {
-                    "inner_lr": (0.5,), "trace": 0.97, "tasks": 20, "lr_schedule": "linear", "updates": 12,
-                    "log_every": 2, "save_every": 6,
+                    "inner_lr": (0.5,), "gae_lambda": 0.97, "meta_batch_size": 20, "outer_schedule": "linear",
+                    "updates": 12, "log_every": 2, "save_every": 6,
                 },
             },
         ),

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta.numbers import check_above_zero
+from jmeta.checks import check_above_zero
 from jmeta.rl.envs.bernoulli_bandit import bandit
 from jmeta.rl.envs.checks import check_count
 from jmeta.rl.types import Env

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.tree_util import Partial
 
-from jmeta.numbers import check_above_zero
+from jmeta.checks import check_above_zero
 from jmeta.rl.envs.bernoulli_bandit import bernoulli_reward
 from jmeta.rl.envs.checks import check_count
 from jmeta.rl.exact.bayes import BanditSolution, optimal_arm

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.numbers import check_above_zero
+from jmeta.checks import check_above_zero
 from jmeta.rl.envs.checks import check_count
 from jmeta.rl.envs.tabular_mdp import MDP, draw
 from jmeta.rl.exact.estimate import Estimate, estimate

@@ -68,7 +68,7 @@ def load_data(tasks: Tasks, ordinary: bool) -> Data:
 
 def drawn(tasks: Tasks, problem: Problem, ordinary: bool) -> Data:
     """The samplers of training and of validation, of data that are loaded; as `load_data`."""
-    shot, way = tasks.train_shots or tasks.shot, tasks.train_way or tasks.way
+    shot, way = tasks.train_shot or tasks.shot, tasks.train_way or tasks.way
     if ordinary:
         assert problem.batches is not None, "settings.check refuses data without classes"
         training = problem.batches(way * (shot + tasks.query_shot))
@@ -229,4 +229,4 @@ def eval_chunk_size(tasks: Tasks) -> int:
 
 def sample_input(tasks: Tasks, input_shape: tuple[int, ...]) -> Array:
     """Zeros of the shape of a support set's inputs, to initialize with."""
-    return jnp.zeros(((tasks.train_way or tasks.way) * (tasks.train_shots or tasks.shot), *input_shape))
+    return jnp.zeros(((tasks.train_way or tasks.way) * (tasks.train_shot or tasks.shot), *input_shape))

@@ -58,7 +58,7 @@ class Tasks:
         query_shot: query examples of each class: what the adapted learner is judged by.
         train_way: classes in an episode of training, if not way, for algorithms without a head for each class: telling
             more classes apart in training makes fewer easier.
-        train_shots: support examples of each class in training, if not shot. Reptile trains on more than it is tested
+        train_shot: support examples of each class in training, if not shot. Reptile trains on more than it is tested
             on.
     """
 
@@ -73,7 +73,7 @@ class Tasks:
     shot: int = setting(1, least=1)
     query_shot: int = setting(5, least=1)
     train_way: int | None = setting(None, least=1)
-    train_shots: int | None = setting(None, least=1)
+    train_shot: int | None = setting(None, least=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,7 +43,7 @@ def asked(monkeypatch):
     [
         (rl.AREA, "--env bandit --env mdp", "--env mdp"),
         (rl.AREA, "--algorithm maml --env=navigation --algorithm rl2", "--algorithm rl2 --env navigation"),
-        (rl.AREA, "--pulls 10 --tasks 4 --pulls 40 --tasks 8", "--pulls 40 --tasks 8"),
+        (rl.AREA, "--pulls 10 --meta-batch-size 4 --pulls 40 --meta-batch-size 8", "--pulls 40 --meta-batch-size 8"),
         (few_shot.AREA, "--algorithm maml --algorithm prototypical", "--algorithm prototypical"),
         (few_shot.AREA, "--dataset=glyphs --dataset sinusoid --outer_lr 0.1", "--dataset sinusoid --outer-lr 0.1"),
         (few_shot.AREA, "--preset maml-sinusoid --preset quickstart", "--preset quickstart"),

@@ -30,7 +30,7 @@ SETTINGS = [
     (["--way", "9"], "9-way episodes need 9 classes, and the train part of shapes (classes) has 8"),
     (["--way", "5"], "the val part of shapes (classes) has 4"),
     (["--shot", "8"], "8 support and 2 query examples of each class are 10, and a class of shapes has 8"),
-    (["--train-shots", "7", "--algorithm", "reptile"], "are 9, and a class of shapes has 8"),
+    (["--train-shot", "7", "--algorithm", "reptile"], "are 9, and a class of shapes has 8"),
     (["--algorithm", "reptil"], "did you mean 'reptile'?"),
     (["--network", "conv5"], "did you mean 'conv4'?"),
     (["--norm", "bath"], "did you mean 'batch'?"),

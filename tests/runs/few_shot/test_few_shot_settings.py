@@ -57,7 +57,7 @@ def checked_size(settings, input_shape):
     learner = training.at_step(training_learner(settings, tasks.way), jnp.int32(0))
     sample_x, optimizer = sample_input(tasks, input_shape), outer_optimizer(settings.outer)
     state = jax.eval_shape(lambda: training.init_state(learner, optimizer, jax.random.key(0), sample_x))
-    episode = episode_of(tasks, tasks.train_shots or tasks.shot, input_shape)
+    episode = episode_of(tasks, tasks.train_shot or tasks.shot, input_shape)
     grads, _ = jax.eval_shape(jax.grad(learner.loss, has_aux=True), state.params, episode)
     assert jax.tree.structure(grads) == jax.tree.structure(state.params)
     tested = learner_of(settings, eval_steps(settings.learner))

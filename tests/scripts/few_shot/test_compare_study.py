@@ -140,8 +140,8 @@ def test_compare_gives_all_learners_one_network_and_as_many_pictures_of_a_task()
     networks = {(run.network.network, run.network.features, run.network.norm) for run in runs.values()}
     assert networks == {("conv4", (64,), "batch")}
     tasks = {name: run.tasks for name, run in runs.items()}
-    assert (tasks["reptile"].train_shots, tasks["reptile"].shot) == (16, 1)
-    assert {(own.train_shots or own.shot) + own.query_shot for own in tasks.values()} == {16, 17}
+    assert (tasks["reptile"].train_shot, tasks["reptile"].shot) == (16, 1)
+    assert {(own.train_shot or own.shot) + own.query_shot for own in tasks.values()} == {16, 17}
     problem = compare.load_problem(dataclasses.replace(tasks["maml"], dataset="glyphs:60"))
     text = report.footer(config, list(runs.values()), problem)
     for part in (

@@ -8,7 +8,7 @@ import pytest
 from algorithms_table import mlp_net, random_episode
 
 import jmeta
-from jmeta import distances, numbers
+from jmeta import checks, distances
 
 NET = mlp_net(3, (4,))
 INNER = {"inner_optimizer": optax.sgd(0.1), "inner_steps": 1}
@@ -36,9 +36,9 @@ def test_numbers_of_no_use_are_refused_whatever_their_type(make):
 
 def test_arrays_are_refused_for_any_of_their_numbers_and_traced_numbers_for_none():
     for kind in KINDS:
-        numbers.check_above_zero("rate", kind(1.0))
+        checks.check_above_zero("rate", kind(1.0))
         with pytest.raises(ValueError, match=r"rate must be a finite number above 0 to move, got "):
-            numbers.check_above_zero("rate", kind(0.0), "to move")
+            checks.check_above_zero("rate", kind(0.0), "to move")
     support = random_episode(0).support
 
     def rate(v):
