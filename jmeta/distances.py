@@ -72,25 +72,25 @@ def nearness(a: Array, b: Array) -> Array:
     return -squared_distances(a, b)
 
 
-def unit(z: Array) -> Array:
+def l2_normalize(z: Array) -> Array:
     """Features `[N, D]` over their length; those of length 0 stay 0, and have a finite derivative.
 
     Example:
-        >>> [[round(v, 4) for v in row] for row in unit(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()]
+        >>> [[round(v, 4) for v in row] for row in l2_normalize(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()]
         [[0.6, 0.8], [0.0, 0.0]]
     """
     x = wide(z)
     return (x * lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)).astype(z.dtype)
 
 
-def cosines(a: Array, b: Array) -> Array:
+def cosine_similarity(a: Array, b: Array) -> Array:
     """Cosines of the angles between features `[N, D], [M, D] -> [N, M]`; 0 where one has no length.
 
     Example:
-        >>> cosines(jnp.array([[2.0, 0.0]]), jnp.array([[5.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])).tolist()
+        >>> cosine_similarity(jnp.array([[2.0, 0.0]]), jnp.array([[5.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])).tolist()
         [[1.0, 0.0, -1.0]]
     """
-    return product(unit(a), unit(b).T)
+    return product(l2_normalize(a), l2_normalize(b).T)
 
 
 class Similarity(NamedTuple):
@@ -148,7 +148,7 @@ def scaled_cosine(temperature: float = 0.1) -> Similarity:
     check_above_zero("temperature", temperature)
 
     def apply(params: Params, a: Array, b: Array) -> Array:
-        alike = cosines(a, b)
+        alike = cosine_similarity(a, b)
         return alike * jnp.exp(-params["log_temperature"]).astype(alike.dtype)
 
     return Similarity(lambda key: {"log_temperature": jnp.asarray(math.log(temperature), float)}, apply)

@@ -36,7 +36,7 @@ def test_distances_and_cosines_are_those_of_loops():
             x, y = np.asarray(a[i], np.float64), np.asarray(b[j], np.float64)
             assert distances.squared_distances(a, b)[i, j] == pytest.approx(np.sum((x - y) ** 2), rel=1e-5)
             cosine = x @ y / np.linalg.norm(x) / np.linalg.norm(y)
-            assert distances.cosines(a, b)[i, j] == pytest.approx(cosine, abs=1e-6)
+            assert distances.cosine_similarity(a, b)[i, j] == pytest.approx(cosine, abs=1e-6)
 
 
 def test_a_distance_to_itself_is_no_less_than_zero():
@@ -45,7 +45,7 @@ def test_a_distance_to_itself_is_no_less_than_zero():
 
 
 def test_features_of_no_length_have_finite_derivatives():
-    grads = jax.grad(lambda a: distances.cosines(a, features(0, 3)).sum())(jnp.zeros((2, 5)))
+    grads = jax.grad(lambda a: distances.cosine_similarity(a, features(0, 3)).sum())(jnp.zeros((2, 5)))
     assert jnp.isfinite(grads).all()
 
 
@@ -78,12 +78,12 @@ def test_rows_that_are_padding_change_no_distance_of_others(junk):
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_half_precision_is_summed_in_more(dtype):
     a, b = ((100 * features(seed, n)).astype(dtype) for seed, n in ((3, 4), (4, 6)))
-    cosines = distances.cosines(a, b)
+    cosines = distances.cosine_similarity(a, b)
     x, y = (np.asarray(z, np.float64) for z in (a, b))
     x, y = (z / np.linalg.norm(z, axis=-1, keepdims=True) for z in (x, y))
     np.testing.assert_allclose(cosines, x @ y.T, atol=0.02)
     assert cosines.dtype == dtype
-    assert jnp.all(distances.cosines(jnp.zeros_like(a), b) == 0)
+    assert jnp.all(distances.cosine_similarity(jnp.zeros_like(a), b) == 0)
     near = features(6, 1) / 50 + a[:1].astype(jnp.float32)  # far from 0, and near to each other
     squares = distances.squared_distances(near.astype(dtype), a[:1])
     np.testing.assert_allclose(squares, exact(near.astype(dtype), a[:1]), rtol=0.02)
@@ -100,7 +100,7 @@ def precisions(function, *arguments):
     return found
 
 
-@pytest.mark.parametrize("function", [distances.squared_distances, distances.cosines])
+@pytest.mark.parametrize("function", [distances.squared_distances, distances.cosine_similarity])
 def test_products_are_not_rounded_on_accelerators(function):
     highest = (jax.lax.Precision.HIGHEST,) * 2
     both_ways = jax.value_and_grad(lambda a, b: function(a, b).sum(), argnums=(0, 1))

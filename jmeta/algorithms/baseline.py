@@ -7,7 +7,7 @@ from jax import Array
 
 from jmeta import calls
 from jmeta.checks import check_above_zero
-from jmeta.distances import SimilarityFn, check_fixed, cosines, nearness, prototypes
+from jmeta.distances import SimilarityFn, check_fixed, cosine_similarity, nearness, prototypes
 from jmeta.losses import LossFn, cross_entropy, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -106,4 +106,4 @@ def baseline_plus_plus(
     Source: Chen et al. 2019, A Closer Look at Few-shot Classification. https://arxiv.org/abs/1904.04232
     """
     check_above_zero("scale", scale)
-    return baseline(encoder, classifier, similarity=lambda z, c: scale * cosines(z, c), loss_fn=loss_fn)
+    return baseline(encoder, classifier, similarity=lambda z, c: scale * cosine_similarity(z, c), loss_fn=loss_fn)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from jmeta.distances import cosines
+from jmeta.distances import cosine_similarity
 from jmeta.nets.conv import Conv, max_pool2x2
 from jmeta.nets.norms import BatchNorm, normalize
 
@@ -138,7 +138,7 @@ class CosineHead(Network):
         """`[N, D]` to `[N, way]`."""
         directions = self.param("head", nn.initializers.lecun_normal(), (x.shape[-1], self.way), x.dtype)
         scale = self.param("scale", nn.initializers.constant(self.scale), (), x.dtype)
-        return scale * cosines(x, directions.T)
+        return scale * cosine_similarity(x, directions.T)
 
 
 class ConvNet(Network):

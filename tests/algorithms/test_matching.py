@@ -41,7 +41,7 @@ def attended(alike, support, query, k, z=features):
     ("similarity", "params", "alike"),
     [
         (distances.NEARNESS, {}, squared),
-        (distances.fixed(distances.cosines), {}, cosine),
+        (distances.fixed(distances.cosine_similarity), {}, cosine),
         (SCALED, SCALED.init(jax.random.key(0)), lambda z, g: cosine(z, g) / 0.2),
     ],
 )

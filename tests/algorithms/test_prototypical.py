@@ -66,7 +66,7 @@ def test_it_is_a_linear_head_with_weights_of_twice_the_prototypes():
 
 
 def test_another_similarity_takes_the_place_of_the_distance():
-    learner = jmeta.prototypical(ENCODER, similarity=distances.cosines)
+    learner = jmeta.prototypical(ENCODER, similarity=distances.cosine_similarity)
     logits = learner.predict(learner.adapt(PARAMS, EPISODE.support), EPISODE.query.x)
     for n, z in enumerate(features(EPISODE.query)):
         for k, center in enumerate(means(EPISODE.support)):
