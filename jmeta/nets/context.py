@@ -1,5 +1,7 @@
 """Features in the context of a support set, by LSTMs (Vinyals et al. 2016)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -31,7 +33,7 @@ class BidirectionalLSTM(Network):
         """States `[N, D]` of an LSTM along the rows; it stays as it is at those that are not real."""
         units = x.shape[-1]
         gates = nn.Dense(4 * units, name=direction)(x)
-        kernel = self.param(f"{direction}_recurrent", nn.initializers.orthogonal(), (units, 4 * units), x.dtype)
+        kernel = self.param(f"{direction}_recurrent", _orthogonal, (units, 4 * units), x.dtype)
 
         def step(carry: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
             (h, c), (gates, real) = carry, row
@@ -66,7 +68,7 @@ class AttentionLSTM(Network):
         z, g = x
         units = z.shape[-1]
         gates = nn.Dense(4 * units, name="query")(z)
-        kernel = self.param("recurrent", nn.initializers.orthogonal(), (2 * units, 4 * units), z.dtype)
+        kernel = self.param("recurrent", _orthogonal, (2 * units, 4 * units), z.dtype)
         real = jnp.ones((1, len(g)), bool) if weight is None else weight[None] > 0
 
         def step(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
@@ -76,6 +78,11 @@ class AttentionLSTM(Network):
             return (e + z, c), None
 
         return lax.scan(step, (z, jnp.zeros_like(z)), None, length=self.steps)[0][0]
+
+
+def _orthogonal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """In float32 or more, in which alone it can be worked out."""
+    return nn.initializers.orthogonal()(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
 
 
 def _lstm(gates: Array, c: Array) -> tuple[Array, Array]:

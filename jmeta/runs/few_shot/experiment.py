@@ -110,7 +110,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             "checksum": problem.checksum,
             "input_shape": list(problem.input_shape),
             "train_classes": problem.train_classes,
-            "look": problem.dataset and problem.dataset.look._asdict(),
+            "look": problem.dataset and {**problem.dataset.look._asdict(), "size": list(problem.input_shape[:2])},
         },
     )
 

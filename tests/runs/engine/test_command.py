@@ -112,7 +112,7 @@ def test_help_names_groups_by_what_they_are_and_describes_every_flag(area, capsy
         ),
         (few_shot.AREA, "--context_size=5", "or choose --algorithm cavia."),
         (few_shot.AREA, "--algorithm prototypical --inner-lr 1", "--algorithm meta-sgd and 7 more."),
-        (rl.AREA, "--horizon 5", "choose --env mdp or --env navigation or --env cart-pole."),
+        (rl.AREA, "--horizon 5", "choose --env mdp or --env navigation or --env semi-circle or --env cart-pole."),
         (rl.AREA, "--credit", "--algorithm rl2 --env bandit can be told: leave it out, or choose --algorithm maml."),
         (mtl.AREA, "--regularization 1", "or choose --algorithm imaml."),
     ],

@@ -214,7 +214,9 @@ def test_curves_have_no_groups_and_no_pictures_to_change(refused):
         ("--image-size", 8, *sinusoid),
         ("--within-groups", "--dataset", "linear"),
     ):
-        assert "has no pictures: leave --within-groups, --augment and --image-size out" in refused("train", *words)
+        assert "has no pictures: leave --within-groups, --augment, --rotations and --image-size out" in refused(
+            "train", *words
+        )
 
 
 def test_ordinary_batches_are_changed_too(tmp_path):
