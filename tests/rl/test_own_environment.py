@@ -38,8 +38,8 @@ ready = guess(2)
 wrong = guess()._replace(observation_size=7)
 
 
-def clashes(tasks=3):
-    return guess(tasks)
+def clashes(val_tasks=3):
+    return guess(val_tasks)
 
 
 def nothing():
@@ -87,4 +87,4 @@ def test_what_is_no_environment_is_said(home, name, message):
 def test_an_environment_as_it_is_and_a_setting_of_a_taken_name(home, capsys):
     assert ENVIRONMENTS.get("mine.py:ready").make(ENVIRONMENTS.get("mine.py:ready").settings()).action.n == 2
     assert cli.main(["rl", "train", "--env", "mine.py:clashes", "--run-dir", "run"]) == 2
-    assert "two settings are called tasks" in capsys.readouterr().err
+    assert "two settings are called val_tasks" in capsys.readouterr().err

@@ -173,7 +173,7 @@ def test_paths_are_cut_where_episodes_end():
             "--algorithm maml --test-lr 0.1 nan",
             "--test-lr must be a number above 0, got nan",
         ),
-        ("--algorithm maml --inner-scale centered", "did you mean 'centered'"),
+        ("--algorithm maml --inner-scale centred", "did you mean 'centered'"),
         ("--algorithm maml --test-episodes 0", "--test-episodes must be 1 or more"),
         ("--save-every 15", "multiple of --log-every"),
         ("--algorithm maml --policy gru", "--policy must be mlp"),
