@@ -24,6 +24,18 @@ class PointState(NamedTuple):
     time: Array
 
 
+def at_origin(key: Array, task: Array) -> tuple[PointState, Array]:
+    """How every episode starts: the state, and the position that is seen."""
+    start = jnp.zeros((2,), jnp.float32)
+    return PointState(start, jnp.int32(0)), start
+
+
+def moved(state: PointState, action: Array) -> PointState:
+    """The state after a step, which goes as far as `SPEED` lets it."""
+    position = state.position + jnp.clip(action.astype(jnp.float32), -SPEED, SPEED)
+    return PointState(position, state.time + jnp.int32(1))
+
+
 def point_navigation(*, horizon: int = 100) -> Env:
     """Move a point from the origin to a goal in the plane; the reward alone tells where it is.
 
@@ -58,19 +70,14 @@ def point_navigation(*, horizon: int = 100) -> Env:
     def sample_task(key: Array) -> Array:
         return jax.random.uniform(key, (2,), jnp.float32, -0.5, 0.5)
 
-    def reset(key: Array, task: Array) -> tuple[PointState, Array]:
-        start = jnp.zeros((2,), jnp.float32)
-        return PointState(start, jnp.int32(0)), start
-
     def step(key: Array, state: PointState, action: Array, task: Array) -> tuple[PointState, Step]:
-        position = state.position + jnp.clip(action.astype(jnp.float32), -SPEED, SPEED)
-        time = state.time + jnp.int32(1)
+        position, time = after = moved(state, action)
         off = position - task
         square = jnp.sum(jnp.square(off))
         # The root has no finite derivative at 0.
         reward = -jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
         done = jnp.all(jnp.abs(off) < REACHED) | (time >= horizon)
-        return PointState(position, time), Step(position, reward, done)
+        return after, Step(position, reward, done)
 
     farthest = math.sqrt(2) * (0.5 + SPEED * horizon)
-    return Env(sample_task, reset, step, Box(2, -SPEED, SPEED), 2, horizon, (-farthest, 0.0))
+    return Env(sample_task, at_origin, step, Box(2, -SPEED, SPEED), 2, horizon, (-farthest, 0.0))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta.rl.envs.checks import check_count
-from jmeta.rl.envs.point_navigation import SPEED, PointState
+from jmeta.rl.envs.point_navigation import SPEED, PointState, at_origin, moved
 from jmeta.rl.types import Box, Env, Step
 
 NEAR = 0.2
@@ -52,15 +52,10 @@ def semi_circle(*, horizon: int = 60) -> Env:
         angle = jax.random.uniform(key, (), jnp.float32, 0.0, jnp.pi)
         return jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 
-    def reset(key: Array, task: Array) -> tuple[PointState, Array]:
-        start = jnp.zeros((2,), jnp.float32)
-        return PointState(start, jnp.int32(0)), start
-
     def step(key: Array, state: PointState, action: Array, task: Array) -> tuple[PointState, Step]:
-        position = state.position + jnp.clip(action.astype(jnp.float32), -SPEED, SPEED)
-        time = state.time + jnp.int32(1)
+        position, time = after = moved(state, action)
         distance = jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(position - task)), 1e-12))
         reward = jnp.where(distance <= NEAR, 1 - distance, 0)
-        return PointState(position, time), Step(position, reward, time >= horizon)
+        return after, Step(position, reward, time >= horizon)
 
-    return Env(sample_task, reset, step, Box(2, -SPEED, SPEED), 2, horizon, (0.0, 1.0))
+    return Env(sample_task, at_origin, step, Box(2, -SPEED, SPEED), 2, horizon, (0.0, 1.0))
