@@ -12,7 +12,7 @@ Augment = Callable[[Array, Array], Array]
 
 
 def random_affine(*, degrees: float = 10.0, scale: float = 0.2, shear: float = 0.2, shift: float = 0.07) -> Augment:
-    """Turn, stretch, slant and move an image at random.
+    """Turn, stretch, slant and move an image at random: `(key, image [H, W, C]) -> image`, floats of the same dtype.
 
         x'(p) = x(A^-1 (p - c - t) + c),   A = R(a) [[s_1, h], [0, s_2]]
 
@@ -27,16 +27,13 @@ def random_affine(*, degrees: float = 10.0, scale: float = 0.2, shear: float = 0
         shear: the largest slant, in columns a row.
         shift: the largest move along each side, in shares of that side.
 
-    Returns:
-        `(key, image [H, W, C]) -> image`; floats of the same dtype.
+    Raises:
+        ValueError: if a number is below 0, or `scale` is 1 or more.
 
     Example:
         >>> warp = random_affine(degrees=15.0)
         >>> warp(jax.random.key(0), jnp.ones((28, 28, 1))).shape
         (28, 28, 1)
-
-    Raises:
-        ValueError: if a number is below 0, or `scale` is 1 or more.
 
     Source: Koch et al. 2015, section 3.3, which turns by 10 degrees, stretches by 0.2, slants by 0.3 and moves by 2 of
     105 pixels, each with a chance of one half.
@@ -50,7 +47,8 @@ def random_affine(*, degrees: float = 10.0, scale: float = 0.2, shear: float = 0
     def warp(key: Array, image: Array) -> Array:
         height, width, _ = image.shape
         size = jnp.array([height, width], image.dtype)
-        turn, stretch, slant, move = _draw(key, image.dtype)
+        drawn = jax.random.uniform(key, (6,), image.dtype, -1, 1)
+        turn, stretch, slant, move = drawn[0], drawn[1:3], drawn[3], drawn[4:]
         angle = turn * jnp.asarray(jnp.deg2rad(degrees), image.dtype)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
         s, h = 1 + scale * stretch, shear * slant
@@ -65,9 +63,3 @@ def random_affine(*, degrees: float = 10.0, scale: float = 0.2, shear: float = 0
         return jnp.stack(channels, -1)
 
     return warp
-
-
-def _draw(key: Array, dtype: jnp.dtype) -> tuple[Array, Array, Array, Array]:
-    """One, two, one and two numbers of U[-1, 1]."""
-    found = jax.random.uniform(key, (6,), dtype, -1, 1)
-    return found[0], found[1:3], found[3], found[4:]

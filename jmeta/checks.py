@@ -8,7 +8,7 @@ from jax.core import Tracer
 
 NEVER = -1e9
 """The logit of what can't be: small enough for a probability of 0, and finite, so that no derivative is NaN. Finite in
-bfloat16 as in float32; float16 ends at -65504, so that logits in it are to be cast before they get here."""
+bfloat16 as in float32; float16 ends at -65504, so cast its logits before they get here."""
 
 
 def known(value: Any) -> bool:
@@ -17,24 +17,18 @@ def known(value: Any) -> bool:
 
 
 def steps(number: Any) -> Any:
-    """A number of steps as Python's integer, whichever integer it is; a traced one as it is.
-
-    Raises:
-        TypeError: if it is not an integer.
-    """
+    """Any integer as Python's; a traced one as it is. Raises TypeError for what is no integer."""
     return operator.index(number) if known(number) else number
 
 
 def check_above_zero(name: str, value: Any, purpose: str = "") -> None:
-    """Refuse a hyper-parameter that is 0, negative, infinite or NaN, where it is known.
-
-    Args:
-        name: for the message.
-        value: a number of any type, or an array of them.
-        purpose: what it must be so for.
-
-    Raises:
-        ValueError: as above.
-    """
+    """Raise ValueError for a number, or an array, that is known and is not finite and above 0; `purpose` says why."""
     if known(value) and not np.all((np.asarray(value) > 0) & np.isfinite(value)):
         raise ValueError(f"{name} must be a finite number above 0{purpose and f' {purpose}'}, got {value}")
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise ValueError for the first of some sizes, given by name, that is below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be 1 or more, got {size}")

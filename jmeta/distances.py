@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -24,24 +25,23 @@ def wide(x: Array) -> Array:
     return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
 
 
+def members(batch: Batch) -> Array:
+    """Labels times weights `[N, way]`."""
+    return batch.y if batch.weight is None else batch.y * batch.weight[:, None]
+
+
 def prototypes(z: Array, support: Batch) -> Array:
-    """Mean features of each class.
+    """Mean features `[way, D]` of each class, of features `[N, D]` of the support set; zeros without an example.
 
         c_k = sum_n w_n y_nk z_n / sum_n w_n y_nk
-
-    Args:
-        z: features `[N, D]` of the support examples.
-        support: their labels and weights.
-
-    Returns:
-        `[way, D]`; zeros for a class that has no example.
 
     Example:
         >>> z = jnp.array([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0]])
         >>> prototypes(z, Batch(z, jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))).tolist()
         [[2.0, 0.0], [0.0, 5.0]]
     """
-    member = support.y if support.weight is None else support.y * support.weight[:, None]
+    chex.assert_equal_shape_prefix([z, support.y], 1)
+    member = members(support)
     counts = jnp.sum(member, axis=0)[:, None]
     return product(member.T, z) / jnp.where(counts > 0, counts, 1)
 
@@ -49,8 +49,8 @@ def prototypes(z: Array, support: Batch) -> Array:
 def squared_distances(a: Array, b: Array) -> Array:
     """Squared Euclidean distances `[N, D], [M, D] -> [N, M]`, as `|a|^2 - 2 a.b + |b|^2` and at least 0.
 
-    They are taken from the first row of b, so that what all features have in common costs no digits. It is a row and
-    not the mean of all, which would let padding, wherever it is, take digits from the others.
+    Both are taken from the first row of b, so that what all features have in common costs no digits. The mean of all
+    rows would let padding take digits from the others.
 
     Example:
         >>> squared_distances(jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0], [0.0, 1.0]])).tolist()
@@ -93,6 +93,16 @@ def cosine_similarity(a: Array, b: Array) -> Array:
     return product(l2_normalize(a), l2_normalize(b).T)
 
 
+def pair_weights(shape: tuple[int, ...], weight: Array | None, classes: Array | None) -> Array | None:
+    """Weights `[N * way]` of all pairs of an example and a class: 0 where one of the two is padding."""
+    given = weight if classes is None else classes
+    if given is None:
+        return None
+    of_examples = jnp.ones(shape[0], given.dtype) if weight is None else weight
+    of_classes = jnp.ones(shape[1], given.dtype) if classes is None else classes
+    return (of_examples[:, None] * of_classes[None]).reshape(-1)
+
+
 class Similarity(NamedTuple):
     """How alike features are, with parameters that are learned beside those of the encoder.
 
@@ -106,16 +116,12 @@ class Similarity(NamedTuple):
 
 
 def fixed(function: SimilarityFn) -> Similarity:
-    """A `Similarity` that learns nothing, from `(a [N, D], b [M, D]) -> [N, M]`."""
+    """A `Similarity` that learns nothing."""
     return Similarity(lambda key: {}, lambda params, a, b: function(a, b))
 
 
 def check_fixed(similarity: SimilarityFn) -> None:
-    """Refuse a `Similarity` where a function is wanted, as by learners that would not learn its parameters.
-
-    Raises:
-        TypeError: if it can't be called.
-    """
+    """TypeError for a `Similarity` where a function is wanted, by learners that would not learn its parameters."""
     if not callable(similarity):
         raise TypeError(
             "similarity must be a function of two arrays of features here, such as jmeta.distances.nearness, "
@@ -128,12 +134,9 @@ NEARNESS = fixed(nearness)
 
 
 def scaled_cosine(temperature: float = 0.1) -> Similarity:
-    """Cosines over a temperature that is learned, through its logarithm, and so stays positive.
+    """Cosines over a temperature, which starts as given and stays positive: its logarithm is learned.
 
         similarity(a, b) = cos(a, b) / temperature
-
-    Args:
-        temperature: where it starts, above 0.
 
     Raises:
         ValueError: if `temperature` is not above 0 or not finite.

@@ -11,6 +11,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta.augment import Augment
+from jmeta.checks import check_sizes
 from jmeta.types import Batch, Episode
 
 AUGMENTING = 0xA06
@@ -31,16 +32,16 @@ def few_shot_sampler(
     groups: Sequence[Any] | None = None,
     augment: Augment | None = None,
 ) -> Partial:
-    """Sampler of N-way K-shot classification episodes from an array of images held on the device.
+    """Sampler `sample(key) -> Episode` of N-way K-shot classification from an array of images held on the device.
 
     Classes are drawn without replacement, then examples within each without replacement, so that support and query
-    share none. Rows are ordered by example first: row `i * way + k` is example i of class k.
+    share none. Row `i * way + k` is example i of class k; x is `[way * shot, H, W, C]`, float32 in 0 to 1, and y
+    one-hot.
 
     Args:
         images: uint8 `[classes, examples, H, W, C]`, 0 to 255, or floats, which are left as they are.
         way: classes in an episode.
-        shot: support examples of each class.
-        query_shot: query examples of each class.
+        shot, query_shot: support and query examples of each class.
         rotations: turn each class of each episode by its own multiple of 90 degrees, which makes four classes of one;
             support and query of a class turn together. With groups, all classes of an episode turn together, which
             makes four groups of one, and does not tell its classes apart. Needs H = W.
@@ -51,18 +52,15 @@ def few_shot_sampler(
         augment: `(key, image) -> image`, which changes each example, after its turn; such as
             `jmeta.augment.random_affine()`.
 
-    Returns:
-        `sample(key) -> Episode`, with x `[way * shot, H, W, C]` float32 in 0 to 1 and y one-hot.
+    Raises:
+        ValueError: if a size is below 1, there are too few classes or examples, also in a group, or the array is of
+            another form.
 
     Example:
         >>> images = jnp.zeros((30, 20, 28, 28, 1), jnp.uint8)
         >>> episode = few_shot_sampler(images, way=5, shot=1, query_shot=3)(jax.random.key(0))
         >>> episode.support.x.shape, episode.query.y.shape
         ((5, 28, 28, 1), (15, 5))
-
-    Raises:
-        ValueError: if a size is below 1, there are too few classes or examples, also in a group, or the array is of
-            another form.
     """
     _check_few_shot(images, way, shot, query_shot, rotations, counts)
     counts = jnp.full(images.shape[0], images.shape[1], jnp.int32) if counts is None else jnp.asarray(counts, jnp.int32)
@@ -83,10 +81,7 @@ def _large_groups(groups: Sequence[Any], way: int, images: Any) -> Array:
 
 
 def _check_few_shot(images: Any, way: int, shot: int, query_shot: int, rotations: bool, counts: Any) -> None:
-    """Refuse episodes that images cannot give."""
-    for name, value in (("way", way), ("shot", shot), ("query_shot", query_shot)):
-        if value < 1:
-            raise ValueError(f"{name} must be 1 or more, got {value}")
+    check_sizes(way=way, shot=shot, query_shot=query_shot)
     _check_images(images, rotations, counts)
     classes, examples = images.shape[:2]
     if way > classes:
@@ -190,7 +185,7 @@ def varied_sampler(
     rotations: bool = False,
     counts: Any = None,
 ) -> Partial:
-    """Sampler of episodes of varied way and shot in one shape, by Meta-Dataset's rules.
+    """Sampler `sample(key) -> Episode` of varied way and shot in one shape, by Meta-Dataset's rules.
 
         way          ~ U{min_way .. min(max_way, classes)}
         query_shot   = min(max_query_shot, floor(min_c |c| / 2))                       over the episode's classes c
@@ -198,31 +193,25 @@ def varied_sampler(
         shot_c       = min(1 + floor(p_c (support size - way)), |c| - query_shot),     p_c ~ |c| exp(U(log 1/2, log 2))
 
     with p normalized to sum to 1 and |c| the examples that class c has. What an episode lacks of the largest shape is
-    padding, which `weight` and `classes` of its batches mark; so one compiled program takes all of them.
+    padding, which `weight` and `classes` of its batches mark; so one compiled program takes all of them. Its sets are
+    `[max_support, ...]` and `[way * query_shot, ...]` for the largest way and the most queries, `min(max_query_shot,
+    examples // 2)` a class. Rows are ordered by example first, and padding is last in the support set.
 
     Args:
-        images: uint8 `[classes, examples, H, W, C]`, 0 to 255, or floats, which are left as they are.
-        max_way: the most classes of an episode.
+        images, rotations, counts: as in `few_shot_sampler`.
+        max_way, min_way: the most and the fewest classes of an episode.
         max_support: the most support examples of an episode, of all its classes together.
         max_query_shot: the most query examples of a class.
-        min_way: the fewest classes of an episode.
-        rotations: as in `few_shot_sampler`.
-        counts: `[classes]`, how many of the examples of each class are real; None means all.
 
-    Returns:
-        `sample(key) -> Episode`, with `[max_support, ...]` and `[way * query_shot, ...]` for the largest way and the
-        most queries, `min(max_query_shot, examples // 2)` a class. Rows are ordered by example first, and padding is
-        last in the support set.
+    Raises:
+        ValueError: if a size is below 1, there are fewer than `min_way` classes or two examples of one, or more classes
+            than support examples can be drawn.
 
     Example:
         >>> images = jnp.zeros((30, 20, 28, 28, 1), jnp.uint8)
         >>> episode = varied_sampler(images, max_way=10, max_support=50)(jax.random.key(0))
         >>> episode.support.x.shape, episode.query.x.shape, 5 <= episode.support.classes.sum() <= 10
         ((50, 28, 28, 1), (100, 28, 28, 1), Array(True, dtype=bool))
-
-    Raises:
-        ValueError: if a size is below 1, there are fewer than `min_way` classes or two examples of one, or more classes
-            than support examples can be drawn.
 
     Differs from the paper: classes are drawn from all that there are, without the hierarchies of ImageNet and Omniglot.
 
@@ -232,8 +221,7 @@ def varied_sampler(
     way = min(max_way, images.shape[0])
     if max_way < min_way:
         raise ValueError(f"max_way must be min_way, {min_way}, or more, got {max_way}")
-    if max_query_shot < 1:
-        raise ValueError(f"max_query_shot must be 1 or more, got {max_query_shot}")
+    check_sizes(max_query_shot=max_query_shot)
     if max_support < way:
         raise ValueError(f"max_support must be {way} or more, one for each class of the largest way, got {max_support}")
     sizes = np.full(images.shape[0], images.shape[1]) if counts is None else np.asarray(counts)
@@ -294,34 +282,28 @@ def _draw_varied(
 def classification_sampler(
     images: Any, *, batch_size: int, rotations: bool = False, counts: Any = None, augment: Augment | None = None
 ) -> Partial:
-    """Sampler of ordinary batches to train a classifier of all classes on, in the form of episodes.
+    """Sampler of ordinary batches, in the form of episodes, to train a classifier of all classes on.
 
     Each example of the batch is drawn from all that there are, whichever were drawn before. Support and query are the
-    same batch, since such training has no use for two.
+    same batch, since such training has no use for two: x `[batch_size, H, W, C]`, float32 in 0 to 1, and y one-hot over
+    all classes.
 
     Args:
-        images: uint8 `[classes, examples, H, W, C]`, 0 to 255, or floats, which are left as they are.
+        images, counts, augment: as in `few_shot_sampler`.
         batch_size: examples of a batch.
         rotations: turn each example by a multiple of 90 degrees, and count what is turned as a class of its own: class
             `turns * classes + k` is class k turned `turns` times. Needs H = W.
-        counts: `[classes]`, how many of the examples of each class are real; None means all.
-        augment: as in `few_shot_sampler`.
 
-    Returns:
-        `sample(key) -> Episode`, with x `[batch_size, H, W, C]` float32 in 0 to 1 and y one-hot over all classes, of
-        which there are four times as many with rotations.
+    Raises:
+        ValueError: if `batch_size` is below 1, a class has no example, or the array is of another form.
 
     Example:
         >>> images = jnp.zeros((30, 20, 28, 28, 1), jnp.uint8)
         >>> batch = classification_sampler(images, batch_size=64, rotations=True)(jax.random.key(0)).query
         >>> batch.x.shape, batch.y.shape
         ((64, 28, 28, 1), (64, 120))
-
-    Raises:
-        ValueError: if `batch_size` is below 1, a class has no example, or the array is of another form.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    check_sizes(batch_size=batch_size)
     _check_images(images, rotations, counts)
     sizes = np.full(images.shape[0], images.shape[1]) if counts is None else np.asarray(counts, np.int64)
     if not len(sizes) or sizes.min() < 1:
@@ -345,14 +327,3 @@ def _draw_batch(
         x = jax.vmap(augment)(jax.random.split(jax.random.fold_in(key, AUGMENTING), batch_size), x)
     batch = Batch(x, jax.nn.one_hot(label, classes, dtype=_label_dtype(x)))
     return Episode(batch, batch)
-
-
-def check_points(shot: int, query_shot: int) -> None:
-    """Refuse tasks without examples.
-
-    Raises:
-        ValueError: if a number of examples is below 1.
-    """
-    for name, value in (("shot", shot), ("query_shot", query_shot)):
-        if value < 1:
-            raise ValueError(f"{name} must be 1 or more, got {value}")

@@ -1,8 +1,7 @@
 """How good a learner is on many episodes, with 95 % intervals."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,10 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta import loop
+from jmeta.checks import check_sizes
 from jmeta.episodes import Sampler
 from jmeta.loop import as_partial
+from jmeta.losses import accuracy as accuracy
 from jmeta.losses import hits, mean_loss, possible, squared_error, weighted_mean
 from jmeta.report import statistics
 from jmeta.types import Batch, Episode, Learner, Params
@@ -38,11 +39,6 @@ class Evaluation(NamedTuple):
     accuracy: np.ndarray
 
 
-def accuracy(prediction: Array, query: Batch) -> Array:
-    """Share of examples whose largest logit is at the label."""
-    return weighted_mean(hits(possible(prediction, query.classes), query.y), query.weight)
-
-
 def precision(prediction: Array, query: Batch) -> Array:
     """Macro precision: mean over classes of hits over predictions of that class; 0 for a class never predicted."""
     true, predicted, _ = _class_counts(prediction, query)
@@ -59,12 +55,9 @@ CALIBRATION_BINS = 15
 
 
 def calibration(prediction: Array, query: Batch) -> Array:
-    """What `calibration_error` is made of: for each of equal intervals of confidence, which is the largest probability
-    of a softmax over the logits, how many predictions there are, the sum of their confidence, and how many are right.
-
-    Returns:
-        `[CALIBRATION_BINS, 3]`.
-    """
+    """What `calibration_error` is made of, `[CALIBRATION_BINS, 3]`: for each of equal intervals of confidence, which is
+    the largest probability of a softmax, how many predictions there are, the sum of their confidence, and how many are
+    right."""
     logits = possible(prediction, query.classes)
     confidence = jnp.max(jax.nn.softmax(logits), axis=-1)
     weight = jnp.ones_like(confidence) if query.weight is None else query.weight
@@ -74,26 +67,15 @@ def calibration(prediction: Array, query: Batch) -> Array:
 
 
 def calibration_error(counts: np.ndarray) -> float:
-    """Expected calibration error, over all predictions of all episodes together.
+    """Expected calibration error, by counts of `calibration` `[..., CALIBRATION_BINS, 3]` of all episodes together.
 
         sum_b n_b / n |share of hits in b - mean confidence in b|
-
-    Args:
-        counts: of `calibration`, `[..., CALIBRATION_BINS, 3]`; leading axes are summed over.
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 2, with bins of equal width.
     https://arxiv.org/abs/1706.04599
     """
     number, confidence, right = np.asarray(counts, np.float64).reshape(-1, CALIBRATION_BINS, 3).sum(0).T
     return float(np.abs(right - confidence).sum() / number.sum())
-
-
-def paired_difference(values: np.ndarray, others: np.ndarray) -> Evaluation:
-    """Mean and interval of the differences of two learners on the same episodes `[episodes]`.
-
-    As `jmeta.report.statistics.paired`, with the differences.
-    """
-    return _evaluation(statistics.paired(values, others), np.asarray(values) - np.asarray(others))
 
 
 def mean_squared_error(prediction: Array, query: Batch) -> Array:
@@ -148,9 +130,6 @@ def evaluate(
         predict: `transductive` or `inductive`.
         chunk_size: episodes that run at once.
 
-    Returns:
-        Mean, interval and the value of each episode.
-
     Raises:
         ValueError: if `episodes` or `chunk_size` is below 1.
     """
@@ -171,33 +150,10 @@ def measure(
     predict: Predict = transductive,
     chunk_size: int = 1,
 ) -> dict[str, np.ndarray]:
-    """Several metrics of each of many episodes, in one pass; arguments as `evaluate`.
-
-    Returns:
-        `[episodes]` for each name in `metrics`.
-    """
-    _check_at_least_one("chunk_size", chunk_size)
+    """Several metrics of many episodes in one pass, `[episodes]` by name; arguments as `evaluate`."""
     parts = jax.tree.map(as_partial, (learner, dict(metrics), predict), is_leaf=callable)
-    one = Partial(_measured, *parts, params, as_partial(sample))
-    return _fetched(loop.mapped(one, _keys(key, episodes), chunk_size=chunk_size))
-
-
-def make_measure(
-    learner: Learner, *, metrics: Mapping[str, Metric], predict: Predict = transductive, chunk_size: int = 1
-) -> Callable[[Params, Sampler, Array, int], dict[str, np.ndarray]]:
-    """`measure` as a function that holds its compiled program, for validation again and again.
-
-    Returns:
-        `run(params, sample, key, episodes)`, which returns what `measure` does and raises what it raises.
-    """
-    _check_at_least_one("chunk_size", chunk_size)
-    one = functools.partial(_measured, learner, metrics, predict)
-    compiled = loop.mapping(one, chunk_size=chunk_size)
-
-    def run(params: Params, sample: Sampler, key: Array, episodes: int) -> dict[str, np.ndarray]:
-        return _fetched(compiled(params, as_partial(sample), _keys(key, episodes)))
-
-    return run
+    found = _mapped(Partial(_measured, *parts, params, as_partial(sample)), key, episodes, chunk_size)
+    return jax.tree.map(np.asarray, found)
 
 
 def _measured(
@@ -209,13 +165,9 @@ def _measured(
     return {name: metric(prediction, episode.query) for name, metric in metrics.items()}
 
 
-def _keys(key: Array, episodes: int) -> Array:
-    _check_at_least_one("the number of episodes", episodes)
-    return jax.random.split(key, episodes)
-
-
-def _fetched(values: dict[str, Array]) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value) for name, value in values.items()}
+def _mapped(one: Partial, key: Array, episodes: int, chunk_size: int) -> Any:
+    check_sizes(episodes=episodes, chunk_size=chunk_size)
+    return loop.mapped(one, jax.random.split(key, episodes), chunk_size=chunk_size)
 
 
 def measure_steps(
@@ -230,32 +182,22 @@ def measure_steps(
     predict: Predict = transductive,
     chunk_size: int = 1,
 ) -> np.ndarray:
-    """A metric after each inner step 0..K, on the same episodes.
+    """A metric after each inner step 0..K on the same episodes, `[K + 1, episodes]`.
 
     Args:
         learner_of: inner steps, a traced integer, to a learner: `lambda k: maml(model, inner_steps=k, ...)`.
-        params: meta-parameters.
-        sample: `key -> Episode`.
-        key: PRNG key.
-        steps: K; or the numbers of steps to measure after.
-        episodes: how many.
-        metric: what is measured.
-        predict: `transductive` or `inductive`.
-        chunk_size: episodes that run at once.
-
-    Returns:
-        `[K + 1, episodes]`, or a row for each number of steps.
+        params, sample, key, episodes, metric, predict, chunk_size: as in `evaluate`.
+        steps: K; or the numbers of steps to measure after, for a row of each.
 
     Raises:
         ValueError: if `episodes` or `chunk_size` is below 1, or a number of steps below 0.
     """
-    _check_at_least_one("chunk_size", chunk_size)
     chosen = range(steps + 1) if isinstance(steps, int) else steps
     if len(chosen) == 0 or min(chosen) < 0:
         raise ValueError(f"steps must be 0 or more, or some numbers that are, got {steps}")
     parts = (as_partial(part) for part in (learner_of, metric, predict))
     one = Partial(_measured_after, *parts, jnp.asarray(chosen, jnp.int32), params, as_partial(sample))
-    return np.asarray(loop.mapped(one, _keys(key, episodes), chunk_size=chunk_size)).T
+    return np.asarray(_mapped(one, key, episodes, chunk_size)).T
 
 
 def _measured_after(
@@ -273,16 +215,7 @@ def _measured_after(
     return after(numbers)
 
 
-def _check_at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} must be 1 or more, got {value}")
-
-
 def summarize(values: np.ndarray) -> Evaluation:
     """Mean and 95 % interval of values `[episodes]`; the interval of a single episode is NaN."""
-    return _evaluation(statistics.interval(values), values)
-
-
-def _evaluation(found: tuple[float, float | None], values: np.ndarray) -> Evaluation:
-    mean, ci95 = found
+    mean, ci95 = statistics.interval(values)
     return Evaluation(mean, float("nan") if ci95 is None else ci95, np.asarray(values, np.float64))

@@ -16,15 +16,8 @@ Grad = Callable[..., Callable[..., Any]]
 def remat_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """`jax.grad` that keeps nothing but its arguments for its own derivative, and computes the rest again.
 
-    An inner loop then holds one set of parameters a step, and the activations of one step at a time.
-
-    Args:
-        fun: `(*args) -> scalar`, or `(scalar, aux)`.
-        argnums: which arguments to differentiate in.
-        has_aux: whether `fun` returns something beside the scalar.
-
-    Returns:
-        The gradient function; with `has_aux` it returns `(gradient, aux)`.
+    An inner loop then holds one set of parameters a step, and the activations of one step at a time. The arguments are
+    those of `jax.grad`.
     """
     return jax.checkpoint(jax.grad(fun, argnums, has_aux=has_aux))
 
@@ -32,24 +25,17 @@ def remat_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_au
 def mixed_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """`jax.grad` whose own backward pass is forward-over-reverse.
 
-    Reverse mode over a gradient keeps and walks back through both of its passes. The Hessian is symmetric, so that the
-    product with a cotangent v, and with the mixed derivatives in all that the loss depends on, is also the derivative
-    of the gradient along v,
+    Reverse mode over a gradient keeps and walks back through both of its passes. The Hessian is symmetric, so that its
+    product with a cotangent v, and that of the mixed derivatives in all that the loss depends on, is also the
+    derivative of the gradient along v,
 
         v -> d/de grad_(params, rest) L(params + e v, rest) at e = 0
 
     which needs one tangent beside each value, and nothing from the forward pass but the arguments.
 
-    Args:
-        fun: `(*args) -> scalar`, or `(scalar, aux)`. It may close over traced values, and arguments that it is not
-            differentiated in may be of any dtype.
-        argnums: which arguments to differentiate in, of floating dtypes.
-        has_aux: whether `fun` returns something beside the scalar; where that is differentiated too, it costs another
-            backward pass.
-
-    Returns:
-        The gradient function; with `has_aux` it returns `(gradient, aux)`. It has derivatives of any order in reverse
-        mode, and none in forward mode.
+    The arguments are those of `jax.grad`. `fun` may close over traced values, and arguments that it is not
+    differentiated in may be of any dtype. An aux that is differentiated too costs another backward pass. The gradient
+    function has derivatives of any order in reverse mode, and none in forward mode.
 
     Example:
         >>> fun = lambda x, c: c * x**3

@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -19,15 +20,7 @@ GradFn = Callable[[Params], Params]
 
 
 class InnerLoop(NamedTuple):
-    """How a task is learned by gradient steps; `inner_loop` makes one of an algorithm's arguments.
-
-    Attributes:
-        optimizer: an Optax rule, started afresh for each task.
-        steps: K, 0 or more.
-        grad: `jax.grad`, or another that gives the same gradient.
-        truncation: how many steps, counted from the last, are differentiated through; None for all.
-        loss_fn: `(prediction, y) -> [N]`.
-    """
+    """How a task is learned by gradient steps, see `inner_loop`."""
 
     optimizer: optax.GradientTransformation
     steps: int
@@ -44,30 +37,14 @@ def inner_loop(
     truncation: int | None,
     loss_fn: LossFn,
 ) -> InnerLoop:
-    """An `InnerLoop` of arguments as algorithms take them.
-
-    Args:
-        optimizer, steps: as in `InnerLoop`.
-        first_order: leave the second derivative out; `truncation=0`.
-        grad, truncation, loss_fn: as in `InnerLoop`.
-
-    Raises:
-        ValueError: if `steps` or `truncation` is negative.
-    """
+    """An `InnerLoop` of arguments as algorithms take them, see `maml`; ValueError for negative steps or truncation."""
     truncation = 0 if first_order else truncation
     check_steps(steps, truncation)
     return InnerLoop(optimizer, steps, grad, truncation, loss_fn)
 
 
 def fit(loop: InnerLoop, predict: Callable[..., Array], params: Params, support: Batch) -> Params:
-    """Take an inner loop's steps on the mean loss of a support set.
-
-    Args:
-        loop: how.
-        predict: `(params, x, weight) -> [N, way]`.
-        params: where to start; whatever is passed here is what adapts.
-        support: N examples.
-    """
+    """Take an inner loop's steps on the mean loss of a support set; what is passed as `params` is what adapts."""
     grad_fn = loop.grad(loss_on(support, predict, loop.loss_fn))
     return descend(grad_fn, params, loop.optimizer, loop.steps, truncation=loop.truncation)
 
@@ -80,7 +57,7 @@ def descend(
     *,
     truncation: int | None = None,
 ) -> Params:
-    """Take steps of any Optax rule; differentiable through every step.
+    """The parameters after steps of any Optax rule; differentiable through every step.
 
         params_{k+1} = params_k + update(grad_fn(params_k))
 
@@ -89,13 +66,10 @@ def descend(
         params: where to start; whatever is passed here is what adapts.
         optimizer: an Optax rule, started afresh. For a second-order meta-gradient through Adam give it `eps_root > 0`:
             the square root has no finite derivative at zero.
-        num_steps: an integer, of Python, NumPy or JAX, or a traced one where no reverse-mode derivative is taken, which
-            lets one compiled program serve any number of steps.
+        num_steps: an integer, or a traced one where no reverse-mode derivative is taken, which lets one compiled
+            program serve any number of steps.
         truncation: how many steps, counted from the last, are differentiated through `grad_fn`; in those before, the
             gradient is a constant. None for all; 0 is first order.
-
-    Returns:
-        The parameters after the last step.
 
     Raises:
         ValueError: if `num_steps` or `truncation` is negative.
@@ -152,12 +126,7 @@ def descend_along(
 
 
 def check_steps(num_steps: int | Array, truncation: int | None = None) -> None:
-    """Refuse a negative number of inner steps, where it is known, or of steps to differentiate.
-
-    Raises:
-        ValueError: if one is negative.
-        TypeError: if one is not an integer.
-    """
+    """ValueError for a negative number of inner steps, where it is known, or truncation; TypeError for no integer."""
     if checks.known(num_steps) and checks.steps(num_steps) < 0:
         raise ValueError(f"the number of inner steps must be 0 or more, got {num_steps}")
     if truncation is not None and operator.index(truncation) < 0:
@@ -165,13 +134,7 @@ def check_steps(num_steps: int | Array, truncation: int | None = None) -> None:
 
 
 def first_order(grad_fn: GradFn) -> GradFn:
-    """Make a gradient a constant of the outer problem, so that no second derivative is taken.
-
-    Args:
-        grad_fn: `params -> gradient`.
-
-    Returns:
-        The same function with a zero derivative.
+    """The same gradient with a zero derivative: a constant of the outer problem, without a second derivative.
 
     Example:
         >>> grad_fn = first_order(lambda p: p - 2.0)
@@ -188,19 +151,18 @@ def attach_gradient(value: Array, params: Params, grad: Params) -> Array:
 
         d/dparams attach_gradient(value, params, grad) = grad
 
-    Args:
-        value: a scalar.
-        params: pytree that the gradient will be taken in.
-        grad: pytree of the same structure.
+    `value` is a scalar, and `params` and `grad` are pytrees of the same structure.
 
-    Returns:
-        A scalar equal to `value`.
+    Raises:
+        AssertionError: if they are not.
 
     Example:
         >>> value, grad = jax.value_and_grad(lambda p: attach_gradient(p**2, p, jnp.array(7.0)))(3.0)
         >>> value.item(), grad.item()
         (9.0, 7.0)
     """
+
+    chex.assert_trees_all_equal_structs(params, grad)
 
     @jax.custom_vjp
     def attached(params: Params, value: Array, grad: Params) -> Array:

@@ -24,15 +24,9 @@ Over = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def steps(update: Update, state: Any, num_steps: Array) -> tuple[Any, Any]:
-    """Up to `PIECE` steps, inside a program.
+    """The state after 0 to `PIECE` steps inside a program, and metrics `[PIECE, ...]`, zeros from `num_steps` on.
 
-    Args:
-        update: `state -> (state, metrics)`.
-        state: any pytree.
-        num_steps: `[]`, a traced integer, 0 to `PIECE`. The loop has no reverse-mode derivative.
-
-    Returns:
-        The state after them, and metrics `[PIECE, ...]`, of which the rows from `num_steps` on are zeros.
+    `num_steps` is a traced integer `[]`, so that the loop has no reverse-mode derivative.
     """
     one = jax.eval_shape(update, state)[1]
     empty = jax.tree.map(lambda a: jnp.zeros((PIECE, *a.shape), a.dtype), one)
@@ -47,16 +41,10 @@ def steps(update: Update, state: Any, num_steps: Array) -> tuple[Any, Any]:
 
 
 def in_pieces(advance: Advance, state: Any, num_steps: int, axis: int = 0) -> tuple[Any, Any]:
-    """Any number of steps, by a program that takes up to `PIECE`.
-
-    Args:
-        advance: `(state, num_steps) -> (state, metrics)`, as `steps` returns them.
-        state: any pytree.
-        num_steps: 0 or more.
-        axis: of the metrics' steps.
+    """Any number of steps, by a program that takes up to `PIECE` and returns what `steps` does.
 
     Returns:
-        The state after them, and metrics with `num_steps` on `axis`.
+        The state after them, and metrics with `num_steps` on `axis`, where `advance` has `PIECE`.
 
     Raises:
         ValueError: if `num_steps` is negative.
@@ -73,14 +61,10 @@ def in_pieces(advance: Advance, state: Any, num_steps: int, axis: int = 0) -> tu
 
 
 def repeat(update: Update) -> Advance:
-    """Many steps as one compiled program.
+    """Many steps as one compiled program: `run(state, num_steps) -> (state, metrics [num_steps, ...])`.
 
-    Args:
-        update: `state -> (state, metrics)`; a `jax.tree_util.Partial` carries its data as arguments of the program.
-
-    Returns:
-        `run(state, num_steps) -> (state, metrics)`, with metrics `[num_steps, ...]`. One program runs any number of
-        steps, so that a run which is cut into pieces anywhere gives the same bits. It can be under `vmap` over states.
+    One program runs any number of steps, so that a run which is cut into pieces anywhere gives the same bits. It can be
+    under `vmap` over states. An `update` that is a `jax.tree_util.Partial` carries its data as arguments.
 
     Example:
         >>> run = repeat(lambda n: (n + 1, {"square": n * n}))
@@ -99,35 +83,14 @@ def one_by_one(fun: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args: lax.map(lambda one: fun(*one), args)
 
 
-def mapping(fun: Callable[..., Any], *, chunk_size: int = 1) -> Callable[..., Any]:
-    """A function of one item as one compiled program for many.
-
-    Args:
-        fun: `(*data, x) -> y`, any pytrees.
-        chunk_size: items that are computed at once; memory grows with it.
-
-    Returns:
-        `run(*data, xs) -> ys`, with a leading axis of items.
-    """
-
-    def run(*args: Any) -> Any:
-        *data, xs = args
-        return lax.map(lambda x: fun(*data, x), xs, batch_size=chunk_size)
-
-    return jax.jit(run)
-
-
 def mapped(fun: Callable[[Any], Any], xs: Any, *, chunk_size: int = 1) -> Any:
     """`fun` of each of many items, compiled once for the same function, however often it is called.
 
     Args:
         fun: `x -> y`. Of a `jax.tree_util.Partial`, the data are arguments of the program, and so are those of Partials
             among them: what the program is kept for is the functions.
-        xs: with a leading axis of items.
-        chunk_size: items that are computed at once.
-
-    Returns:
-        Like y, with a leading axis of items.
+        xs: with a leading axis of items, as what is returned.
+        chunk_size: items that are computed at once; memory grows with it.
 
     Example:
         >>> mapped(Partial(jnp.multiply, jnp.int32(3)), jnp.arange(4), chunk_size=2).tolist()
@@ -140,7 +103,7 @@ def mapped(fun: Callable[[Any], Any], xs: Any, *, chunk_size: int = 1) -> Any:
 @functools.lru_cache(KEPT)
 def _kept(structure: Any, chunk_size: int) -> Callable[..., Any]:
     """The map for a `Partial` of this structure, which says what functions are in it."""
-    return mapping(lambda fun, x: fun(x), chunk_size=chunk_size)
+    return jax.jit(lambda fun, xs: lax.map(fun, xs, batch_size=chunk_size))
 
 
 def as_partial(fun: Callable[..., Any]) -> Partial:

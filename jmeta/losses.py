@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,20 +13,13 @@ from jmeta.types import Batch, Judge, Metrics, Params
 
 LossFn = Callable[[Array, Array], Array]
 """`(prediction [N, k], y [N, k]) -> [N]`. The prediction of a class that is padding is `NEVER`, see `possible`: a logit
-that has no part in a softmax or a sigmoid, and what other losses tell padding by."""
+that has no part in a softmax or a sigmoid, and by which other losses tell padding."""
 
 
 def cross_entropy(logits: Array, y: Array) -> Array:
-    """Cross-entropy of the softmax, in nats.
+    """Cross-entropy of the softmax in nats, `[N, way], [N, way] -> [N]`; labels may be soft.
 
         loss_n = -sum_k y_nk log softmax(logits_n)_k
-
-    Args:
-        logits: `[N, way]`.
-        y: `[N, way]`, one-hot or soft labels.
-
-    Returns:
-        `[N]`.
 
     Example:
         >>> round(cross_entropy(jnp.array([[0.0, 0.0]]), jnp.array([[1.0, 0.0]]))[0].item(), 4)  # log 2
@@ -35,39 +29,26 @@ def cross_entropy(logits: Array, y: Array) -> Array:
 
 
 def squared_error(prediction: Array, y: Array) -> Array:
-    """Squared error, averaged over the targets (no factor of a half).
+    """Squared error averaged over the targets `[N, targets], [N, targets] -> [N]`, without a factor of a half.
 
         loss_n = mean_k (prediction_nk - y_nk)^2
 
     Classes that are padding are left out of the mean.
 
-    Args:
-        prediction: `[N, targets]`.
-        y: `[N, targets]`.
-
-    Returns:
-        `[N]`.
-
     Example:
         >>> squared_error(jnp.array([[3.0], [1.0]]), jnp.array([[1.0], [1.0]])).tolist()
         [4.0, 0.0]
     """
+    chex.assert_equal_shape([prediction, y])
     return _over_real(lambda prediction: jnp.square(prediction - y), prediction)
 
 
 def squared_score_error(logits: Array, y: Array) -> Array:
-    """Squared error of scores in 0 to 1 beside 1 for the label and 0 for all other classes, summed over the classes.
+    """Squared error of scores in 0 to 1, of which the label's should be 1 and others 0: `[N, way], [N, way] -> [N]`.
 
         loss_n = sum_k y_nk (1 - s_nk)^2 + (1 - y_nk) s_nk^2    with s = sigmoid(logits)
 
     Classes that are padding add nothing: their logits are `NEVER`, see `possible`.
-
-    Args:
-        logits: `[N, way]`.
-        y: `[N, way]`, one-hot.
-
-    Returns:
-        `[N]`.
 
     Example:
         >>> squared_score_error(jnp.array([[0.0, 0.0, NEVER]]), jnp.array([[1.0, 0.0, 0.0]])).tolist()
@@ -75,23 +56,18 @@ def squared_score_error(logits: Array, y: Array) -> Array:
 
     Source: Sung et al. 2018, Learning to Compare, eq. 2. https://arxiv.org/abs/1711.06025
     """
+    chex.assert_equal_shape([logits, y])
     scores = jax.nn.sigmoid(logits)
     return jnp.sum(y * jnp.square(1 - scores) + (1 - y) * jnp.square(scores), axis=-1)
 
 
 def gaussian(mean: Array, y: Array, raw: Array) -> Array:
-    """Negative log-likelihood of a Gaussian whose spread is learned too, averaged over the targets.
+    """Negative log-likelihood of a Gaussian with a learned spread, in nats, averaged over the targets.
 
         sigma  = 0.1 + 0.9 softplus(raw)
         loss_n = mean_k (y_nk - mean_nk)^2 / (2 sigma_nk^2) + log sigma_nk + log(2 pi) / 2
 
-    Args:
-        mean: `[N, targets]`.
-        y: `[N, targets]`.
-        raw: `[N, targets]`, any numbers.
-
-    Returns:
-        `[N]`, in nats.
+    All three are `[N, targets]`, and `raw` may be any numbers.
 
     Example:
         >>> raw = jnp.log(jnp.expm1(jnp.ones((1, 1))))  # of which the softplus is 1, and sigma too
@@ -101,20 +77,21 @@ def gaussian(mean: Array, y: Array, raw: Array) -> Array:
     Source: Garnelo et al. 2018, Conditional Neural Processes, the authors' code for the form of sigma.
     https://arxiv.org/abs/1807.01613
     """
+    chex.assert_equal_shape([mean, y, raw])
     sigma = 0.1 + 0.9 * jax.nn.softplus(raw)
     constant = jnp.log(2 * jnp.pi) / 2
     return _over_real(lambda mean: jnp.square((y - mean) / sigma) / 2 + jnp.log(sigma) + constant, mean)
 
 
 def _over_real(loss: Callable[[Array], Array], prediction: Array) -> Array:
-    """The mean `[N]` of a loss of each target `[N, k] -> [N, k]`, over the targets that are not padding."""
+    """The mean `[N]` of a loss `[N, k] -> [N, k]` over the targets that are not padding."""
     real = prediction != NEVER
     values = jnp.where(real, loss(jnp.where(real, prediction, 0)), 0)
     return jnp.sum(values, axis=-1) / jnp.maximum(jnp.sum(real, axis=-1), 1).astype(values.dtype)
 
 
 def weighted_mean(values: Array, weight: Array | None) -> Array:
-    """`sum(weight * values) / sum(weight)`, for values `[N]`; None weighs all alike, no weight at all gives 0."""
+    """`sum(weight * values) / sum(weight)` of values `[N]`; None weighs all alike, and no weight at all gives 0."""
     if weight is None:
         return jnp.mean(values)
     total = jnp.sum(weight)
@@ -145,21 +122,15 @@ def hits(logits: Array, y: Array) -> Array:
     return (jnp.argmax(logits, axis=-1) == jnp.argmax(y, axis=-1)).astype(logits.dtype)
 
 
+def accuracy(prediction: Array, query: Batch) -> Array:
+    """Share of examples whose largest logit is at the label."""
+    return weighted_mean(hits(possible(prediction, query.classes), query.y), query.weight)
+
+
 def query_loss(prediction: Array, query: Batch, loss_fn: LossFn) -> tuple[Array, Metrics]:
-    """The loss that meta-learning minimizes, as `Learner.loss` returns it.
-
-    Args:
-        prediction: `[N, way]`.
-        query: N examples.
-        loss_fn: `(prediction, y) -> [N]`.
-
-    Returns:
-        The mean loss and its `Metrics`; the accuracy is None for a single target.
-    """
+    """The mean loss and its `Metrics`, as `Learner.loss` returns them; without an accuracy for a single target."""
     loss = mean_loss(prediction, query, loss_fn)
-    if query.y.shape[-1] == 1:
-        return loss, Metrics(loss)
-    return loss, Metrics(loss, weighted_mean(hits(possible(prediction, query.classes), query.y), query.weight))
+    return loss, Metrics(loss, None if query.y.shape[-1] == 1 else accuracy(prediction, query))
 
 
 def judge(loss_fn: LossFn) -> Judge:
@@ -168,14 +139,5 @@ def judge(loss_fn: LossFn) -> Judge:
 
 
 def loss_on(batch: Batch, predict: Callable[..., Array], loss_fn: LossFn) -> Callable[[Params], Array]:
-    """The mean loss of a batch as a function of what is moved to lower it.
-
-    Args:
-        batch: N examples.
-        predict: `(params, x, weight) -> [N, way]`.
-        loss_fn: `(prediction, y) -> [N]`.
-
-    Returns:
-        `params -> []`.
-    """
+    """The mean loss of a batch as a function of what is moved to lower it, by `predict(params, x, weight)`."""
     return lambda params: mean_loss(predict(params, batch.x, batch.weight), batch, loss_fn)

@@ -12,18 +12,15 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
 def task_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of one axis, over which the tasks of a meta-batch are spread.
+    """A mesh of one axis, over which the tasks of a meta-batch are spread; None takes all devices of all processes.
 
-    Args:
-        devices: which; None takes all there are, of all processes.
+    Raises:
+        ValueError: if there are no devices.
 
     Example:
         >>> mesh = task_mesh(jax.devices()[:1])
         >>> mesh.axis_names, mesh.size
         (('task',), 1)
-
-    Raises:
-        ValueError: if there are no devices.
     """
     chosen = list(jax.devices() if devices is None else devices)
     if not chosen:
@@ -33,22 +30,14 @@ def task_mesh(devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def check_mesh(mesh: Mesh) -> None:
-    """Refuse a mesh that tasks can't be spread over.
-
-    Raises:
-        ValueError: if it has not one axis, or one that isn't of type Auto.
-    """
+    """Raise ValueError for a mesh that tasks can't be spread over: it must have one axis, of type Auto."""
     if len(mesh.axis_names) != 1 or mesh.axis_types != (AxisType.Auto,):
         kinds = ", ".join(f"{name} {kind}" for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True))
         raise ValueError(f"mesh must have one axis, of type Auto, got ({kinds}): make it by jmeta.sharding.task_mesh()")
 
 
 def tasks_of_each(tasks: int, mesh: Mesh | None) -> int:
-    """How many of a meta-batch's tasks each device has; all of them without a mesh.
-
-    Raises:
-        ValueError: if the devices do not divide the tasks.
-    """
+    """How many of a meta-batch's tasks each device has, all without a mesh; ValueError if devices don't divide them."""
     devices = 1 if mesh is None else mesh.size
     if tasks % devices:
         raise ValueError(f"{devices} devices must divide the tasks of a meta-batch, got {tasks} tasks")
@@ -66,16 +55,12 @@ def spread(tree: Any, mesh: Mesh) -> Any:
 
 
 def draw(sample: Callable[[Array], Any], keys: Array, mesh: Mesh) -> Any:
-    """`vmap(sample)(keys)` with each device at its own keys `[T/D]`, and so its own episodes.
+    """`vmap(sample)(keys)` with each device at its own of the keys `[T]`, and so its own episodes.
 
-    Partitioned by XLA, the devices would exchange the random numbers that `top_k` chooses by. `shard_map`, which must
-    stay away from inner gradients, does no harm here: nothing is differentiated.
-
-    Args:
-        sample: a pytree, such as a `jax.tree_util.Partial`, of replicated arrays.
-        keys: `[T]`.
-        mesh: as `task_mesh` makes it.
+    `sample` is a pytree, such as a `jax.tree_util.Partial`, of replicated arrays.
     """
+    # Partitioned by XLA, the devices would exchange the random numbers that `top_k` chooses by. `shard_map`, which must
+    # stay away from inner gradients, does no harm here: nothing is differentiated.
     tasks = PartitionSpec(*mesh.axis_names)
     each = jax.shard_map(
         lambda sample, keys: jax.vmap(sample)(keys),

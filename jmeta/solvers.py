@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.checks import check_above_zero
+from jmeta.checks import check_above_zero, check_sizes
 from jmeta.types import Params
 
 Solver = Callable[[Callable[[Params], Params], Params], Params]
@@ -19,11 +19,8 @@ def conjugate_gradient(steps: int) -> Solver:
 
         x_j = the minimizer of x.A x / 2 - b.x over the span of b, A b, ..., A^(j-1) b
 
-    Args:
-        steps: products with A, 1 or more. Where b is solved before, the rest change nothing.
-
-    Returns:
-        A `Solver`, for a symmetric A whose eigenvalues are above 0.
+    A is symmetric, with eigenvalues above 0. Each of the `steps` is a product with it; once b is solved, the rest
+    change nothing.
 
     Raises:
         ValueError: if `steps` is below 1.
@@ -38,7 +35,7 @@ def conjugate_gradient(steps: int) -> Solver:
     Source: Hestenes and Stiefel 1952, Methods of Conjugate Gradients for Solving Linear Systems, section 3.
     https://doi.org/10.6028/jres.049.044
     """
-    _check_steps(steps)
+    check_sizes(steps=steps)
 
     def solve(matvec: Callable[[Params], Params], b: Params) -> Params:
         def body(_: Array, carry: tuple[Params, Params, Params, Array]) -> tuple[Params, Params, Params, Array]:
@@ -60,12 +57,8 @@ def neumann(steps: int, rate: float = 1.0) -> Solver:
 
         x = rate * sum_{j < steps} (I - rate A)^j b
 
-    Args:
-        steps: terms, 1 or more; each is a product with A.
-        rate: above 0, and below 2 over the largest eigenvalue of A for the series to converge.
-
-    Returns:
-        A `Solver`, for a symmetric A whose eigenvalues are above 0.
+    A is symmetric, with eigenvalues above 0, and each term is a product with it. The series converges for a `rate`
+    below 2 over A's largest eigenvalue.
 
     Raises:
         ValueError: if `steps` is below 1, or `rate` is not above 0 or not finite.
@@ -77,7 +70,7 @@ def neumann(steps: int, rate: float = 1.0) -> Solver:
     Source: Lorraine et al. 2020, Optimizing Millions of Hyperparameters by Implicit Differentiation.
     https://arxiv.org/abs/1911.02590
     """
-    _check_steps(steps)
+    check_sizes(steps=steps)
     check_above_zero("rate", rate)
 
     def solve(matvec: Callable[[Params], Params], b: Params) -> Params:
@@ -88,11 +81,6 @@ def neumann(steps: int, rate: float = 1.0) -> Solver:
         return lax.fori_loop(1, steps, body, jax.tree.map(lambda b: rate * b, b))
 
     return solve
-
-
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"the number of a solver's steps must be 1 or more, got {steps}")
 
 
 def _dot(a: Params, b: Params) -> Array:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 from jmeta import loop, sharding
+from jmeta.checks import check_sizes
 from jmeta.episodes import Sampler
 from jmeta.experiment import TrainState
 from jmeta.loop import PIECE as PIECE
@@ -33,12 +34,12 @@ def at_step(learner: Learner | Schedule, step: Array) -> Learner:
 def init_state(
     learner: Learner | Schedule, optimizer: optax.GradientTransformation, key: Array, sample_x: Array
 ) -> TrainState:
-    """Start training.
+    """The state that training starts from, by a key for the parameters and the run.
 
     Args:
         learner: the algorithm, or a `Schedule` of it.
         optimizer: the outer Optax rule.
-        key: PRNG key, for the parameters and for the run.
+        key: PRNG key.
         sample_x: inputs of one support set `[N, ...]`, for their shape.
     """
     init_key, run_key = jax.random.split(key)
@@ -48,17 +49,11 @@ def init_state(
 
 
 def meta_loss(learner: Learner, params: Params, episodes: Episode) -> tuple[Array, Metrics]:
-    """Mean of the learner's loss over episodes.
+    """Mean of the learner's loss over episodes with a leading axis T, and the mean `Metrics`.
 
         meta_loss = 1/T sum_t loss(params, episode_t)
 
-    Args:
-        learner: the algorithm.
-        params: meta-parameters.
-        episodes: with a leading axis T.
-
-    Returns:
-        The scalar and the mean `Metrics`; the scalar's gradient in `params` is the meta-gradient.
+    Its gradient in `params` is the meta-gradient.
     """
     losses, metrics = jax.vmap(learner.loss, in_axes=(None, 0))(params, episodes)
     return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)
@@ -72,7 +67,7 @@ def meta_gradient(
     chunk_size: int | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[Params, Metrics]:
-    """Gradient of `meta_loss`, accumulated over chunks of tasks.
+    """Gradient of `meta_loss` in `params`, accumulated over chunks of tasks, and the mean `Metrics`.
 
     Args:
         learner: the algorithm.
@@ -81,13 +76,10 @@ def meta_gradient(
         chunk_size: tasks that run at once, on each device; memory grows with it. None takes `good_chunk_size`.
         mesh: devices that share the tasks, see `make_step`.
 
-    Returns:
-        The gradient, of the structure of `params`, and the mean `Metrics`.
-
     Raises:
         ValueError: if the devices do not divide T, or `chunk_size` the tasks of each.
     """
-    check_sizes(len(episodes.support.x), chunk_size, mesh)
+    _check_shares(len(episodes.support.x), chunk_size, mesh)
     if mesh is None:
         return _accumulated(learner, params, episodes, chunk_size)
     # Each device sums up its own tasks, whatever the chunks, so that the devices meet once a step, in this mean.
@@ -99,12 +91,8 @@ def meta_gradient(
     return sharding.replicate(jax.tree.map(lambda a: jnp.mean(a, axis=0), each), mesh)
 
 
-def check_sizes(tasks: int, chunk_size: int | None, mesh: Mesh | None = None) -> None:
-    """Refuse a meta-batch that the devices, or the chunks on each, do not divide.
-
-    Raises:
-        ValueError: naming the sizes.
-    """
+def _check_shares(tasks: int, chunk_size: int | None, mesh: Mesh | None) -> None:
+    """ValueError for a meta-batch that the devices, or the chunks on each, do not divide."""
     if mesh is not None:
         sharding.check_mesh(mesh)
     each = sharding.tasks_of_each(tasks, mesh)
@@ -114,12 +102,8 @@ def check_sizes(tasks: int, chunk_size: int | None, mesh: Mesh | None = None) ->
 
 
 def good_chunk_size(episodes: Episode) -> int:
-    """Tasks that had better run at once: one on a CPU where inputs are images, whose buffers it then keeps in its cache
-    (1.4 to 1.8 times the tasks/s of all together, for 32 tasks of 28x28 Omniglot); everywhere else all.
-
-    Args:
-        episodes: with a leading axis T.
-    """
+    """How many of T tasks had better run at once: one on a CPU where inputs are images, whose buffers it then keeps in
+    its cache (1.4 to 1.8 times the tasks/s of all together, for 32 tasks of 28x28 Omniglot); everywhere else all."""
     x = episodes.support.x
     images = x.ndim == len(("task", "example", "height", "width", "channel"))
     return 1 if images and jax.default_backend() == "cpu" else len(x)
@@ -150,7 +134,7 @@ def make_step(
     chunk_size: int | None = None,
     mesh: Mesh | None = None,
 ) -> Step:
-    """One outer step: meta-gradient, then the optimizer's update.
+    """One compiled outer step, meta-gradient and update: `step(state, episodes) -> (state, metrics)`.
 
     Args:
         learner: the algorithm, or a `Schedule` of it.
@@ -162,12 +146,9 @@ def make_step(
             T tasks, parameters and optimizer state are on all, and their gradients are averaged. None computes where
             the arrays are.
 
-    Returns:
-        `step(state, episodes) -> (state, metrics)`, compiled. It raises ValueError if the devices do not divide the
-        tasks, or `chunk_size` the tasks of each.
-
     Raises:
-        ValueError: for a mesh of another form.
+        ValueError: for a mesh of another form; and from the step, if the devices do not divide the tasks, or
+            `chunk_size` the tasks of each.
     """
     if mesh is not None:
         sharding.check_mesh(mesh)
@@ -193,7 +174,7 @@ def make_step(
         return compiled
 
     def placed_step(state: TrainState, episodes: Episode) -> tuple[TrainState, Metrics]:
-        check_sizes(len(episodes.support.x), chunk_size, mesh)
+        _check_shares(len(episodes.support.x), chunk_size, mesh)
         return compiled(sharding.replicate(state, mesh), sharding.spread(episodes, mesh))
 
     return placed_step
@@ -208,27 +189,22 @@ def make_run(
     chunk_size: int | None = None,
     mesh: Mesh | None = None,
 ) -> Callable[[TrainState, int], tuple[TrainState, Metrics]]:
-    """Many outer steps as one compiled program that draws its own episodes.
+    """Many outer steps as one program that draws its own episodes: `run(state, num_steps) -> (state, metrics)`.
+
+    The episodes of a step depend on the run's key and the step's number alone, and one program runs any number of
+    steps, so a run that is cut into pieces anywhere gives the same bits. Another number of devices gives the same
+    numbers to rounding. Metrics are `[num_steps]`.
 
     Args:
-        learner: the algorithm, or a `Schedule` of it.
-        optimizer: the outer Optax rule.
+        learner, optimizer, chunk_size, mesh: as in `make_step`; a device draws the episodes that one alone would.
         sample: `key -> Episode`.
         meta_batch_size: T, tasks of each outer step.
-        chunk_size: tasks that run at once, on each device, see `meta_gradient`.
-        mesh: devices that share the tasks, see `make_step`; each draws its own episodes, the same as one device would.
-
-    Returns:
-        `run(state, num_steps) -> (state, metrics)`, with metrics `[num_steps]`. The episodes of a step depend on the
-        run's key and the step's number alone, and one program runs any number of steps, so a run that is cut into
-        pieces anywhere gives the same bits. Another number of devices gives the same numbers to rounding.
 
     Raises:
         ValueError: if `meta_batch_size` is below 1, the devices do not divide it, or `chunk_size` the tasks of each.
     """
-    if meta_batch_size < 1:
-        raise ValueError(f"meta_batch_size must be 1 or more, got {meta_batch_size}")
-    check_sizes(meta_batch_size, chunk_size, mesh)
+    check_sizes(meta_batch_size=meta_batch_size)
+    _check_shares(meta_batch_size, chunk_size, mesh)
     step = make_step(learner, optimizer, chunk_size=chunk_size, mesh=mesh)
     run = loop.repeat(_sampled(step, _placed(sample, mesh), meta_batch_size, mesh))
     return run if mesh is None else lambda state, num_steps: run(sharding.replicate(state, mesh), num_steps)
@@ -243,24 +219,19 @@ def make_runs(
     mesh: Mesh | None = None,
     over: Over = jax.vmap,
 ) -> Callable[[TrainState, Any, int], tuple[TrainState, Metrics]]:
-    """Many runs, of many seeds and hyper-parameters, as one compiled program.
+    """Many runs, of many seeds and hyper-parameters, as one program: `run(states, rates, num_steps)`.
 
         states[r] after n steps = make_run(*build(rates[r]), sample, ...)(states[r], n)
 
+    States and rates, any pytree, have a leading axis of R runs; metrics are `[R, num_steps]`. Each run is its own
+    single run to rounding, and one that is cut into pieces anywhere gives the same bits.
+
     Args:
         build: `rates -> (learner, optimizer)`, called inside the program with the traced numbers of one run.
-        sample: `key -> Episode`, shared; each run draws by its own key.
-        meta_batch_size: T, tasks of each outer step of each run.
-        chunk_size: tasks of a run that are computed at once, on each device, see `meta_gradient`.
-        mesh: devices that share the tasks of each step of each run, see `make_step`.
+        sample, meta_batch_size, chunk_size, mesh: as in `make_run`, of each run, which draws by its own key.
         over: how the program goes over the runs: `jax.vmap` computes them together, which keeps an accelerator busy;
             `one_by_one` in turn, in the memory of a single run, and faster for pictures on a CPU, where products of
             small matrices of many runs are slow.
-
-    Returns:
-        `run(states, rates, num_steps) -> (states, metrics)`. States and rates, any pytree, have a leading axis of R
-        runs; metrics are `[R, num_steps]`. Each run is its own single run to rounding, and one that is cut into pieces
-        anywhere gives the same bits.
 
     Raises:
         ValueError: as `make_run`.
@@ -281,9 +252,8 @@ def make_runs(
         >>> metrics.loss.shape
         (4, 3)
     """
-    if meta_batch_size < 1:
-        raise ValueError(f"meta_batch_size must be 1 or more, got {meta_batch_size}")
-    check_sizes(meta_batch_size, chunk_size, mesh)
+    check_sizes(meta_batch_size=meta_batch_size)
+    _check_shares(meta_batch_size, chunk_size, mesh)
     sample = _placed(sample, mesh)
 
     @jax.jit

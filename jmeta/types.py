@@ -17,7 +17,7 @@ class Batch(NamedTuple):
         y: one-hot labels `[N, way]`, or regression targets `[N, targets]`.
         weight: `[N]`, how much each example counts; 0 marks padding, None means all ones.
         classes: `[way]`, 1 for classes that the episode has and 0 for padding; None means all. Losses and metrics leave
-            padding out, see `jmeta.losses.possible`; `Learner.predict` does not know of it, and gives it any logit.
+            padding out, see `jmeta.losses.possible`; `Learner.predict` gives it any logit.
     """
 
     x: Array
@@ -30,8 +30,7 @@ class Episode(NamedTuple):
     """One task: what is learned from, and what the result is judged by.
 
     Attributes:
-        support: `way * shot` examples.
-        query: `way * query_shot` examples.
+        support, query: `way * shot` and `way * query_shot` examples.
     """
 
     support: Batch
@@ -99,11 +98,7 @@ def episodic(
 
         loss(params, episode) = judge(predict(adapt(params, support), query.x, query.weight), query)
 
-    Args:
-        init: as in `Learner`.
-        adapt: as in `Learner`.
-        predict: `(adapted, x, weight=None) -> [N, way]`.
-        judge: `(prediction, query) -> (scalar, Metrics)`.
+    `init`, `adapt` and `predict` are those of `Learner`; `predict` takes a weight of None too.
     """
 
     def loss(params: Params, episode: Episode) -> tuple[Array, Metrics]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -406,11 +407,8 @@ def random_like(key: jax.Array, tree: Any, scale: float = 1.0) -> Any:
 
 def assert_close(tree: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-6) -> None:
     """Same structure, shapes, dtypes; and numbers that agree."""
-    assert jax.tree.structure(tree) == jax.tree.structure(other)
-    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(tree), jax.tree.leaves(other), strict=True):
-        a, b = np.asarray(a), np.asarray(b)
-        assert (a.shape, a.dtype) == (b.shape, b.dtype), jax.tree_util.keystr(path)
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=jax.tree_util.keystr(path))
+    chex.assert_trees_all_equal_shapes_and_dtypes(tree, other)
+    chex.assert_trees_all_close(tree, other, rtol=rtol, atol=atol)
 
 
 def largest(tree: Any) -> float:

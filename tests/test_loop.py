@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,12 +24,6 @@ def start():
 
 def update():
     return Partial(logistic, jnp.float32(3.9))
-
-
-def same(tree, other):
-    """Bit for bit."""
-    assert jax.tree.structure(tree) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, tree, other)
 
 
 X = np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32)
@@ -58,8 +53,8 @@ def test_a_run_cut_anywhere_gives_the_same_bits(pieces, longest, monkeypatch):
     for n in pieces:
         state, part = run(state, n)
         parts.append(part)
-    same(state, whole)
-    same(jax.tree.map(lambda *a: np.concatenate(a), *parts), metrics)
+    chex.assert_trees_all_equal(state, whole)
+    chex.assert_trees_all_equal(jax.tree.map(lambda *a: np.concatenate(a), *parts), metrics)
     assert len(set(np.asarray(metrics["loss"]).tolist())) > 50 and metrics["loss"][-1] < metrics["loss"][0]
 
 
@@ -77,7 +72,7 @@ def test_metrics_are_those_of_single_steps_and_of_any_structure():
 
 def test_no_step_changes_nothing():
     state, metrics = loop.repeat(update())(start(), 0)
-    same(state, start())
+    chex.assert_trees_all_equal(state, start())
     assert metrics["x"].shape == (0, 3) and metrics["both"][0].shape == (0,)
 
 
@@ -88,18 +83,11 @@ def test_more_steps_than_a_piece():
 
 
 def test_one_program_runs_any_number_of_steps():
-    traces = []
-
-    def counted(data, state):
-        traces.append(1)
-        return logistic(data, state)
-
+    counted = chex.assert_max_traces(logistic, n=2)  # for the shapes of its metrics, and for the program
     run = loop.repeat(Partial(counted, jnp.float32(3.9)))
     state, _ = run(start(), 3)
-    first = len(traces)
     for steps in (0, 1, np.int64(7), loop.PIECE + 1):
         state, _ = run(state, steps)
-    assert len(traces) == first
     assert state["n"] == loop.PIECE + 12
 
 
@@ -140,11 +128,8 @@ def test_a_map_is_its_function_item_by_item(chunk_size):
     xs = jnp.arange(7, dtype=jnp.float32)
     fun = lambda data, x: {"y": data * jnp.sin(x), "x": x}
     expected = {"y": 2 * np.sin(np.arange(7)), "x": np.arange(7)}
-    for got in (
-        loop.mapping(fun, chunk_size=chunk_size)(jnp.float32(2), xs),
-        loop.mapped(Partial(fun, jnp.float32(2)), xs, chunk_size=chunk_size),
-    ):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), got, expected)
+    got = loop.mapped(Partial(fun, jnp.float32(2)), xs, chunk_size=chunk_size)
+    chex.assert_trees_all_close(got, expected, rtol=1e-6)
 
 
 def test_a_map_of_the_same_functions_is_compiled_once():
@@ -176,7 +161,7 @@ def test_programs_of_maps_are_let_go():
 def test_one_by_one_is_a_vmap():
     fun = lambda a, b: {"sum": a + b}
     args = jnp.arange(4), jnp.arange(4) * 10
-    same(loop.one_by_one(fun)(*args), jax.vmap(fun)(*args))
+    chex.assert_trees_all_equal(loop.one_by_one(fun)(*args), jax.vmap(fun)(*args))
 
 
 def test_as_partial_carries_data_as_arguments():

@@ -3,6 +3,7 @@
 import functools
 import re
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -177,5 +178,4 @@ def test_one_program_runs_any_number_of_steps_on_a_mesh():
     for steps in (1, 4):
         state, _ = run(state, steps)
     assert len(traces) == first and int(state.step) == 5
-    for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(whole.params), strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(state.params, whole.params)

@@ -27,15 +27,12 @@ def main() -> None:
         run = jmeta.make_run(learner, optimizer, source.sample, meta_batch_size=tasks, chunk_size=chunk)
         jax.block_until_ready(run(state, 0))
         compiled = time.perf_counter() - start
-        measure = evaluation.make_measure(
-            learner_of(workload, inner_steps=request["inner_steps"]),
-            metrics={"accuracy": evaluation.accuracy},
-            chunk_size=1 if about_jax()["platform"] == "cpu" else 16,
-        )
+        evaluated = learner_of(workload, inner_steps=request["inner_steps"])
+        at_once = 1 if about_jax()["platform"] == "cpu" else 16
 
         def validate(params: Any) -> evaluation.Evaluation:
-            values = measure(params, source.validate, jax.random.key(1), request["episodes"])
-            return evaluation.summarize(values["accuracy"])
+            key, episodes = jax.random.key(1), request["episodes"]
+            return jmeta.evaluate(evaluated, params, source.validate, key, episodes=episodes, chunk_size=at_once)
 
         running.update(state=state, run=run, validate=validate)
         return {"source": source.name, "compile_seconds": compiled}

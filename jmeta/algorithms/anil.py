@@ -14,7 +14,7 @@ from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class ANILParams(NamedTuple):
-    """Parameters of the two parts of the network."""
+    """Parameters of a network in two parts."""
 
     encoder: Params
     head: Params
@@ -31,7 +31,7 @@ def anil(
     truncation: int | None = None,
     loss_fn: LossFn = cross_entropy,
 ) -> Learner:
-    """ANIL: MAML whose inner loop moves the head only, on features that are computed once.
+    """ANIL: MAML whose inner loop moves the head only, on features that are computed once; a `Learner` of `ANILParams`.
 
         z            = encoder(x)
         head_{k+1}   = head_k - inner_lr * grad L_support(head_k; z)
@@ -40,16 +40,7 @@ def anil(
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`.
         head: model mapping features to logits `[N, way]`.
-        inner_optimizer: an Optax rule.
-        inner_steps: K, 0 or more.
-        first_order: leave the second derivative out; `truncation=0`.
-        inner_grad: how the inner gradient is taken: `jax.grad`, or with less memory `jmeta.gradients.remat_grad` or
-            `jmeta.gradients.mixed_grad`, which give the same meta-gradient.
-        truncation: differentiate through the inner gradient of the last so many steps; None for all.
-        loss_fn: `(prediction, y) -> [N]`, for support and query.
-
-    Returns:
-        A `Learner` with `ANILParams`; `adapt` returns `ANILParams` whose head has moved.
+        inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn: as in `maml`.
 
     Raises:
         ValueError: if `inner_steps` or `truncation` is negative.
@@ -61,20 +52,14 @@ def anil(
     loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
 
     def init(key: Array, x: Array) -> ANILParams:
-        encoder_key, head_key = jax.random.split(key)
-        encoder_params = encoder.init(encoder_key, x)
-        return ANILParams(encoder_params, head.init(head_key, encoder.apply(encoder_params, x)))
+        return ANILParams(*calls.init_both(key, x, encoder, head))
 
     def adapt(params: ANILParams, support: Batch) -> ANILParams:
-        z = calls.apply(encoder, params.encoder, support.x, support.weight)
+        z, kept = calls.read(encoder, params.encoder, support)
         adapted = inner.fit(loop, partial(calls.apply, head), params.head, support._replace(x=z))
-        return ANILParams(
-            calls.condition(encoder, params.encoder, support.x, support.weight),
-            calls.condition(head, adapted, z, support.weight),
-        )
+        return ANILParams(kept, calls.condition(head, adapted, z, support.weight))
 
     def predict(adapted: ANILParams, x: Array, weight: Array | None = None) -> Array:
-        z = calls.apply(encoder, adapted.encoder, x, weight)
-        return calls.apply(head, adapted.head, z, weight)
+        return calls.apply(head, adapted.head, calls.apply(encoder, adapted.encoder, x, weight), weight)
 
     return episodic(init, adapt, predict, judge(loss_fn))

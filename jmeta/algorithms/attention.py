@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 from jax import Array
 
 from jmeta import calls
@@ -27,7 +26,7 @@ class AttentionAdapted(NamedTuple):
 
 
 def attention_learner(encoder: Model, transformer: Model, *, loss_fn: LossFn = cross_entropy) -> Learner:
-    """A black-box learner that finds out by itself how to learn from examples, as what it attends to.
+    """A black-box learner that finds out by itself how to learn from examples, by attention to them.
 
         z    = encoder(x)
         f(x) = transformer(encoder(x); {(z_n, y_n)})        n over the support set
@@ -41,32 +40,22 @@ def attention_learner(encoder: Model, transformer: Model, *, loss_fn: LossFn = c
             `condition` the examples as queries.
         loss_fn: `(prediction, y) -> [N]`.
 
-    Returns:
-        A `Learner` with `AttentionParams`; `adapt` returns an `AttentionAdapted`.
-
-    Differs from the paper: there is no order, so that masks and temporal convolutions, which SNAIL puts between its
-    attention, have no part; and queries attend to the same support set side by side, where each of the paper's
-    sequences ends in one query. With `nets.LabelTransformer` the classes share their parameters and the last layer
-    reads labels, where the paper's tokens hold one-hot labels, which binds a network to one number of classes and makes
-    it learn that their order does not matter.
+    Differs from the paper: there is no order, and so no masks and none of the temporal convolutions that SNAIL puts
+    between its attention; and queries attend to the same support set side by side, where each of the paper's sequences
+    ends in one query. With `nets.LabelTransformer` classes share their parameters and the last layer reads labels; the
+    paper's tokens hold one-hot labels, which binds a network to one number of classes and makes it learn that their
+    order does not matter.
 
     Source: Mishra et al. 2018, A Simple Neural Attentive Meta-Learner. https://arxiv.org/abs/1707.03141
     """
 
     def init(key: Array, x: Array) -> AttentionParams:
-        encoder_key, transformer_key = jax.random.split(key)
-        encoder_params = encoder.init(encoder_key, x)
-        z = encoder.apply(encoder_params, x)
-        return AttentionParams(encoder_params, transformer.init(transformer_key, (z, z, z[:, :1])))
+        return AttentionParams(*calls.init_both(key, x, encoder, transformer, lambda z: (z, z, z[:, :1])))
 
     def adapt(params: AttentionParams, support: Batch) -> AttentionAdapted:
-        z = calls.apply(encoder, params.encoder, support.x, support.weight)
-        tokens = z, z, support.y
-        kept = AttentionParams(
-            calls.condition(encoder, params.encoder, support.x, support.weight),
-            calls.condition(transformer, params.transformer, tokens, support.weight),
-        )
-        return AttentionAdapted(kept, z, support.y, support.weight)
+        z, kept = calls.read(encoder, params.encoder, support)
+        of_transformer = calls.condition(transformer, params.transformer, (z, z, support.y), support.weight)
+        return AttentionAdapted(AttentionParams(kept, of_transformer), z, support.y, support.weight)
 
     def predict(adapted: AttentionAdapted, x: Array, weight: Array | None = None) -> Array:
         z = calls.apply(encoder, adapted.params.encoder, x, weight)

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 from jax import Array
 
 from jmeta import calls
@@ -20,7 +19,7 @@ class BaselineParams(NamedTuple):
 
 
 class BaselineAdapted(NamedTuple):
-    """The encoder's parameters, and the mean features `[way, D]` of each class of one task."""
+    """The encoder's parameters, and the mean features `[way, D]` of each class of a task."""
 
     encoder: Params
     centroids: Array
@@ -36,7 +35,8 @@ def baseline(
                    logit_k(x)  = similarity(encoder(x), c_k) = -|encoder(x) - c_k|^2
 
     The episodes to train on are ordinary batches, labeled by all classes, as `jmeta.classification_sampler` draws
-    them. Their support set has no part in the loss. Episodes to evaluate on are those of any other learner.
+    them; the loss and the accuracy are the classifier's on the query alone. Episodes to evaluate on are those of any
+    other learner, of any way.
 
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`.
@@ -44,10 +44,6 @@ def baseline(
             `jmeta.nets.Head(classes)`.
         similarity: `(features [N, D], centroids [way, D]) -> [N, way]`, the logits of a task.
         loss_fn: `(prediction, y) -> [N]`, for training.
-
-    Returns:
-        A `Learner` with `BaselineParams`; `adapt` returns `BaselineAdapted`, for any way. The loss and the accuracy
-        beside it are the classifier's.
 
     Raises:
         TypeError: if `similarity` has parameters, as `jmeta.distances.Similarity`.
@@ -57,17 +53,13 @@ def baseline(
 
     Source: Chen et al. 2019, A Closer Look at Few-shot Classification. https://arxiv.org/abs/1904.04232
     """
-
     check_fixed(similarity)
 
     def init(key: Array, x: Array) -> BaselineParams:
-        encoder_key, classifier_key = jax.random.split(key)
-        params = encoder.init(encoder_key, x)
-        return BaselineParams(params, classifier.init(classifier_key, encoder.apply(params, x)))
+        return BaselineParams(*calls.init_both(key, x, encoder, classifier))
 
     def adapt(params: BaselineParams, support: Batch) -> BaselineAdapted:
-        z = calls.apply(encoder, params.encoder, support.x, support.weight)
-        kept = calls.condition(encoder, params.encoder, support.x, support.weight)
+        z, kept = calls.read(encoder, params.encoder, support)
         return BaselineAdapted(kept, prototypes(z, support))
 
     def predict(adapted: BaselineAdapted, x: Array, weight: Array | None = None) -> Array:
@@ -88,22 +80,14 @@ def baseline_plus_plus(
 
         logit_k(x) = scale * cos(encoder(x), c_k)
 
-    Args:
-        encoder: model mapping `x [N, ...]` to features `[N, D]`.
-        classifier: model mapping features to logits `[N, classes]` by cosines too, such as
-            `jmeta.nets.CosineHead(classes)`.
-        scale: factor of the cosines of a task, above 0; it changes probabilities and not what is predicted.
-        loss_fn: `(prediction, y) -> [N]`, for training.
+    All else, the source too, is as in `baseline`.
 
-    Returns:
-        As `baseline`.
+    Args:
+        classifier: by cosines too, such as `jmeta.nets.CosineHead(classes)`.
+        scale: factor of the cosines of a task, above 0; it changes probabilities and not what is predicted.
 
     Raises:
         ValueError: if `scale` is not above 0 or not finite.
-
-    Differs from the paper: as `baseline`.
-
-    Source: Chen et al. 2019, A Closer Look at Few-shot Classification. https://arxiv.org/abs/1904.04232
     """
     check_above_zero("scale", scale)
     return baseline(encoder, classifier, similarity=lambda z, c: scale * cosine_similarity(z, c), loss_fn=loss_fn)

@@ -13,7 +13,7 @@ from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class BOILParams(NamedTuple):
-    """Parameters of the two parts of the network."""
+    """Parameters of a network in two parts."""
 
     encoder: Params
     head: Params
@@ -32,22 +32,15 @@ def boil(
 ) -> Learner:
     """BOIL: MAML whose inner loop moves everything but the head, so that features must come to the classes.
 
+    A `Learner` of `BOILParams`.
+
         encoder_{k+1} = encoder_k - inner_lr * grad L_support(encoder_k; head)
         loss          = L_query(encoder_K; head)
 
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`.
         head: model mapping features to logits `[N, way]`; the outer loop alone learns it.
-        inner_optimizer: an Optax rule.
-        inner_steps: K, 0 or more.
-        first_order: leave the second derivative out; `truncation=0`.
-        inner_grad: how the inner gradient is taken: `jax.grad`, or with less memory `jmeta.gradients.remat_grad` or
-            `jmeta.gradients.mixed_grad`, which give the same meta-gradient.
-        truncation: differentiate through the inner gradient of the last so many steps; None for all.
-        loss_fn: `(prediction, y) -> [N]`, for support and query.
-
-    Returns:
-        A `Learner` with `BOILParams`; `adapt` returns `BOILParams` whose encoder has moved.
+        inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn: as in `maml`.
 
     Raises:
         ValueError: if `inner_steps` or `truncation` is negative.
@@ -60,21 +53,15 @@ def boil(
     loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
 
     def init(key: Array, x: Array) -> BOILParams:
-        encoder_key, head_key = jax.random.split(key)
-        encoder_params = encoder.init(encoder_key, x)
-        return BOILParams(encoder_params, head.init(head_key, encoder.apply(encoder_params, x)))
+        return BOILParams(*calls.init_both(key, x, encoder, head))
 
     def adapt(params: BOILParams, support: Batch) -> BOILParams:
         below_head = lambda encoder_params, x, weight: predict(BOILParams(encoder_params, params.head), x, weight)
         adapted = inner.fit(loop, below_head, params.encoder, support)
-        z = calls.apply(encoder, adapted, support.x, support.weight)
-        return BOILParams(
-            calls.condition(encoder, adapted, support.x, support.weight),
-            calls.condition(head, params.head, z, support.weight),
-        )
+        z, kept = calls.read(encoder, adapted, support)
+        return BOILParams(kept, calls.condition(head, params.head, z, support.weight))
 
     def predict(adapted: BOILParams, x: Array, weight: Array | None = None) -> Array:
-        z = calls.apply(encoder, adapted.encoder, x, weight)
-        return calls.apply(head, adapted.head, z, weight)
+        return calls.apply(head, adapted.head, calls.apply(encoder, adapted.encoder, x, weight), weight)
 
     return episodic(init, adapt, predict, judge(loss_fn))

@@ -10,18 +10,14 @@ import optax
 from jax import Array, lax
 
 from jmeta import calls, inner
+from jmeta.checks import check_sizes
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, possible, query_loss, squared_error, weighted_mean
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
 
 class Point(NamedTuple):
-    """What two ends of an inner loop are compared by.
-
-    Attributes:
-        params: parameters of the model.
-        prediction: `[N, way]`, of the query examples.
-    """
+    """What two ends of an inner loop are compared by: parameters of the model, and query predictions `[N, way]`."""
 
     params: Params
     prediction: Array
@@ -80,32 +76,27 @@ def bootstrapped(
     The gradient passes through K steps, and looks K + L ahead. With L = 1, `optax.sgd(target_lr)` and
     `parameter_distance`, it is `target_lr` times MAML's.
 
+    It adapts as MAML does, and its metrics are of the query loss after K steps.
+
     Args:
-        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        model, inner_steps, inner_grad, loss_fn: as in `maml`.
         inner_optimizer: an Optax rule, started afresh for the further steps.
-        inner_steps: K, 0 or more.
         target_steps: L, 1 or more: L - 1 further steps on the support set and the last on the queries.
         target_optimizer: the rule of the last step; None for the inner one.
         matching: `(target, adapted, query) -> []`: `prediction_kl`, for regression `prediction_distance`, or
             `parameter_distance`.
-        inner_grad: how the inner gradient is taken: `jax.grad`, or one of `jmeta.gradients`.
-        loss_fn: `(prediction, y) -> [N]`, for support and query.
-
-    Returns:
-        A `Learner` that adapts as MAML does. Its loss is the matching; the metrics are of the query loss after K steps.
 
     Raises:
         ValueError: if `inner_steps` is negative or `target_steps` is below 1; and from the loss, if `prediction_kl` is
             to match a single output.
 
     Differs from the paper: nothing in the rule, which leaves the target and the matching open. Its targets end with a
-    step on the meta-objective; that is here the query loss.
+    step on the meta-objective, here the query loss.
 
     Source: Flennerhag et al. 2022, Bootstrapped Meta-Learning, section 3. https://arxiv.org/abs/2109.04504
     """
     loop = inner.inner_loop(inner_optimizer, inner_steps, False, inner_grad, None, loss_fn)
-    if target_steps < 1:
-        raise ValueError(f"target_steps must be 1 or more, got {target_steps}")
+    check_sizes(target_steps=target_steps)
     further = loop._replace(steps=target_steps - 1)
     last_optimizer = inner_optimizer if target_optimizer is None else target_optimizer
     predict = partial(calls.apply, model)

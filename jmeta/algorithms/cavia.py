@@ -8,6 +8,7 @@ import optax
 from jax import Array
 
 from jmeta import calls, inner
+from jmeta.checks import check_sizes
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
@@ -42,15 +43,8 @@ def cavia(
             or `jmeta.nets.FiLMConvNet`; to logits `[N, way]`.
         context_size: numbers that a task has for itself, 1 or more.
         inner_optimizer: an Optax rule; `optax.sgd(1.0)` is the paper's.
-        inner_steps: K, 0 or more.
+        inner_steps, inner_grad, truncation, loss_fn: as in `maml`.
         first_order: leave the second derivative out, which takes the context for a constant; `truncation=0`.
-        inner_grad: how the inner gradient is taken: `jax.grad`, or with less memory `jmeta.gradients.remat_grad` or
-            `jmeta.gradients.mixed_grad`, which give the same meta-gradient.
-        truncation: differentiate through the inner gradient of the last so many steps; None for all.
-        loss_fn: `(prediction, y) -> [N]`, for support and query.
-
-    Returns:
-        A `Learner` with parameters of the model; `adapt` returns `CAVIAAdapted`.
 
     Raises:
         ValueError: if `context_size` is below 1, or `inner_steps` or `truncation` is negative.
@@ -61,8 +55,7 @@ def cavia(
     https://arxiv.org/abs/1810.03642
     """
     loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)
-    if context_size < 1:
-        raise ValueError(f"context_size must be 1 or more, got {context_size}")
+    check_sizes(context_size=context_size)
 
     def start(x: Array) -> Array:
         return jnp.zeros(context_size, x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else float)

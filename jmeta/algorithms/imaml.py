@@ -30,19 +30,14 @@ def imaml(
     At the minimum of the inner problem this is the exact gradient of L_query(phi). Memory does not grow with K.
 
     Args:
-        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        model, inner_steps, loss_fn: as in `maml`.
         inner_optimizer: an Optax rule, which need not be differentiable.
-        inner_steps: K, 0 or more.
         regularization: lambda in the paper, above 0; above the size of H's most negative eigenvalue, too, for the
             inner problem to have one minimum and the linear system one solution. `inner_optimizer` must be stable for
             H + lambda.
         solver: `(matvec, b) -> x` with `matvec(x) = b`, such as `jmeta.solvers.conjugate_gradient(steps)` or
             `jmeta.solvers.neumann(steps, rate)`. Each of its steps costs about two gradients. None for five steps of
             conjugate gradients.
-        loss_fn: `(prediction, y) -> [N]`, for support and query.
-
-    Returns:
-        A `Learner`. `adapt` returns parameters of the model.
 
     Raises:
         ValueError: if `inner_steps` is negative, or `regularization` is not above 0 or not finite.

@@ -37,14 +37,11 @@ def maml(
         truncation: differentiate through the inner gradient of the last so many steps; None for all.
         loss_fn: `(prediction, y) -> [N]`, for support and query.
 
-    Returns:
-        A `Learner`. `adapt` returns parameters of the model.
-
     Raises:
         ValueError: if `inner_steps` or `truncation` is negative.
 
     Differs from the paper: L is the mean over examples. The authors' code sums over classes and averages over shots, so
-    that its printed rate acts as `way` times that rate on the mean: 0.4 in 5-way Omniglot is 2.0 here.
+    that its printed rate acts `way` times over: 0.4 in 5-way Omniglot is 2.0 here.
 
     Example:
         >>> from jmeta import nets

@@ -27,6 +27,14 @@ class MAMLPlusPlusParams(NamedTuple):
     lr: dict[str, Array]
 
 
+class _Parts(NamedTuple):
+    """Parameters of a model, or of a learner `[K, ...]`: those that move, those of steps, and the model of both."""
+
+    moving: dict[str, Array]
+    own: dict[str, Array]
+    join: Callable[[dict[str, Array], dict[str, Array]], Params]
+
+
 def normalization(name: str) -> bool:
     """Whether a parameter such as `params.encoder.BatchNorm_0.scale` belongs to a normalization layer."""
     return "norm" in name.lower()
@@ -39,16 +47,8 @@ def multi_step_weights(step: Array | int, inner_steps: int, anneal_steps: int, *
         v_K = 1 - sum_{k < K} v_k
         v   = (0, ..., 0, 1)                     from t = E on
 
-    All count alike at first, and in the end the last alone.
-
-    Args:
-        step: t, 0 for the first.
-        inner_steps: K, 1 or more.
-        anneal_steps: E, 1 or more.
-        floor: what remains of an even share until t = E, 0 to 1.
-
-    Returns:
-        `[K]`, of sum 1.
+    All K = `inner_steps` count alike at step t = 0, and from E = `anneal_steps` on the last alone; `floor` is what
+    remains of an even share until then. The weights `[K]` sum to 1.
 
     Raises:
         ValueError: if `inner_steps` or `anneal_steps` is below 1, or `floor` is outside 0 to 1.
@@ -62,9 +62,7 @@ def multi_step_weights(step: Array | int, inner_steps: int, anneal_steps: int, *
     Source: Antoniou et al. 2019, How to train your MAML, section 4, and the authors' code for the formula.
     https://arxiv.org/abs/1810.09502
     """
-    for name, value in (("inner_steps", inner_steps), ("anneal_steps", anneal_steps)):
-        if value < 1:
-            raise ValueError(f"{name} must be 1 or more, got {value}")
+    checks.check_sizes(inner_steps=inner_steps, anneal_steps=anneal_steps)
     if checks.known(floor) and not 0 <= floor <= 1:
         raise ValueError(f"floor must be 0 to 1, a part of an even share, got {floor}")
     t = jnp.asarray(step, float)
@@ -90,10 +88,10 @@ def maml_plus_plus(
         loss    = sum_{k = 1..K} v_k L_query(w_k, n_{k-1})
 
     Here w are the parameters that the inner loop moves, and n_k those that step k has its own of. With `per_step`
-    true of none, equal rates and no loss weights, this is MAML.
+    true of none, equal rates and no loss weights, this is MAML. The metrics are of the query loss after the last step.
 
     Args:
-        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        model, inner_grad, loss_fn: as in `maml`.
         inner_lr: where every rate starts, above 0.
         inner_steps: K, 0 or more; 1 or more with `loss_weights`. `adapt` may take more steps than the rates were made
             for: the further ones repeat the last.
@@ -102,12 +100,6 @@ def maml_plus_plus(
             as long as it is the same for all that is computed together.
         per_step: which parameters each step has its own of, by their names with dots between. They do not move in the
             inner loop.
-        inner_grad: how the inner gradient is taken: `jax.grad`, or one of `jmeta.gradients`.
-        loss_fn: `(prediction, y) -> [N]`, for support and query.
-
-    Returns:
-        A `Learner` with `MAMLPlusPlusParams`; `adapt` returns parameters of the model. The metrics are of the query
-        loss after the last step.
 
     Raises:
         ValueError: if `inner_steps` is negative, `inner_lr` is not above 0 or not finite, or `loss_weights` are not K
@@ -129,14 +121,9 @@ def maml_plus_plus(
 
     Source: Antoniou et al. 2019, How to train your MAML, section 4. https://arxiv.org/abs/1810.09502
     """
-    inner.check_steps(inner_steps)
-    checks.check_above_zero("inner_lr", inner_lr, "for rates to be learned")
-    if loss_weights is not None and checks.known(inner_steps) and inner_steps < 1:
-        raise ValueError(f"inner_steps must be 1 or more for steps to have losses, got {inner_steps}")
-    shape = None if loss_weights is None else jnp.asarray(loss_weights, float).shape
-    if shape not in (None, (inner_steps,)):
-        raise ValueError(f"loss_weights must be {inner_steps} numbers, got shape {shape}")
+    _check(inner_lr, inner_steps, loss_weights)
     predict = partial(calls.apply, model)
+    grad = _grad(inner_grad, first_order)
 
     def init(key: Array, x: Array) -> MAMLPlusPlusParams:
         moving, own, join = _parted(model.init(key, x), per_step)
@@ -145,41 +132,37 @@ def maml_plus_plus(
         return MAMLPlusPlusParams(join(moving, {name: jnp.stack([p] * steps) for name, p in own.items()}), lr)
 
     def descend(params: MAMLPlusPlusParams, support: Batch, moving: Any, first: Any, num_steps: int) -> Any:
-        _, own, join = _parted(params.model, per_step)
+        parts = _parted(params.model, per_step)
 
         def update(moving: dict[str, Array], k: Array) -> dict[str, Array]:
-            at_k = lambda moving, x, weight: predict(join(moving, _at(own, first + k)), x, weight)
-            second = inner_grad(loss_on(support, at_k, loss_fn))
-            first_only = inner.first_order(second)
-            if isinstance(first_order, bool):
-                grads = (first_only if first_order else second)(moving)
-            else:
-                grads = lax.cond(first_order, first_only, second, moving)
+            at_k = lambda moving, x, weight: predict(parts.join(moving, _at(parts.own, first + k)), x, weight)
+            grads = grad(loss_on(support, at_k, loss_fn))(moving)
             return jax.tree.map(jnp.multiply, _at(params.lr, first + k), grads)
 
         return inner.descend_along(update, moving, optax.scale(-1.0), num_steps)
 
     def complete(params: MAMLPlusPlusParams, support: Batch, moving: Any, last: Any) -> Params:
-        _, own, join = _parted(params.model, per_step)
-        return calls.condition(model, join(moving, _at(own, last)), support.x, support.weight)
+        parts = _parted(params.model, per_step)
+        return calls.condition(model, parts.join(moving, _at(parts.own, last)), support.x, support.weight)
 
     def adapt(params: MAMLPlusPlusParams, support: Batch) -> Params:
-        start = _parted(params.model, per_step)[0]
+        start = _parted(params.model, per_step).moving
         return complete(params, support, descend(params, support, start, 0, inner_steps), inner_steps - 1)
 
-    def loss(params: MAMLPlusPlusParams, episode: Episode) -> tuple[Array, Metrics]:
+    def judged(adapted: Params, query: Batch) -> tuple[Array, Metrics]:
+        return query_loss(predict(adapted, query.x, query.weight), query, loss_fn)
+
+    def loss_of_last(params: MAMLPlusPlusParams, episode: Episode) -> tuple[Array, Metrics]:
+        return judged(adapt(params, episode.support), episode.query)
+
+    def loss_of_each(params: MAMLPlusPlusParams, episode: Episode) -> tuple[Array, Metrics]:
         support, query = episode
-
-        def judged(adapted: Params) -> tuple[Array, Metrics]:
-            return query_loss(predict(adapted, query.x, query.weight), query, loss_fn)
-
-        if loss_weights is None:
-            return judged(adapt(params, support))
+        weights = jnp.asarray(loss_weights, jax.tree.leaves(params.lr)[0].dtype)
 
         # What a loss before the last would keep for the way back is made anew: where it counts 0 nothing is kept.
         @jax.checkpoint
         def judged_at(moving: Any, k: Array) -> Array:
-            return judged(complete(params, support, moving, k))[0]
+            return judged(complete(params, support, moving, k), query)[0]
 
         def step(moving: Any, now: tuple[Array, Array]) -> tuple[Any, Array]:
             k, weight = now
@@ -187,19 +170,41 @@ def maml_plus_plus(
             zero = lambda moving, k: jnp.zeros((), weight.dtype)
             return moving, weight * lax.cond(weight != 0, judged_at, zero, moving, k)
 
-        weights = jnp.asarray(loss_weights, jax.tree.leaves(params.lr)[0].dtype)
-        early = weights.at[-1].set(0)
-        moving, values = lax.scan(
-            step, _parted(params.model, per_step)[0], (jnp.arange(inner_steps, dtype=jnp.int32), early)
-        )
-        value, metrics = judged(complete(params, support, moving, inner_steps - 1))
-        return jnp.sum(values) + weights[-1] * value, metrics
+        start = _parted(params.model, per_step).moving
+        numbers = jnp.arange(inner_steps, dtype=jnp.int32)
+        moving, early = lax.scan(step, start, (numbers, weights.at[-1].set(0)))
+        value, metrics = judged(complete(params, support, moving, inner_steps - 1), query)
+        return jnp.sum(early) + weights[-1] * value, metrics
 
-    return Learner(init, adapt, predict, loss)
+    return Learner(init, adapt, predict, loss_of_last if loss_weights is None else loss_of_each)
 
 
-def _parted(tree: Params, per_step: Callable[[str], bool]) -> tuple[dict[str, Array], dict[str, Array], Any]:
-    """Parameters that move and parameters of steps, by name, and how to make the tree of both again."""
+def _check(inner_lr: float, inner_steps: int, loss_weights: Any) -> None:
+    inner.check_steps(inner_steps)
+    checks.check_above_zero("inner_lr", inner_lr, "for rates to be learned")
+    if loss_weights is None:
+        return
+    if checks.known(inner_steps) and inner_steps < 1:
+        raise ValueError(f"inner_steps must be 1 or more for steps to have losses, got {inner_steps}")
+    shape = jnp.asarray(loss_weights, float).shape
+    if shape != (inner_steps,):
+        raise ValueError(f"loss_weights must be {inner_steps} numbers, got shape {shape}")
+
+
+def _grad(inner_grad: Grad, first_order: bool | Array) -> Grad:
+    """The inner gradient with its second derivative, without, or as a traced `first_order` says."""
+
+    def grad(loss: Callable[[Any], Array]) -> Callable[[Any], Any]:
+        second = inner_grad(loss)
+        first = inner.first_order(second)
+        if isinstance(first_order, bool):
+            return first if first_order else second
+        return lambda moving: lax.cond(first_order, first, second, moving)
+
+    return grad
+
+
+def _parted(tree: Params, per_step: Callable[[str], bool]) -> _Parts:
     paths, structure = jax.tree_util.tree_flatten_with_path(tree)
     named = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
     own = {name: leaf for name, leaf in named.items() if per_step(name)}
@@ -208,7 +213,7 @@ def _parted(tree: Params, per_step: Callable[[str], bool]) -> tuple[dict[str, Ar
         both = moving | own
         return structure.unflatten([both[name] for name in named])
 
-    return {name: leaf for name, leaf in named.items() if name not in own}, own, join
+    return _Parts({name: leaf for name, leaf in named.items() if name not in own}, own, join)
 
 
 def _at(tree: Any, k: Any) -> Any:

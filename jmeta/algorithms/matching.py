@@ -8,7 +8,7 @@ from jax import Array
 from jax.nn import log_softmax, logsumexp
 
 from jmeta import calls
-from jmeta.distances import NEARNESS, Similarity, SimilarityFn, fixed
+from jmeta.distances import NEARNESS, Similarity, SimilarityFn, fixed, members
 from jmeta.losses import NEVER, LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
 
@@ -43,6 +43,8 @@ def matching(
         logits     = log p
         loss       = L_query(logits)
 
+    The classes are those of the support set, so that training and evaluation may use different ways.
+
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`; without context it is both f and g.
         similarity: how alike features are, as a `Similarity`, or as a function that learns nothing. Beside the default,
@@ -54,13 +56,9 @@ def matching(
             `BidirectionalLSTM()` and `AttentionLSTM(steps)`.
         loss_fn: `(prediction, y) -> [N]`, for the query.
 
-    Returns:
-        A `Learner` with `MatchingParams`; `adapt` returns `MatchingAdapted`. The classes are those of the support set,
-        so that training and evaluation may use different ways.
-
     Differs from the paper: by default the squared distance, in place of the cosine, which without a temperature falls
-    far behind; and the encoders of f and g are one. log p is the log of no sum, but a `logsumexp` of logs, so that it
-    has a derivative where p is too small for a float.
+    far behind; and the encoders of f and g are one. log p is a `logsumexp` of logs, which has a derivative where p is
+    too small for a float.
 
     Example:
         Features that are the inputs. The query is at a distance of 0 and 1 from two examples of the first class, and of
@@ -76,7 +74,6 @@ def matching(
     Source: Vinyals et al. 2016, Matching Networks for One Shot Learning, equation 1 and appendix A.
     https://arxiv.org/abs/1606.04080
     """
-
     alike = similarity if isinstance(similarity, Similarity) else fixed(similarity)
 
     def init(key: Array, x: Array) -> MatchingParams:
@@ -88,14 +85,13 @@ def matching(
         return params._replace(context=(context[0].init(keys[2], z), context[1].init(keys[3], (z, z))))
 
     def adapt(params: MatchingParams, support: Batch) -> MatchingAdapted:
-        z = calls.apply(encoder, params.encoder, support.x, support.weight)
-        params = params._replace(encoder=calls.condition(encoder, params.encoder, support.x, support.weight))
+        z, kept = calls.read(encoder, params.encoder, support)
+        params = params._replace(encoder=kept)
         if context is not None:
             g = calls.apply(context[0], params.context[0], z, support.weight)
             kept = calls.condition(context[1], params.context[1], (z, g), support.weight)
             params, z = params._replace(context=(params.context[0], kept)), g
-        labels = support.y if support.weight is None else support.y * support.weight[:, None]
-        return MatchingAdapted(params, z, labels)
+        return MatchingAdapted(params, z, members(support))
 
     def predict(adapted: MatchingAdapted, x: Array, weight: Array | None = None) -> Array:
         params, features, labels = adapted

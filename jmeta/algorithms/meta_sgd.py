@@ -31,27 +31,21 @@ def meta_sgd(
     truncation: int | None = None,
     loss_fn: LossFn = cross_entropy,
 ) -> Learner:
-    """Meta-SGD: MAML with a learned rate for every parameter.
+    """Meta-SGD: MAML with a learned rate for every parameter; a `Learner` of `MetaSGDParams`.
 
         params_{k+1} = params_k - lr * grad L_support(params_k)     (elementwise)
         loss         = L_query(params_K)
 
     Args:
-        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        model: as in `maml`.
         inner_lr: where every rate starts, above 0.
-        inner_steps: K, 0 or more.
-        inner_grad: how the inner gradient is taken: `jax.grad`, or one of `jmeta.gradients`.
-        truncation: differentiate through the inner gradient of the last so many steps; None for all.
-        loss_fn: `(prediction, y) -> [N]`, for support and query.
-
-    Returns:
-        A `Learner` with `MetaSGDParams`; `adapt` returns parameters of the model.
+        inner_steps, inner_grad, truncation, loss_fn: as in `maml`.
 
     Raises:
         ValueError: if `inner_steps` or `truncation` is negative, or `inner_lr` is not above 0 or not finite.
 
-    Differs from the paper: every rate starts at `inner_lr`, where the paper draws them from an interval, and more than
-    one step is allowed, with the same rates in each. Rates may become negative, as there.
+    Differs from the paper: every rate starts at `inner_lr`, where the paper draws them from an interval, and several
+    steps may be taken, with the same rates. Rates may become negative, as there.
 
     Source: Li et al. 2017, Meta-SGD, algorithm 1. https://arxiv.org/abs/1707.09835
     """

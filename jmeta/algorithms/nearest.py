@@ -8,16 +8,10 @@ from jmeta.types import Batch, Learner, Params, episodic
 
 
 def nearest(*, loss_fn: LossFn = cross_entropy) -> Learner:
-    """Each class is the mean of its support examples, input by input.
+    """Each class is the mean of its support examples, input by input; without parameters, and for any way.
 
         c_k        = mean of x over the support examples of class k
         logit_k(x) = -|x - c_k|^2
-
-    Args:
-        loss_fn: `(prediction, y) -> [N]`, for the query.
-
-    Returns:
-        A `Learner` without parameters; `adapt` returns the means `[way, D]`, and any way serves.
 
     Example:
         >>> import jax.numpy as jnp

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta import calls
+from jmeta.distances import pair_weights
 from jmeta.losses import cross_entropy, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -64,9 +65,6 @@ def neural_process(
             section 4.3; `all_examples` for targets to regress.
         loss_fn: `(prediction, y) -> [N]`, or `(prediction, y, *extra) -> [N]`, such as `losses.gaussian`.
 
-    Returns:
-        A `Learner` with `NeuralProcessParams`; `adapt` returns a `NeuralProcessAdapted`.
-
     Differs from the paper: the decoder there gets the means of all classes, one after another, and gives all logits at
     once; here it gets those of a class and of the rest, and gives the logit of the class. Targets of regression are
     independent given x and r, and each sees its own column of y alone; with one target this is the paper's process.
@@ -85,12 +83,11 @@ def neural_process(
         return NeuralProcessParams(encoder_params, pairs_params, decoder.init(keys[2], inputs))
 
     def adapt(params: NeuralProcessParams, support: Batch) -> NeuralProcessAdapted:
-        x, y, weight, classes = support
-        z = calls.apply(encoder, params.encoder, x, weight)
-        rows = _rows(weight, classes, y.shape)
+        _, y, weight, classes = support
+        z, kept = calls.read(encoder, params.encoder, support)
+        rows = pair_weights(y.shape, weight, classes)
         e = calls.apply(pairs, params.pairs, _join(z, y[..., None]), rows).reshape(*y.shape, -1)
         r = jnp.concatenate([_mean(e, group, weight) for group in groups(y)], axis=1)
-        kept = calls.condition(encoder, params.encoder, x, weight)
         decoder_params = calls.condition(decoder, params.decoder, _join(z, r[None]), rows)
         return NeuralProcessAdapted(NeuralProcessParams(kept, params.pairs, decoder_params), r, classes)
 
@@ -98,7 +95,7 @@ def neural_process(
         params, r, classes = adapted
         z = calls.apply(encoder, params.encoder, x, weight)
         shape = len(z), len(r)
-        out = calls.apply(decoder, params.decoder, _join(z, r[None]), _rows(weight, classes, shape))
+        out = calls.apply(decoder, params.decoder, _join(z, r[None]), pair_weights(shape, weight, classes))
         return out.reshape(*shape, -1)
 
     def predict(adapted: NeuralProcessAdapted, x: Array, weight: Array | None = None) -> Array:
@@ -117,16 +114,6 @@ def _join(z: Array, other: Array) -> Array:
     shape = len(z), other.shape[1]
     both = jnp.broadcast_to(z[:, None], (*shape, z.shape[1])), jnp.broadcast_to(other, (*shape, other.shape[2]))
     return jnp.concatenate(both, axis=2).reshape(shape[0] * shape[1], -1)
-
-
-def _rows(weight: Array | None, classes: Array | None, shape: tuple[int, ...]) -> Array | None:
-    """The weights of the rows that `_join` makes."""
-    given = weight if classes is None else classes
-    if given is None:
-        return None
-    of_examples = jnp.ones(shape[:1], given.dtype) if weight is None else weight
-    of_classes = jnp.ones(shape[1:], given.dtype) if classes is None else classes
-    return (of_examples[:, None] * of_classes[None]).reshape(-1)
 
 
 def _mean(e: Array, group: Array, weight: Array | None) -> Array:

@@ -40,21 +40,12 @@ def proto_maml(
         loss                   = L_query((encoder, W, b)_K)
 
     The meta-gradient goes through the prototypes too, in first order as well. With no steps this is Prototypical
-    networks: their logits differ by |z|^2, which is the same for all classes.
+    networks: their logits differ by |z|^2, which is the same for all classes. Parameters are the encoder's; training
+    and evaluation may use different ways.
 
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`.
-        inner_optimizer: an Optax rule, for encoder and head.
-        inner_steps: K, 0 or more.
-        first_order: leave the second derivative out; `truncation=0`.
-        inner_grad: how the inner gradient is taken: `jax.grad`, or with less memory `jmeta.gradients.remat_grad` or
-            `jmeta.gradients.mixed_grad`, which give the same meta-gradient.
-        truncation: differentiate through the inner gradient of the last so many steps; None for all.
-        loss_fn: `(prediction, y) -> [N]`, for support and query.
-
-    Returns:
-        A `Learner` whose parameters are the encoder's; `adapt` returns `ProtoMAMLAdapted`. Training and evaluation may
-        use different ways.
+        inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn: as in `maml`.
 
     Raises:
         ValueError: if `inner_steps` or `truncation` is negative.

@@ -25,16 +25,13 @@ def prototypical(encoder: Model, *, similarity: SimilarityFn = nearness, loss_fn
         loss       = L_query(logits)
 
     Up to `-|encoder(x)|^2`, which the softmax does not see, this is a linear head with weights `2 c_k` and biases
-    `-|c_k|^2`.
+    `-|c_k|^2`. Parameters are the encoder's, and the classes those of the support set, so that training and evaluation
+    may use different ways.
 
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`.
         similarity: `(z [N, D], c [M, D]) -> [N, M]`, the logits of features beside prototypes.
         loss_fn: `(prediction, y) -> [N]`, for the query.
-
-    Returns:
-        A `Learner` with the encoder's parameters; `adapt` returns `PrototypicalAdapted`. The classes are those of the
-        support set, so that training and evaluation may use different ways.
 
     Raises:
         TypeError: if `similarity` has parameters, as `jmeta.distances.Similarity`.
@@ -54,13 +51,11 @@ def prototypical(encoder: Model, *, similarity: SimilarityFn = nearness, loss_fn
     Source: Snell et al. 2017, Prototypical Networks for Few-shot Learning, equations 1, 2 and 8.
     https://arxiv.org/abs/1703.05175
     """
-
     check_fixed(similarity)
 
     def adapt(params: Params, support: Batch) -> PrototypicalAdapted:
-        z = calls.apply(encoder, params, support.x, support.weight)
-        conditioned = calls.condition(encoder, params, support.x, support.weight)
-        return PrototypicalAdapted(conditioned, prototypes(z, support))
+        z, kept = calls.read(encoder, params, support)
+        return PrototypicalAdapted(kept, prototypes(z, support))
 
     def predict(adapted: PrototypicalAdapted, x: Array, weight: Array | None = None) -> Array:
         return similarity(calls.apply(encoder, adapted.encoder, x, weight), adapted.prototypes)

@@ -2,12 +2,11 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jmeta import calls
-from jmeta.distances import prototypes
+from jmeta.distances import pair_weights, prototypes
 from jmeta.losses import LossFn, judge, squared_score_error
 from jmeta.types import Batch, Learner, Model, Params, episodic
 
@@ -35,6 +34,9 @@ def relation(encoder: Model, relation: Model, *, loss_fn: LossFn = squared_score
         score_k(x) = sigmoid(logit_k(x))
         loss       = mean over queries, sum over k of (score_k - 1 if k is the label else score_k)^2
 
+    It predicts the logits of the scores, which have the same order. The classes are those of the support set, so that
+    training and evaluation may use different ways.
+
     Args:
         encoder: model mapping `x [N, ...]` to maps `[N, H, W, C]`, such as `jmeta.nets.ConvMap`, or vectors `[N, C]`.
         relation: model mapping pairs of a class and a query, beside each other in depth, `[N, H, W, 2 C]` or
@@ -42,15 +44,10 @@ def relation(encoder: Model, relation: Model, *, loss_fn: LossFn = squared_score
             has weight 0.
         loss_fn: `(logits, y) -> [N]`, for the query.
 
-    Returns:
-        A `Learner` with `RelationParams`; `adapt` returns `RelationAdapted`, and `predict` the logits of the scores,
-        which have the same order. The classes are those of the support set, so that training and evaluation may use
-        different ways.
-
     Raises:
         ValueError: when called, if the relation module does not give one number for each pair.
 
-    Differs from the paper: a class has the mean of its examples' features where the paper has their sum, so that a
+    Differs from the paper: a class has the mean of its examples' features, where the paper has their sum, so that a
     learner of one shot can be used with another; with one example they are the same.
 
     Source: Sung et al. 2018, Learning to Compare: Relation Network for Few-Shot Learning, section 3.
@@ -58,29 +55,23 @@ def relation(encoder: Model, relation: Model, *, loss_fn: LossFn = squared_score
     """
 
     def init(key: Array, x: Array) -> RelationParams:
-        encoder_key, relation_key = jax.random.split(key)
-        encoder_params = encoder.init(encoder_key, x)
-        z = encoder.apply(encoder_params, x)
-        return RelationParams(encoder_params, relation.init(relation_key, _pairs(z, z[:1])))
+        return RelationParams(*calls.init_both(key, x, encoder, relation, lambda z: _pairs(z, z[:1])))
 
     def adapt(params: RelationParams, support: Batch) -> RelationAdapted:
-        z = calls.apply(encoder, params.encoder, support.x, support.weight)
+        z, kept = calls.read(encoder, params.encoder, support)
         features = prototypes(z.reshape(len(z), -1), support).reshape(-1, *z.shape[1:])
-        weight = _pair_weight(z, features, support.weight, support.classes)
-        conditioned = RelationParams(
-            calls.condition(encoder, params.encoder, support.x, support.weight),
-            calls.condition(relation, params.relation, _pairs(z, features), weight),
-        )
-        return RelationAdapted(conditioned, features, support.classes)
+        weight = pair_weights(support.y.shape, support.weight, support.classes)
+        of_relation = calls.condition(relation, params.relation, _pairs(z, features), weight)
+        return RelationAdapted(RelationParams(kept, of_relation), features, support.classes)
 
     def predict(adapted: RelationAdapted, x: Array, weight: Array | None = None) -> Array:
         params, features, classes = adapted
         z = calls.apply(encoder, params.encoder, x, weight)
-        pair_weight = _pair_weight(z, features, weight, classes)
-        logits = calls.apply(relation, params.relation, _pairs(z, features), pair_weight)
+        shape = len(z), len(features)
+        logits = calls.apply(relation, params.relation, _pairs(z, features), pair_weights(shape, weight, classes))
         if logits.shape != (len(z) * len(features), 1):
             raise ValueError(f"relation must give one number for each pair, got {logits.shape}")
-        return logits.reshape(len(z), len(features))
+        return logits.reshape(shape)
 
     return episodic(init, adapt, predict, judge(loss_fn))
 
@@ -90,12 +81,3 @@ def _pairs(z: Array, features: Array) -> Array:
     shape = len(z), len(features), *z.shape[1:]
     pairs = jnp.concatenate([jnp.broadcast_to(features[None], shape), jnp.broadcast_to(z[:, None], shape)], axis=-1)
     return pairs.reshape(-1, *pairs.shape[2:])
-
-
-def _pair_weight(z: Array, features: Array, weight: Array | None, classes: Array | None) -> Array | None:
-    """The example's weight times the class's `[N way]`: 0 where one of the two is padding."""
-    if weight is None and classes is None:
-        return None
-    weight = jnp.ones(len(z), z.dtype) if weight is None else weight
-    classes = jnp.ones(len(features), z.dtype) if classes is None else classes
-    return (weight[:, None] * classes[None]).reshape(-1)

@@ -8,6 +8,7 @@ import optax
 from jax import Array, lax
 
 from jmeta import calls, inner
+from jmeta.checks import check_sizes
 from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -29,16 +30,11 @@ def reptile(
     the loss is the query loss, for the log alone.
 
     Args:
-        model: any `Model`; `x [N, ...]` to logits `[N, way]`.
+        model, inner_steps, loss_fn: as in `maml`.
         inner_optimizer: an Optax rule; the paper's is Adam with b1 = 0.
-        inner_steps: K, 0 or more.
         batch_size: examples of each inner step; None takes the whole support set. Step k takes the rows
             `k * batch_size ...` in the support set's order, beginning again after the last. A sampler of episodes puts
             one example of each class before the second of any, so these mini-batches are balanced. Padding is left out.
-        loss_fn: `(prediction, y) -> [N]`, for support and query.
-
-    Returns:
-        A `Learner`. `adapt` returns parameters of the model.
 
     Raises:
         ValueError: if `inner_steps` is negative or `batch_size` below 1.
@@ -49,8 +45,8 @@ def reptile(
     Source: Nichol et al. 2018, On First-Order Meta-Learning Algorithms, algorithm 2. https://arxiv.org/abs/1803.02999
     """
     inner.check_steps(inner_steps)
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    if batch_size is not None:
+        check_sizes(batch_size=batch_size)
     predict = partial(calls.apply, model)
 
     def move(params: Params, support: Batch) -> Params:
@@ -67,7 +63,6 @@ def reptile(
                 rows = order[(step * batch_size + places) % real]
                 weight = None if support.weight is None else jnp.where(places < real, support.weight[rows], 0)
                 batch = Batch(support.x[rows], support.y[rows], weight, support.classes)
-
             return jax.grad(loss_on(batch, predict, loss_fn))(params)
 
         return inner.descend_along(grad_fn, params, inner_optimizer, inner_steps)

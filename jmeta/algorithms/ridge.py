@@ -39,7 +39,8 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
         logits(x) = scale * z W + offset
 
     The smaller of the two systems is solved: the second (Woodbury) for up to D + 1 support examples. Rows are weighted
-    in the mean, so that padding has no part. With `squared_error` it regresses targets just as well.
+    in the mean, so that padding has no part. With `squared_error` it regresses targets just as well. Training and
+    evaluation may use different ways.
 
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`.
@@ -47,9 +48,6 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
         scale: where the factor of the logits starts, not 0. Learned; 10 is the authors' for Omniglot, and 1 suits
             regression.
         loss_fn: `(prediction, y) -> [N]`, for the query.
-
-    Returns:
-        A `Learner` with `RidgeParams`; `adapt` returns `RidgeAdapted`. Training and evaluation may use different ways.
 
     Raises:
         ValueError: if `l2` is not above 0, `scale` is 0, or one of them is not finite.
@@ -69,10 +67,8 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
         return RidgeParams(params, *(jnp.asarray(number, dtype) for number in (jnp.log(l2), scale, 0.0)))
 
     def adapt(params: RidgeParams, support: Batch) -> RidgeAdapted:
-        z = calls.apply(encoder, params.encoder, support.x, support.weight)
-        weights = _solve(z, support, params.log_l2)
-        encoder_params = calls.condition(encoder, params.encoder, support.x, support.weight)
-        return RidgeAdapted(params._replace(encoder=encoder_params), weights)
+        z, kept = calls.read(encoder, params.encoder, support)
+        return RidgeAdapted(params._replace(encoder=kept), _solve(z, support, params.log_l2))
 
     def predict(adapted: RidgeAdapted, x: Array, weight: Array | None = None) -> Array:
         params, weights = adapted

@@ -11,12 +11,12 @@ import optax
 from jax import Array
 
 from jmeta import gradients, losses
-from jmeta.algorithms.settings import FIRST_ORDER, INNER_OPTIMIZERS, Differentiated, Inner, Nothing
+from jmeta.algorithms.settings import FIRST_ORDER, Differentiated, Inner, InnerRule, Nothing
 from jmeta.errors import RunError, kind_and_line
 from jmeta.nets import catalog as networks
 from jmeta.nets.catalog import Network
 from jmeta.registry import said, short
-from jmeta.settings import fields, of_parameters, setting
+from jmeta.settings import fields, of_parameters
 from jmeta.types import Learner
 
 MOMENTUM = 0.9
@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
         inner_steps: a number, or a traced one where only evaluation is done.
         numbers: whether targets are numbers and not classes.
         outer_steps: of its training; None for one that is trained.
-        classes: that there are to train on, for a learner that tells all of them apart in training.
+        classes: to train on, for a learner that tells all of them apart in training.
     """
 
     network: Network
@@ -83,15 +83,8 @@ class Row(NamedTuple):
     on_vectors: Mapping[str, Any] = {}
 
     def make(self, own: Any, wanted: Wanted) -> Made:
-        """The learner.
-
-        Args:
-            own: its settings.
-            wanted: what for.
-
-        Raises:
-            RunError: if its factory asks for what there is not, refuses what it is given, or returns no learner.
-        """
+        """The learner by its own settings; RunError if its factory asks for what there is not, refuses what it is
+        given, or returns no learner."""
         parameters = inspect.signature(self.factory).parameters.values()
         fixed = self.factory.keywords if isinstance(self.factory, partial) else {}
         asked = {p.name: p for p in parameters if p.name not in fixed and p.kind is not p.VAR_KEYWORD}
@@ -140,7 +133,7 @@ _GIVEN: dict[str, Callable[[Wanted], Any]] = {
 
 def _rule(own: Any) -> optax.GradientTransformation:
     """The rule of the inner loop; one that is differentiated has a derivative everywhere."""
-    rate, name = own.inner.inner_lr, own.inner_optimizer
+    rate, name = own.inner.inner_lr, own.inner.inner_optimizer
     if name in ("adam", "adam-b0"):
         eps_root = 0.0 if isinstance(own, FIRST_ORDER) else FINITE
         return optax.adam(rate, b1=0.9 if name == "adam" else 0.0, eps_root=eps_root)
@@ -153,19 +146,12 @@ _INNER_GRADS = {"reverse": jax.grad, "remat": gradients.remat_grad, "mixed": gra
 
 
 def own_row(name: str, found: Any) -> Row:
-    """The row of a user's learner.
+    """The row of a user's learner, a function or a `Row` found by a name; RunError for another thing.
 
     A function such as `my_learner(model, *, inner_optimizer, inner_steps, loss_fn, strength=1.0) -> Learner` is called
     as `Row` says. It has the settings that it asks for: the inner loop's if it has `inner_steps`, `inner_lr` or
     `inner_optimizer`, and each parameter whose default is a number, a word or a truth value, such as `--strength`. With
     `model`, `head` or `way` it has parameters for each class, and with `loss_fn` it takes numbers too.
-
-    Args:
-        name: that it is found by.
-        found: the function, or a `Row`.
-
-    Raises:
-        RunError: for another thing.
     """
     if isinstance(found, Row):
         return found
@@ -174,9 +160,8 @@ def own_row(name: str, found: Any) -> Row:
     asked = inspect.signature(found).parameters
     parts: list[tuple[str, Any, Any]] = []
     if asked.keys() & {"inner_steps", "inner_lr", "inner_optimizer"}:
-        parts.append(("inner", Inner, Inner()))
-    if "inner_optimizer" in asked:
-        parts.append(("inner_optimizer", str, setting("sgd", choices=INNER_OPTIMIZERS)))
+        inner = InnerRule if "inner_optimizer" in asked else Inner
+        parts.append(("inner", inner, inner()))
     if asked.keys() & {"inner_grad", "truncation"}:
         parts.append(("differentiated", Differentiated, Differentiated()))
     parts += of_parameters(found, {*_GIVEN, "inner_lr", "inner_optimizer", "inner_grad", "truncation"})

@@ -27,55 +27,57 @@ class Inner:
 
 
 @dataclasses.dataclass(frozen=True)
-class Differentiated:
+class InnerRule(Inner):
+    """The inner loop, by an Optax rule.
+
+    Attributes:
+        inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0, Reptile's).
+    """
+
+    inner_optimizer: str = setting("sgd", choices=INNER_OPTIMIZERS)
+
+
+@dataclasses.dataclass(frozen=True)
+class InnerGrad:
     """How the inner loop is differentiated.
 
     Attributes:
         inner_grad: reverse (jax.grad), remat (its steps computed again), or mixed (forward over reverse); the latter
             two give the same gradient with less memory for many inner steps.
-        truncation: differentiate through the last so many inner steps alone; otherwise through all.
     """
 
     inner_grad: str = setting("reverse", choices=INNER_GRADS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Differentiated(InnerGrad):
+    """How the inner loop is differentiated, and how far back.
+
+    Attributes:
+        truncation: differentiate through the last so many inner steps alone; otherwise through all.
+    """
+
     truncation: int | None = setting(None, least=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Maml:
-    """MAML, and what differs from it in which parameters adapt, or from where.
+    """MAML, and what differs from it in which parameters adapt, or from where."""
 
-    Attributes:
-        inner: its loop.
-        inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0, Reptile's).
-        differentiated: its gradient.
-    """
-
-    inner: Inner = Inner()
-    inner_optimizer: str = setting("sgd", choices=INNER_OPTIMIZERS)
+    inner: InnerRule = InnerRule()
     differentiated: Differentiated = Differentiated()
 
 
 @dataclasses.dataclass(frozen=True)
 class Fomaml:
-    """MAML without second derivatives.
+    """MAML without second derivatives."""
 
-    Attributes:
-        inner: its loop.
-        inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0, Reptile's).
-    """
-
-    inner: Inner = Inner()
-    inner_optimizer: str = setting("sgd", choices=INNER_OPTIMIZERS)
+    inner: InnerRule = InnerRule()
 
 
 @dataclasses.dataclass(frozen=True)
 class MetaSgd:
-    """Meta-SGD, whose steps are its own.
-
-    Attributes:
-        inner: its loop.
-        differentiated: its gradient.
-    """
+    """Meta-SGD, whose steps are its own."""
 
     inner: Inner = Inner(eval_inner_steps=None)
     differentiated: Differentiated = Differentiated()
@@ -86,14 +88,11 @@ class Reptile:
     """Reptile.
 
     Attributes:
-        inner: its loop.
-        inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0).
         inner_batch_size: examples of each inner step; otherwise the whole support set.
         eval_inner_batch_size: examples of each inner step in validation and evaluation; otherwise as in training.
     """
 
-    inner: Inner = Inner(1e-3, 3, 5)
-    inner_optimizer: str = setting("adam-b0", choices=INNER_OPTIMIZERS)
+    inner: InnerRule = InnerRule(1e-3, 3, 5, "adam-b0")
     inner_batch_size: int | None = setting(25, least=1)
     eval_inner_batch_size: int | None = setting(None, least=1)
 
@@ -103,13 +102,10 @@ class Imaml:
     """iMAML.
 
     Attributes:
-        inner: its loop.
-        inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0, Reptile's).
         regularization: lambda, how strongly a task is held at the parameters it started from.
     """
 
-    inner: Inner = Inner()
-    inner_optimizer: str = setting("sgd", choices=INNER_OPTIMIZERS)
+    inner: InnerRule = InnerRule()
     regularization: float = setting(2.0, above=0)
 
 
@@ -118,15 +114,12 @@ class MamlPlusPlus:
     """MAML++, whose rates are its own.
 
     Attributes:
-        inner: its loop.
-        inner_grad: how the inner loop is differentiated: reverse (jax.grad), remat (its steps computed again), or mixed
-            (forward over reverse); the latter two give the same gradient with less memory for many inner steps.
         anneal_steps: outer steps over which the losses before the last inner step fade out; second derivatives come in
             after three times as many. Otherwise a tenth of all.
     """
 
     inner: Inner = Inner()
-    inner_grad: str = setting("reverse", choices=INNER_GRADS)
+    differentiated: InnerGrad = InnerGrad()
     anneal_steps: int | None = setting(None, least=1)
 
 
@@ -135,16 +128,11 @@ class Bootstrapped:
     """Bootstrapped meta-learning.
 
     Attributes:
-        inner: its loop.
-        inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0, Reptile's).
-        inner_grad: how the inner loop is differentiated: reverse (jax.grad), remat (its steps computed again), or mixed
-            (forward over reverse); the latter two give the same gradient with less memory for many inner steps.
         target_steps: steps that the target is ahead.
     """
 
-    inner: Inner = Inner()
-    inner_optimizer: str = setting("sgd", choices=INNER_OPTIMIZERS)
-    inner_grad: str = setting("reverse", choices=INNER_GRADS)
+    inner: InnerRule = InnerRule()
+    differentiated: InnerGrad = InnerGrad()
     target_steps: int = setting(5, least=1)
 
 
@@ -153,14 +141,10 @@ class Cavia:
     """CAVIA. Its rate for pictures is large: at 1 an MLP stays at chance, convolutions learn as well with either.
 
     Attributes:
-        inner: its loop.
-        inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0, Reptile's).
-        differentiated: its gradient.
         context_size: numbers that it adapts to a task.
     """
 
-    inner: Inner = Inner(10.0)
-    inner_optimizer: str = setting("sgd", choices=INNER_OPTIMIZERS)
+    inner: InnerRule = InnerRule(10.0)
     differentiated: Differentiated = Differentiated()
     context_size: int = setting(100, least=1)
 

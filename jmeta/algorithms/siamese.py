@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta import calls
+from jmeta.distances import members
 from jmeta.losses import NEVER, cross_entropy, query_loss, weighted_mean
 from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
 
@@ -36,15 +37,9 @@ def siamese(encoder: Model) -> Learner:
         loss         = 1/2 mean over pairs of one class of      -log p(same)
                      + 1/2 mean over pairs of two classes of    -log (1 - p(same))
 
-    Pairs are of a query and a support example, so none is of an example and itself. Training episodes with as many
-    support as query examples have the most pairs.
-
-    Args:
-        encoder: model mapping `x [N, ...]` to features `[N, D]`.
-
-    Returns:
-        A `Learner` with `SiameseParams`; `adapt` returns `SiameseAdapted`. Training and evaluation may use different
-        ways. The loss is not that of its own logits, which are of one pair each; the accuracy is.
+    The encoder maps `x [N, ...]` to features `[N, D]`. Pairs are of a query and a support example, so none is of an
+    example and itself. Training episodes with as many support as query examples have the most pairs. The loss is not
+    that of its own logits, which are of one pair each; the accuracy is. Training and evaluation may use different ways.
 
     Differs from the paper: all pairs of an episode weighted so that both kinds count half, where it draws as many of
     one as of the other from the whole training set. The features have no sigmoid, unless the encoder has. Their
@@ -58,12 +53,11 @@ def siamese(encoder: Model) -> Learner:
         params = encoder.init(key, x)
         z = jax.eval_shape(encoder.apply, params, x)
         size = z.shape[-1]
-        return SiameseParams(params, jnp.full((size,), -1 / size**0.5, z.dtype), jnp.zeros((), z.dtype))
+        return SiameseParams(params, jnp.full(size, -1 / size**0.5, z.dtype), jnp.zeros((), z.dtype))
 
     def adapt(params: SiameseParams, support: Batch) -> SiameseAdapted:
-        z = calls.apply(encoder, params.encoder, support.x, support.weight)
-        encoder_params = calls.condition(encoder, params.encoder, support.x, support.weight)
-        return SiameseAdapted(params._replace(encoder=encoder_params), z, support.y * _weight(support)[:, None])
+        z, kept = calls.read(encoder, params.encoder, support)
+        return SiameseAdapted(params._replace(encoder=kept), z, members(support))
 
     def pairs(adapted: SiameseAdapted, x: Array, weight: Array | None) -> Array:
         params, z = adapted.params, calls.apply(encoder, adapted.params.encoder, x, weight)
@@ -79,13 +73,12 @@ def siamese(encoder: Model) -> Learner:
         support, query = episode
         adapted = adapt(params, support)
         logits = pairs(adapted, query.x, query.weight)
-        accuracy = query_loss(best(adapted, logits), query, cross_entropy)[1].accuracy
         same = query.y @ support.y.T
         real = _weight(query)[:, None] * _weight(support)[None]
         of_one = weighted_mean(jax.nn.softplus(-logits), real * same)
         of_two = weighted_mean(jax.nn.softplus(logits), real * (1 - same))
         value = (of_one + of_two) / 2
-        return value, Metrics(value, accuracy)
+        return value, query_loss(best(adapted, logits), query, cross_entropy)[1]._replace(loss=value)
 
     return Learner(init, adapt, predict, loss)
 

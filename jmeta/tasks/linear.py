@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 
-from jmeta.episodes import check_points, example_major
+from jmeta.checks import check_sizes
+from jmeta.episodes import example_major
 from jmeta.types import Episode
 
 
@@ -29,9 +30,7 @@ def linear_sampler(*, features: int, shot: int, query_shot: int) -> Partial:
     Raises:
         ValueError: if `features` or a number of examples is below 1.
     """
-    check_points(shot, query_shot)
-    if features < 1:
-        raise ValueError(f"features must be 1 or more, got {features}")
+    check_sizes(shot=shot, query_shot=query_shot, features=features)
     return Partial(functools.partial(_draw_linear, features, shot, query_shot))
 
 

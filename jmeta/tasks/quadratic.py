@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 
-from jmeta.episodes import check_points
+from jmeta.checks import check_sizes
 from jmeta.types import Batch, Episode
 
 
@@ -35,7 +35,7 @@ def quadratic_sampler(*, shot: int, query_shot: int, noise: float = 0.1) -> Part
         >>> episode.support.x.shape, episode.query.y.shape
         ((5, 1), (7, 1))
     """
-    check_points(shot, query_shot)
+    check_sizes(shot=shot, query_shot=query_shot)
     if not 0 <= noise < float("inf"):
         raise ValueError(f"noise must be 0 or more and finite, got {noise}")
     return Partial(functools.partial(_draw, shot, query_shot, noise))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 
-from jmeta.episodes import check_points
+from jmeta.checks import check_sizes
 from jmeta.types import Batch, Episode
 
 
@@ -44,7 +44,7 @@ def sinusoid_sampler(
 
     Source: Finn et al. 2017, section 5.1, with the sign of the phase as in the authors' code.
     """
-    check_points(shot, query_shot)
+    check_sizes(shot=shot, query_shot=query_shot)
     return Partial(functools.partial(_draw_sinusoid, shot, query_shot, amplitude, phase, interval))
 
 

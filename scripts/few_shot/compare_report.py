@@ -48,7 +48,7 @@ def _cells(row: Row, base: Row | None) -> list[str]:
     if "failed" in row:
         return [f"failed: {row['failed']}", *["-"] * 6]
     accuracy = np.array(row["accuracy"])
-    less = None if base is None or base is row else evaluation.paired_difference(accuracy, np.array(base["accuracy"]))
+    less = None if base is None or base is row else evaluation.summarize(accuracy - np.array(base["accuracy"]))
     return [
         percent(evaluation.summarize(accuracy)),
         "-" if less is None else percent(less, sign="+"),
