@@ -8,46 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jmeta import (
-        algorithms,
-        augment,
-        datasets,
-        distances,
-        episodes,
-        evaluation,
-        gradients,
-        inner,
-        losses,
-        mtl,
-        nets,
-        rl,
-        sharding,
-        solvers,
-        tasks,
-        training,
-        types,
-    )
+        algorithms, augment, datasets, distances, episodes, evaluation, gradients, inner, losses, mtl, nets, rl,
+        sharding, solvers, tasks, training, types,
+    )  # fmt: skip
     from jmeta.algorithms import (
-        anil,
-        attention_learner,
-        baseline,
-        baseline_plus_plus,
-        boil,
-        bootstrapped,
-        cavia,
-        imaml,
-        maml,
-        maml_plus_plus,
-        matching,
-        meta_sgd,
-        nearest,
-        neural_process,
-        proto_maml,
-        prototypical,
-        relation,
-        reptile,
-        ridge,
-        siamese,
-    )
+        anil, attention_learner, baseline, baseline_plus_plus, boil, bootstrapped, cavia, imaml, maml,
+        maml_plus_plus, matching, meta_sgd, nearest, neural_process, proto_maml, prototypical, relation,
+        reptile, ridge, siamese,
+    )  # fmt: skip
     from jmeta.episodes import classification_sampler, few_shot_sampler, varied_sampler
     from jmeta.evaluation import Evaluation, evaluate
     from jmeta.inner import attach_gradient, descend, first_order

@@ -129,10 +129,6 @@ def check_fixed(similarity: SimilarityFn) -> None:
         )
 
 
-NEARNESS = fixed(nearness)
-"""`nearness` as a `Similarity`."""
-
-
 def scaled_cosine(temperature: float = 0.1) -> Similarity:
     """Cosines over a temperature, which starts as given and stays positive: its logarithm is learned.
 

@@ -214,7 +214,6 @@ def varied_sampler(
         ((50, 28, 28, 1), (100, 28, 28, 1), Array(True, dtype=bool))
 
     Differs from the paper: classes are drawn from all that there are, without the hierarchies of ImageNet and Omniglot.
-
     Source: Triantafillou et al. 2020, Meta-Dataset, section 3.2 and appendix. https://arxiv.org/abs/1903.03096
     """
     _check_few_shot(images, min_way, 1, 1, rotations, counts)

@@ -26,13 +26,8 @@ Predict = Callable[[Learner, Params, Episode], Array]
 
 
 class Evaluation(NamedTuple):
-    """A metric over episodes.
-
-    Attributes:
-        mean: mean over episodes.
-        ci95: half the width of its 95 % interval, by Student's t; NaN for a single episode.
-        accuracy: `[episodes]`, the value of each episode; it is an accuracy in 0 to 1 unless another metric was asked.
-    """
+    """A metric's mean over episodes, half the width of its 95 % interval by Student's t, which is NaN for a single
+    episode, and its values `[episodes]`: accuracies in 0 to 1 unless another metric was asked."""
 
     mean: float
     ci95: float
@@ -118,14 +113,11 @@ def evaluate(
     predict: Predict = transductive,
     chunk_size: int = 1,
 ) -> Evaluation:
-    """Adapt to each of many episodes and judge the predictions of its queries.
+    """Adapt a learner of some meta-parameters to each of many episodes, and judge the predictions of the queries.
 
     Args:
-        learner: the algorithm.
-        params: meta-parameters.
         sample: `key -> Episode`.
         key: PRNG key; the same key gives every learner the same episodes.
-        episodes: how many.
         metric: what is measured.
         predict: `transductive` or `inductive`.
         chunk_size: episodes that run at once.
@@ -185,8 +177,8 @@ def measure_steps(
     """A metric after each inner step 0..K on the same episodes, `[K + 1, episodes]`.
 
     Args:
-        learner_of: inner steps, a traced integer, to a learner: `lambda k: maml(model, inner_steps=k, ...)`.
-        params, sample, key, episodes, metric, predict, chunk_size: as in `evaluate`.
+        learner_of: inner steps, a traced integer, to a learner: `lambda k: maml(model, inner_steps=k, ...)`. Other
+            arguments are as in `evaluate`.
         steps: K; or the numbers of steps to measure after, for a row of each.
 
     Raises:

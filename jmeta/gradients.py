@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
@@ -43,7 +42,6 @@ def mixed_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_au
         True
 
     Differs from the paper: theirs also chooses which of the inner steps to keep; here each step keeps its parameters.
-
     Source: Kemaev et al. 2025, Scalable Meta-Learning via Mixed-Mode Differentiation, section 3.
     https://arxiv.org/abs/2505.00793
     """
@@ -72,16 +70,16 @@ def mixed_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_au
         def backward(kept: tuple[Any, Any], cotangent: tuple[list[Any], Any]) -> tuple[Any, Any]:
             wrt, rest = kept
             along, aux_cotangent = cotangent
-            floats, merge = _split(rest)
+            floats = jax.tree.map(lambda a: a if jnp.issubdtype(jnp.result_type(a), jnp.inexact) else None, rest)
 
-            def gradients(wrt: list[Any]) -> tuple[Any, Any]:
-                return jax.grad(lambda wrt, floats: evaluate(wrt, merge(floats))[0], argnums=(0, 1))(wrt, floats)
+            def part(index: int) -> Callable[..., Any]:
+                return lambda wrt, floats: evaluate(wrt, _merged(floats, rest))[index]
 
-            product = jax.jvp(gradients, (wrt,), (along,))[1]
+            product = jax.jvp(lambda wrt: jax.grad(part(0), argnums=(0, 1))(wrt, floats), (wrt,), (along,))[1]
             if jax.tree.leaves(aux_cotangent):
-                _, pull = jax.vjp(lambda wrt, floats: evaluate(wrt, merge(floats))[1], wrt, floats)
+                _, pull = jax.vjp(part(1), wrt, floats)
                 product = jax.tree.map(jnp.add, product, pull(aux_cotangent))
-            return product[0], _merge_cotangents(rest, product[1])
+            return product
 
         gradient.defvjp(forward, backward)
         others = tuple(() if i in chosen else arg for i, arg in enumerate(args))
@@ -92,23 +90,6 @@ def mixed_grad(fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_au
     return grad_fn
 
 
-def _split(tree: Any) -> tuple[list[Array], Callable[[list[Array]], Any]]:
-    """The leaves that have derivatives, and how to put them back among the others."""
-    leaves, structure = jax.tree.flatten(tree)
-
-    def merge(floats: list[Array]) -> Any:
-        remaining = iter(floats)
-        return jax.tree.unflatten(structure, [next(remaining) if _is_float(leaf) else leaf for leaf in leaves])
-
-    return [leaf for leaf in leaves if _is_float(leaf)], merge
-
-
-def _merge_cotangents(tree: Any, cotangents: list[Array]) -> Any:
-    """Cotangents of all leaves: the given ones, and the zeros without size that JAX wants for integers."""
-    remaining = iter(cotangents)
-    nothing = jax.dtypes.float0
-    return jax.tree.map(lambda a: next(remaining) if _is_float(a) else np.zeros(jnp.shape(a), nothing), tree)
-
-
-def _is_float(a: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(a), jnp.inexact)
+def _merged(floats: Any, tree: Any) -> Any:
+    """A tree with other floats; `floats` has None for leaves of other dtypes, which have no derivative."""
+    return jax.tree.map(lambda new, old: old if new is None else new, floats, tree, is_leaf=lambda a: a is None)

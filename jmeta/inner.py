@@ -20,7 +20,7 @@ GradFn = Callable[[Params], Params]
 
 
 class InnerLoop(NamedTuple):
-    """How a task is learned by gradient steps, see `inner_loop`."""
+    """How a task is learned by gradient steps."""
 
     optimizer: optax.GradientTransformation
     steps: int

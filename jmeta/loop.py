@@ -41,14 +41,7 @@ def steps(update: Update, state: Any, num_steps: Array) -> tuple[Any, Any]:
 
 
 def in_pieces(advance: Advance, state: Any, num_steps: int, axis: int = 0) -> tuple[Any, Any]:
-    """Any number of steps, by a program that takes up to `PIECE` and returns what `steps` does.
-
-    Returns:
-        The state after them, and metrics with `num_steps` on `axis`, where `advance` has `PIECE`.
-
-    Raises:
-        ValueError: if `num_steps` is negative.
-    """
+    """Any number of steps, by a program that takes up to `PIECE` and has the metrics that `steps` has on an axis."""
     num_steps = operator.index(num_steps)
     if num_steps < 0:
         raise ValueError(f"steps must be 0 or more, got {num_steps}: give how many to take from this state on")
@@ -84,13 +77,10 @@ def one_by_one(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def mapped(fun: Callable[[Any], Any], xs: Any, *, chunk_size: int = 1) -> Any:
-    """`fun` of each of many items, compiled once for the same function, however often it is called.
+    """`fun` of each of many items, along a leading axis, compiled once for the same function.
 
-    Args:
-        fun: `x -> y`. Of a `jax.tree_util.Partial`, the data are arguments of the program, and so are those of Partials
-            among them: what the program is kept for is the functions.
-        xs: with a leading axis of items, as what is returned.
-        chunk_size: items that are computed at once; memory grows with it.
+    The data of a `jax.tree_util.Partial`, and of Partials among them, are arguments of the program, which is kept for
+    the functions. `chunk_size` items are computed at once; memory grows with it.
 
     Example:
         >>> mapped(Partial(jnp.multiply, jnp.int32(3)), jnp.arange(4), chunk_size=2).tolist()

@@ -29,11 +29,9 @@ def cross_entropy(logits: Array, y: Array) -> Array:
 
 
 def squared_error(prediction: Array, y: Array) -> Array:
-    """Squared error averaged over the targets `[N, targets], [N, targets] -> [N]`, without a factor of a half.
+    """Squared error `[N, targets], [N, targets] -> [N]`, without a factor of a half; padded classes have no part.
 
         loss_n = mean_k (prediction_nk - y_nk)^2
-
-    Classes that are padding are left out of the mean.
 
     Example:
         >>> squared_error(jnp.array([[3.0], [1.0]]), jnp.array([[1.0], [1.0]])).tolist()
@@ -46,9 +44,7 @@ def squared_error(prediction: Array, y: Array) -> Array:
 def squared_score_error(logits: Array, y: Array) -> Array:
     """Squared error of scores in 0 to 1, of which the label's should be 1 and others 0: `[N, way], [N, way] -> [N]`.
 
-        loss_n = sum_k y_nk (1 - s_nk)^2 + (1 - y_nk) s_nk^2    with s = sigmoid(logits)
-
-    Classes that are padding add nothing: their logits are `NEVER`, see `possible`.
+        loss_n = sum_k y_nk (1 - s_nk)^2 + (1 - y_nk) s_nk^2    with s = sigmoid(logits), 0 for padded classes
 
     Example:
         >>> squared_score_error(jnp.array([[0.0, 0.0, NEVER]]), jnp.array([[1.0, 0.0, 0.0]])).tolist()
@@ -62,12 +58,10 @@ def squared_score_error(logits: Array, y: Array) -> Array:
 
 
 def gaussian(mean: Array, y: Array, raw: Array) -> Array:
-    """Negative log-likelihood of a Gaussian with a learned spread, in nats, averaged over the targets.
+    """Negative log-likelihood `[N]` of a Gaussian with a learned spread, in nats; all three are `[N, targets]`.
 
-        sigma  = 0.1 + 0.9 softplus(raw)
+        sigma  = 0.1 + 0.9 softplus(raw)                                                  (raw may be any numbers)
         loss_n = mean_k (y_nk - mean_nk)^2 / (2 sigma_nk^2) + log sigma_nk + log(2 pi) / 2
-
-    All three are `[N, targets]`, and `raw` may be any numbers.
 
     Example:
         >>> raw = jnp.log(jnp.expm1(jnp.ones((1, 1))))  # of which the softplus is 1, and sigma too
@@ -104,11 +98,7 @@ def possible(logits: Array, classes: Array | None) -> Array:
 
 
 def mean_loss(prediction: Array, batch: Batch, loss_fn: LossFn) -> Array:
-    """The mean of `loss_fn` over the examples of a batch that are not padding, among the classes that are not.
-
-    Raises:
-        ValueError: if prediction and labels differ in shape.
-    """
+    """The mean of `loss_fn` over examples and classes that are no padding; ValueError if labels differ in shape."""
     if prediction.shape != batch.y.shape:
         raise ValueError(
             f"the model predicts {prediction.shape} where the labels are {batch.y.shape}: "

@@ -34,14 +34,8 @@ def at_step(learner: Learner | Schedule, step: Array) -> Learner:
 def init_state(
     learner: Learner | Schedule, optimizer: optax.GradientTransformation, key: Array, sample_x: Array
 ) -> TrainState:
-    """The state that training starts from, by a key for the parameters and the run.
-
-    Args:
-        learner: the algorithm, or a `Schedule` of it.
-        optimizer: the outer Optax rule.
-        key: PRNG key.
-        sample_x: inputs of one support set `[N, ...]`, for their shape.
-    """
+    """The state that training starts from, by a PRNG key for the parameters and the run, and the inputs `[N, ...]` of
+    one support set, whose shape matters."""
     init_key, run_key = jax.random.split(key)
     start = jnp.zeros((), jnp.int32)
     params = at_step(learner, start).init(init_key, sample_x)
@@ -67,12 +61,9 @@ def meta_gradient(
     chunk_size: int | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[Params, Metrics]:
-    """Gradient of `meta_loss` in `params`, accumulated over chunks of tasks, and the mean `Metrics`.
+    """Gradient of `meta_loss` in `params`, accumulated over chunks of the T tasks, and the mean `Metrics`.
 
     Args:
-        learner: the algorithm.
-        params: meta-parameters.
-        episodes: with a leading axis T.
         chunk_size: tasks that run at once, on each device; memory grows with it. None takes `good_chunk_size`.
         mesh: devices that share the tasks, see `make_step`.
 

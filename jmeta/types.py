@@ -27,23 +27,15 @@ class Batch(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One task: what is learned from, and what the result is judged by.
-
-    Attributes:
-        support, query: `way * shot` and `way * query_shot` examples.
-    """
+    """One task: `way * shot` examples to learn from, and `way * query_shot` to judge the result by."""
 
     support: Batch
     query: Batch
 
 
 class Metrics(NamedTuple):
-    """What a loss reports beside its value.
-
-    Attributes:
-        loss: `[]`, mean query loss.
-        accuracy: `[]`, share of query examples whose largest logit is at the label; None for single targets.
-    """
+    """What a loss reports beside its value: the mean query loss `[]`, and the share `[]` of queries whose largest logit
+    is at the label; None for single targets."""
 
     loss: Array
     accuracy: Array | None = None

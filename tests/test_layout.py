@@ -41,7 +41,7 @@ ALLOWED = {
     "inner.py": {"jax", "optax", "chex", "jmeta.types", "jmeta.checks", "jmeta.losses", "jmeta.gradients"},
     "calls.py": {"jax", "jmeta.types"},
     "distances.py": {"jax", "chex", "jmeta.types", "jmeta.checks"},
-    "gradients.py": {"jax", "numpy"},
+    "gradients.py": {"jax"},
     "solvers.py": {"jax", "jmeta.types", "jmeta.checks"},
     "nets/": {"jax", "flax", "equinox", "jmeta.nets", *jmeta_names("types checks calls distances")},
     "nets/catalog.py": {"jax", "jmeta.nets", *jmeta_names("types errors settings registry")},

@@ -46,7 +46,6 @@ def anil(
         ValueError: if `inner_steps` or `truncation` is negative.
 
     Differs from the paper: L is the mean over examples.
-
     Source: Raghu et al. 2020, Rapid Learning or Feature Reuse?, section 4. https://arxiv.org/abs/1909.09157
     """
     loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)

@@ -45,7 +45,6 @@ def attention_learner(encoder: Model, transformer: Model, *, loss_fn: LossFn = c
     ends in one query. With `nets.LabelTransformer` classes share their parameters and the last layer reads labels; the
     paper's tokens hold one-hot labels, which binds a network to one number of classes and makes it learn that their
     order does not matter.
-
     Source: Mishra et al. 2018, A Simple Neural Attentive Meta-Learner. https://arxiv.org/abs/1707.03141
     """
 

@@ -50,7 +50,6 @@ def baseline(
 
     Differs from the paper: nothing is trained on a task, whose class means are its classifier. There a new classifier,
     linear or, for Baseline++, of cosines, is fine-tuned on the support set with the features fixed.
-
     Source: Chen et al. 2019, A Closer Look at Few-shot Classification. https://arxiv.org/abs/1904.04232
     """
     check_fixed(similarity)

@@ -30,9 +30,7 @@ def boil(
     truncation: int | None = None,
     loss_fn: LossFn = cross_entropy,
 ) -> Learner:
-    """BOIL: MAML whose inner loop moves everything but the head, so that features must come to the classes.
-
-    A `Learner` of `BOILParams`.
+    """BOIL: MAML whose inner loop moves all but the head; features must come to the classes. Has `BOILParams`.
 
         encoder_{k+1} = encoder_k - inner_lr * grad L_support(encoder_k; head)
         loss          = L_query(encoder_K; head)
@@ -46,7 +44,6 @@ def boil(
         ValueError: if `inner_steps` or `truncation` is negative.
 
     Differs from the paper: L is the mean over examples.
-
     Source: Oh et al. 2021, BOIL: Towards Representation Change for Few-shot Learning, section 3.
     https://arxiv.org/abs/2008.08882
     """

@@ -90,9 +90,8 @@ def bootstrapped(
         ValueError: if `inner_steps` is negative or `target_steps` is below 1; and from the loss, if `prediction_kl` is
             to match a single output.
 
-    Differs from the paper: nothing in the rule, which leaves the target and the matching open. Its targets end with a
-    step on the meta-objective, here the query loss.
-
+    Differs from the paper: nothing; it leaves the target and the matching open. Its targets end with a step on the
+    meta-objective, here the query loss.
     Source: Flennerhag et al. 2022, Bootstrapped Meta-Learning, section 3. https://arxiv.org/abs/2109.04504
     """
     loop = inner.inner_loop(inner_optimizer, inner_steps, False, inner_grad, None, loss_fn)

@@ -1,5 +1,6 @@
 """Learners by name: of what each is made, what it learns, and what it can be told."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,14 +30,8 @@ def _maml_plus_plus(
 ) -> Made:
     """The losses before the last step fade out over a tenth of the training, as in the paper, or over as many steps as
     the settings say; second derivatives come in after three times as many."""
-    made = partial(
-        algorithms.maml_plus_plus,
-        model,
-        inner_lr=inner_lr,
-        inner_steps=inner_steps,
-        inner_grad=inner_grad,
-        loss_fn=loss_fn,
-    )
+    own = {"inner_lr": inner_lr, "inner_steps": inner_steps, "inner_grad": inner_grad, "loss_fn": loss_fn}
+    made = partial(algorithms.maml_plus_plus, model, **own)
     if outer_steps is None:
         return made()
 
@@ -47,6 +42,11 @@ def _maml_plus_plus(
         return made(loss_weights=weights, first_order=first)
 
     return schedule
+
+
+def _beside(make: Callable[[Wanted], Model]) -> Callable[[Any, Wanted], Model]:
+    """A network beside the one that a learner is wanted with, in the precision of that one."""
+    return lambda own, wanted: networks.in_precision(wanted.network, make(wanted))
 
 
 def _reptile_batch(own: Reptile, wanted: Wanted) -> int | None:
@@ -164,33 +164,27 @@ LEARNERS = Registry[Row](
         ),
         "baseline": Row(
             algorithms.baseline, "an ordinary classifier of all training classes", _CLOSER_LOOK,
-            given={"classifier": lambda own, wanted: networks.in_precision(
-                wanted.network, nets.Head(wanted.classes or 1, _SMALL)
-            )},
+            given={"classifier": _beside(lambda wanted: nets.Head(wanted.classes or 1, _SMALL))},
             numbers=False, ordinary=True,
         ),
         "baseline++": Row(
             algorithms.baseline_plus_plus, "an ordinary classifier of all training classes, by cosines", _CLOSER_LOOK,
-            given={"classifier": lambda own, wanted: networks.in_precision(
-                wanted.network, nets.CosineHead(wanted.classes or 1)
-            )},
+            given={"classifier": _beside(lambda wanted: nets.CosineHead(wanted.classes or 1))},
             numbers=False, ordinary=True,
         ),
         "neural-process": Row(
             algorithms.neural_process, "functions from means of examples",
             "Garnelo et al. 2018, Conditional Neural Processes, https://arxiv.org/abs/1807.01613",
             given={
-                "pairs": lambda own, wanted: networks.in_precision(wanted.network, nets.MLPEncoder((128, 128))),
-                "decoder": lambda own, wanted: networks.in_precision(wanted.network, nets.MLP((128, 128), 1)),
-                "groups": lambda own, wanted: (
-                    algorithms.all_examples if wanted.numbers else algorithms.class_and_rest
-                ),
+                "pairs": _beside(lambda wanted: nets.MLPEncoder((128, 128))),
+                "decoder": _beside(lambda wanted: nets.MLP((128, 128), 1)),
+                "groups": lambda own, wanted: algorithms.all_examples if wanted.numbers else algorithms.class_and_rest,
             },
         ),
         "attention": Row(
             algorithms.attention_learner, "a transformer from examples and labels to labels, SNAIL-like",
             "Mishra et al. 2018, A Simple Neural Attentive Meta-Learner, https://arxiv.org/abs/1707.03141",
-            given={"transformer": lambda own, wanted: networks.in_precision(wanted.network, nets.LabelTransformer())},
+            given={"transformer": _beside(lambda wanted: nets.LabelTransformer())},
         ),
     },
     "jmeta.learners",

@@ -50,7 +50,6 @@ def cavia(
         ValueError: if `context_size` is below 1, or `inner_steps` or `truncation` is negative.
 
     Differs from the paper: nothing.
-
     Source: Zintgraf et al. 2019, Fast Context Adaptation via Meta-Learning, algorithm 1.
     https://arxiv.org/abs/1810.03642
     """

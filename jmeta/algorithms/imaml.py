@@ -42,9 +42,8 @@ def imaml(
     Raises:
         ValueError: if `inner_steps` is negative, or `regularization` is not above 0 or not finite.
 
-    Differs from the paper: L is the mean over examples. The regularization is part of every inner step, as the paper
-    writes it; the authors' code takes steps without it, then one with it alone, and damps its linear system.
-
+    Differs from the paper: L is the mean over examples. Every inner step is regularized, as the paper writes it; the
+    authors' code takes steps without, then one of the regularization alone, and damps its linear system.
     Source: Rajeswaran et al. 2019, Meta-Learning with Implicit Gradients, algorithms 1 and 2.
     https://arxiv.org/abs/1909.04630
     """

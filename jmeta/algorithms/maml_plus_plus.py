@@ -58,7 +58,6 @@ def multi_step_weights(step: Array | int, inner_steps: int, anneal_steps: int, *
         [[0.5, 0.5], [0.25, 0.75], [0.0, 1.0]]
 
     Differs from the paper: t counts outer steps; the authors' code, which the formula is of, counts epochs of 500.
-
     Source: Antoniou et al. 2019, How to train your MAML, section 4, and the authors' code for the formula.
     https://arxiv.org/abs/1810.09502
     """
@@ -118,7 +117,6 @@ def maml_plus_plus(
     Differs from the paper: no running statistics are kept, of each step or at all, since the normalization of
     `jmeta.nets` has none; the authors' code stores them and normalizes with the batch at hand. The annealed outer rate
     is the outer Optax rule's. Their figures are of five checkpoints' mean predictions.
-
     Source: Antoniou et al. 2019, How to train your MAML, section 4. https://arxiv.org/abs/1810.09502
     """
     _check(inner_lr, inner_steps, loss_weights)

@@ -8,7 +8,7 @@ from jax import Array
 from jax.nn import log_softmax, logsumexp
 
 from jmeta import calls
-from jmeta.distances import NEARNESS, Similarity, SimilarityFn, fixed, members
+from jmeta.distances import Similarity, SimilarityFn, fixed, members, nearness
 from jmeta.losses import NEVER, LossFn, cross_entropy, judge
 from jmeta.types import Batch, Learner, Model, Params, episodic
 
@@ -32,7 +32,7 @@ class MatchingAdapted(NamedTuple):
 def matching(
     encoder: Model,
     *,
-    similarity: Similarity | SimilarityFn = NEARNESS,
+    similarity: Similarity | SimilarityFn = nearness,
     context: tuple[Model, Model] | None = None,
     loss_fn: LossFn = cross_entropy,
 ) -> Learner:

@@ -46,7 +46,6 @@ def meta_sgd(
 
     Differs from the paper: every rate starts at `inner_lr`, where the paper draws them from an interval, and several
     steps may be taken, with the same rates. Rates may become negative, as there.
-
     Source: Li et al. 2017, Meta-SGD, algorithm 1. https://arxiv.org/abs/1707.09835
     """
     loop = inner.inner_loop(optax.sgd(inner_lr), inner_steps, False, inner_grad, truncation, loss_fn)

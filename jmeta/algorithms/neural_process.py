@@ -68,7 +68,6 @@ def neural_process(
     Differs from the paper: the decoder there gets the means of all classes, one after another, and gives all logits at
     once; here it gets those of a class and of the rest, and gives the logit of the class. Targets of regression are
     independent given x and r, and each sees its own column of y alone; with one target this is the paper's process.
-
     Source: Garnelo et al. 2018, Conditional Neural Processes. https://arxiv.org/abs/1807.01613
     """
 

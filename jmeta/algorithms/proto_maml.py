@@ -51,7 +51,6 @@ def proto_maml(
         ValueError: if `inner_steps` or `truncation` is negative.
 
     Differs from the paper: nothing; its results are of the first-order form.
-
     Source: Triantafillou et al. 2020, Meta-Dataset. https://arxiv.org/abs/1903.03096
     """
     loop = inner.inner_loop(inner_optimizer, inner_steps, first_order, inner_grad, truncation, loss_fn)

@@ -49,7 +49,6 @@ def relation(encoder: Model, relation: Model, *, loss_fn: LossFn = squared_score
 
     Differs from the paper: a class has the mean of its examples' features, where the paper has their sum, so that a
     learner of one shot can be used with another; with one example they are the same.
-
     Source: Sung et al. 2018, Learning to Compare: Relation Network for Few-Shot Learning, section 3.
     https://arxiv.org/abs/1711.06025
     """

@@ -41,7 +41,6 @@ def reptile(
 
     Differs from the paper: mini-batches go through the support set in order, where the authors' code shuffles it before
     each pass; and the inner optimizer starts afresh in each task, where theirs keeps its second moments.
-
     Source: Nichol et al. 2018, On First-Order Meta-Learning Algorithms, algorithm 2. https://arxiv.org/abs/1803.02999
     """
     inner.check_steps(inner_steps)

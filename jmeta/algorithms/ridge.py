@@ -52,9 +52,8 @@ def ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: Loss
     Raises:
         ValueError: if `l2` is not above 0, `scale` is 0, or one of them is not finite.
 
-    Differs from the paper: the errors are averaged, where its formula sums them and the authors' code averages too; the
-    penalty's logarithm is learned, where theirs is the penalty or fixed. The penalty is on the bias too, as there.
-
+    Differs from the paper: errors are averaged, as in the authors' code, where its formula sums them; the penalty's
+    logarithm is learned, where theirs is the penalty or fixed. The penalty is on the bias too, as there.
     Source: Bertinetto et al. 2019, Meta-learning with differentiable closed-form solvers.
     https://arxiv.org/abs/1805.08136
     """

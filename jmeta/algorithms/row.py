@@ -25,23 +25,14 @@ FINITE = 1e-8
 
 
 class Wanted(NamedTuple):
-    """What a learner is wanted for.
-
-    Attributes:
-        network: that it is made with.
-        way: outputs of the network, where it has a head.
-        inner_steps: a number, or a traced one where only evaluation is done.
-        numbers: whether targets are numbers and not classes.
-        outer_steps: of its training; None for one that is trained.
-        classes: to train on, for a learner that tells all of them apart in training.
-    """
+    """What a learner is wanted for."""
 
     network: Network
-    way: int
-    inner_steps: Any = 0
-    numbers: bool = False
-    outer_steps: int | None = None
-    classes: int | None = None
+    way: int  # outputs of the network, where it has a head
+    inner_steps: Any = 0  # traced where only evaluation is done
+    numbers: bool = False  # whether targets are numbers and not classes
+    outer_steps: int | None = None  # None for a learner that is trained
+    classes: int | None = None  # to train on, for a learner that tells all of them apart in training
 
 
 Made = Learner | Callable[[Array], Learner]

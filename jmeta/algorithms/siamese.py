@@ -44,7 +44,6 @@ def siamese(encoder: Model) -> Learner:
     Differs from the paper: all pairs of an episode weighted so that both kinds count half, where it draws as many of
     one as of the other from the whole training set. The features have no sigmoid, unless the encoder has. Their
     weights start alike and negative, where it draws both signs: a difference speaks against the same class.
-
     Source: Koch, Zemel and Salakhutdinov 2015, Siamese Neural Networks for One-shot Image Recognition, section 3.
     https://www.cs.cmu.edu/~rsalakhu/papers/oneshot1.pdf
     """

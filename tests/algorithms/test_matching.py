@@ -40,7 +40,7 @@ def attended(alike, support, query, k, z=features):
 @pytest.mark.parametrize(
     ("similarity", "params", "alike"),
     [
-        (distances.NEARNESS, {}, squared),
+        (distances.fixed(distances.nearness), {}, squared),
         (distances.fixed(distances.cosine_similarity), {}, cosine),
         (SCALED, SCALED.init(jax.random.key(0)), lambda z, g: cosine(z, g) / 0.2),
     ],
@@ -146,6 +146,8 @@ def test_full_context_embeddings_make_support_and_queries_depend_on_the_set():
 
 def test_a_similarity_may_be_a_function_that_learns_nothing():
     made = jmeta.algorithms.MatchingParams(ENCODED, {})
-    whole, function = (jmeta.matching(ENCODER, similarity=s) for s in (distances.NEARNESS, distances.nearness))
+    whole, function = (
+        jmeta.matching(ENCODER, similarity=s) for s in (distances.fixed(distances.nearness), distances.nearness)
+    )
     assert_close(function.loss(made, EPISODE), whole.loss(made, EPISODE))
     assert function.init(jax.random.key(0), EPISODE.support.x).similarity == {}
