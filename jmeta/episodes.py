@@ -62,10 +62,10 @@ def few_shot_sampler(
         >>> episode.support.x.shape, episode.query.y.shape
         ((5, 28, 28, 1), (15, 5))
     """
-    _check_few_shot(images, way, shot, query_shot, rotations, counts)
-    counts = jnp.full(images.shape[0], images.shape[1], jnp.int32) if counts is None else jnp.asarray(counts, jnp.int32)
+    sizes = _check_few_shot(images, way, shot, query_shot, rotations, counts)
+    large = None if groups is None else _large_groups(groups, way, images)
     draw = functools.partial(_draw_few_shot, way, shot, query_shot, rotations, augment)
-    return Partial(draw, jnp.asarray(images), counts, None if groups is None else _large_groups(groups, way, images))
+    return Partial(draw, jnp.asarray(images), jnp.asarray(sizes, jnp.int32), large)
 
 
 def _large_groups(groups: Sequence[Any], way: int, images: Any) -> Array:
@@ -80,32 +80,34 @@ def _large_groups(groups: Sequence[Any], way: int, images: Any) -> Array:
     return jnp.asarray(np.where(sizes[numbers] < way, -1, numbers), jnp.int32)
 
 
-def _check_few_shot(images: Any, way: int, shot: int, query_shot: int, rotations: bool, counts: Any) -> None:
+def _check_few_shot(images: Any, way: int, shot: int, query_shot: int, rotations: bool, counts: Any) -> np.ndarray:
     check_sizes(way=way, shot=shot, query_shot=query_shot)
-    _check_images(images, rotations, counts)
-    classes, examples = images.shape[:2]
-    if way > classes:
-        raise ValueError(f"{way}-way episodes need {way} classes, got {classes}: ask for a smaller way")
-    fewest = examples if counts is None else int(min(counts))
-    if shot + query_shot > fewest:
+    sizes = _check_images(images, rotations, counts)
+    if way > len(sizes):
+        raise ValueError(f"{way}-way episodes need {way} classes, got {len(sizes)}: ask for a smaller way")
+    if shot + query_shot > sizes.min():
         raise ValueError(
             f"{shot}-shot episodes with {query_shot} queries a class need {shot + query_shot} examples of each class, "
-            f"got {fewest}: ask for a smaller shot or query_shot"
+            f"got {sizes.min()}: ask for a smaller shot or query_shot"
         )
+    return sizes
 
 
-def _check_images(images: Any, rotations: bool, counts: Any) -> None:
+def _check_images(images: Any, rotations: bool, counts: Any) -> np.ndarray:
+    """How many examples of each class are real; ValueError for images that are no images."""
     if len(images.shape) != 5:
         raise ValueError(f"images must be [classes, examples, H, W, C], got an array of shape {tuple(images.shape)}")
     if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f"images must be uint8, 0 to 255, or floats, got {images.dtype}: convert them")
     classes, examples, height, width, _ = images.shape
-    if counts is not None and len(counts) != classes:
-        raise ValueError(f"counts must have a number for each of the {classes} classes, got {len(counts)}")
-    if counts is not None and len(counts) and int(max(counts)) > examples:
-        raise ValueError(f"counts must be {examples} or less, the examples that the array has, got {int(max(counts))}")
+    sizes = np.full(classes, examples) if counts is None else np.asarray(counts, np.int64)
+    if len(sizes) != classes:
+        raise ValueError(f"counts must have a number for each of the {classes} classes, got {len(sizes)}")
+    if sizes.max(initial=0) > examples:
+        raise ValueError(f"counts must be {examples} or less, the examples that the array has, got {sizes.max()}")
     if rotations and height != width:
         raise ValueError(f"rotations by 90 degrees need square images, got {height} x {width}")
+    return sizes
 
 
 def _draw_few_shot(
@@ -216,14 +218,13 @@ def varied_sampler(
     Differs from the paper: classes are drawn from all that there are, without the hierarchies of ImageNet and Omniglot.
     Source: Triantafillou et al. 2020, Meta-Dataset, section 3.2 and appendix. https://arxiv.org/abs/1903.03096
     """
-    _check_few_shot(images, min_way, 1, 1, rotations, counts)
+    sizes = _check_few_shot(images, min_way, 1, 1, rotations, counts)
     way = min(max_way, images.shape[0])
     if max_way < min_way:
         raise ValueError(f"max_way must be min_way, {min_way}, or more, got {max_way}")
     check_sizes(max_query_shot=max_query_shot)
     if max_support < way:
         raise ValueError(f"max_support must be {way} or more, one for each class of the largest way, got {max_support}")
-    sizes = np.full(images.shape[0], images.shape[1]) if counts is None else np.asarray(counts)
     most_queries = min(max_query_shot, images.shape[1] // 2)
     draw = functools.partial(_draw_varied, way, max_support, most_queries, min_way, rotations)
     return Partial(draw, jnp.asarray(images), jnp.asarray(sizes, jnp.int32))
@@ -303,8 +304,7 @@ def classification_sampler(
         ((64, 28, 28, 1), (64, 120))
     """
     check_sizes(batch_size=batch_size)
-    _check_images(images, rotations, counts)
-    sizes = np.full(images.shape[0], images.shape[1]) if counts is None else np.asarray(counts, np.int64)
+    sizes = _check_images(images, rotations, counts)
     if not len(sizes) or sizes.min() < 1:
         raise ValueError(f"every class must have 1 example or more, got {sizes.min(initial=0)}")
     draw = functools.partial(_draw_batch, batch_size, rotations, augment)
