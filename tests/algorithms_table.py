@@ -407,6 +407,7 @@ def random_like(key: jax.Array, tree: Any, scale: float = 1.0) -> Any:
 
 def assert_close(tree: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-6) -> None:
     """Same structure, shapes, dtypes; and numbers that agree."""
+    tree, other = jax.tree.map(np.asarray, (tree, other))
     chex.assert_trees_all_equal_shapes_and_dtypes(tree, other)
     chex.assert_trees_all_close(tree, other, rtol=rtol, atol=atol)
 
