@@ -72,12 +72,13 @@ def siamese(encoder: Model) -> Learner:
         support, query = episode
         adapted = adapt(params, support)
         logits = pairs(adapted, query.x, query.weight)
+        metrics = query_loss(best(adapted, logits), query, cross_entropy)[1]
         same = query.y @ support.y.T
         real = _weight(query)[:, None] * _weight(support)[None]
         of_one = weighted_mean(jax.nn.softplus(-logits), real * same)
         of_two = weighted_mean(jax.nn.softplus(logits), real * (1 - same))
         value = (of_one + of_two) / 2
-        return value, query_loss(best(adapted, logits), query, cross_entropy)[1]._replace(loss=value)
+        return value, metrics._replace(loss=value)
 
     return Learner(init, adapt, predict, loss)
 
