@@ -28,12 +28,7 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, 
 
 
 class Checkpoints(NamedTuple):
-    """A folder of checkpoints, opened.
-
-    Attributes:
-        folder: where they are.
-        manager: Orbax's.
-    """
+    """A folder of checkpoints, opened by Orbax's manager."""
 
     folder: Path
     manager: ocp.CheckpointManager
@@ -48,14 +43,9 @@ def opened(folder: Path, *, read_only: bool = False, newest_kept: int = 1) -> It
         read_only: touch nothing.
         newest_kept: how many of the newest stay, beside the best, until `prune`.
     """
-    policy = checkpoint_managers.AnyPreservationPolicy(
-        [
-            checkpoint_managers.LatestN(newest_kept),
-            checkpoint_managers.BestN(
-                get_metric_fn=lambda metrics: metrics["score"], n=1, keep_checkpoints_without_metrics=False
-            ),
-        ]
-    )
+    score = lambda metrics: metrics["score"]
+    top = checkpoint_managers.BestN(get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False)
+    policy = checkpoint_managers.AnyPreservationPolicy([checkpoint_managers.LatestN(newest_kept), top])
     # In several processes it is the first alone that opens them, and waits for no other.
     alone = ocp.options.MultiprocessingOptions(active_processes={0} if jax.process_count() > 1 else None)
     if not read_only:
@@ -68,7 +58,7 @@ def opened(folder: Path, *, read_only: bool = False, newest_kept: int = 1) -> It
             create=False,
             multiprocessing_options=alone,
             read_only=read_only,
-            best_fn=lambda metrics: metrics["score"],
+            best_fn=score,
             best_mode="max",
         )
         handlers = {
@@ -97,17 +87,12 @@ def _quiet() -> Iterator[None]:
 
 
 def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
-    """Save a state; the newest stays, and the one of the largest score.
-
-    Args:
-        checkpoints: where.
-        state: what.
-        score: of validation, larger is better; None if it wasn't validated.
+    """Save a state, with the score of its validation if it has one; the newest stays, and that of the best score.
 
     Raises:
         RunError: if it can't be written.
     """
-    tree = _storable(state)
+    tree = jax.tree.map(np.asarray, _parts(state))  # NumPy arrays, which Orbax takes from one process among several
     step = int(state.step)
     # Asked first, since Orbax's threads go on complaining after a write that failed.
     if shutil.disk_usage(checkpoints.folder).free < 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN:
@@ -162,12 +147,7 @@ def remove_after(checkpoints: Checkpoints, step: int) -> None:
 
 
 def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
-    """Read a state back, bit for bit.
-
-    Args:
-        checkpoints: where.
-        step: which.
-        like: a state of the same structure, its arrays or their shapes.
+    """Read a state back, bit for bit; `like` is one of the same structure, its arrays or their shapes.
 
     Raises:
         RunError: if it is damaged or of another structure.
@@ -209,11 +189,6 @@ def _damaged(checkpoints: Checkpoints, step: int, why: str) -> RunError:
     others = [str(s) for s in steps(checkpoints) if s != step]
     instead = f"remove it to use that of step {others[-1]}" if others else "train again in another folder"
     return RunError(f"the checkpoint {checkpoints.folder / str(step)} is damaged ({why}): restore it, or {instead}.")
-
-
-def _storable(state: Any) -> dict[str, Any]:
-    """As NumPy arrays, which Orbax takes from one process among several."""
-    return jax.tree.map(np.asarray, _parts(state))
 
 
 def _parts(state: Any) -> dict[str, Any]:

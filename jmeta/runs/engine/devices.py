@@ -41,7 +41,7 @@ def number_of(asked: int | None, tasks: int, *, named: str, light: bool, kept: i
     Args:
         asked: how many, if that is settled.
         tasks: of a step.
-        named: the flag that says how many.
+        named: the flag that says how many tasks.
         light: whether a task is too small for a CPU to share out to its cores.
         kept: how many a run that goes on had before; they are taken again where they can be.
 
@@ -49,16 +49,14 @@ def number_of(asked: int | None, tasks: int, *, named: str, light: bool, kept: i
         RunError: if there are not so many, or they don't divide the tasks.
     """
     processes, there, number = jax.process_count(), jax.device_count(), asked
+    one_cpu = processes == 1 and jax.default_backend() == "cpu"
     if number is None and isinstance(kept, int) and 1 <= kept <= there and not kept % processes:
         number = kept
     if number is None:
-        number = _of_cpu(tasks, light, there) if processes == 1 and jax.default_backend() == "cpu" else there
+        number = _of_cpu(tasks, light, there) if one_cpu else there
     if number > there:
-        emulate = (
-            f", or set XLA_FLAGS=--xla_force_host_platform_device_count={number} to emulate them"
-            if processes == 1 and jax.default_backend() == "cpu"
-            else ""
-        )
+        emulated = f", or set XLA_FLAGS=--xla_force_host_platform_device_count={number} to emulate them"
+        emulate = emulated if one_cpu else ""
         raise RunError(
             f"--devices must be at most {there}, which is all there are, got {number}: ask for fewer{emulate}."
         )
@@ -89,9 +87,5 @@ def mesh_of(number: int) -> Mesh | None:
     processes = jax.process_count()
     if number == 1 and processes == 1:
         return None
-    each = (
-        [jax.devices()]
-        if processes == 1
-        else [[device for device in jax.devices() if device.process_index == index] for index in range(processes)]
-    )
+    each = [[device for device in jax.devices() if device.process_index == i] for i in range(processes)]
     return task_mesh([device for devices in each for device in devices[: number // processes]])

@@ -24,14 +24,7 @@ class Kept(NamedTuple):
 
 
 def row(step: int, metrics: Any, seconds: float, counts: Mapping[str, float]) -> dict[str, Any]:
-    """A row of `metrics.jsonl`.
-
-    Args:
-        step: of its last step.
-        metrics: a NamedTuple of numbers `[steps]`, or None.
-        seconds: that the steps took.
-        counts: what one step does, of which the row tells how much a second.
-    """
+    """A row of `metrics.jsonl`: means of a NamedTuple of numbers `[steps]`, and how much of `counts` a second."""
     found = {name: v for name, v in metrics._asdict().items() if v is not None}
     means = {name: float(np.mean(values, dtype=np.float64)) for name, values in found.items()}
     steps = len(metrics.loss)
@@ -63,11 +56,7 @@ def summary(run_dir: Path) -> dict[str, Any]:
 
 
 def common_step(kept: Mapping[str, Kept], run_dir: Path, save_every: int) -> int:
-    """The newest step that all members have a checkpoint of; 0 where a kill came before all had their first.
-
-    Raises:
-        RunError: if there is none.
-    """
+    """The newest step that all members have a checkpoint of; 0 where a kill came before all had their first."""
     steps = {name: checkpoints.steps(own.checkpoints) for name, own in kept.items()}
     common = set.intersection(*(set(own) for own in steps.values())) if steps else set()
     if common:
@@ -89,18 +78,7 @@ def cut_after(kept: Kept, step: int) -> None:
     folder.cut_rows(kept.metrics, step)
 
 
-def write(kept: Mapping[str, Kept], rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add each member's row."""
-    for name, own in kept.items():
-        folder.append_row(own.metrics, rows[name])
-
-
-def save(
-    kept: Mapping[str, Kept],
-    states: Mapping[str, Any],
-    rows: Mapping[str, Mapping[str, Any]],
-    score: Score | None,
-) -> None:
+def save(kept: Mapping[str, Kept], states: Mapping[str, Any], rows: Mapping[str, Any], score: Score | None) -> None:
     """A checkpoint of each member, with its score if it was validated."""
     for name, own in kept.items():
         value = None if score is None else score.sign * rows[name][f"val_{score.name}"]

@@ -3,23 +3,15 @@
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from jmeta.errors import RunError
 from jmeta.runs.engine.options import Options
-from jmeta.settings import flag, names, replaced
-
-S = TypeVar("S")
+from jmeta.settings import names, replaced
 
 
 class Member(NamedTuple):
-    """One run.
-
-    Attributes:
-        settings: its own.
-        options: its own, of a single run.
-        rates: values of what is swept.
-    """
+    """One run: its own settings and options, as of a single run, and its values of what is swept."""
 
     settings: Any
     options: Options
@@ -91,11 +83,7 @@ def suffix(settings: Any, options: Options) -> str:
 
 
 def check(settings: Any, options: Options) -> None:
-    """Refuse options that make no sense.
-
-    Raises:
-        RunError: naming the option.
-    """
+    """Refuse options that make no sense, by a RunError that names the option."""
     last = options.seed + (options.seeds or 1)
     if last > 2**32:
         raise RunError(f"--seed must be below 2^32, got {last - 1}: choose another.")
@@ -103,8 +91,8 @@ def check(settings: Any, options: Options) -> None:
         raise RunError("--seeds and --sweep are for a single process: leave --coordinator and --num-processes out.")
     swept(settings, options)
     if options.save_every % options.log_every:
+        more = math.ceil(options.save_every / options.log_every) * options.log_every
         raise RunError(
-            f"--save-every must be a multiple of {flag('log_every')}, got {options.save_every} and "
-            f"{options.log_every}: try --save-every "
-            f"{math.ceil(options.save_every / options.log_every) * options.log_every}."
+            f"--save-every must be a multiple of --log-every, got {options.save_every} and {options.log_every}: "
+            f"try --save-every {more}."
         )

@@ -10,14 +10,7 @@ from jmeta.errors import RunError
 
 @contextmanager
 def enough_memory(otherwise: str) -> Iterator[None]:
-    """Say what to do where a device has too little memory.
-
-    Args:
-        otherwise: the message then.
-
-    Raises:
-        RunError: then.
-    """
+    """RunError with the message `otherwise` where a device has too little memory."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:

@@ -34,14 +34,10 @@ class Programs(NamedTuple):
 
 
 def compiled(build: Build, settings: Any, experiment: Experiment, each: list[Member], mesh: Mesh | None) -> Programs:
-    """The programs of all members.
+    """The programs of all members, whose steps share their tasks out to the devices of a mesh.
 
-    Args:
-        build: `settings -> Experiment`; called again inside the programs, where the values of a sweep are traced.
-        settings: of all, but for what is swept.
-        experiment: of the first member; its data are arguments of the programs.
-        each: the members.
-        mesh: devices that share the tasks of each step.
+    `build` is called again inside the programs, where the values of a sweep are traced. `experiment` is that of the
+    first member; its data are arguments of the programs.
     """
     over = _alone if len(each) == 1 else over_runs()
     keys = jnp.stack([jax.random.key(own.options.seed) for own in each])

@@ -32,11 +32,7 @@ silent = Report(lambda step, steps: None, lambda step, metrics: None, lambda row
 
 @contextmanager
 def shown(title: str) -> Iterator[Report]:
-    """A report to the terminal, or in lines to standard output.
-
-    Args:
-        title: of the bar.
-    """
+    """A report to the terminal, or in lines to standard output."""
     console = Console()
     if console.is_terminal:
         with _bar(title, console) as report:
@@ -59,7 +55,8 @@ def _bar(title: str, console: Console) -> Iterator[Report]:
             progress.update(bar, completed=step, total=steps)
 
         def piece(step: int, metrics: Mapping[str, float]) -> None:
-            told["now"] = _number(*_main(metrics))
+            name = "returns" if "returns" in metrics else "loss"
+            told["now"] = _number(name, metrics[name])
             progress.update(bar, completed=step, numbers="  ".join(told.values()))
 
         def row(values: Mapping[str, Any]) -> None:
@@ -90,16 +87,8 @@ def _lines() -> Report:
     return Report(begin, lambda step, metrics: None, row, lambda text: print(text, flush=True))
 
 
-def _main(metrics: Mapping[str, float]) -> tuple[str, float]:
-    """The number that training is followed by."""
-    name = "returns" if "returns" in metrics else "loss"
-    return name, metrics[name]
-
-
 def _number(name: str, value: float) -> str:
-    if name.endswith("accuracy"):
-        return f"{name} {100 * value:.1f} %"
-    return f"{name} {value:.4f}"
+    return f"{name} {100 * value:.1f} %" if name.endswith("accuracy") else f"{name} {value:.4f}"
 
 
 def _validation(values: Mapping[str, Any]) -> str:

@@ -12,15 +12,9 @@ from jmeta.runs.engine import checkpoints, folder
 
 
 def restored(run_dir: Path, init: Callable[[Array], Any], checkpoint: str = "best") -> tuple[int, Any]:
-    """A checkpoint of a run.
+    """Step and state of a checkpoint of a single run, `best` by validation or `newest`.
 
-    Args:
-        run_dir: the folder of a single run.
-        init: `key -> state`, of the state's structure.
-        checkpoint: `best` by validation, or `newest`.
-
-    Returns:
-        Its step, and the state.
+    `init` is `key -> state`, of the state's structure.
 
     Raises:
         RunError: if there is none yet, or it is damaged or of another structure.

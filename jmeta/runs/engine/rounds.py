@@ -20,15 +20,8 @@ def take(
 ) -> tuple[Any, Any]:
     """Steps up to the next row.
 
-    Where a piece ends does not change a bit of what is computed, so that its length may be chosen by the clock.
-
-    Args:
-        advance: takes steps.
-        stop: asked before each piece.
-        look: `(step, metrics)`, called with each piece once it is computed; whether to go on.
-        states: where to start.
-        step: its number.
-        end: the number of the last step.
+    Where a piece ends does not change a bit of what is computed, so that its length may be chosen by the clock. `stop`
+    is asked before each piece, and `look(step, metrics)` after each whether to go on.
 
     Returns:
         The states and the metrics of all pieces, as NumPy arrays; or None and the signal that asked to stop.

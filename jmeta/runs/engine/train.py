@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,14 +15,12 @@ from jmeta.errors import DivergedError, RunError
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
 from jmeta.runs.engine.keeping import Kept
-from jmeta.runs.engine.members import Member
 from jmeta.runs.engine.memory import enough_memory
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.processes import Place
 from jmeta.runs.engine.progress import Report, silent
-from jmeta.runs.engine.resuming import first_states
 from jmeta.runs.engine.rounds import alarm, take
-from jmeta.runs.engine.run import Diverged, Run, alive, member_of, own_copy
+from jmeta.runs.engine.run import Diverged, Run, alive, first_states, member_of, own_copy
 from jmeta.runs.engine.signals import Stop
 from jmeta.settings import check, flag, replaced, to_dict
 
@@ -33,7 +30,7 @@ class Result(NamedTuple):
 
     Attributes:
         run_dir: the run folder, or that of a group with the members' run folders in it.
-        step: the last step.
+        step: the last one.
         stopped_by: the signal that stopped it, or None if it is finished.
         states: the last state of each member, by its name; of a single run under the name "".
         rows: the rows of `metrics.jsonl` of a single run, in the first process.
@@ -112,17 +109,16 @@ def train(
     compiled = programs.compiled(build, settings, experiment, list(each.values()), mesh)
     # What does not fit together, or into the memory, shows here, before there is a folder.
     processes.together(jax.eval_shape, compiled.advance, jax.eval_shape(compiled.start), 0)
-    files = processes.on_first(_files, run_dir, kind, settings, options, each, experiment, compiled)
+    told = report if processes.is_first() else silent
+    run = Run(run_dir, options, experiment, each, mesh, compiled, told, processes.agreed(stop))
+    files = processes.on_first(_files, run, kind, settings)
     compiling: dict[str, float] = {}
     if processes.said_by_first(bool(files)):
         states = compiled.start()
-        compiling = _compiled(compiled, experiment, states if mesh is None else sharding.replicate(states, mesh))
+        compiling = _compiled(run, states if mesh is None else sharding.replicate(states, mesh))
     with ExitStack() as stack:
-        kept = processes.on_first(_opened, stack, run_dir, files, list(each))
-        run = Run(
-            run_dir, options, experiment, each, kept or {}, mesh, compiled,
-            report if processes.is_first() else silent, processes.agreed(stop), alarm(save_seconds),
-        )  # fmt: skip
+        kept = processes.on_first(_opened, run, stack, files)
+        run = run._replace(kept=kept or {}, save_due=alarm(save_seconds))
         states, step, stopped_by = _loop(run, *first_states(run), compiling)
     own = own_copy(run, states)
     single = not run.group and processes.is_first()
@@ -133,47 +129,31 @@ def train(
 
 
 def _devices(run_dir: Path, options: Options, settings: Any, experiment: Experiment) -> int:
-    stored = record.load_any(run_dir) if options.resume else None
-    return devices.number_of(
-        options.devices,
-        experiment.tasks,
-        named=flag(experiment.tasks_setting),
-        light=experiment.light,
-        kept=None if stored is None or not _same_tasks(stored, settings, experiment) else stored.values.get("devices"),
-    )
+    stored, name = record.load_any(run_dir) if options.resume else None, experiment.tasks_setting
+    same_tasks = stored is not None and stored.values.get(name) == to_dict(settings).get(name)
+    kept = stored.values.get("devices") if stored is not None and same_tasks else None
+    return devices.number_of(options.devices, experiment.tasks, named=flag(name), light=experiment.light, kept=kept)
 
 
-def _same_tasks(stored: record.Stored, settings: Any, experiment: Experiment) -> bool:
-    name = experiment.tasks_setting
-    return stored.values.get(name) == to_dict(settings).get(name)
-
-
-def _files(
-    run_dir: Path,
-    kind: str,
-    settings: Any,
-    options: Options,
-    each: dict[str, Member],
-    experiment: Experiment,
-    compiled: programs.Programs,
-) -> record.Files:
+def _files(run: Run, kind: str, settings: Any) -> record.Files:
     """What the run folder needs, or nothing where the run goes on."""
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(compiled.start).params)) // len(each)
-    facts = {**experiment.facts, "parameters": parameters}
-    files = record.for_group(run_dir, kind, settings, options, list(each)) if members.is_group(options) else {}
-    for name, own in each.items():
-        files |= record.for_run(run_dir / name, kind, own, facts)
+    leaves = jax.tree.leaves(jax.eval_shape(run.programs.start).params)
+    facts = {**run.experiment.facts, "parameters": sum(leaf.size for leaf in leaves) // len(run.members)}
+    files = record.for_group(run.run_dir, kind, settings, run.options, list(run.members)) if run.group else {}
+    for name, own in run.members.items():
+        files |= record.for_run(run.run_dir / name, kind, own, facts)
     return files
 
 
-def _opened(stack: ExitStack, run_dir: Path, files: record.Files, each: list[str]) -> dict[str, Kept]:
+def _opened(run: Run, stack: ExitStack, files: record.Files) -> dict[str, Kept]:
     record.make(files)
+    folders = {name: run.run_dir / name for name in run.members}
     return {
         name: Kept(
-            run_dir / name / folder.METRICS,
-            stack.enter_context(checkpoints.opened(run_dir / name / folder.CHECKPOINTS, newest_kept=2)),
+            own / folder.METRICS,
+            stack.enter_context(checkpoints.opened(own / folder.CHECKPOINTS, newest_kept=2)),
         )
-        for name in each
+        for name, own in folders.items()
     }
 
 
@@ -181,7 +161,7 @@ def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
     step, end = _step_of(run, states, diverged), run.experiment.steps
     if step < end and not compiling:
-        compiling = _compiled(run.programs, run.experiment, states)
+        compiling = _compiled(run, states)
     run.report.begin(step, end)
     while step < end:
         began = time.perf_counter()
@@ -203,11 +183,11 @@ def _step_of(run: Run, states: Any, diverged: Diverged) -> int:
     return int(own_copy(run, states).step[going_on[0]])
 
 
-def _compiled(compiled: programs.Programs, experiment: Experiment, states: Any) -> dict[str, float]:
+def _compiled(run: Run, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
     began = time.perf_counter()
-    with enough_memory(_too_large(experiment)):
-        jax.block_until_ready(compiled.advance(states, 0))
+    with enough_memory(_too_large(run.experiment)):
+        jax.block_until_ready(run.programs.advance(states, 0))
     return {"compile_seconds": round(time.perf_counter() - began, 3)}
 
 
@@ -274,28 +254,23 @@ def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diver
                 continue
             row |= keeping.validated(run.programs.validate, run.experiment.score, params, i) if validates else {}
         rows[name] = row
+    new = found.keys() - diverged.keys()
     if run.group:
-        _tell(run, step, rows, diverged, found, validates)
+        for name in new:
+            told = f"{name} has diverged at step {found[name]}: it keeps its last checkpoint, the others go on."
+            run.report.note(told)
+        if validates or new:
+            keeping.write_summary(run.run_dir, step, run.experiment.score, run.members, rows, found)
     if not rows:
         raise _diverged(run, found)
     kept = {name: run.kept[name] for name in rows}
-    keeping.write(kept, rows)
+    for name, own_files in kept.items():
+        folder.append_row(own_files.metrics, rows[name])
     if saves:
         states_of = {name: member_of(own, i) for name, i in alive(run, found).items()}
         keeping.save(kept, states_of, rows, run.experiment.score if validates else None)
     run.report.row(keeping.mean_row(list(rows.values())))
     return found
-
-
-def _tell(run: Run, step: int, rows: Mapping[str, Any], before: Diverged, diverged: Diverged, validates: bool) -> None:
-    """Say who of a group has diverged, and keep its summary."""
-    new = diverged.keys() - before.keys()
-    for name in new:
-        run.report.note(
-            f"{name} has diverged at step {diverged[name]}: it keeps its last checkpoint, the others go on."
-        )
-    if validates or new:
-        keeping.write_summary(run.run_dir, step, run.experiment.score, run.members, rows, diverged)
 
 
 def _diverged(run: Run, diverged: Diverged) -> DivergedError:
