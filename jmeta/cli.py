@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from jmeta import __version__
 
@@ -67,15 +68,15 @@ def _dispatch(words: list[str]) -> int:
 
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
-        "evaluate": _evaluate,
-        "predict": _predict,
-        "plot": _plot,
+        "evaluate": partial(_few_shot, "evaluate"),
+        "predict": partial(_few_shot, "predict"),
+        "plot": partial(_few_shot, "plot"),
         "presets": _presets,
         "list": _list,
         "run": _run,
         "data": _data,
-        "mtl": _mtl,
-        "rl": _rl,
+        "mtl": partial(_area, "mtl"),
+        "rl": partial(_area, "rl"),
     }
     if words[0] not in commands:
         raise unknown("command", words[0], commands)
@@ -94,53 +95,31 @@ def _train(words: list[str]) -> int:
     return train_command(AREA, words)
 
 
-def _evaluate(words: list[str]) -> int:
+def _few_shot(command: str, words: list[str]) -> int:
     from pathlib import Path
 
     import tyro
 
     from jmeta.report.tables import print_group
+    from jmeta.runs import few_shot
     from jmeta.runs.engine import folder
     from jmeta.runs.engine.compile_cache import use_compile_cache
-    from jmeta.runs.few_shot import EvaluateConfig, evaluate, evaluate_group, tables
+    from jmeta.runs.few_shot import tables
 
-    config = tyro.cli(EvaluateConfig, args=words, prog="jmeta evaluate")
+    kinds = {"evaluate": few_shot.EvaluateConfig, "predict": few_shot.PredictConfig, "plot": few_shot.PlotConfig}
+    config = tyro.cli(kinds[command], args=words, prog=f"jmeta {command}")
     use_compile_cache(config.compile_cache)
-    if (Path(config.run_dir) / folder.GROUP).exists():
-        summary = evaluate_group(config)
+    if isinstance(config, few_shot.PlotConfig):
+        for path in few_shot.plot(config):
+            print(path)
+    elif isinstance(config, few_shot.PredictConfig):
+        tables.print_predictions(few_shot.predict(config), config.csv)
+    elif (Path(config.run_dir) / folder.GROUP).exists():
+        summary = few_shot.evaluate_group(config)
         size = f"{summary['episodes']} episodes of {summary['dataset']} ({summary['part']})"
         print_group(summary, f"{config.run_dir}: {size}")
     else:
-        tables.print_evaluation(evaluate(config))
-    return 0
-
-
-def _predict(words: list[str]) -> int:
-    import tyro
-
-    from jmeta.runs.engine.compile_cache import use_compile_cache
-    from jmeta.runs.few_shot import PredictConfig, predict, tables
-
-    config = tyro.cli(PredictConfig, args=words, prog="jmeta predict")
-    use_compile_cache(config.compile_cache)
-    found = predict(config)
-    if config.csv is None:
-        tables.print_predictions(found)
-    else:
-        print(f"{len(found)} pictures named in {config.csv}")
-    return 0
-
-
-def _plot(words: list[str]) -> int:
-    import tyro
-
-    from jmeta.runs.engine.compile_cache import use_compile_cache
-    from jmeta.runs.few_shot import PlotConfig, plot
-
-    config = tyro.cli(PlotConfig, args=words, prog="jmeta plot")
-    use_compile_cache(config.compile_cache)
-    for path in plot(config):
-        print(path)
+        tables.print_evaluation(few_shot.evaluate(config))
     return 0
 
 
@@ -180,14 +159,6 @@ def _data(words: list[str]) -> int:
     return tables.data(words)
 
 
-def _mtl(words: list[str]) -> int:
-    return _area("mtl", words)
-
-
-def _rl(words: list[str]) -> int:
-    return _area("rl", words)
-
-
 def _area(name: str, words: list[str]) -> int:
     """Train an experiment of an area, or run one of its other programs, each a module with a `Config` and a `main`."""
     import importlib
@@ -197,22 +168,22 @@ def _area(name: str, words: list[str]) -> int:
     from jmeta.runs.engine.compile_cache import use_compile_cache
     from jmeta.runs.engine.flags import parsed
 
-    area = importlib.import_module(f"jmeta.runs.{name}")
-    if not words or words[0] in ("-h", "--help", "help"):
+    area, program = importlib.import_module(f"jmeta.runs.{name}"), words[0] if words else "help"
+    if program in ("-h", "--help", "help"):
         width = max(map(len, area.PROGRAMS)) + 2
         print(f"jmeta {name} PROGRAM; each has its own --help\n")
-        print("\n".join(f"  jmeta {name} {program:{width}}{shows}" for program, shows in area.PROGRAMS.items()))
+        print("\n".join(f"  jmeta {name} {each:{width}}{shows}" for each, shows in area.PROGRAMS.items()))
         return 0
-    if words[0] in area.STUDIES:
-        module = f"scripts.{name}.{words[0]}"
-        raise RunError(f"jmeta {name} {words[0]} is a study of the repository: in a checkout, run python -m {module}.")
-    if words[0] not in area.PROGRAMS:
-        raise unknown("program", words[0], area.PROGRAMS)
-    if words[0] == "train":
+    if program in area.STUDIES:
+        study = f"python -m scripts.{name}.{program}"
+        raise RunError(f"jmeta {name} {program} is a study of the repository: in a checkout, run {study}.")
+    if program not in area.PROGRAMS:
+        raise unknown("program", program, area.PROGRAMS)
+    if program == "train":
         return train_command(area.AREA, words[1:])
-    module = importlib.import_module(f"jmeta.runs.{name}.{words[0]}")
+    module = importlib.import_module(f"jmeta.runs.{name}.{program}")
     description = (module.__doc__ or "").strip()
-    config = parsed(module.Config, words[1:], prog=f"jmeta {name} {words[0]}", description=description)
+    config = parsed(module.Config, words[1:], prog=f"jmeta {name} {program}", description=description)
     use_compile_cache(True)
     module.main(config)
     return 0

@@ -34,9 +34,6 @@ def own_area(name: str, found: Any) -> Area:
         name: that it is found by.
         found: an `Area`; or a function `build(settings: S) -> Experiment`, with S a frozen dataclass whose fields all
             have defaults, which are flags.
-
-    Raises:
-        RunError: for another thing.
     """
     if isinstance(found, Area):
         return found
@@ -53,14 +50,9 @@ def own_area(name: str, found: Any) -> Area:
         prog=f"jmeta run {name}",
         description=inspect.getdoc(found) or f"Train {name}.",
         choice=NoChoice,
-        choices=lambda: {},
         defaults=lambda choice: (kind(), Options()),
         build=lambda: found,
         run_dir=lambda settings, options: f"runs/{short(name)}{suffix(settings, options)}",
-        check=lambda settings, options: None,
-        presets="",
-        evaluate="",
-        light=lambda settings: False,
     )
 
 
@@ -79,11 +71,7 @@ KINDS: dict[str, tuple[Registry[Any], str, str]] = {
 
 
 def rows(kind: str) -> list[tuple[str, str, str]]:
-    """Name, what it is and its paper of all rows of a kind.
-
-    Raises:
-        RunError: if there is no such kind.
-    """
+    """Name, what it is and its paper of all rows of a kind."""
     if kind not in KINDS:
         raise unknown("kind of rows", kind, KINDS)
     registry = KINDS[kind][0]
@@ -121,15 +109,11 @@ class ListConfig:
 
 
 def show(words: Sequence[str]) -> int:
-    """`jmeta list KIND [--markdown]`.
-
-    Raises:
-        RunError: if there is no such kind.
-    """
+    """`jmeta list KIND [--markdown]`."""
     config = tyro.cli(ListConfig, args=list(words), prog="jmeta list")
     found = rows(config.kind)
     if config.markdown:
         print(markdown(config.kind), end="")
     else:
-        show_table([KINDS[config.kind][1], KINDS[config.kind][2], "from"], found)
+        show_table([*KINDS[config.kind][1:], "from"], found)
     return 0

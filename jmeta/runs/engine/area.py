@@ -28,10 +28,10 @@ class Area(NamedTuple):
         prog: the words before the flags.
         description: for --help.
         choice: a small frozen dataclass of what decides which settings there are, such as the algorithm.
-        choices: `() -> {field: names}`, what its words may be, where others have other settings.
         defaults: `choice -> (settings, options)`.
         build: `() -> build`, see `Build`; a fresh one, which keeps the data that it has loaded.
         run_dir: `(settings, options) -> folder`, where --run-dir is not given.
+        choices: `() -> {field: names}`, what its words may be, where others have other settings.
         check: `(settings, options)`; refuses what does not go together.
         presets: the folder of its presets in `jmeta/presets`; empty for none.
         evaluate: the next command; empty for none.
@@ -42,14 +42,14 @@ class Area(NamedTuple):
     prog: str
     description: str
     choice: type
-    choices: Callable[[], Mapping[str, Iterable[str]]]
     defaults: Callable[[Any], tuple[Any, Options]]
     build: Callable[[], Build]
     run_dir: Callable[[Any, Options], str]
-    check: Callable[[Any, Options], None]
-    presets: str
-    evaluate: str
-    light: Callable[[Any], bool]
+    choices: Callable[[], Mapping[str, Iterable[str]]] = lambda: {}
+    check: Callable[[Any, Options], None] = lambda settings, options: None
+    presets: str = ""
+    evaluate: str = ""
+    light: Callable[[Any], bool] = lambda settings: False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,6 @@ from jmeta.runs.engine.devices import use_one_thread
 from jmeta.runs.engine.flags import parsed
 from jmeta.runs.engine.members import is_group
 from jmeta.runs.engine.options import Options
-from jmeta.runs.engine.processes import Place
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
 from jmeta.settings import differences, flag, names, read, replaced, to_dict
@@ -51,10 +50,11 @@ def train_command(area: Area, words: Sequence[str]) -> int:
         _parsed(area, words, _whole(area, chosen, first, _start(area, chosen, first)))
     if _is_light(area, chosen, first):
         use_one_thread()
-    with processes.joined(Place(first.coordinator, first.num_processes, first.process_id)):
+    with processes.joined(processes.given_by(first)):
         start = Start(*processes.said_by_first(processes.on_first(_start, area, chosen, first)))
-        whole = processes.together(lambda: _settled(area, _parsed(area, words, _whole(area, chosen, first, start))))
+        whole = processes.together(lambda: _parsed(area, words, _whole(area, chosen, first, start)))
         settings, options = whole.settings, whole.options
+        processes.together(areas.check, area, settings, options)
         use_compile_cache(options.compile_cache)
         title = getattr(settings, "algorithm", "steps")
         shown = progress.shown(title) if processes.is_first() else nullcontext(progress.silent)
@@ -185,12 +185,6 @@ def _check_flags(area: Area, words: Sequence[str], whole: Whole) -> None:
                 f"{flag(name)} is nothing that {chosen} can be told: leave it out, or choose "
                 f"{' or '.join(others[:4])}{more}."
             )
-
-
-def _settled(area: Area, whole: Whole) -> Whole:
-    """With a run folder; settings that don't go together are refused."""
-    areas.check(area, whole.settings, whole.options)
-    return Whole(whole.settings, areas.in_folder(area, whole.settings, whole.options))
 
 
 def _ended(area: Area, options: Options, result: Result) -> int:

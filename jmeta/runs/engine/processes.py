@@ -45,15 +45,20 @@ def place_in(given: Place, environment: Mapping[str, str]) -> Place | None:
     Raises:
         RunError: for flags that make no sense, or processes that neither flags nor JAX can put together.
     """
-    place = check_place(*given)
+    place = check_place(given)
     if place is not None or given.num_processes == 1:
         return place
     return Place() if _cluster(environment) else None
 
 
-def check_place(coordinator: str | None, num_processes: int | None, process_id: int | None) -> Place | None:
+def given_by(options: Options) -> Place:
+    """The place that flags name."""
+    return Place(options.coordinator, options.num_processes, options.process_id)
+
+
+def check_place(given: Place) -> Place | None:
     """A place that is whole; None if nothing was given, or one process; RunError for one that makes no sense."""
-    given = Place(coordinator, num_processes, process_id)
+    coordinator, num_processes, process_id = given
     missing = [flag(name) for name, value in zip(given._fields, given, strict=True) if value is None]
     if len(missing) == 3 or (num_processes == 1 and len(missing) == 2):
         return None

@@ -1,15 +1,18 @@
-"""A run while it goes on: its compiled parts and its files, and where it goes on from."""
+"""A run while it goes on: its parts, where it goes on from, and its steps in pieces that can be interrupted."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from jmeta import sharding
 from jmeta.experiment import Experiment
+from jmeta.loop import PIECE, Advance
 from jmeta.runs.engine import checkpoints, keeping, processes
 from jmeta.runs.engine.keeping import Kept
 from jmeta.runs.engine.members import Member
@@ -18,6 +21,8 @@ from jmeta.runs.engine.programs import Programs
 from jmeta.runs.engine.progress import Report
 from jmeta.runs.engine.signals import Stop
 
+RESPONSE = 0.5
+"""Seconds after which a piece should end, so that a signal is answered and a person sees the loss."""
 Diverged = Mapping[str, int]
 """The step at which a member's loss or parameters were no longer finite, by its name."""
 
@@ -60,6 +65,11 @@ def own_copy(run: Run, states: Any) -> Any:
     return states if run.mesh is None else sharding.local(states)
 
 
+def shared(run: Run, states: Any) -> Any:
+    """`own_copy` undone: the states on all devices."""
+    return states if run.mesh is None else sharding.replicate(states, run.mesh)
+
+
 def member_of(states: Any, i: int) -> Any:
     """What all have, of member i."""
     return jax.tree.map(lambda a: a[i], states)
@@ -78,7 +88,7 @@ def first_states(run: Run) -> tuple[Any, Diverged]:
     # Sent, as the folder need not be on a file system that all processes see.
     fresh = processes.said_by_first(found is None)
     states = run.programs.start() if fresh else processes.from_first(found, like)
-    return (states if run.mesh is None else sharding.replicate(states, run.mesh)), diverged
+    return shared(run, states), diverged
 
 
 def _restored(run: Run, like: Any, diverged: Diverged) -> Any:
@@ -96,3 +106,58 @@ def _restored(run: Run, like: Any, diverged: Diverged) -> Any:
         start = run.programs.start()
         each |= {name: member_of(start, i) for i, name in enumerate(run.members) if name in diverged}
     return jax.tree.map(lambda *a: jnp.stack(a), *(each[name] for name in run.members))
+
+
+def take(
+    advance: Advance, stop: Stop, look: Callable[[int, Any], bool], states: Any, step: int, end: int
+) -> tuple[Any, Any]:
+    """Steps up to the next row.
+
+    Where a piece ends does not change a bit of what is computed, so that its length may be chosen by the clock. `stop`
+    is asked before each piece, and `look(step, metrics)` after each whether to go on.
+
+    Returns:
+        The states and the metrics of all pieces, as NumPy arrays; or None and the signal that asked to stop.
+    """
+    done: list[Any] = []
+    length, began, goes_on = 1, time.perf_counter(), True
+    pending: tuple[int, Any] | None = None
+
+    def finish(count: int, metrics: Any) -> bool:
+        done.append(jax.tree.map(lambda a: np.asarray(a)[..., :count], metrics))
+        return look(step, done[-1])
+
+    while step < end and goes_on:
+        asked = stop()
+        if asked is not None:
+            return None, asked
+        count = min(length, end - step)
+        states, metrics = advance(states, count)
+        # The piece before is waited for while this one is computed, which keeps a device busy and the bar honest.
+        if pending is not None:
+            goes_on, now = finish(*pending), time.perf_counter()
+            length, began = processes.said_by_first(_next_length(pending[0], now - began)), now
+        pending = count, metrics
+        step += count
+    assert pending is not None, "a round has a step or more"
+    finish(*pending)
+    return states, jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *done)
+
+
+def _next_length(count: int, seconds: float) -> int:
+    """As many steps as take a response's time by the last piece's measure, at most twice its."""
+    return max(1, min(2 * count, int(RESPONSE * count / max(seconds, 1e-9)), PIECE))
+
+
+def alarm(seconds: float | None) -> Callable[[], bool]:
+    """Whether so many seconds are over since it last said so; never for None."""
+    last = time.monotonic()
+
+    def due() -> bool:
+        nonlocal last
+        if seconds is None or time.monotonic() - last < seconds:
+            return False
+        last = time.monotonic()
+        return True
+
+    return due

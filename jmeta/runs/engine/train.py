@@ -2,7 +2,7 @@
 
 import math
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,17 +10,14 @@ import jax
 import numpy as np
 import optax
 
-from jmeta import sharding
 from jmeta.errors import DivergedError, RunError
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
 from jmeta.runs.engine.keeping import Kept
 from jmeta.runs.engine.memory import enough_memory
 from jmeta.runs.engine.options import Options
-from jmeta.runs.engine.processes import Place
 from jmeta.runs.engine.progress import Report, silent
-from jmeta.runs.engine.rounds import alarm, take
-from jmeta.runs.engine.run import Diverged, Run, alive, first_states, member_of, own_copy
+from jmeta.runs.engine.run import Diverged, Run, alarm, alive, first_states, member_of, own_copy, shared, take
 from jmeta.runs.engine.signals import Stop
 from jmeta.settings import check, flag, replaced, to_dict
 
@@ -77,9 +74,6 @@ def train(
         stop: asked after each piece; a signal's number makes it save and return.
         save_seconds: save after so many seconds too, without a validation.
 
-    Returns:
-        How it ended.
-
     Raises:
         RunError: for settings that make no sense, devices or processes that can't be had, a run folder that belongs to
             another run, a damaged checkpoint, data that are missing, or, as DivergedError, training that has diverged.
@@ -90,7 +84,7 @@ def train(
     members.check(settings, options)
     if options.run_dir is None:
         raise RunError("training needs a run folder: give --run-dir.")
-    processes.join(processes.check_place(*Place(options.coordinator, options.num_processes, options.process_id)))
+    processes.join(processes.check_place(processes.given_by(options)))
     settings, options = processes.same_settings(settings, options)
     if members.is_group(options) and jax.process_count() > 1:
         raise RunError("--seeds and --sweep are for a single process: start one alone, by --num-processes 1.")
@@ -114,8 +108,7 @@ def train(
     files = processes.on_first(_files, run, kind, settings)
     compiling: dict[str, float] = {}
     if processes.said_by_first(bool(files)):
-        states = compiled.start()
-        compiling = _compiled(run, states if mesh is None else sharding.replicate(states, mesh))
+        compiling = _compiled(run, shared(run, compiled.start()))
     with ExitStack() as stack:
         kept = processes.on_first(_opened, run, stack, files)
         run = run._replace(kept=kept or {}, save_due=alarm(save_seconds))
@@ -186,13 +179,15 @@ def _step_of(run: Run, states: Any, diverged: Diverged) -> int:
 def _compiled(run: Run, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
     began = time.perf_counter()
-    with enough_memory(_too_large(run.experiment)):
+    with _fitting(run.experiment):
         jax.block_until_ready(run.programs.advance(states, 0))
     return {"compile_seconds": round(time.perf_counter() - began, 3)}
 
 
-def _too_large(experiment: Experiment) -> str:
-    return f"{experiment.tasks} tasks of a step don't fit into the device's memory: {experiment.smaller}."
+def _fitting(experiment: Experiment) -> AbstractContextManager[None]:
+    return enough_memory(
+        f"{experiment.tasks} tasks of a step don't fit into the device's memory: {experiment.smaller}."
+    )
 
 
 def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, Any]:
@@ -210,7 +205,7 @@ def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, A
         return bool(good)
 
     end = min(step + run.options.log_every, run.experiment.steps)
-    with enough_memory(_too_large(run.experiment)):
+    with _fitting(run.experiment):
         return take(run.programs.advance, run.stop, look, states, step, end)
 
 

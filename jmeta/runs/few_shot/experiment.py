@@ -18,8 +18,10 @@ from jmeta.algorithms.settings import inner_steps
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
+from jmeta.runs.engine import area as areas
+from jmeta.runs.engine.area import Area
 from jmeta.runs.few_shot.problems import Problem, load_problem
-from jmeta.runs.few_shot.settings import Outer, Settings, Tasks
+from jmeta.runs.few_shot.settings import Choice, Outer, Settings, Tasks, check, defaults, run_dir
 from jmeta.tasks import catalog as sources
 from jmeta.training import Schedule
 from jmeta.types import Learner, Metrics, Params
@@ -53,11 +55,7 @@ def builder() -> Build:
 
 
 def load_data(tasks: Tasks, ordinary: bool) -> Data:
-    """Load the data of tasks.
-
-    Args:
-        tasks: what they are.
-        ordinary: train on ordinary batches, of as many examples as an episode has.
+    """Load the data of tasks; `ordinary` is to train on ordinary batches, of as many examples as an episode has.
 
     Raises:
         DataError: for data that are missing or damaged.
@@ -141,27 +139,15 @@ def _validator(settings: Settings) -> Callable[[Sampler, Params], dict[str, Arra
 
 
 def training_learner(settings: Settings, classes: int | None) -> Learner | Schedule:
-    """The learner that settings describe, to be trained.
-
-    Args:
-        settings: of the run.
-        classes: that there are to train on, for a learner that tells all of them apart.
-    """
+    """The learner to be trained; `classes` are those to train on, for a learner that tells all of them apart."""
     steps = inner_steps(settings.learner, training=True)
     wanted = _wanted(settings, steps)._replace(outer_steps=settings.outer.outer_steps, classes=classes)
     return LEARNERS.get(settings.algorithm).make(settings.learner, wanted)
 
 
 def learner_of(settings: Settings, steps: Any, *, way: int | None = None) -> Learner:
-    """The learner that settings describe, once it is trained.
-
-    Args:
-        settings: of the run.
-        steps: of its inner loop, a number or a traced one.
-        way: outputs, if not the trained number.
-    """
-    wanted = _wanted(settings, steps)
-    wanted = wanted if way is None else wanted._replace(way=way)
+    """The learner once it is trained, with any number of inner steps, which may be traced, and any way."""
+    wanted = _wanted(settings, steps)._replace(way=settings.tasks.way if way is None else way)
     learner = LEARNERS.get(settings.algorithm).make(settings.learner, wanted)
     assert isinstance(learner, Learner), f"{settings.algorithm} must not change with the step outside training"
     return learner
@@ -203,11 +189,7 @@ def _climb(radius: float) -> optax.GradientTransformation:
 
 
 def tasks_at_once(outer: Outer, devices: int) -> int | None:
-    """Episodes that each device computes at once: `chunk_size`, or all it has if they are fewer; None leaves it open.
-
-    Raises:
-        RunError: if `chunk_size` does not divide a device's episodes.
-    """
+    """Episodes that each device computes at once: `chunk_size`, or all of its own if they are fewer; None: open."""
     if outer.chunk_size is None:
         return None
     each = outer.meta_batch_size // devices
@@ -230,3 +212,26 @@ def eval_chunk_size(tasks: Tasks) -> int:
 def sample_input(tasks: Tasks, input_shape: tuple[int, ...]) -> Array:
     """Zeros of the shape of a support set's inputs, to initialize with."""
     return jnp.zeros(((tasks.train_way or tasks.way) * (tasks.train_shot or tasks.shot), *input_shape))
+
+
+AREA = Area(
+    kind="few-shot",
+    prog="jmeta train",
+    description=(
+        "Meta-train a learner and keep it in a run folder. Without flags: MAML on glyphs, 5-way 1-shot. --preset NAME "
+        "starts from a published setting, --config FILE from a file, and a flag beside it wins. Ctrl-C or SIGTERM "
+        "saves and stops; the same command with --resume goes on as if nothing had happened. What is shown is what "
+        "the algorithm has: ask with --algorithm NAME for that of another."
+    ),
+    choice=Choice,
+    choices=lambda: {"algorithm": LEARNERS},
+    defaults=defaults,
+    build=builder,
+    run_dir=run_dir,
+    check=check,
+    presets="few_shot",
+    evaluate="jmeta evaluate",
+    light=lambda settings: sources.row(settings.tasks.dataset).light,
+)
+from_preset = functools.partial(areas.from_preset, AREA)
+train = functools.partial(areas.train, AREA)

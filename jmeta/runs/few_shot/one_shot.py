@@ -35,11 +35,7 @@ class OneShotTest(NamedTuple):
 
 
 def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
-    """The test, for a trained learner.
-
-    Args:
-        trained: the learner.
-        data_dir: the folder of data sets; otherwise the run's.
+    """The test, for a trained learner, from a folder of data sets or the run's.
 
     Raises:
         DataError: if the runs are missing or damaged.
@@ -66,17 +62,7 @@ def episodes_of(runs: OneShotRuns) -> Episode:
 def errors(
     learner: Learner, params: Params, episodes: Episode, predict: evaluation.Predict = evaluation.transductive
 ) -> np.ndarray:
-    """The share of queries that a learner gets wrong in each episode.
-
-    Args:
-        learner: the algorithm.
-        params: meta-parameters, for the way of the episodes.
-        episodes: with a leading axis T.
-        predict: `transductive` or `inductive`.
-
-    Returns:
-        `[T]`.
-    """
+    """The share of queries that a learner gets wrong in each episode, `[T]`; parameters are for their way."""
 
     @jax.jit
     def run(params: Params, episodes: Episode) -> Array:
@@ -107,19 +93,15 @@ def measure(
     batch = trained.settings.network.norm == "batch"
     together = transductive or not batch
     learner, params = trained.learner_of(inner_steps, WAY), at_way(trained.params, trained.settings.tasks.way, WAY)
-    found = errors(learner, params, test.episodes, READINGS[together])
+    found, other_predict = errors(learner, params, test.episodes, READINGS[together]), READINGS[not together]
     summary = evaluation.summarize(1 - found)
     result: dict[str, Any] = {
-        "accuracy": summary.mean,
-        "ci95": summary.ci95,
-        "episodes": RUNS,
-        "errors": found.tolist(),
+        "accuracy": summary.mean, "ci95": summary.ci95, "episodes": RUNS, "errors": found.tolist(),
         "reading": "transductive" if batch and together else "inductive",
-    }
+    }  # fmt: skip
     if batch and both:
-        other = evaluation.summarize(1 - errors(learner, params, test.episodes, READINGS[not together]))
-        name = "inductive" if together else "transductive"
-        result |= {f"{name}_accuracy": other.mean, f"{name}_ci95": other.ci95}
+        other = evaluation.summarize(1 - errors(learner, params, test.episodes, other_predict))
+        result |= {f"{other_predict.__name__}_accuracy": other.mean, f"{other_predict.__name__}_ci95": other.ci95}
     return result
 
 

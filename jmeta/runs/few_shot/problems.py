@@ -3,7 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.tree_util import Partial
@@ -54,11 +54,7 @@ class Problem(NamedTuple):
 
 
 def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Problem:
-    """Load the data that tasks are made of.
-
-    Args:
-        tasks: what they are to be.
-        input_shape: the (H, W, C) that images are brought to; None leaves them as they are.
+    """Load the data that tasks are made of; images are brought to the (H, W, C) of `input_shape`, if it is given.
 
     Raises:
         DataError: for data that are missing or damaged.
@@ -73,11 +69,6 @@ def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Pr
 def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
     """Images that are to look like those that a learner was trained on.
 
-    Args:
-        tasks: what they are to be.
-        dataset: the images.
-        like: the look of those that the learner knows.
-
     Raises:
         DataError: for a split that the images don't have, or a number of channels that can't be brought to another.
     """
@@ -86,36 +77,22 @@ def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
 
 def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Problem:
     split = dataset.split(tasks.split)
+    turned = tasks.rotations
+
+    def batches(size: int) -> Partial:
+        images, counts = dataset.images[split.train], dataset.counts[split.train]
+        change = _AUGMENTS[tasks.augment]
+        return episodes.classification_sampler(images, batch_size=size, rotations=turned, counts=counts, augment=change)
+
     return Problem(
-        dataset.name,
-        dataset.images.shape[2:],
-        False,
-        split.protocol,
-        split.hash,
-        dataset.checksum,
+        dataset.name, dataset.images.shape[2:], False, split.protocol, split.hash, dataset.checksum,
         lambda part, way, shot, query: _few_shot(dataset, split, tasks, part, way, shot, query),
-        lambda size: episodes.classification_sampler(
-            dataset.images[split.train],
-            batch_size=size,
-            rotations=tasks.rotations,
-            counts=dataset.counts[split.train],
-            augment=_AUGMENTS[tasks.augment],
-        ),
-        len(split.train) * (4 if tasks.rotations else 1),
-        dataset,
-        split,
-        changes,
-    )
+        batches, len(split.train) * (4 if turned else 1), dataset, split, changes,
+    )  # fmt: skip
 
 
 def load_images(name: str, data_dir: str | None, *, download: bool = True, size: int | None = None) -> Dataset:
-    """A data set of images by its name.
-
-    Args:
-        name: of the data.
-        data_dir: the folder that they are looked for in.
-        download: whether they may be downloaded if they are not there.
-        size: height and width that pictures are brought to; otherwise as `datasets.load`.
+    """A data set of images by its name, as `datasets.load`.
 
     Raises:
         DataError: for data that are missing or damaged.
@@ -157,19 +134,13 @@ def _few_shot(dataset: Dataset, split: Split, tasks: Tasks, part: str, way: int,
             f"{dataset.name} has {fewest}: ask for a smaller --shot or --query-shot."
         )
     if tasks.rotations and images.shape[2] != images.shape[3]:
-        raise RunError(
-            f"rotations need square pictures, got {images.shape[2]} x {images.shape[3]}: use --no-rotations."
-        )
+        _, _, height, width, _ = images.shape
+        raise RunError(f"rotations need square pictures, got {height} x {width}: use --no-rotations.")
     return episodes.few_shot_sampler(
-        images,
-        way=way,
-        shot=shot,
-        query_shot=query_shot,
-        rotations=tasks.rotations,
-        counts=counts,
+        images, way=way, shot=shot, query_shot=query_shot, rotations=tasks.rotations, counts=counts,
         groups=_groups(dataset, classes, part, way) if tasks.within_groups else None,
         augment=_AUGMENTS[tasks.augment] if part == "train" else None,
-    )
+    )  # fmt: skip
 
 
 def _groups(dataset: Dataset, classes: np.ndarray, part: str, way: int) -> list[str]:
@@ -186,14 +157,9 @@ def _groups(dataset: Dataset, classes: np.ndarray, part: str, way: int) -> list[
 
 def with_dataset(tasks: Tasks, dataset: str | None, split: str | None, data_dir: str | None) -> Tasks:
     """The same tasks of other data: another data set comes with its default split, and without rotations and groups."""
+    changes: dict[str, Any] = {}
     if dataset is not None and dataset != tasks.dataset:
-        tasks = dataclasses.replace(
-            tasks,
-            dataset=dataset,
-            split="default",
-            rotations=catalog.row(dataset).turned,
-            within_groups=False,
-        )
-    if split is not None:
-        tasks = dataclasses.replace(tasks, split=split)
-    return tasks if data_dir is None else dataclasses.replace(tasks, data_dir=data_dir)
+        turned = catalog.row(dataset).turned
+        changes = {"dataset": dataset, "split": "default", "rotations": turned, "within_groups": False}
+    given = {"split": split, "data_dir": data_dir}
+    return dataclasses.replace(tasks, **changes | {name: value for name, value in given.items() if value is not None})

@@ -40,8 +40,11 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     print(f"{told(name, result[name], result['ci95'])} ({result['episodes']} episodes)")
 
 
-def print_predictions(found: Sequence[Prediction]) -> None:
-    """Print path, class and probability of each picture."""
+def print_predictions(found: Sequence[Prediction], kept: str | None) -> None:
+    """Print path, class and probability of each picture, or where they are kept."""
+    if kept is not None:
+        print(f"{len(found)} pictures named in {kept}")
+        return
     paths, names = (max(len(str(p[i])) for p in found) for i in (0, 1))
     for path, name, probability in found:
         print(f"{path!s:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
@@ -84,12 +87,7 @@ class PrepareConfig:
 
 
 def data(words: Sequence[str]) -> int:
-    """`jmeta data list` and `jmeta data prepare NAME`.
-
-    Raises:
-        RunError: for another command.
-        DataError: for data that are missing or damaged.
-    """
+    """`jmeta data list` and `jmeta data prepare NAME`."""
     if not words or words[0] in ("-h", "--help"):
         print("jmeta data list [--data-dir FOLDER]")
         print("jmeta data prepare NAME [--npz FILE] [--examples N] [--data-dir FOLDER]")

@@ -14,13 +14,8 @@ from jmeta.tasks import catalog as sources
 
 
 class Shown(NamedTuple):
-    """What a trained learner is evaluated on.
-
-    Attributes:
-        tasks: those of its run, on these data.
-        problem: the data.
-        seen: how many classes of the part it was trained on; None where its training data can't be read.
-    """
+    """What a trained learner is evaluated on: the tasks of its run on these data, the data, and how many classes of the
+    part it was trained on, None where its training data can't be read."""
 
     tasks: Tasks
     problem: Problem
@@ -63,25 +58,32 @@ def show(
         raise RunError(f"a learner of {own.dataset} can't be shown {tasks.dataset}: choose another --dataset.")
     if tasks.dataset == own.dataset:
         problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
-        _check_same_split(trained, problem)
+        stored = trained.facts
+        if problem.protocol == stored["protocol"] and problem.split_hash != stored["split_hash"]:
+            raise RunError(
+                f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
+                f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
+            )
         return Shown(tasks, problem, _shared(trained, problem, part))
     images = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size)
     if split is None and part == "test" and not sources.row(tasks.dataset).published:
         tasks = dataclasses.replace(tasks, split="all")
     if images.checksum == trained.facts["checksum"]:  # its own by another name
         tasks = dataclasses.replace(own, split=split or own.split, data_dir=tasks.data_dir)
-    problem = problem_like(tasks, images, trained.look)
-    if images.checksum == trained.facts["checksum"]:
+        problem = problem_like(tasks, images, trained.look)
         return Shown(tasks, problem, _shared(trained, problem, part))
-    return Shown(tasks, problem, seen(known_to(trained, data_dir), *_images(problem, part)))
+    problem = problem_like(tasks, images, trained.look)
+    assert problem.dataset is not None and problem.split is not None
+    classes = getattr(problem.split, part)
+    pictures = problem.dataset.images[classes], problem.dataset.counts[classes]
+    return Shown(tasks, problem, seen(known_to(trained, data_dir), *pictures))
 
 
 def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
-    """What a learner was trained on, or None where it can't be found any more; nothing is downloaded.
+    """What a learner was trained on, in the run's folder of data sets or another; nothing is downloaded.
 
-    Args:
-        trained: the learner.
-        data_dir: another folder that its data may be in, if they aren't in the run's.
+    Returns:
+        None where it can't be found any more.
     """
     tasks = trained.settings.tasks
     for place in dict.fromkeys((tasks.data_dir, data_dir)):
@@ -97,10 +99,7 @@ def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
 def seen(known: Known | None, images: np.ndarray, counts: np.ndarray) -> int | None:
     """How many classes have a picture that was trained on, or None where that isn't known.
 
-    Args:
-        known: what was trained on.
-        images: uint8 `[classes, examples, H, W, C]`.
-        counts: `[classes]`, how many examples are real.
+    Of the images `[classes, examples, H, W, C]`, the first `counts` `[classes]` of each class are real.
     """
     if known is None:
         return None
@@ -112,21 +111,6 @@ def seen(known: Known | None, images: np.ndarray, counts: np.ndarray) -> int | N
 def _pictures(images: np.ndarray, counts: np.ndarray) -> list[set[int]]:
     """The hash of each picture of each class, blank ones left out."""
     return [{hash(x.tobytes()) for x in row[:n] if x.any()} for row, n in zip(images, counts, strict=True)]
-
-
-def _images(problem: Problem, part: str) -> tuple[np.ndarray, np.ndarray]:
-    assert problem.dataset is not None and problem.split is not None
-    classes = getattr(problem.split, part)
-    return problem.dataset.images[classes], problem.dataset.counts[classes]
-
-
-def _check_same_split(trained: Trained, problem: Problem) -> None:
-    stored = trained.facts
-    if problem.protocol == stored["protocol"] and problem.split_hash != stored["split_hash"]:
-        raise RunError(
-            f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
-            f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
-        )
 
 
 def _shared(trained: Trained, problem: Problem, part: str) -> int:
