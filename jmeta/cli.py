@@ -1,9 +1,9 @@
 """The command line: parse, call, print."""
 
+import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 from jmeta import __version__
 
@@ -26,6 +26,18 @@ Each has its own --help; jmeta --version tells which it is. For example:
   jmeta evaluate --run-dir runs/first
   jmeta train --seeds 3 --sweep inner_lr=0.1,0.4 --run-dir runs/rates
 """
+COMMANDS = {
+    "train": "jmeta.runs.few_shot.commands:train",
+    "evaluate": "jmeta.runs.few_shot.commands:evaluate",
+    "predict": "jmeta.runs.few_shot.commands:predict",
+    "plot": "jmeta.runs.few_shot.commands:plot",
+    "presets": "jmeta.runs.catalog:presets",
+    "list": "jmeta.runs.catalog:show",
+    "run": "jmeta.runs.catalog:run",
+    "data": "jmeta.runs.few_shot.commands:data",
+}
+"""Functions of the words behind a command, which are imported when it is called."""
+AREAS = ("mtl", "rl")
 USER_ERROR = 2
 
 
@@ -66,21 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     from jmeta.errors import unknown
 
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "train": _train,
-        "evaluate": partial(_few_shot, "evaluate"),
-        "predict": partial(_few_shot, "predict"),
-        "plot": partial(_few_shot, "plot"),
-        "presets": _presets,
-        "list": _list,
-        "run": _run,
-        "data": _data,
-        "mtl": partial(_area, "mtl"),
-        "rl": partial(_area, "rl"),
-    }
-    if words[0] not in commands:
-        raise unknown("command", words[0], commands)
-    return commands[words[0]](words[1:])
+    command, rest = words[0], words[1:]
+    if command in AREAS:
+        return _area(command, rest)
+    if command not in COMMANDS:
+        raise unknown("command", command, [*COMMANDS, *AREAS])
+    module, _, function = COMMANDS[command].partition(":")
+    return getattr(importlib.import_module(module), function)(rest)
 
 
 def _complain(text: str, code: int = USER_ERROR) -> int:
@@ -88,81 +92,8 @@ def _complain(text: str, code: int = USER_ERROR) -> int:
     return code
 
 
-def _train(words: list[str]) -> int:
-    from jmeta.runs.engine.command import train_command
-    from jmeta.runs.few_shot import AREA
-
-    return train_command(AREA, words)
-
-
-def _few_shot(command: str, words: list[str]) -> int:
-    from pathlib import Path
-
-    import tyro
-
-    from jmeta.report.tables import print_group
-    from jmeta.runs import few_shot
-    from jmeta.runs.engine import folder
-    from jmeta.runs.engine.compile_cache import use_compile_cache
-    from jmeta.runs.few_shot import tables
-
-    kinds = {"evaluate": few_shot.EvaluateConfig, "predict": few_shot.PredictConfig, "plot": few_shot.PlotConfig}
-    config = tyro.cli(kinds[command], args=words, prog=f"jmeta {command}")
-    use_compile_cache(config.compile_cache)
-    if isinstance(config, few_shot.PlotConfig):
-        for path in few_shot.plot(config):
-            print(path)
-    elif isinstance(config, few_shot.PredictConfig):
-        tables.print_predictions(few_shot.predict(config), config.csv)
-    elif (Path(config.run_dir) / folder.GROUP).exists():
-        summary = few_shot.evaluate_group(config)
-        size = f"{summary['episodes']} episodes of {summary['dataset']} ({summary['part']})"
-        print_group(summary, f"{config.run_dir}: {size}")
-    else:
-        tables.print_evaluation(few_shot.evaluate(config))
-    return 0
-
-
-def _presets(words: list[str]) -> int:
-    from jmeta.errors import RunError
-    from jmeta.runs import few_shot, rl
-    from jmeta.runs.engine.area import presets
-
-    if words:
-        raise RunError(f"jmeta presets takes no arguments, got {' '.join(words)}: leave them out.")
-    for area in (few_shot.AREA, rl.AREA):
-        print(f"{area.prog} --preset")
-        for name, preset in presets(area).items():
-            print(f"  {name:28} {preset['source']}")
-    return 0
-
-
-def _list(words: list[str]) -> int:
-    from jmeta.runs import catalog
-
-    return catalog.show(words)
-
-
-def _run(words: list[str]) -> int:
-    from jmeta.errors import RunError
-    from jmeta.runs.catalog import EXPERIMENTS
-    from jmeta.runs.engine.command import train_command
-
-    if not words or words[0].startswith("-"):
-        raise RunError("jmeta run takes the name of an experiment first: give one of `jmeta list experiments`.")
-    return train_command(EXPERIMENTS.get(words[0]), words[1:])
-
-
-def _data(words: list[str]) -> int:
-    from jmeta.runs.few_shot import tables
-
-    return tables.data(words)
-
-
 def _area(name: str, words: list[str]) -> int:
     """Train an experiment of an area, or run one of its other programs, each a module with a `Config` and a `main`."""
-    import importlib
-
     from jmeta.errors import RunError, unknown
     from jmeta.runs.engine.command import train_command
     from jmeta.runs.engine.compile_cache import use_compile_cache

@@ -51,11 +51,7 @@ class Registry(Generic[R]):
             self.register(name, row)
 
     def register(self, name: str, row: R) -> None:
-        """Add a row.
-
-        Raises:
-            RunError: if the name is taken, or could not be told from that of a file or module.
-        """
+        """Add a row; RunError if the name is taken, or could not be told from that of a file or module."""
         key = spelled(name)
         if key in self._rows:
             raise RunError(f"there is already a row for the {self.kind} {key!r}: choose another name.")
@@ -64,11 +60,7 @@ class Registry(Generic[R]):
         self._rows[key] = row
 
     def get(self, name: str) -> R:
-        """The row of a name.
-
-        Raises:
-            RunError: if there is none, with the name that is nearest; or what it names can't be loaded, or is no row.
-        """
+        """The row of a name; RunError if there is none, or what it names can't be loaded or is no row."""
         row = self.find(name)
         if row is None:
             raise unknown(self.kind, name, [*self._rows, *_entries(self.group)])
@@ -132,11 +124,7 @@ def is_place(name: str) -> bool:
 
 
 def load(kind: str, place: str) -> Any:
-    """The object that a place names, which is to be of a kind, for errors.
-
-    Raises:
-        RunError: if there is no such file, module or object, or the file or module can't be run.
-    """
+    """The object, of a kind for errors, that a place names; RunError if it isn't there or can't be loaded."""
     where, _, what = place.rpartition(":")
     path = Path(where).expanduser()
     if where.endswith(".py"):

@@ -88,11 +88,7 @@ def to_dict(settings: Any) -> dict[str, Any]:
 
 
 def replaced(settings: S, changes: Mapping[str, Any]) -> S:
-    """The same with other values of some settings, wherever they are inside.
-
-    Raises:
-        RunError: for a name that is no setting of these.
-    """
+    """The same with other values of some settings, wherever they are inside; RunError for a name that isn't there."""
     for name in changes:
         if name not in names(settings):
             raise unknown("setting", name, names(settings))

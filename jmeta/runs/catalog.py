@@ -16,7 +16,9 @@ from jmeta.registry import Registry, short
 from jmeta.report.tables import show as show_table
 from jmeta.rl.envs.catalog import ENVIRONMENTS
 from jmeta.runs import few_shot, mtl, rl
+from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
+from jmeta.runs.engine.command import train_command
 from jmeta.runs.engine.members import suffix
 from jmeta.runs.engine.options import Options
 from jmeta.tasks.catalog import TASKS
@@ -30,10 +32,7 @@ class NoChoice:
 def own_area(name: str, found: Any) -> Area:
     """A user's experiment, as the command line trains it.
 
-    Args:
-        name: that it is found by.
-        found: an `Area`; or a function `build(settings: S) -> Experiment`, with S a frozen dataclass whose fields all
-            have defaults, which are flags.
+    It is an `Area`, or `build(settings: S) -> Experiment`, with S a frozen dataclass of flags that all have defaults.
     """
     if isinstance(found, Area):
         return found
@@ -117,3 +116,21 @@ def show(words: Sequence[str]) -> int:
     else:
         show_table([*KINDS[config.kind][1:], "from"], found)
     return 0
+
+
+def presets(words: Sequence[str]) -> int:
+    """`jmeta presets`."""
+    if words:
+        raise RunError(f"jmeta presets takes no arguments, got {' '.join(words)}: leave them out.")
+    for area in (few_shot.AREA, rl.AREA):
+        print(f"{area.prog} --preset")
+        for name, preset in areas.presets(area).items():
+            print(f"  {name:28} {preset['source']}")
+    return 0
+
+
+def run(words: Sequence[str]) -> int:
+    """`jmeta run NAME`."""
+    if not words or words[0].startswith("-"):
+        raise RunError("jmeta run takes the name of an experiment first: give one of `jmeta list experiments`.")
+    return train_command(EXPERIMENTS.get(words[0]), words[1:])

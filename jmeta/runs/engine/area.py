@@ -84,11 +84,7 @@ def presets(area: Area) -> dict[str, dict[str, Any]]:
 
 
 def preset_values(area: Area, name: str) -> dict[str, Any]:
-    """What a preset sets, and its name.
-
-    Raises:
-        RunError: if there is no such preset.
-    """
+    """What a preset sets, and its name; RunError if there is none of this name."""
     key, known = name.lower().replace("_", "-"), presets(area)
     if key not in known:
         raise unknown("preset", name, known)
@@ -96,22 +92,14 @@ def preset_values(area: Area, name: str) -> dict[str, Any]:
 
 
 def from_preset(area: Area, name: str) -> tuple[Any, Options]:
-    """The settings and options of a preset.
-
-    Raises:
-        RunError: if there is no such preset.
-    """
+    """The settings and options of a preset; RunError if there is none of this name."""
     values = preset_values(area, name)
     whole = flat.read(start_of(area, values), values, f"preset {values['preset']}")
     return whole.settings, whole.options
 
 
 def load_run(area: Area, run_dir: Path) -> Loaded:
-    """The settings of the folder of a single run.
-
-    Raises:
-        RunError: if it is none, of another area, damaged, or made by another version.
-    """
+    """The settings of a single run; RunError if the folder has none, another area's or version's, or is damaged."""
     return _loaded(area, record.load(run_dir), run_dir / folder.CONFIG)
 
 
@@ -157,13 +145,12 @@ def train(
     stop: Stop = lambda: None,
     save_seconds: float | None = None,
 ) -> Result:
-    """Train, or go on training, in a run folder, by `jmeta.runs.engine.train.train`.
+    """Train, or go on training, in a run folder, by `engine.train.train`, whose other arguments are the same.
 
-    Args are those of it, and the area. Without a run folder, it is kept where the command line would.
+    Without a run folder in the options, it is kept where the command line would.
 
     Raises:
-        RunError: for settings that make no sense, data that are missing, or a run folder that can't be used; as
-            DivergedError where training has diverged.
+        RunError: as there, and for settings that don't go together.
         OSError: if the run folder can't be written to.
     """
     check(area, settings, options)

@@ -36,12 +36,9 @@ class Checkpoints(NamedTuple):
 
 @contextmanager
 def opened(folder: Path, *, read_only: bool = False, newest_kept: int = 1) -> Iterator[Checkpoints]:
-    """Open a folder of checkpoints; what a killed save left there is removed.
+    """Open a folder of checkpoints, made if it isn't there; what a killed save left there is removed.
 
-    Args:
-        folder: made if it isn't there.
-        read_only: touch nothing.
-        newest_kept: how many of the newest stay, beside the best, until `prune`.
+    So many of the newest stay, beside the best, until `prune`. Read-only, nothing is touched.
     """
     score = lambda metrics: metrics["score"]
     top = checkpoint_managers.BestN(get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False)
@@ -87,11 +84,7 @@ def _quiet() -> Iterator[None]:
 
 
 def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
-    """Save a state, with the score of its validation if it has one; the newest stays, and that of the best score.
-
-    Raises:
-        RunError: if it can't be written.
-    """
+    """Save a state, with the score of its validation if it has one; RunError if it can't be written."""
     tree = jax.tree.map(np.asarray, _parts(state))  # NumPy arrays, which Orbax takes from one process among several
     step = int(state.step)
     # Asked first, since Orbax's threads go on complaining after a write that failed.
@@ -147,11 +140,7 @@ def remove_after(checkpoints: Checkpoints, step: int) -> None:
 
 
 def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
-    """Read a state back, bit for bit; `like` is one of the same structure, its arrays or their shapes.
-
-    Raises:
-        RunError: if it is damaged or of another structure.
-    """
+    """Read a state like another back, bit for bit; RunError if it is damaged or of another structure."""
     _check_files(checkpoints, step)
     target = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(_parts, like))
     items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target), _RECORD: ocp.args.JsonRestore()})

@@ -37,14 +37,7 @@ class Start(NamedTuple):
 
 
 def train_command(area: Area, words: Sequence[str]) -> int:
-    """Train by the words of a command line, and say how it ended.
-
-    Returns:
-        The exit code: 0, or 130 or 143 after Ctrl-C or SIGTERM.
-
-    Raises:
-        RunError: for what the user can put right.
-    """
+    """Train by the words of a command line; the exit code is 0, or 130 or 143 after Ctrl-C or SIGTERM."""
     chosen, first = _first(area, words)
     if "-h" in words or "--help" in words:
         _parsed(area, words, _whole(area, chosen, first, _start(area, chosen, first)))

@@ -44,9 +44,6 @@ def number_of(asked: int | None, tasks: int, *, named: str, light: bool, kept: i
         named: the flag that says how many tasks.
         light: whether a task is too small for a CPU to share out to its cores.
         kept: how many a run that goes on had before; they are taken again where they can be.
-
-    Raises:
-        RunError: if there are not so many, or they don't divide the tasks.
     """
     processes, there, number = jax.process_count(), jax.device_count(), asked
     one_cpu = processes == 1 and jax.default_backend() == "cpu"

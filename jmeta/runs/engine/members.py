@@ -29,11 +29,7 @@ def is_group(options: Options) -> bool:
 
 
 def swept(settings: Any, options: Options) -> dict[str, tuple[float, ...]]:
-    """The values of each setting in `sweep`: `("inner_lr=0.1,0.4",)` to `{"inner_lr": (0.1, 0.4)}`.
-
-    Raises:
-        RunError: for a setting that can't be swept or is there twice, or values that aren't different numbers.
-    """
+    """The values of each setting in `sweep`: `("inner_lr=0.1,0.4",)` to `{"inner_lr": (0.1, 0.4)}`."""
     found: dict[str, tuple[float, ...]] = {}
     known = names(settings, "swept")
     for words in options.sweep:
@@ -43,21 +39,16 @@ def swept(settings: Any, options: Options) -> dict[str, tuple[float, ...]]:
             takes = f"takes {' and '.join(known)}" if known else "has nothing that can be swept here"
             example = f"{known[0] if known else 'inner_lr'}=0.1,0.4"
             raise RunError(f"--sweep {takes}, as in {example}, got {words!r}: name one.")
-        rates = [_number(text) for text in values.split(",")]
-        if any(rate is None for rate in rates):
+        try:
+            rates = tuple(float(text) for text in values.split(","))
+        except ValueError:
+            rates = (math.nan,)
+        if not all(0 < rate < math.inf for rate in rates):
             raise RunError(f"--sweep {name} must be numbers above 0 with commas between, got {values!r}: correct it.")
         if name in found or len(set(rates)) < len(rates):
             raise RunError(f"--sweep has {name if name in found else values!r} more than once: leave one out.")
-        found[name] = tuple(rate for rate in rates if rate is not None)
+        found[name] = rates
     return found
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None
 
 
 def members(settings: Any, options: Options) -> dict[str, Member]:

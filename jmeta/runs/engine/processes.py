@@ -40,11 +40,7 @@ class Place(NamedTuple):
 
 
 def place_in(given: Place, environment: Mapping[str, str]) -> Place | None:
-    """The place that flags name, or an empty one where JAX finds it by itself, or None for a process on its own.
-
-    Raises:
-        RunError: for flags that make no sense, or processes that neither flags nor JAX can put together.
-    """
+    """The place that flags name, or an empty one where JAX finds it by itself, or None for a process on its own."""
     place = check_place(given)
     if place is not None or given.num_processes == 1:
         return place
@@ -104,14 +100,7 @@ def _cluster(environment: Mapping[str, str]) -> bool:
 
 
 def join(place: Place | None) -> bool:
-    """Meet the other processes, before any computation; None, or a second call, does nothing.
-
-    Returns:
-        Whether they have met in this call.
-
-    Raises:
-        RunError: if they can't.
-    """
+    """Meet the other processes, before any computation; whether they have met in this call. None does nothing."""
     if place is None or jax.distributed.is_initialized():
         return False
     if jax.config.jax_cpu_collectives_implementation is None:  # pyright: ignore[reportAttributeAccessIssue]
@@ -142,7 +131,7 @@ def meet(mesh: Mesh | None) -> None:
 
 @contextmanager
 def joined(given: Place) -> Iterator[None]:
-    """Be one of several processes while inside, if flags or the cluster say so. All but the first fall silent.
+    """Be one of several processes while inside, if flags or the cluster say so; all but the first fall silent.
 
     A process that is alone gets a device for each core of its CPU.
     """
@@ -250,10 +239,7 @@ def agreed(stop: Stop) -> Stop:
 
 
 def from_first(tree: Any, like: Any) -> Any:
-    """Arrays of the first process in every process, bit for bit.
-
-    What `tree` is in the others does not count. `like` has the shapes of its arrays, PRNG keys among them.
-    """
+    """Arrays of the first process in every process, bit for bit; `like` has their shapes, PRNG keys among them."""
     if jax.process_count() == 1:
         return tree
     shapes = [jax.eval_shape(plain, leaf) for leaf in jax.tree.leaves(like)]

@@ -21,8 +21,7 @@ class Programs(NamedTuple):
 
     Attributes:
         start: `() -> states`.
-        advance: `(states, steps) -> (states, metrics [members, PIECE])`, of up to `PIECE` steps; what is behind them
-            in the metrics is of none.
+        advance: `(states, steps) -> (states, metrics [members, PIECE])`, of up to `PIECE` steps; the rest is of none.
         validate: `(params, i) -> {name: [values]}` of member i; None where nothing is held out.
         rates: the names of all settings that could be swept.
     """

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -30,15 +30,10 @@ silent = Report(lambda step, steps: None, lambda step, metrics: None, lambda row
 """Tells nobody."""
 
 
-@contextmanager
-def shown(title: str) -> Iterator[Report]:
+def shown(title: str) -> AbstractContextManager[Report]:
     """A report to the terminal, or in lines to standard output."""
     console = Console()
-    if console.is_terminal:
-        with _bar(title, console) as report:
-            yield report
-    else:
-        yield _lines()
+    return _bar(title, console) if console.is_terminal else nullcontext(_lines())
 
 
 @contextmanager

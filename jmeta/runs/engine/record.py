@@ -63,11 +63,7 @@ Files = dict[Path, Mapping[str, Any]]
 
 
 def for_run(run_dir: Path, kind: str, member: Member, facts: Mapping[str, Any]) -> Files:
-    """The `config.json` that a run folder needs, or nothing where the run goes on in it. Nothing is written yet.
-
-    Raises:
-        RunError: if there is a run or something else and `resume` isn't set, or a run of other settings or data.
-    """
+    """The `config.json` that a run folder needs, or nothing where the run goes on in it; nothing is written yet."""
     settings, options = member.settings, member.options
     stored = _going_on(run_dir, folder.CONFIG, kind, settings, options)
     if stored is None:

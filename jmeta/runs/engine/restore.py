@@ -12,13 +12,7 @@ from jmeta.runs.engine import checkpoints, folder
 
 
 def restored(run_dir: Path, init: Callable[[Array], Any], checkpoint: str = "best") -> tuple[int, Any]:
-    """Step and state of a checkpoint of a single run, `best` by validation or `newest`.
-
-    `init` is `key -> state`, of the state's structure.
-
-    Raises:
-        RunError: if there is none yet, or it is damaged or of another structure.
-    """
+    """Step and state, like that of `init(key)`, of a single run's checkpoint: `best` by validation, or `newest`."""
     if checkpoint not in ("best", "newest"):
         raise unknown("checkpoint", checkpoint, ("best", "newest"))
     kept = run_dir / folder.CHECKPOINTS

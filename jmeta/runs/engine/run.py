@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 from jmeta import sharding
 from jmeta.experiment import Experiment
 from jmeta.loop import PIECE, Advance
-from jmeta.runs.engine import checkpoints, keeping, processes
-from jmeta.runs.engine.keeping import Kept
+from jmeta.runs.engine import checkpoints, folder, keeping, processes
+from jmeta.runs.engine.checkpoints import Checkpoints
 from jmeta.runs.engine.members import Member
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.programs import Programs
@@ -39,7 +39,7 @@ class Run(NamedTuple):
         programs: what is compiled.
         report: what is told, by the first process alone.
         stop: the signal to stop, the same in all processes.
-        kept: the files of each member, in the first process alone, once they are open.
+        kept: the checkpoints of each member, in the first process alone, once they are open.
         save_due: whether the clock asks for a checkpoint.
     """
 
@@ -51,7 +51,7 @@ class Run(NamedTuple):
     programs: Programs
     report: Report
     stop: Stop
-    kept: Mapping[str, Kept] = {}
+    kept: Mapping[str, Checkpoints] = {}
     save_due: Callable[[], bool] = lambda: False
 
     @property
@@ -95,13 +95,16 @@ def _restored(run: Run, like: Any, diverged: Diverged) -> Any:
     going_on = alive(run, diverged)
     step = keeping.common_step({name: run.kept[name] for name in going_on}, run.run_dir, run.options.save_every)
     for name in going_on:
-        keeping.cut_after(run.kept[name], step)
+        # What is from after the step is taken again.
+        checkpoints.remove_after(run.kept[name], step)
+        checkpoints.prune(run.kept[name])
+        folder.cut_rows(run.run_dir / name / folder.METRICS, step)
     if not step:
         return None
     end, from_where = run.experiment.steps, f"going on from its checkpoint{'s' if run.group else ''}."
     run.report.note(f"step {step} of {end}: " + ("nothing is left to do." if step >= end else from_where))
     one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), like)
-    each = {name: checkpoints.restore(run.kept[name].checkpoints, step, one) for name in going_on}
+    each = {name: checkpoints.restore(run.kept[name], step, one) for name in going_on}
     if diverged:
         start = run.programs.start()
         each |= {name: member_of(start, i) for i, name in enumerate(run.members) if name in diverged}
@@ -111,13 +114,10 @@ def _restored(run: Run, like: Any, diverged: Diverged) -> Any:
 def take(
     advance: Advance, stop: Stop, look: Callable[[int, Any], bool], states: Any, step: int, end: int
 ) -> tuple[Any, Any]:
-    """Steps up to the next row.
+    """Steps up to the next row: the states, and metrics of all pieces as NumPy arrays; or None and a signal to stop.
 
     Where a piece ends does not change a bit of what is computed, so that its length may be chosen by the clock. `stop`
     is asked before each piece, and `look(step, metrics)` after each whether to go on.
-
-    Returns:
-        The states and the metrics of all pieces, as NumPy arrays; or None and the signal that asked to stop.
     """
     done: list[Any] = []
     length, began, goes_on = 1, time.perf_counter(), True

@@ -13,7 +13,7 @@ import optax
 from jmeta.errors import DivergedError, RunError
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
-from jmeta.runs.engine.keeping import Kept
+from jmeta.runs.engine.checkpoints import Checkpoints
 from jmeta.runs.engine.memory import enough_memory
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import Report, silent
@@ -123,8 +123,8 @@ def train(
 
 def _devices(run_dir: Path, options: Options, settings: Any, experiment: Experiment) -> int:
     stored, name = record.load_any(run_dir) if options.resume else None, experiment.tasks_setting
-    same_tasks = stored is not None and stored.values.get(name) == to_dict(settings).get(name)
-    kept = stored.values.get("devices") if stored is not None and same_tasks else None
+    before = {} if stored is None else stored.values
+    kept = before.get("devices") if before.get(name) == to_dict(settings).get(name) else None
     return devices.number_of(options.devices, experiment.tasks, named=flag(name), light=experiment.light, kept=kept)
 
 
@@ -138,21 +138,18 @@ def _files(run: Run, kind: str, settings: Any) -> record.Files:
     return files
 
 
-def _opened(run: Run, stack: ExitStack, files: record.Files) -> dict[str, Kept]:
+def _opened(run: Run, stack: ExitStack, files: record.Files) -> dict[str, Checkpoints]:
     record.make(files)
-    folders = {name: run.run_dir / name for name in run.members}
-    return {
-        name: Kept(
-            own / folder.METRICS,
-            stack.enter_context(checkpoints.opened(own / folder.CHECKPOINTS, newest_kept=2)),
-        )
-        for name, own in folders.items()
-    }
+    folders = {name: run.run_dir / name / folder.CHECKPOINTS for name in run.members}
+    return {name: stack.enter_context(checkpoints.opened(own, newest_kept=2)) for name, own in folders.items()}
 
 
 def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]) -> tuple[Any, int, int | None]:
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
-    step, end = _step_of(run, states, diverged), run.experiment.steps
+    going_on, end = list(alive(run, diverged).values()), run.experiment.steps
+    if not going_on:
+        raise _diverged(run, diverged)
+    step = int(own_copy(run, states).step[going_on[0]])
     if step < end and not compiling:
         compiling = _compiled(run, states)
     run.report.begin(step, end)
@@ -167,13 +164,6 @@ def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]
         found = processes.on_first(_keep, run, states, step, measured, diverged)
         diverged, compiling = processes.said_by_first(found), {}
     return states, step, None
-
-
-def _step_of(run: Run, states: Any, diverged: Diverged) -> int:
-    going_on = list(alive(run, diverged).values())
-    if not going_on:
-        raise _diverged(run, diverged)
-    return int(own_copy(run, states).step[going_on[0]])
 
 
 def _compiled(run: Run, states: Any) -> dict[str, float]:
@@ -211,11 +201,8 @@ def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, A
 
 def _keep_unfinished(run: Run, states: Any, step: int, diverged: Diverged) -> None:
     own, going_on = own_copy(run, states), alive(run, diverged)
-    for name, i in going_on.items():
-        if step and step not in checkpoints.steps(run.kept[name].checkpoints):
-            checkpoints.save(run.kept[name].checkpoints, member_of(own, i), None)
-    for name in going_on:
-        checkpoints.prune(run.kept[name].checkpoints)
+    new = {name: i for name, i in going_on.items() if step and step not in checkpoints.steps(run.kept[name])}
+    keeping.save(run.kept, {name: member_of(own, i) for name, i in new.items()}, {}, None)
 
 
 class _Measured(NamedTuple):
@@ -252,18 +239,17 @@ def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diver
     new = found.keys() - diverged.keys()
     if run.group:
         for name in new:
-            told = f"{name} has diverged at step {found[name]}: it keeps its last checkpoint, the others go on."
-            run.report.note(told)
+            at = f"{name} has diverged at step {found[name]}"
+            run.report.note(f"{at}: it keeps its last checkpoint, the others go on.")
         if validates or new:
             keeping.write_summary(run.run_dir, step, run.experiment.score, run.members, rows, found)
     if not rows:
         raise _diverged(run, found)
-    kept = {name: run.kept[name] for name in rows}
-    for name, own_files in kept.items():
-        folder.append_row(own_files.metrics, rows[name])
+    for name, row in rows.items():
+        folder.append_row(run.run_dir / name / folder.METRICS, row)
     if saves:
         states_of = {name: member_of(own, i) for name, i in alive(run, found).items()}
-        keeping.save(kept, states_of, rows, run.experiment.score if validates else None)
+        keeping.save(run.kept, states_of, rows, run.experiment.score if validates else None)
     run.report.row(keeping.mean_row(list(rows.values())))
     return found
 
@@ -275,7 +261,7 @@ def _diverged(run: Run, diverged: Diverged) -> DivergedError:
         return DivergedError(
             f"training has diverged in all {len(run.members)} runs, by step {max(diverged.values())}: {advice}"
         )
-    last = checkpoints.newest(run.kept[""].checkpoints) if run.kept else None
+    last = checkpoints.newest(run.kept[""]) if run.kept else None
     kept = "there is no checkpoint yet" if last is None else f"the checkpoint of step {last} is kept"
     return DivergedError(
         f"training has diverged: the loss or the parameters are no longer finite at step {diverged['']}; {kept}: "

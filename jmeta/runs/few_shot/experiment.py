@@ -31,13 +31,7 @@ VALIDATION_SEED = 0x5EED
 
 
 class Data(NamedTuple):
-    """What a run draws from.
-
-    Attributes:
-        problem: the data.
-        training: of episodes or ordinary batches to train on.
-        validation: of episodes that training does not meet.
-    """
+    """The data, samplers of episodes or ordinary batches to train on, and of episodes that training does not meet."""
 
     problem: Problem
     training: Partial
@@ -55,12 +49,7 @@ def builder() -> Build:
 
 
 def load_data(tasks: Tasks, ordinary: bool) -> Data:
-    """Load the data of tasks; `ordinary` is to train on ordinary batches, of as many examples as an episode has.
-
-    Raises:
-        DataError: for data that are missing or damaged.
-        RunError: for episodes that the data can't give.
-    """
+    """Load the data of tasks; `ordinary` is to train on ordinary batches, of as many examples as an episode has."""
     return drawn(tasks, load_problem(tasks), ordinary)
 
 
@@ -169,13 +158,12 @@ def outer_optimizer(outer: Outer) -> optax.GradientTransformation:
         "cosine": lambda: optax.cosine_decay_schedule(outer.outer_lr, outer.outer_steps),
         "linear": lambda: optax.linear_schedule(outer.outer_lr, 0.0, outer.outer_steps),
     }[outer.outer_schedule]()
-    if outer.outer_optimizer == "sgd":
-        return optax.sgd(rate)
-    if outer.outer_optimizer == "nesterov":
-        return optax.sgd(rate, momentum=MOMENTUM, nesterov=True)
-    if outer.outer_optimizer == "adam":
-        return optax.adam(rate)
-    return optax.contrib.sam(optax.adam(rate), _climb(SAM_RADIUS), opaque_mode=True)
+    return {
+        "sgd": lambda: optax.sgd(rate),
+        "nesterov": lambda: optax.sgd(rate, momentum=MOMENTUM, nesterov=True),
+        "adam": lambda: optax.adam(rate),
+        "sam": lambda: optax.contrib.sam(optax.adam(rate), _climb(SAM_RADIUS), opaque_mode=True),
+    }[outer.outer_optimizer]()
 
 
 def _climb(radius: float) -> optax.GradientTransformation:

@@ -21,12 +21,8 @@ READINGS = {True: evaluation.transductive, False: evaluation.inductive}
 
 
 class OneShotTest(NamedTuple):
-    """The runs as a learner takes them.
-
-    Attributes:
-        episodes: all of them, with a leading axis of 20.
-        changes: what was done to the drawings, so that they look like those of training.
-        seen: how many of the 400 characters were trained on; None where the training data can't be read.
+    """The 20 runs as episodes with a leading axis, what was done to the drawings so that they look like those of
+    training, and how many of the 400 characters were trained on, None where the training data can't be read.
     """
 
     episodes: Episode
@@ -35,12 +31,7 @@ class OneShotTest(NamedTuple):
 
 
 def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
-    """The test, for a trained learner, from a folder of data sets or the run's.
-
-    Raises:
-        DataError: if the runs are missing or damaged.
-        RunError: for a learner of other things than pictures.
-    """
+    """The test, for a trained learner of pictures, from a folder of data sets or the run's."""
     tasks = trained.settings.tasks
     if sources.row(tasks.dataset).sampler is not None:
         raise RunError(f"a learner of {tasks.dataset} can't be shown {NAME}: choose another --dataset.")
@@ -78,7 +69,7 @@ def errors(
 def measure(
     trained: Trained, test: OneShotTest, *, inner_steps: int, transductive: bool = False, both: bool = True
 ) -> dict[str, Any]:
-    """Take the test.
+    """Take the test: accuracy and interval over runs, `errors` of each, and the other reading under its name.
 
     Args:
         trained: the learner.
@@ -86,9 +77,6 @@ def measure(
         inner_steps: how many.
         transductive: whether the queries of a run are seen together, where the network tells it apart.
         both: where it does, take the other reading too.
-
-    Returns:
-        `accuracy` and `ci95` over runs, `errors` of each run, and the same of the other reading under its name.
     """
     batch = trained.settings.network.norm == "batch"
     together = transductive or not batch

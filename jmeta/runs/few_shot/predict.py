@@ -130,9 +130,6 @@ def as_trained(like: Look, paths: Sequence[Path], invert: str = "auto") -> np.nd
         like: how the pictures looked that it was trained on.
         paths: all that are given to it together.
         invert: as in `PredictConfig`.
-
-    Raises:
-        DataError: a file that can't be read.
     """
     files = like.files or ink_of_files(paths)
     inverted = differ(files, like.ink) if invert == "auto" else invert == "yes"

@@ -32,11 +32,11 @@ class Problem(NamedTuple):
         split_hash: of the classes in each part of the split.
         checksum: of the data.
         sampler: `(part, way, shot, query_shot) -> sample`, for the part train, val or test.
-        batches: `batch size -> sample`, of ordinary batches of all training classes; None where there are none.
-        train_classes: classes to train on, four of each with rotations; None where there are none.
-        dataset: the images as they are used, where there are some.
+        batches: `batch size -> sample`, of ordinary batches of all training classes, if there are some.
+        train_classes: classes to train on, if there are some, four of each with rotations.
+        dataset: the images as they are used, if there are some.
         split: their split.
-        changes: what was done to the images, so that they look like those that a learner was trained on.
+        changes: what was done to them, so that they look like those that a learner was trained on.
     """
 
     name: str
@@ -54,12 +54,7 @@ class Problem(NamedTuple):
 
 
 def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Problem:
-    """Load the data that tasks are made of; images are brought to the (H, W, C) of `input_shape`, if it is given.
-
-    Raises:
-        DataError: for data that are missing or damaged.
-        RunError: for episodes that the data can't give.
-    """
+    """Load the data that tasks are made of; images are brought to the (H, W, C) of `input_shape`, if it is given."""
     if (source := catalog.row(tasks.dataset)).sampler is not None:
         return _drawn(tasks.dataset, source)
     dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size)
@@ -67,11 +62,7 @@ def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Pr
 
 
 def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
-    """Images that are to look like those that a learner was trained on.
-
-    Raises:
-        DataError: for a split that the images don't have, or a number of channels that can't be brought to another.
-    """
+    """Images that are to look like those that a learner was trained on."""
     return _of_images(tasks, *match(dataset, like))
 
 
@@ -92,12 +83,7 @@ def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Prob
 
 
 def load_images(name: str, data_dir: str | None, *, download: bool = True, size: int | None = None) -> Dataset:
-    """A data set of images by its name, as `datasets.load`.
-
-    Raises:
-        DataError: for data that are missing or damaged.
-        RunError: for a misspelled name.
-    """
+    """A data set of images by its name, as `datasets.load`; RunError for a misspelled name."""
     try:
         return datasets.load(name, data_dir, download=download, size=size)
     except datasets.DataError as error:

@@ -125,9 +125,6 @@ class Settings:
 def defaults(choice: Choice) -> tuple[Settings, Options]:
     """What to start from, for an algorithm on a kind of data: what is usual, then what the data have of their own, then
     what the algorithm has.
-
-    Raises:
-        RunError: if there is no such algorithm.
     """
     row, source = LEARNERS.get(choice.algorithm), sources.row(choice.dataset)
     tasks = Tasks(choice.dataset, rotations=source.turned)

@@ -49,7 +49,6 @@ def show(
 
     Raises:
         RunError: for data that it can't be shown, or whose split isn't the one that it was trained with.
-        DataError: for data that are missing or damaged.
     """
     own = trained.settings.tasks
     tasks = dataclasses.replace(with_dataset(own, dataset, split, data_dir), augment="none")
@@ -80,11 +79,7 @@ def show(
 
 
 def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
-    """What a learner was trained on, in the run's folder of data sets or another; nothing is downloaded.
-
-    Returns:
-        None where it can't be found any more.
-    """
+    """What a learner was trained on, from the run's folder of data sets or another; None where it isn't there."""
     tasks = trained.settings.tasks
     for place in dict.fromkeys((tasks.data_dir, data_dir)):
         try:
@@ -97,10 +92,7 @@ def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
 
 
 def seen(known: Known | None, images: np.ndarray, counts: np.ndarray) -> int | None:
-    """How many classes have a picture that was trained on, or None where that isn't known.
-
-    Of the images `[classes, examples, H, W, C]`, the first `counts` `[classes]` of each class are real.
-    """
+    """How many classes have a picture that was trained on, of the first `counts` `[classes]`; None where not known."""
     if known is None:
         return None
     train = known.split.train
