@@ -166,15 +166,12 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
 
 def differences(mine: Mapping[str, Any], others: Mapping[str, Any], places: Sequence[str]) -> list[str]:
     """`--flag a, not b` for each setting, but for places, that has the value a in `others` and b in `mine`."""
+    said = lambda value: " ".join(map(str, value)) if isinstance(value, list) else value
     return [
-        f"{flag(name)} {_said(others.get(name))}, not {_said(mine.get(name))}"
+        f"{flag(name)} {said(others.get(name))}, not {said(mine.get(name))}"
         for name in [*mine, *(name for name in others if name not in mine)]
         if name not in places and mine.get(name) != others.get(name)
     ]
-
-
-def _said(value: Any) -> Any:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def check(settings: Any) -> None:

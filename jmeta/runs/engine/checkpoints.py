@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax import Array
 from orbax.checkpoint import checkpoint_managers
 
-from jmeta.errors import RunError, advice, first_line
+from jmeta.errors import RunError, advice, first_line, unknown
 from jmeta.report.files import write_json
-from jmeta.runs.engine.folder import read_json, remove_leftovers
+from jmeta.runs.engine.folder import CHECKPOINTS, read_json, remove_leftovers
 
 _STATE, _RECORD, _FILES = "state", "record", "files.json"
 MARGIN = 2**16
@@ -101,7 +102,8 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
         raise _not_written(checkpoints, step, error) from error
     # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
     place = checkpoints.folder / str(step)
-    write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in _files(place)})
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in files})
 
 
 def _not_written(checkpoints: Checkpoints, step: int, error: Exception) -> RunError:
@@ -126,17 +128,13 @@ def best(checkpoints: Checkpoints) -> int | None:
     return checkpoints.manager.best_step() or newest(checkpoints)
 
 
-def prune(checkpoints: Checkpoints) -> None:
-    """Remove all but the newest and the best."""
+def prune(checkpoints: Checkpoints, end: int | None = None) -> None:
+    """Remove those after a step, and then all but the newest and the best."""
+    for step in steps(checkpoints):
+        if end is not None and step > end:
+            checkpoints.manager.delete(step)
     for step in set(steps(checkpoints)) - {newest(checkpoints), checkpoints.manager.best_step()}:
         checkpoints.manager.delete(step)
-
-
-def remove_after(checkpoints: Checkpoints, step: int) -> None:
-    """Remove those of later steps."""
-    for later in steps(checkpoints):
-        if later > step:
-            checkpoints.manager.delete(later)
 
 
 def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
@@ -154,6 +152,21 @@ def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
     return type(like)(**jax.tree.map(as_stored, tree, like._asdict()))
 
 
+def restored(run_dir: Path, init: Callable[[Array], Any], checkpoint: str = "best") -> tuple[int, Any]:
+    """Step and state, like that of `init(key)`, of a single run's checkpoint: `best` by validation, or `newest`."""
+    if checkpoint not in ("best", "newest"):
+        raise unknown("checkpoint", checkpoint, ("best", "newest"))
+    none = RunError(f"{run_dir} has no checkpoint yet: wait for its first, or train with a smaller --save-every.")
+    if not (run_dir / CHECKPOINTS).is_dir():
+        raise none
+    like = jax.eval_shape(init, jax.random.key(0))
+    with opened(run_dir / CHECKPOINTS, read_only=True) as found:
+        step = best(found) if checkpoint == "best" else newest(found)
+        if step is None:
+            raise none
+        return step, restore(found, step, like)
+
+
 def _check_files(checkpoints: Checkpoints, step: int) -> None:
     """Compare files with their digests, before Orbax meets what it has no clear words for."""
     place = checkpoints.folder / str(step)
@@ -164,10 +177,6 @@ def _check_files(checkpoints: Checkpoints, step: int) -> None:
             raise _damaged(checkpoints, step, f"{name} is missing")
         if _file_digest(place / name) != digest:
             raise _damaged(checkpoints, step, f"{name} is not what was saved")
-
-
-def _files(place: Path) -> list[Path]:
-    return sorted(path for path in place.rglob("*") if path.is_file())
 
 
 def _file_digest(path: Path) -> str:

@@ -1,7 +1,8 @@
-"""Which devices a run computes on."""
+"""Which devices a run computes on, and those with too little memory."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import jax
 from jax.sharding import Mesh
@@ -49,8 +50,11 @@ def number_of(asked: int | None, tasks: int, *, named: str, light: bool, kept: i
     one_cpu = processes == 1 and jax.default_backend() == "cpu"
     if number is None and isinstance(kept, int) and 1 <= kept <= there and not kept % processes:
         number = kept
-    if number is None:
-        number = _of_cpu(tasks, light, there) if one_cpu else there
+    if number is None and one_cpu:
+        most = 1 if light else min(there, _cores())
+        number = max(n for n in range(1, most + 1) if tasks % n == 0)
+    elif number is None:
+        number = there
     if number > there:
         emulated = f", or set XLA_FLAGS=--xla_force_host_platform_device_count={number} to emulate them"
         emulate = emulated if one_cpu else ""
@@ -60,23 +64,11 @@ def number_of(asked: int | None, tasks: int, *, named: str, light: bool, kept: i
     if number % processes:
         raise RunError(f"--devices must be a multiple of the {processes} processes, got {number}: choose another.")
     if tasks % number:
-        raise RunError(
-            f"{named} must be a multiple of the {number} devices, got {tasks}: "
-            f"choose {_choices(tasks, number, processes)}."
-        )
+        sizes = [str(size) for size in (tasks // number * number, (tasks // number + 1) * number) if size]
+        fewer = [n for n in range(number, 0, -1) if tasks % n == 0 and n % processes == 0]
+        choices = " or ".join(sizes) + (f", or --devices {fewer[0]}" if fewer else "")
+        raise RunError(f"{named} must be a multiple of the {number} devices, got {tasks}: choose {choices}.")
     return number
-
-
-def _of_cpu(tasks: int, light: bool, there: int) -> int:
-    """As many as there are cores and as share the tasks evenly; one for tasks that are too small to share."""
-    most = 1 if light else min(there, _cores())
-    return max(n for n in range(1, most + 1) if tasks % n == 0)
-
-
-def _choices(tasks: int, number: int, processes: int) -> str:
-    sizes = [str(size) for size in (tasks // number * number, (tasks // number + 1) * number) if size]
-    fewer = [n for n in range(number, 0, -1) if tasks % n == 0 and n % processes == 0]
-    return " or ".join(sizes) + (f", or --devices {fewer[0]}" if fewer else "")
 
 
 def mesh_of(number: int) -> Mesh | None:
@@ -86,3 +78,14 @@ def mesh_of(number: int) -> Mesh | None:
         return None
     each = [[device for device in jax.devices() if device.process_index == i] for i in range(processes)]
     return task_mesh([device for devices in each for device in devices[: number // processes]])
+
+
+@contextmanager
+def enough_memory(otherwise: str) -> Iterator[None]:
+    """RunError with the message `otherwise` where a device has too little memory."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise RunError(otherwise) from error

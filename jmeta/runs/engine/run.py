@@ -96,8 +96,7 @@ def _restored(run: Run, like: Any, diverged: Diverged) -> Any:
     step = keeping.common_step({name: run.kept[name] for name in going_on}, run.run_dir, run.options.save_every)
     for name in going_on:
         # What is from after the step is taken again.
-        checkpoints.remove_after(run.kept[name], step)
-        checkpoints.prune(run.kept[name])
+        checkpoints.prune(run.kept[name], step)
         folder.cut_rows(run.run_dir / name / folder.METRICS, step)
     if not step:
         return None
@@ -136,17 +135,14 @@ def take(
         # The piece before is waited for while this one is computed, which keeps a device busy and the bar honest.
         if pending is not None:
             goes_on, now = finish(*pending), time.perf_counter()
-            length, began = processes.said_by_first(_next_length(pending[0], now - began)), now
+            # As many steps as take a response's time by the last piece's measure, at most twice its.
+            by_clock = int(RESPONSE * pending[0] / max(now - began, 1e-9))
+            length, began = processes.said_by_first(max(1, min(2 * pending[0], by_clock, PIECE))), now
         pending = count, metrics
         step += count
     assert pending is not None, "a round has a step or more"
     finish(*pending)
     return states, jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *done)
-
-
-def _next_length(count: int, seconds: float) -> int:
-    """As many steps as take a response's time by the last piece's measure, at most twice its."""
-    return max(1, min(2 * count, int(RESPONSE * count / max(seconds, 1e-9)), PIECE))
 
 
 def alarm(seconds: float | None) -> Callable[[], bool]:

@@ -14,7 +14,7 @@ from jmeta.errors import DivergedError, RunError
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
 from jmeta.runs.engine.checkpoints import Checkpoints
-from jmeta.runs.engine.memory import enough_memory
+from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import Report, silent
 from jmeta.runs.engine.run import Diverged, Run, alarm, alive, first_states, member_of, own_copy, shared, take

@@ -18,6 +18,7 @@ from jmeta.runs.engine.command import train_command
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.folder import GROUP
 from jmeta.runs.few_shot import AREA, EvaluateConfig, PlotConfig, PredictConfig
+from jmeta.settings import check, setting
 
 C = TypeVar("C", EvaluateConfig, PlotConfig, PredictConfig)
 
@@ -121,7 +122,7 @@ class PrepareConfig:
 
     name: tyro.conf.Positional[str]
     npz: str | None = None
-    examples: int | None = None
+    examples: int | None = setting(None, least=1)
     data_dir: str | None = None
 
 
@@ -146,8 +147,7 @@ def data(words: Sequence[str]) -> int:
 
 
 def _prepared(config: PrepareConfig) -> datasets.Dataset:
-    if config.examples is not None and config.examples < 1:
-        raise RunError(f"--examples must be 1 or more, got {config.examples}: choose another.")
+    check(config)
     if config.npz is not None and not config.npz.endswith(".npz"):
         raise RunError(f"--npz must be a file that ends in .npz, got {config.npz}: choose another.")
     found = datasets.load(config.name, config.data_dir)

@@ -67,12 +67,7 @@ def drawn(tasks: Tasks, problem: Problem, ordinary: bool) -> Data:
 def experiment(settings: Settings, data: Data) -> Experiment:
     """What the engine trains; swept settings may be traced numbers."""
     outer, problem = settings.outer, data.problem
-    learner = training_learner(settings, problem.train_classes)
-    optimizer = outer_optimizer(outer)
-    sample_x = sample_input(settings.tasks, problem.input_shape)
-
-    def init(key: Array) -> TrainState:
-        return training.init_state(learner, optimizer, key, sample_x)
+    learner, optimizer = training_learner(settings, problem.train_classes), outer_optimizer(outer)
 
     def update(sample: Sampler, state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, Metrics]:
         size = tasks_at_once(outer, 1 if mesh is None else mesh.size)
@@ -82,7 +77,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
 
     name, sign = ("error", -1.0) if problem.numbers else ("accuracy", 1.0)
     return Experiment(
-        init=init,
+        init=starting(settings, problem.train_classes, problem.input_shape),
         update=Partial(update, data.training),
         validate=Partial(_validator(settings), data.validation),
         score=Score(name, sign),
@@ -100,6 +95,13 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             "look": problem.dataset and {**problem.dataset.look._asdict(), "size": list(problem.input_shape[:2])},
         },
     )
+
+
+def starting(settings: Settings, classes: int | None, input_shape: tuple[int, ...]) -> Callable[[Array], TrainState]:
+    """`key -> state`, for inputs like those of a support set."""
+    learner, optimizer, tasks = training_learner(settings, classes), outer_optimizer(settings.outer), settings.tasks
+    examples = (tasks.train_way or tasks.way) * (tasks.train_shot or tasks.shot)
+    return lambda key: training.init_state(learner, optimizer, key, jnp.zeros((examples, *input_shape)))
 
 
 def measured(tasks: Tasks) -> tuple[str, evaluation.Metric]:
@@ -195,11 +197,6 @@ def eval_chunk_size(tasks: Tasks) -> int:
     if sources.row(tasks.dataset).light:
         return 100
     return 1 if jax.default_backend() == "cpu" else 16
-
-
-def sample_input(tasks: Tasks, input_shape: tuple[int, ...]) -> Array:
-    """Zeros of the shape of a support set's inputs, to initialize with."""
-    return jnp.zeros(((tasks.train_way or tasks.way) * (tasks.train_shot or tasks.shot), *input_shape))
 
 
 AREA = Area(

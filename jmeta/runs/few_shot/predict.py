@@ -18,6 +18,7 @@ from jmeta.datasets.pictures import as_learned, ink_of_files, open_picture
 from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
 from jmeta.runs.few_shot.trained import Trained, at_way, load_trained
+from jmeta.settings import check, setting
 from jmeta.types import Batch, Params
 
 INVERT = ("auto", "yes", "no")
@@ -46,7 +47,7 @@ class PredictConfig:
     support: str
     query: str
     csv: str | None = None
-    inner_steps: int | None = None
+    inner_steps: int | None = setting(None, least=0)
     checkpoint: str = "best"
     invert: str = "auto"
     transductive: bool = False
@@ -68,8 +69,7 @@ def predict(config: PredictConfig) -> list[Prediction]:
         RunError: for a run or pictures that can't be used.
         OSError: if the CSV file can't be written.
     """
-    if config.inner_steps is not None and config.inner_steps < 0:
-        raise RunError(f"--inner-steps must be 0 or more, got {config.inner_steps}: choose another.")
+    check(config)
     if config.csv is not None and not Path(config.csv).resolve().parent.is_dir():
         raise RunError(f"--csv {config.csv} is in no folder that exists: make it first.")
     if config.invert not in INVERT:

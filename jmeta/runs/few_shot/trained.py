@@ -8,15 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta import training
 from jmeta.datasets.look import Look
 from jmeta.errors import RunError
-from jmeta.experiment import TrainState
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_run
-from jmeta.runs.engine.restore import restored
-from jmeta.runs.few_shot import experiment
-from jmeta.runs.few_shot.experiment import AREA, eval_steps, training_learner
+from jmeta.runs.engine.checkpoints import restored
+from jmeta.runs.few_shot.experiment import AREA, eval_steps, learner_of, starting
 from jmeta.runs.few_shot.settings import Settings
 from jmeta.types import Learner, Params
 
@@ -64,16 +61,9 @@ def load_trained(run_dir: str | Path, checkpoint: str = "best") -> Trained:
     """
     path = Path(run_dir)
     settings, facts = load_settings(path)
-    learner = training_learner(settings, facts["train_classes"])
-    optimizer = experiment.outer_optimizer(settings.outer)
-    sample_x = experiment.sample_input(settings.tasks, tuple(facts["input_shape"]))
-
-    def init(key: Array) -> TrainState:
-        return training.init_state(learner, optimizer, key, sample_x)
-
+    init = starting(settings, facts["train_classes"], tuple(facts["input_shape"]))
     step, state = restored(path, init, checkpoint)
-    learner_of = lambda steps, way: experiment.learner_of(settings, steps, way=way)
-    return Trained(settings, facts, step, state.params, learner_of)
+    return Trained(settings, facts, step, state.params, lambda steps, way: learner_of(settings, steps, way=way))
 
 
 def load_settings(run_dir: Path) -> tuple[Settings, dict[str, Any]]:
