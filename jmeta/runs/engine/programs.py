@@ -13,7 +13,7 @@ from jmeta import loop, sharding
 from jmeta.experiment import Build, Experiment
 from jmeta.loop import Advance, Over, as_partial, one_by_one
 from jmeta.runs.engine.members import Member
-from jmeta.settings import names, replaced
+from jmeta.settings import replaced
 
 
 class Programs(NamedTuple):
@@ -23,13 +23,11 @@ class Programs(NamedTuple):
         start: `() -> states`.
         advance: `(states, steps) -> (states, metrics [members, PIECE])`, of up to `PIECE` steps; the rest is of none.
         validate: `(params, i) -> {name: [values]}` of member i; None where nothing is held out.
-        rates: the names of all settings that could be swept.
     """
 
     start: Callable[[], Any]
     advance: Advance
     validate: Callable[[Any, int], Mapping[str, Array]] | None
-    rates: list[str]
 
 
 def compiled(build: Build, settings: Any, experiment: Experiment, each: list[Member], mesh: Mesh | None) -> Programs:
@@ -59,12 +57,8 @@ def compiled(build: Build, settings: Any, experiment: Experiment, each: list[Mem
         return over(one)(states, rates)
 
     local = rates if mesh is None else sharding.local(rates)
-    return Programs(
-        lambda: start(keys, local),
-        functools.partial(piece, update_data, rates),
-        _validation(experiment, at, local),
-        names(settings, "swept"),
-    )
+    advance = functools.partial(piece, update_data, rates)
+    return Programs(lambda: start(keys, local), advance, _validation(experiment, at, local))
 
 
 def _validation(

@@ -19,7 +19,7 @@ from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import Report, silent
 from jmeta.runs.engine.run import Diverged, Run, alarm, alive, first_states, member_of, own_copy, shared, take
 from jmeta.runs.engine.signals import Stop
-from jmeta.settings import check, flag, replaced, to_dict
+from jmeta.settings import check, flag, names, replaced, to_dict
 
 
 class Result(NamedTuple):
@@ -255,7 +255,8 @@ def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diver
 
 
 def _diverged(run: Run, diverged: Diverged) -> DivergedError:
-    rates = " or ".join(flag(name) for name in run.programs.rates if name.endswith("lr")) or "rate"
+    swept = names(next(iter(run.members.values())).settings, "swept")
+    rates = " or ".join(flag(name) for name in swept if name.endswith("lr")) or "rate"
     advice = f"try a smaller {rates} in another --run-dir."
     if run.group:
         return DivergedError(
@@ -263,7 +264,5 @@ def _diverged(run: Run, diverged: Diverged) -> DivergedError:
         )
     last = checkpoints.newest(run.kept[""]) if run.kept else None
     kept = "there is no checkpoint yet" if last is None else f"the checkpoint of step {last} is kept"
-    return DivergedError(
-        f"training has diverged: the loss or the parameters are no longer finite at step {diverged['']}; {kept}: "
-        f"{advice}"
-    )
+    at = f"the loss or the parameters are no longer finite at step {diverged['']}"
+    return DivergedError(f"training has diverged: {at}; {kept}: {advice}")
