@@ -57,10 +57,8 @@ def errors(
 
     @jax.jit
     def run(params: Params, episodes: Episode) -> Array:
-        def one(episode: Episode) -> Array:
-            return 1 - evaluation.accuracy(predict(learner, params, episode), episode.query)
-
-        return jax.lax.map(one, episodes)
+        wrong = lambda episode: 1 - evaluation.accuracy(predict(learner, params, episode), episode.query)
+        return jax.lax.map(wrong, episodes)
 
     # Shares of a few queries are short numbers, but for float32.
     return np.round(np.asarray(run(params, episodes), np.float64), 6) + 0.0

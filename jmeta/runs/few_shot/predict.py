@@ -10,16 +10,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
+from jmeta import evaluation
 from jmeta.datasets.files import visible
 from jmeta.datasets.look import Look, differ
 from jmeta.datasets.pictures import as_learned, ink_of_files, open_picture
 from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
-from jmeta.runs.few_shot.trained import Trained, at_way, load_trained
+from jmeta.runs.few_shot.trained import at_way, load_trained
 from jmeta.settings import check, setting
-from jmeta.types import Batch, Params
+from jmeta.types import Batch, Episode
 
 INVERT = ("auto", "yes", "no")
 
@@ -85,8 +85,12 @@ def predict(config: PredictConfig) -> list[Prediction]:
     shown, x = jnp.split(jnp.asarray(pictures, jnp.float32) / 255, [len(learned)])
     support = Batch(shown, jax.nn.one_hot(jnp.array(labels), len(classes)))
     steps = trained.inner_steps if config.inner_steps is None else config.inner_steps
-    rows = np.asarray(_probabilities(trained, support, x, len(classes), steps, together=config.transductive))
-    names = list(classes)
+    learner, names = trained.learner_of(steps, len(classes)), list(classes)
+    reading = evaluation.transductive if config.transductive else evaluation.inductive
+    run = jax.jit(lambda params, episode: jax.nn.softmax(reading(learner, params, episode)))
+    query = Batch(x, jnp.zeros((len(x), len(classes))))  # whose classes are not known
+    params = at_way(trained.params, trained.settings.tasks.way, len(classes))
+    rows = np.asarray(run(params, Episode(support, query)))
     found = [
         Prediction(path, names[int(row.argmax())], float(row.max())) for path, row in zip(queries, rows, strict=True)
     ]
@@ -134,23 +138,6 @@ def as_trained(like: Look, paths: Sequence[Path], invert: str = "auto") -> np.nd
     files = like.files or ink_of_files(paths)
     inverted = differ(files, like.ink) if invert == "auto" else invert == "yes"
     return np.stack([as_learned(open_picture(path), like.shape, files, inverted=inverted) for path in paths])
-
-
-def _probabilities(trained: Trained, support: Batch, x: Array, way: int, steps: int, *, together: bool) -> Array:
-    learner = trained.learner_of(steps, way)
-
-    @jax.jit
-    def run(params: Params, support: Batch, x: Array) -> Array:
-        adapted = learner.adapt(params, support)
-        if together:
-            return jax.nn.softmax(learner.predict(adapted, x))
-
-        def one(x: Array) -> Array:
-            return learner.predict(adapted, jnp.concatenate([support.x, x[None]]))[-1]
-
-        return jax.nn.softmax(jax.lax.map(one, x))
-
-    return run(at_way(trained.params, trained.settings.tasks.way, way), support, x)
 
 
 def as_csv(predictions: list[Prediction]) -> str:
