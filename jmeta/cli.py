@@ -1,8 +1,9 @@
 """The command line: parse, call, print."""
 
+import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from jmeta import __version__
 
@@ -25,6 +26,18 @@ Each has its own --help; jmeta --version tells which it is. For example:
   jmeta evaluate --run-dir runs/first
   jmeta train --seeds 3 --sweep inner_lr=0.1,0.4 --run-dir runs/rates
 """
+COMMANDS = {
+    "train": "jmeta.runs.few_shot.commands:train",
+    "evaluate": "jmeta.runs.few_shot.commands:evaluate",
+    "predict": "jmeta.runs.few_shot.commands:predict",
+    "plot": "jmeta.runs.few_shot.commands:plot",
+    "presets": "jmeta.runs.catalog:presets",
+    "list": "jmeta.runs.catalog:show",
+    "run": "jmeta.runs.catalog:run",
+    "data": "jmeta.runs.few_shot.commands:data",
+}
+"""Functions of the words behind a command, which are imported when it is called."""
+AREAS = ("mtl", "rl")
 USER_ERROR = 2
 
 
@@ -65,21 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     from jmeta.errors import unknown
 
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "train": _train,
-        "evaluate": _evaluate,
-        "predict": _predict,
-        "plot": _plot,
-        "presets": _presets,
-        "list": _list,
-        "run": _run,
-        "data": _data,
-        "mtl": _mtl,
-        "rl": _rl,
-    }
-    if words[0] not in commands:
-        raise unknown("command", words[0], commands)
-    return commands[words[0]](words[1:])
+    command, rest = words[0], words[1:]
+    if command in AREAS:
+        return _area(command, rest)
+    if command not in COMMANDS:
+        raise unknown("command", command, [*COMMANDS, *AREAS])
+    module, _, function = COMMANDS[command].partition(":")
+    return getattr(importlib.import_module(module), function)(rest)
 
 
 def _complain(text: str, code: int = USER_ERROR) -> int:
@@ -87,132 +92,29 @@ def _complain(text: str, code: int = USER_ERROR) -> int:
     return code
 
 
-def _train(words: list[str]) -> int:
-    from jmeta.runs.engine.command import train_command
-    from jmeta.runs.few_shot import AREA
-
-    return train_command(AREA, words)
-
-
-def _evaluate(words: list[str]) -> int:
-    from pathlib import Path
-
-    import tyro
-
-    from jmeta.report.tables import print_group
-    from jmeta.runs.engine import folder
-    from jmeta.runs.engine.compile_cache import use_compile_cache
-    from jmeta.runs.few_shot import EvaluateConfig, evaluate, evaluate_group, tables
-
-    config = tyro.cli(EvaluateConfig, args=words, prog="jmeta evaluate")
-    use_compile_cache(config.compile_cache)
-    if (Path(config.run_dir) / folder.GROUP).exists():
-        summary = evaluate_group(config)
-        size = f"{summary['episodes']} episodes of {summary['dataset']} ({summary['part']})"
-        print_group(summary, f"{config.run_dir}: {size}")
-    else:
-        tables.print_evaluation(evaluate(config))
-    return 0
-
-
-def _predict(words: list[str]) -> int:
-    import tyro
-
-    from jmeta.runs.engine.compile_cache import use_compile_cache
-    from jmeta.runs.few_shot import PredictConfig, predict, tables
-
-    config = tyro.cli(PredictConfig, args=words, prog="jmeta predict")
-    use_compile_cache(config.compile_cache)
-    found = predict(config)
-    if config.csv is None:
-        tables.print_predictions(found)
-    else:
-        print(f"{len(found)} pictures named in {config.csv}")
-    return 0
-
-
-def _plot(words: list[str]) -> int:
-    import tyro
-
-    from jmeta.runs.engine.compile_cache import use_compile_cache
-    from jmeta.runs.few_shot import PlotConfig, plot
-
-    config = tyro.cli(PlotConfig, args=words, prog="jmeta plot")
-    use_compile_cache(config.compile_cache)
-    for path in plot(config):
-        print(path)
-    return 0
-
-
-def _presets(words: list[str]) -> int:
-    from jmeta.errors import RunError
-    from jmeta.runs import few_shot, rl
-    from jmeta.runs.engine.area import presets
-
-    if words:
-        raise RunError(f"jmeta presets takes no arguments, got {' '.join(words)}: leave them out.")
-    for area in (few_shot.AREA, rl.AREA):
-        print(f"{area.prog} --preset")
-        for name, preset in presets(area).items():
-            print(f"  {name:28} {preset['source']}")
-    return 0
-
-
-def _list(words: list[str]) -> int:
-    from jmeta.runs import catalog
-
-    return catalog.show(words)
-
-
-def _run(words: list[str]) -> int:
-    from jmeta.errors import RunError
-    from jmeta.runs.catalog import EXPERIMENTS
-    from jmeta.runs.engine.command import train_command
-
-    if not words or words[0].startswith("-"):
-        raise RunError("jmeta run takes the name of an experiment first: give one of `jmeta list experiments`.")
-    return train_command(EXPERIMENTS.get(words[0]), words[1:])
-
-
-def _data(words: list[str]) -> int:
-    from jmeta.runs.few_shot import tables
-
-    return tables.data(words)
-
-
-def _mtl(words: list[str]) -> int:
-    return _area("mtl", words)
-
-
-def _rl(words: list[str]) -> int:
-    return _area("rl", words)
-
-
 def _area(name: str, words: list[str]) -> int:
     """Train an experiment of an area, or run one of its other programs, each a module with a `Config` and a `main`."""
-    import importlib
-
     from jmeta.errors import RunError, unknown
     from jmeta.runs.engine.command import train_command
     from jmeta.runs.engine.compile_cache import use_compile_cache
     from jmeta.runs.engine.flags import parsed
 
-    area = importlib.import_module(f"jmeta.runs.{name}")
-    if not words or words[0] in ("-h", "--help", "help"):
+    area, program = importlib.import_module(f"jmeta.runs.{name}"), words[0] if words else "help"
+    if program in ("-h", "--help", "help"):
         width = max(map(len, area.PROGRAMS)) + 2
         print(f"jmeta {name} PROGRAM; each has its own --help\n")
-        print("\n".join(f"  jmeta {name} {program:{width}}{shows}" for program, shows in area.PROGRAMS.items()))
+        print("\n".join(f"  jmeta {name} {each:{width}}{shows}" for each, shows in area.PROGRAMS.items()))
         return 0
-    if words[0] in area.STUDIES:
-        module = f"scripts.{name}.{words[0]}"
-        raise RunError(f"jmeta {name} {words[0]} is a study of the repository: in a checkout, run python -m {module}.")
-    if words[0] not in area.PROGRAMS:
-        raise unknown("program", words[0], area.PROGRAMS)
-    if words[0] == "train":
+    if program in area.STUDIES:
+        study = f"python -m scripts.{name}.{program}"
+        raise RunError(f"jmeta {name} {program} is a study of the repository: in a checkout, run {study}.")
+    if program not in area.PROGRAMS:
+        raise unknown("program", program, area.PROGRAMS)
+    if program == "train":
         return train_command(area.AREA, words[1:])
-    module = importlib.import_module(f"jmeta.runs.{name}.{words[0]}")
+    module = importlib.import_module(f"jmeta.runs.{name}.{program}")
     description = (module.__doc__ or "").strip()
-    config = parsed(module.Config, words[1:], prog=f"jmeta {name} {words[0]}", description=description)
+    config = parsed(module.Config, words[1:], prog=f"jmeta {name} {program}", description=description)
     use_compile_cache(True)
     module.main(config)
     return 0

@@ -16,18 +16,11 @@ class DivergedError(RunError):
 
 
 def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
-    """An error for a name that isn't there, with the closest one that is.
-
-    Args:
-        what: what kind of name, such as "algorithm".
-        got: the name that was given.
-        known: the names there are.
-    """
+    """An error for a name that isn't there, of a kind such as "algorithm", with the closest one that is."""
     names = list(known)
     close = closest(got, names)
-    if close is not None:
-        return RunError(f"there is no {what} {got!r}: did you mean {close!r}?")
-    return RunError(f"there is no {what} {got!r}: choose one of {', '.join(names)}.")
+    instead = f"did you mean {close!r}?" if close is not None else f"choose one of {', '.join(names)}."
+    return RunError(f"there is no {what} {got!r}: {instead}")
 
 
 def closest(got: str, known: Iterable[str]) -> str | None:

@@ -27,12 +27,7 @@ class TrainState(NamedTuple):
 
 
 class Score(NamedTuple):
-    """What the best checkpoint is chosen by.
-
-    Attributes:
-        name: of what `Experiment.validate` returns.
-        sign: 1.0 where more is better, -1.0 where less is.
-    """
+    """What the best checkpoint is chosen by: a name in what `Experiment.validate` returns; -1.0 if less is better."""
 
     name: str
     sign: float = 1.0
@@ -45,9 +40,9 @@ class Experiment(NamedTuple):
 
     Attributes:
         init: `key -> state`.
-        update: `(state, mesh=None) -> (state, metrics)`, one outer step. It draws its own data by the key and the step.
-            Metrics are a NamedTuple of numbers `[]`, `loss` among them, and None for what there is not. Its tasks are
-            shared out to the devices of the mesh; None is the device at hand.
+        update: `(state, mesh=None) -> (state, metrics)`, one outer step, whose tasks the devices of the mesh share. It
+            draws its own data by the key and the step. Metrics are a NamedTuple of numbers `[]`, `loss` among them, and
+            None for what there is not.
         validate: `params -> {name: [values]}`, on data that training does not meet; None where nothing is held out.
         score: by which a checkpoint is the best; None where nothing is held out.
         steps: outer steps.

@@ -21,9 +21,9 @@ R = TypeVar("R")
 class Registry(Generic[R]):
     """Rows of one kind by their names, in order.
 
-    A name is that of a row; or `file.py:object` or `package.module:object`, a row of the user's own or what `accept`
-    makes a row of; or the name of an entry point of an installed package, which is looked for when no row has it. Case
-    and `_` or `-` make no difference in the names of rows.
+    A name is that of a row, in which case and `_` or `-` make no difference; or `file.py:object` or
+    `package.module:object`, a row of the user's own or what `accept` makes a row of; or, where no row has it, that of
+    an entry point of an installed package.
 
     Args:
         kind: what a row is of, for errors, such as "algorithm".
@@ -51,11 +51,7 @@ class Registry(Generic[R]):
             self.register(name, row)
 
     def register(self, name: str, row: R) -> None:
-        """Add a row.
-
-        Raises:
-            RunError: if the name is taken, or could not be told from that of a file or module.
-        """
+        """Add a row; RunError if the name is taken, or could not be told from that of a file or module."""
         key = spelled(name)
         if key in self._rows:
             raise RunError(f"there is already a row for the {self.kind} {key!r}: choose another name.")
@@ -64,11 +60,7 @@ class Registry(Generic[R]):
         self._rows[key] = row
 
     def get(self, name: str) -> R:
-        """The row of a name.
-
-        Raises:
-            RunError: if there is none, with the name that is nearest; or what it names can't be loaded, or is no row.
-        """
+        """The row of a name; RunError if there is none, or what it names can't be loaded or is no row."""
         row = self.find(name)
         if row is None:
             raise unknown(self.kind, name, [*self._rows, *_entries(self.group)])
@@ -115,8 +107,7 @@ def said(found: Any) -> str:
 
 
 def short(name: str) -> str:
-    """A name as a part of a file's: `folder/mine.py:net` to `net`, `data/letters.npz` to `letters`, `glyphs:40` to
-    `glyphs-40`."""
+    """A name in that of a file: net of `my/net.py:net`, letters of `data/letters.npz`, glyphs-40 of `glyphs:40`."""
     end = name.rpartition(":")[2] if is_place(name) else name.rstrip("/").rpartition("/")[2]
     return end.removesuffix(".npz").replace(":", "-")
 
@@ -133,15 +124,7 @@ def is_place(name: str) -> bool:
 
 
 def load(kind: str, place: str) -> Any:
-    """The object that a place names.
-
-    Args:
-        kind: what it is to be, for errors.
-        place: as `is_place` has it.
-
-    Raises:
-        RunError: if there is no such file, module or object, or the file or module can't be run.
-    """
+    """The object, of a kind for errors, that a place names; RunError if it isn't there or can't be loaded."""
     where, _, what = place.rpartition(":")
     path = Path(where).expanduser()
     if where.endswith(".py"):

@@ -48,11 +48,7 @@ def setting(
 
 def of_parameters(function: Callable[..., Any], left_out: Collection[str]) -> list[tuple[str, Any, Any]]:
     """A setting, as `dataclasses.make_dataclass` takes it, for each parameter whose default is a number, a word or a
-    truth value.
-
-    Args:
-        function: any.
-        left_out: names of parameters that are no settings.
+    truth value, but for those that are left out.
 
     Example:
         >>> of_parameters(lambda x, y, *, size=3, rule=None: 0, ["y"])[0][:2]
@@ -92,11 +88,7 @@ def to_dict(settings: Any) -> dict[str, Any]:
 
 
 def replaced(settings: S, changes: Mapping[str, Any]) -> S:
-    """The same with other values of some settings, wherever they are inside.
-
-    Raises:
-        RunError: for a name that is no setting of these.
-    """
+    """The same with other values of some settings, wherever they are inside; RunError for a name that isn't there."""
     for name in changes:
         if name not in names(settings):
             raise unknown("setting", name, names(settings))
@@ -115,12 +107,7 @@ def _replaced(settings: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def read(settings: S, values: Mapping[str, Any], where: str) -> S:
-    """Settings from JSON or TOML, on top of others.
-
-    Args:
-        settings: what is not given stays as it is here.
-        values: by name.
-        where: they are from, for errors.
+    """Settings from JSON or TOML by name, on top of others; `where` they are from is for errors.
 
     Raises:
         RunError: for a name that is no setting of these or that two have, or a value of another type.
@@ -130,24 +117,12 @@ def read(settings: S, values: Mapping[str, Any], where: str) -> S:
     if twice:
         raise RunError(f"two settings are called {twice[0]}, of which one must be your own: give it another name.")
     known = {name: hint for part in _parts(settings) for name, hint in typing.get_type_hints(type(part)).items()}
-    found: dict[str, Any] = {}
-    check_names(names(settings), values, where)
-    for name, value in values.items():
-        found[name] = _read(value, known[name], f"{where} has {name} {value!r}, which must be")
-    return _replaced(settings, found)
+    check_names(every, values, where)
+    return _replaced(settings, {name: _read(name, value, known[name], where) for name, value in values.items()})
 
 
 def check_names(known: Iterable[str], values: Iterable[str], where: str) -> None:
-    """Refuse a name that is no setting.
-
-    Args:
-        known: the names of settings.
-        values: names that were given.
-        where: they are from.
-
-    Raises:
-        RunError: naming the first that isn't known, and one that is like it.
-    """
+    """Refuse the first of some values' names that isn't known; the RunError has one that is like it."""
     known = list(known)
     for name in values:
         if name not in known:
@@ -166,20 +141,15 @@ def _parts(settings: Any) -> Iterator[Any]:
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
 
 
-def _read(value: Any, kind: Any, must: str) -> Any:
+def _read(name: str, value: Any, kind: Any, where: str) -> Any:
     """A value as its annotation has it."""
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     for option in options:
         fits, read = _as(value, option)
         if fits:
             return read
-    raise RunError(f"{must} {' or '.join(_wanted(option) for option in options)}: correct it.")
-
-
-def _wanted(kind: Any) -> str:
-    if typing.get_origin(kind) is tuple:
-        return f"a list, each {_WORDS[typing.get_args(kind)[0]]}"
-    return _WORDS[kind]
+    wanted = [_WORDS.get(option) or f"a list, each {_WORDS[typing.get_args(option)[0]]}" for option in options]
+    raise RunError(f"{where} has {name} {value!r}, which must be {' or '.join(wanted)}: correct it.")
 
 
 def _as(value: Any, kind: Any) -> tuple[bool, Any]:
@@ -195,30 +165,17 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
 
 
 def differences(mine: Mapping[str, Any], others: Mapping[str, Any], places: Sequence[str]) -> list[str]:
-    """`--flag a, not b` for each setting that has the value a in `others` and b in `mine`.
-
-    Args:
-        mine: settings by name, as `to_dict` has them.
-        others: the same of another run.
-        places: names that don't decide results.
-    """
+    """`--flag a, not b` for each setting, but for places, that has the value a in `others` and b in `mine`."""
+    said = lambda value: " ".join(map(str, value)) if isinstance(value, list) else value
     return [
-        f"{flag(name)} {_said(others.get(name))}, not {_said(mine.get(name))}"
+        f"{flag(name)} {said(others.get(name))}, not {said(mine.get(name))}"
         for name in [*mine, *(name for name in others if name not in mine)]
         if name not in places and mine.get(name) != others.get(name)
     ]
 
 
-def _said(value: Any) -> Any:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
-
-
 def check(settings: Any) -> None:
-    """Refuse a value that its `setting` does not allow.
-
-    Raises:
-        RunError: naming the setting and what it may be.
-    """
+    """Refuse a value that its `setting` does not allow; the RunError names it and what it may be."""
     for field, value in fields(settings):
         if value is None and field.default is None:
             continue
@@ -235,21 +192,19 @@ def _check_number(field: dataclasses.Field[Any], value: Any) -> None:
         return
     if isinstance(value, int) and "most" not in limits and value > INT32:
         raise RunError(f"{flag(field.name)} must be {INT32} or less, got {value}: choose another.")
+    least, above, most = (limits.get(name) for name in ("least", "above", "most"))
     fits = (
         math.isfinite(value)
-        and value >= limits.get("least", -math.inf)
-        and value > limits.get("above", -math.inf)
-        and value <= limits.get("most", math.inf)
+        and (least is None or value >= least)
+        and (above is None or value > above)
+        and (most is None or value <= most)
     )
-    if not fits:
-        raise RunError(f"{flag(field.name)} must be {_range(limits, type(value))}, got {value}: choose another.")
-
-
-def _range(limits: Mapping[str, float], kind: type) -> str:
-    if "least" in limits and "most" in limits:
-        return f"{limits['least']} to {limits['most']}"
-    if "least" in limits:
-        return f"{limits['least']} or more"
-    if "above" in limits:
-        return f"a number above {limits['above']}" + (f", at most {limits['most']}" if "most" in limits else "")
-    return f"{limits['most']} or less"
+    if fits:
+        return
+    if least is not None:
+        wanted = f"{least} or more" if most is None else f"{least} to {most}"
+    elif above is not None:
+        wanted = f"a number above {above}" + ("" if most is None else f", at most {most}")
+    else:
+        wanted = f"{most} or less"
+    raise RunError(f"{flag(field.name)} must be {wanted}, got {value}: choose another.")

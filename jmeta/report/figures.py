@@ -15,11 +15,7 @@ _DPI = 130
 
 
 def figure_maker() -> Callable[..., Any]:
-    """`(width, height) -> Figure`, in inches, without a window.
-
-    Raises:
-        RunError: if matplotlib isn't there.
-    """
+    """`(width, height) -> Figure`, in inches, without a window; RunError if matplotlib isn't there."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

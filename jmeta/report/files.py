@@ -13,11 +13,7 @@ from typing import Any, BinaryIO
 def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write bytes to, which takes its place at the end; if anything fails, what was there stays.
 
-    It has the mode that the user's umask gives to any new file. Of a symbolic link, the file that it leads to is
-    written.
-
-    Raises:
-        OSError: naming the path, if it can't be written.
+    It has the mode of any new file. Of a symbolic link, the file that it leads to is written. OSErrors name the path.
     """
     place = os.path.realpath(path)
     folder, name = os.path.split(place)

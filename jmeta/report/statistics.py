@@ -11,15 +11,9 @@ from numpy.typing import ArrayLike
 
 
 def interval(values: ArrayLike) -> tuple[float, float | None]:
-    """Mean, and half the width of its 95 % interval.
+    """Mean of values `[n]` that are independent, and half the width of its 95 % interval; None for a single value.
 
         ci95 = t(n - 1) * standard deviation / sqrt(n)
-
-    Args:
-        values: `[n]`, independent of each other.
-
-    Returns:
-        The two numbers; None for the interval of a single value.
 
     Raises:
         ValueError: for none, or other shapes.
@@ -59,9 +53,6 @@ def crossed(values: ArrayLike) -> tuple[float, float | None]:
 
     Args:
         values: `[S, T]`. With one seed or one task it is the `interval` of the others.
-
-    Returns:
-        The two numbers; None for the interval of a single value.
 
     Raises:
         ValueError: for none, or other shapes.

@@ -43,12 +43,8 @@ def told(name: str, mean: float, ci95: float | None) -> str:
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown, which can be read as it is; columns of numbers are aligned at the right.
 
-    Args:
-        header: of its columns.
-        rows: each with a cell for each column.
-
     Raises:
-        ValueError: for a row of another length.
+        ValueError: for a row of another length than the header.
     """
     lines = [list(header), *map(list, rows)]
     columns = list(zip(*lines, strict=True))
@@ -75,12 +71,7 @@ def show(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None
 
 
 def print_group(summary: Mapping[str, Any], title: str) -> None:
-    """Print each run of a group, then mean and 95 % interval over the seeds of each setting.
-
-    Args:
-        summary: as `statistics.summary` makes it.
-        title: printed first.
-    """
+    """Print each run of a `statistics.summary`, then mean and 95 % interval over the seeds of each setting."""
     name = summary["measured"]
     kind = name.removeprefix("val_")
     print(title)
@@ -92,5 +83,5 @@ def print_group(summary: Mapping[str, Any], title: str) -> None:
     for row in summary["settings"]:
         rates = " ".join(f"{key} {value:g}" for key, value in row.items() if key not in _OF_SETTING)
         seeds = f" ({row['seeds']} seed{'s' * (row['seeds'] > 1)})"
-        print(f"{rates}: " if rates else "", end="")
-        print(told(kind, row["mean"], row["ci95"]) + seeds if row["seeds"] else "no run is left")
+        mean = told(kind, row["mean"], row["ci95"]) + seeds if row["seeds"] else "no run is left"
+        print(f"{rates}: {mean}" if rates else mean)

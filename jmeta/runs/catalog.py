@@ -16,7 +16,9 @@ from jmeta.registry import Registry, short
 from jmeta.report.tables import show as show_table
 from jmeta.rl.envs.catalog import ENVIRONMENTS
 from jmeta.runs import few_shot, mtl, rl
+from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
+from jmeta.runs.engine.command import train_command
 from jmeta.runs.engine.members import suffix
 from jmeta.runs.engine.options import Options
 from jmeta.tasks.catalog import TASKS
@@ -30,13 +32,7 @@ class NoChoice:
 def own_area(name: str, found: Any) -> Area:
     """A user's experiment, as the command line trains it.
 
-    Args:
-        name: that it is found by.
-        found: an `Area`; or a function `build(settings: S) -> Experiment`, with S a frozen dataclass whose fields all
-            have defaults, which are flags.
-
-    Raises:
-        RunError: for another thing.
+    It is an `Area`, or `build(settings: S) -> Experiment`, with S a frozen dataclass of flags that all have defaults.
     """
     if isinstance(found, Area):
         return found
@@ -53,14 +49,9 @@ def own_area(name: str, found: Any) -> Area:
         prog=f"jmeta run {name}",
         description=inspect.getdoc(found) or f"Train {name}.",
         choice=NoChoice,
-        choices=lambda: {},
         defaults=lambda choice: (kind(), Options()),
         build=lambda: found,
         run_dir=lambda settings, options: f"runs/{short(name)}{suffix(settings, options)}",
-        check=lambda settings, options: None,
-        presets="",
-        evaluate="",
-        light=lambda settings: False,
     )
 
 
@@ -79,11 +70,7 @@ KINDS: dict[str, tuple[Registry[Any], str, str]] = {
 
 
 def rows(kind: str) -> list[tuple[str, str, str]]:
-    """Name, what it is and its paper of all rows of a kind.
-
-    Raises:
-        RunError: if there is no such kind.
-    """
+    """Name, what it is and its paper of all rows of a kind."""
     if kind not in KINDS:
         raise unknown("kind of rows", kind, KINDS)
     registry = KINDS[kind][0]
@@ -121,15 +108,29 @@ class ListConfig:
 
 
 def show(words: Sequence[str]) -> int:
-    """`jmeta list KIND [--markdown]`.
-
-    Raises:
-        RunError: if there is no such kind.
-    """
+    """`jmeta list KIND [--markdown]`."""
     config = tyro.cli(ListConfig, args=list(words), prog="jmeta list")
     found = rows(config.kind)
     if config.markdown:
         print(markdown(config.kind), end="")
     else:
-        show_table([KINDS[config.kind][1], KINDS[config.kind][2], "from"], found)
+        show_table([*KINDS[config.kind][1:], "from"], found)
     return 0
+
+
+def presets(words: Sequence[str]) -> int:
+    """`jmeta presets`."""
+    if words:
+        raise RunError(f"jmeta presets takes no arguments, got {' '.join(words)}: leave them out.")
+    for area in (few_shot.AREA, rl.AREA):
+        print(f"{area.prog} --preset")
+        for name, preset in areas.presets(area).items():
+            print(f"  {name:28} {preset['source']}")
+    return 0
+
+
+def run(words: Sequence[str]) -> int:
+    """`jmeta run NAME`."""
+    if not words or words[0].startswith("-"):
+        raise RunError("jmeta run takes the name of an experiment first: give one of `jmeta list experiments`.")
+    return train_command(EXPERIMENTS.get(words[0]), words[1:])

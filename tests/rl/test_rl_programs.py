@@ -18,8 +18,8 @@ from jmeta.rl.settings import Choice, check, defaults
 from jmeta.rl.types import Box, Discrete
 from jmeta.runs.engine import folder, record
 from jmeta.runs.engine.area import from_preset, presets
+from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.engine.options import Options
-from jmeta.runs.engine.restore import restored
 from jmeta.runs.engine.train import train as train_by_engine
 from jmeta.runs.rl import AREA, PROGRAMS, evaluate, plot, train
 from jmeta.runs.rl.references import references

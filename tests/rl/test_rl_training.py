@@ -18,8 +18,8 @@ from jmeta.errors import RunError
 from jmeta.rl import experiment
 from jmeta.rl.experiment import build, env_of
 from jmeta.runs.engine import folder, programs, record
-from jmeta.runs.engine.memory import enough_memory
-from jmeta.runs.engine.restore import restored
+from jmeta.runs.engine.checkpoints import restored
+from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.rl import train
 from jmeta.settings import replaced, to_dict
 

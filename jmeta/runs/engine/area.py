@@ -28,10 +28,10 @@ class Area(NamedTuple):
         prog: the words before the flags.
         description: for --help.
         choice: a small frozen dataclass of what decides which settings there are, such as the algorithm.
-        choices: `() -> {field: names}`, what its words may be, where others have other settings.
         defaults: `choice -> (settings, options)`.
         build: `() -> build`, see `Build`; a fresh one, which keeps the data that it has loaded.
         run_dir: `(settings, options) -> folder`, where --run-dir is not given.
+        choices: `() -> {field: names}`, what its words may be, where others have other settings.
         check: `(settings, options)`; refuses what does not go together.
         presets: the folder of its presets in `jmeta/presets`; empty for none.
         evaluate: the next command; empty for none.
@@ -42,14 +42,14 @@ class Area(NamedTuple):
     prog: str
     description: str
     choice: type
-    choices: Callable[[], Mapping[str, Iterable[str]]]
     defaults: Callable[[Any], tuple[Any, Options]]
     build: Callable[[], Build]
     run_dir: Callable[[Any, Options], str]
-    check: Callable[[Any, Options], None]
-    presets: str
-    evaluate: str
-    light: Callable[[Any], bool]
+    choices: Callable[[], Mapping[str, Iterable[str]]] = lambda: {}
+    check: Callable[[Any, Options], None] = lambda settings, options: None
+    presets: str = ""
+    evaluate: str = ""
+    light: Callable[[Any], bool] = lambda settings: False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,23 +61,17 @@ class Whole:
 
 
 class Loaded(NamedTuple):
-    """What a run folder says of its run.
-
-    Attributes:
-        settings: of the run, or of the group.
-        options: the same.
-        facts: what else `config.json` knows, such as the checksum of the data; nothing of a group.
-    """
+    """What a run folder says of its run or group; `facts` is what else `config.json` knows, and empty for a group."""
 
     settings: Any
     options: Options
     facts: dict[str, Any]
 
 
-def choice_in(area: Area, values: Mapping[str, Any]) -> Any:
-    """The choice that settings by name are of; what they don't name is the default."""
+def start_of(area: Area, values: Mapping[str, Any]) -> Whole:
+    """The defaults for the choice that settings by name are of."""
     known = [field.name for field in dataclasses.fields(area.choice)]
-    return area.choice(**{name: values[name] for name in known if name in values})
+    return Whole(*area.defaults(area.choice(**{name: values[name] for name in known if name in values})))
 
 
 def presets(area: Area) -> dict[str, dict[str, Any]]:
@@ -89,27 +83,23 @@ def presets(area: Area) -> dict[str, dict[str, Any]]:
     return {name: tomllib.loads(files[name].read_text(encoding="utf-8")) for name in sorted(files)}
 
 
-def from_preset(area: Area, name: str) -> tuple[Any, Options]:
-    """The settings and options of a preset.
-
-    Raises:
-        RunError: if there is no such preset.
-    """
+def preset_values(area: Area, name: str) -> dict[str, Any]:
+    """What a preset sets, and its name; RunError if there is none of this name."""
     key, known = name.lower().replace("_", "-"), presets(area)
     if key not in known:
         raise unknown("preset", name, known)
-    values = {name: value for name, value in known[key].items() if name != SOURCE}
-    start = Whole(*area.defaults(choice_in(area, values)))
-    whole = flat.read(start, {**values, "preset": key}, f"preset {key}")
+    return {**{name: value for name, value in known[key].items() if name != SOURCE}, "preset": key}
+
+
+def from_preset(area: Area, name: str) -> tuple[Any, Options]:
+    """The settings and options of a preset; RunError if there is none of this name."""
+    values = preset_values(area, name)
+    whole = flat.read(start_of(area, values), values, f"preset {values['preset']}")
     return whole.settings, whole.options
 
 
 def load_run(area: Area, run_dir: Path) -> Loaded:
-    """The settings of the folder of a single run.
-
-    Raises:
-        RunError: if it is none, of another area, damaged, or made by another version.
-    """
+    """The settings of a single run; RunError if the folder has none, another area's or version's, or is damaged."""
     return _loaded(area, record.load(run_dir), run_dir / folder.CONFIG)
 
 
@@ -122,7 +112,7 @@ def load_group(area: Area, run_dir: Path) -> Loaded:
 def _loaded(area: Area, stored: record.Stored, path: Path) -> Loaded:
     if stored.kind != area.kind:
         raise RunError(f"{path.parent} is a run of {stored.kind}, not {area.kind}: give it to the commands of its own.")
-    start = Whole(*area.defaults(choice_in(area, stored.values)))
+    start = start_of(area, stored.values)
     names = {field.name for field in dataclasses.fields(area.choice)} & {*flat.names(start)}
     # What is None by default may be younger than the run.
     given = {name for name, value in flat.to_dict(start).items() if value is not None}
@@ -135,11 +125,7 @@ def _loaded(area: Area, stored: record.Stored, path: Path) -> Loaded:
 
 
 def check(area: Area, settings: Any, options: Options) -> None:
-    """Refuse values that can't be, alone or together.
-
-    Raises:
-        RunError: naming the setting and what it may be.
-    """
+    """Refuse values that can't be, alone or together; the RunError names the setting and what it may be."""
     flat.check(settings)
     flat.check(options)
     area.check(settings, options)
@@ -159,22 +145,12 @@ def train(
     stop: Stop = lambda: None,
     save_seconds: float | None = None,
 ) -> Result:
-    """Train, or go on training, in a run folder; see `jmeta.runs.engine.train.train`.
+    """Train, or go on training, in a run folder, by `engine.train.train`, whose other arguments are the same.
 
-    Args:
-        area: whose experiment.
-        settings: of the run.
-        options: how it is done and kept; without a run folder, it is kept where the command line would.
-        report: told of every piece and every row.
-        stop: asked before each piece; a signal's number makes it save and return.
-        save_seconds: save after so many seconds too, without a validation.
-
-    Returns:
-        The states at the end, and how it ended.
+    Without a run folder in the options, it is kept where the command line would.
 
     Raises:
-        RunError: for settings that make no sense, data that are missing, or a run folder that can't be used; as
-            DivergedError where training has diverged.
+        RunError: as there, and for settings that don't go together.
         OSError: if the run folder can't be written to.
     """
     check(area, settings, options)

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax import Array
 from orbax.checkpoint import checkpoint_managers
 
-from jmeta.errors import RunError, advice, first_line
+from jmeta.errors import RunError, advice, first_line, unknown
 from jmeta.report.files import write_json
-from jmeta.runs.engine.folder import read_json, remove_leftovers
+from jmeta.runs.engine.folder import CHECKPOINTS, read_json, remove_leftovers
 
 _STATE, _RECORD, _FILES = "state", "record", "files.json"
 MARGIN = 2**16
@@ -28,12 +29,7 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, 
 
 
 class Checkpoints(NamedTuple):
-    """A folder of checkpoints, opened.
-
-    Attributes:
-        folder: where they are.
-        manager: Orbax's.
-    """
+    """A folder of checkpoints, opened by Orbax's manager."""
 
     folder: Path
     manager: ocp.CheckpointManager
@@ -41,21 +37,13 @@ class Checkpoints(NamedTuple):
 
 @contextmanager
 def opened(folder: Path, *, read_only: bool = False, newest_kept: int = 1) -> Iterator[Checkpoints]:
-    """Open a folder of checkpoints; what a killed save left there is removed.
+    """Open a folder of checkpoints, made if it isn't there; what a killed save left there is removed.
 
-    Args:
-        folder: made if it isn't there.
-        read_only: touch nothing.
-        newest_kept: how many of the newest stay, beside the best, until `prune`.
+    So many of the newest stay, beside the best, until `prune`. Read-only, nothing is touched.
     """
-    policy = checkpoint_managers.AnyPreservationPolicy(
-        [
-            checkpoint_managers.LatestN(newest_kept),
-            checkpoint_managers.BestN(
-                get_metric_fn=lambda metrics: metrics["score"], n=1, keep_checkpoints_without_metrics=False
-            ),
-        ]
-    )
+    score = lambda metrics: metrics["score"]
+    top = checkpoint_managers.BestN(get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False)
+    policy = checkpoint_managers.AnyPreservationPolicy([checkpoint_managers.LatestN(newest_kept), top])
     # In several processes it is the first alone that opens them, and waits for no other.
     alone = ocp.options.MultiprocessingOptions(active_processes={0} if jax.process_count() > 1 else None)
     if not read_only:
@@ -68,7 +56,7 @@ def opened(folder: Path, *, read_only: bool = False, newest_kept: int = 1) -> It
             create=False,
             multiprocessing_options=alone,
             read_only=read_only,
-            best_fn=lambda metrics: metrics["score"],
+            best_fn=score,
             best_mode="max",
         )
         handlers = {
@@ -97,17 +85,8 @@ def _quiet() -> Iterator[None]:
 
 
 def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
-    """Save a state; the newest stays, and the one of the largest score.
-
-    Args:
-        checkpoints: where.
-        state: what.
-        score: of validation, larger is better; None if it wasn't validated.
-
-    Raises:
-        RunError: if it can't be written.
-    """
-    tree = _storable(state)
+    """Save a state, with the score of its validation if it has one; RunError if it can't be written."""
+    tree = jax.tree.map(np.asarray, _parts(state))  # NumPy arrays, which Orbax takes from one process among several
     step = int(state.step)
     # Asked first, since Orbax's threads go on complaining after a write that failed.
     if shutil.disk_usage(checkpoints.folder).free < 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN:
@@ -123,7 +102,8 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
         raise _not_written(checkpoints, step, error) from error
     # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
     place = checkpoints.folder / str(step)
-    write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in _files(place)})
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in files})
 
 
 def _not_written(checkpoints: Checkpoints, step: int, error: Exception) -> RunError:
@@ -148,30 +128,17 @@ def best(checkpoints: Checkpoints) -> int | None:
     return checkpoints.manager.best_step() or newest(checkpoints)
 
 
-def prune(checkpoints: Checkpoints) -> None:
-    """Remove all but the newest and the best."""
+def prune(checkpoints: Checkpoints, end: int | None = None) -> None:
+    """Remove those after a step, and then all but the newest and the best."""
+    for step in steps(checkpoints):
+        if end is not None and step > end:
+            checkpoints.manager.delete(step)
     for step in set(steps(checkpoints)) - {newest(checkpoints), checkpoints.manager.best_step()}:
         checkpoints.manager.delete(step)
 
 
-def remove_after(checkpoints: Checkpoints, step: int) -> None:
-    """Remove those of later steps."""
-    for later in steps(checkpoints):
-        if later > step:
-            checkpoints.manager.delete(later)
-
-
 def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
-    """Read a state back, bit for bit.
-
-    Args:
-        checkpoints: where.
-        step: which.
-        like: a state of the same structure, its arrays or their shapes.
-
-    Raises:
-        RunError: if it is damaged or of another structure.
-    """
+    """Read a state like another back, bit for bit; RunError if it is damaged or of another structure."""
     _check_files(checkpoints, step)
     target = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(_parts, like))
     items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target), _RECORD: ocp.args.JsonRestore()})
@@ -183,6 +150,21 @@ def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
     if digest_of(tree) != digest:
         raise _damaged(checkpoints, step, "its contents are not what was saved")
     return type(like)(**jax.tree.map(as_stored, tree, like._asdict()))
+
+
+def restored(run_dir: Path, init: Callable[[Array], Any], checkpoint: str = "best") -> tuple[int, Any]:
+    """Step and state, like that of `init(key)`, of a single run's checkpoint: `best` by validation, or `newest`."""
+    if checkpoint not in ("best", "newest"):
+        raise unknown("checkpoint", checkpoint, ("best", "newest"))
+    none = RunError(f"{run_dir} has no checkpoint yet: wait for its first, or train with a smaller --save-every.")
+    if not (run_dir / CHECKPOINTS).is_dir():
+        raise none
+    like = jax.eval_shape(init, jax.random.key(0))
+    with opened(run_dir / CHECKPOINTS, read_only=True) as found:
+        step = best(found) if checkpoint == "best" else newest(found)
+        if step is None:
+            raise none
+        return step, restore(found, step, like)
 
 
 def _check_files(checkpoints: Checkpoints, step: int) -> None:
@@ -197,10 +179,6 @@ def _check_files(checkpoints: Checkpoints, step: int) -> None:
             raise _damaged(checkpoints, step, f"{name} is not what was saved")
 
 
-def _files(place: Path) -> list[Path]:
-    return sorted(path for path in place.rglob("*") if path.is_file())
-
-
 def _file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -209,11 +187,6 @@ def _damaged(checkpoints: Checkpoints, step: int, why: str) -> RunError:
     others = [str(s) for s in steps(checkpoints) if s != step]
     instead = f"remove it to use that of step {others[-1]}" if others else "train again in another folder"
     return RunError(f"the checkpoint {checkpoints.folder / str(step)} is damaged ({why}): restore it, or {instead}.")
-
-
-def _storable(state: Any) -> dict[str, Any]:
-    """As NumPy arrays, which Orbax takes from one process among several."""
-    return jax.tree.map(np.asarray, _parts(state))
 
 
 def _parts(state: Any) -> dict[str, Any]:

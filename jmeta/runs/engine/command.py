@@ -11,17 +11,16 @@ from typing import Any, NamedTuple
 
 import tyro
 
-from jmeta.errors import RunError, unknown
+from jmeta.errors import RunError
 from jmeta.report.tables import print_group
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine import processes, progress, record
-from jmeta.runs.engine.area import SOURCE, Area, Whole, choice_in, presets
+from jmeta.runs.engine.area import SOURCE, Area, Whole, preset_values, start_of
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.devices import use_one_thread
 from jmeta.runs.engine.flags import parsed
 from jmeta.runs.engine.members import is_group
 from jmeta.runs.engine.options import Options
-from jmeta.runs.engine.processes import Place
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
 from jmeta.settings import differences, flag, names, read, replaced, to_dict
@@ -38,38 +37,23 @@ class Start(NamedTuple):
 
 
 def train_command(area: Area, words: Sequence[str]) -> int:
-    """Train by the words of a command line, and say how it ended.
-
-    Returns:
-        The exit code: 0, or 130 or 143 after Ctrl-C or SIGTERM.
-
-    Raises:
-        RunError: for what the user can put right.
-    """
+    """Train by the words of a command line; the exit code is 0, or 130 or 143 after Ctrl-C or SIGTERM."""
     chosen, first = _first(area, words)
-    if _asks_for_help(words):
+    if "-h" in words or "--help" in words:
         _parsed(area, words, _whole(area, chosen, first, _start(area, chosen, first)))
     if _is_light(area, chosen, first):
         use_one_thread()
-    with processes.joined(Place(first.coordinator, first.num_processes, first.process_id)):
-        start = processes.on_first(lambda: _start(area, chosen, first)._asdict())
-        start = Start(**processes.said_by_first(start))
-        whole = processes.together(lambda: _settled(area, _parsed(area, words, _whole(area, chosen, first, start))))
+    with processes.joined(processes.given_by(first)):
+        start = Start(*processes.said_by_first(processes.on_first(_start, area, chosen, first)))
+        whole = processes.together(lambda: _parsed(area, words, _whole(area, chosen, first, start)))
         settings, options = whole.settings, whole.options
+        processes.together(areas.check, area, settings, options)
         use_compile_cache(options.compile_cache)
-        shown = progress.shown(title(settings)) if processes.is_first() else nullcontext(progress.silent)
+        title = getattr(settings, "algorithm", "steps")
+        shown = progress.shown(title) if processes.is_first() else nullcontext(progress.silent)
         with asked_to_stop() as stop, shown as report:
             result = areas.train(area, settings, options, report=report, stop=stop)
         return _ended(area, options, result)
-
-
-def title(settings: Any) -> str:
-    """A word for the progress bar."""
-    return getattr(settings, "algorithm", "steps")
-
-
-def _asks_for_help(words: Sequence[str]) -> bool:
-    return "-h" in words or "--help" in words
 
 
 def _is_light(area: Area, chosen: Mapping[str, Any], first: Options) -> bool:
@@ -82,11 +66,8 @@ def _is_light(area: Area, chosen: Mapping[str, Any], first: Options) -> bool:
 
 def _first(area: Area, words: Sequence[str]) -> tuple[dict[str, Any], Options]:
     """What the words say of the choice, and of where settings come from and processes meet."""
-    hints = typing.get_type_hints(area.choice)
-    optional = [
-        (field.name, hints[field.name] | None, dataclasses.field(default=None))
-        for field in dataclasses.fields(area.choice)
-    ]
+    hints, own = typing.get_type_hints(area.choice), [field.name for field in dataclasses.fields(area.choice)]
+    optional = [(name, hints[name] | None, dataclasses.field(default=None)) for name in own]
     taken = [
         (f.name, f.type, dataclasses.field(default=f.default))
         for f in dataclasses.fields(Options)
@@ -95,8 +76,8 @@ def _first(area: Area, words: Sequence[str]) -> tuple[dict[str, Any], Options]:
     kind = dataclasses.make_dataclass("First", [*optional, *taken], frozen=True)
     found, _ = tyro.cli(kind, args=list(words), prog=area.prog, return_unknown_args=True, add_help=False)
     values = dataclasses.asdict(found)
-    chosen = {name: values[name] for name, _, _ in optional if values[name] is not None}
-    first = Options(**{name: values[name] for name, _, _ in taken})
+    chosen = {name: values[name] for name in own if values[name] is not None}
+    first = Options(**{name: values[name] for name in _NOT_OF_FILES})
     if first.resume and first.run_dir is None and first.preset is None and first.config is None:
         # Which folder goes on is said by all the words together, and what it holds comes before them.
         whole = _parsed(area, words, _whole(area, chosen, first, Start({}, "")))
@@ -109,7 +90,8 @@ def _start(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
     if first.preset is not None and first.config is not None:
         raise RunError("--preset and --config both say where to start from: give one.")
     if first.preset is not None:
-        start = _of_preset(area, first.preset)
+        values = preset_values(area, first.preset)
+        start = Start(values, f"--preset {values['preset']}")
     elif first.config is not None:
         start = Start(_of_file(area, Path(first.config)), f"--config {first.config}")
     else:
@@ -126,20 +108,16 @@ def _of_run(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
     if stored.kind != area.kind:
         raise RunError(f"{first.run_dir} is a run of {stored.kind}, not {area.kind}: name another --run-dir.")
     values = {name: v for name, v in stored.values.items() if name not in (*_NOT_OF_FILES, "devices")}
-    asked = to_dict(_defaults(area, chosen, values))
-    different = differences({name: asked[name] for name in chosen if name in asked}, values, [*values.keys() - chosen])
-    if different:
-        raise RunError(
-            f"{first.run_dir} belongs to another configuration ({'; '.join(different)}): "
-            "resume it with its own settings, or choose another --run-dir."
-        )
+    asked = to_dict(start_of(area, {**values, **chosen}))
+    mine = {name: asked[name] for name in chosen if name in asked}
+    record.refuse_other(str(first.run_dir), differences(mine, values, [*values.keys() - chosen]))
     return Start(values, f"{first.run_dir}/config.json")
 
 
 def _check_choice(area: Area, chosen: Mapping[str, Any], start: Start) -> None:
     """Refuse a choice that does not have what a preset or a file sets."""
-    own, mine = _defaults(area, {}, start.values), _defaults(area, chosen, start.values)
-    lacks = [flag(name) for name in start.values if name in names(own) and name not in names(mine)]
+    own, mine = names(start_of(area, start.values)), names(start_of(area, {**start.values, **chosen}))
+    lacks = [flag(name) for name in start.values if name in own and name not in mine]
     if lacks:
         said = " ".join(f"{flag(name)} {value}" for name, value in chosen.items() if start.values.get(name) != value)
         raise RunError(
@@ -148,25 +126,18 @@ def _check_choice(area: Area, chosen: Mapping[str, Any], start: Start) -> None:
         )
 
 
-def _of_preset(area: Area, name: str) -> Start:
-    key, known = name.lower().replace("_", "-"), presets(area)
-    if key not in known:
-        raise unknown("preset", name, known)
-    values = {name: value for name, value in known[key].items() if name != SOURCE}
-    return Start({**values, "preset": key}, f"--preset {key}")
-
-
 def _of_file(area: Area, path: Path) -> dict[str, Any]:
     """Settings of a TOML file, or of the `config.json` of a run."""
+    give = "give a TOML file, or a run's config.json."
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"--config {path} can't be read ({error}): give a TOML file, or a run's config.json.") from error
+        raise RunError(f"--config {path} can't be read ({error}): {give}") from error
     except FileNotFoundError as error:
-        raise RunError(f"--config {path} is not there: give a TOML file, or a run's config.json.") from error
+        raise RunError(f"--config {path} is not there: {give}") from error
     if not isinstance(values, dict):
-        raise RunError(f"--config {path} holds no settings by name: give a TOML file, or a run's config.json.")
+        raise RunError(f"--config {path} holds no settings by name: {give}")
     kind = values.get(record.KIND, area.kind)
     if kind != area.kind:
         raise RunError(f"--config {path} is of {kind}, not {area.kind}: give it to another command.")
@@ -174,14 +145,10 @@ def _of_file(area: Area, path: Path) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in left_out}
 
 
-def _defaults(area: Area, chosen: Mapping[str, Any], values: Mapping[str, Any]) -> Whole:
-    return Whole(*area.defaults(choice_in(area, {**values, **chosen})))
-
-
 def _whole(area: Area, chosen: Mapping[str, Any], first: Options, start: Start) -> Whole:
     """What stands before flags are put on top."""
     values = {name: value for name, value in start.values.items() if name not in chosen}
-    whole = read(_defaults(area, chosen, start.values), values, start.where)
+    whole = read(start_of(area, {**start.values, **chosen}), values, start.where)
     return replaced(whole, {"resume": first.resume, "run_dir": first.run_dir})
 
 
@@ -192,30 +159,25 @@ def _parsed(area: Area, words: Sequence[str], whole: Whole) -> Whole:
 
 def _check_flags(area: Area, words: Sequence[str], whole: Whole) -> None:
     """Refuse a flag that another choice has and this one has not, and name that choice."""
-    now, known = choice_in(area, to_dict(whole)), names(whole)
+    given, known, choices = to_dict(whole), names(whole), area.choices()
+    now = {field.name: given.get(field.name, field.default) for field in dataclasses.fields(area.choice)}
     for word in (word for word in words if word.startswith("--")):
         name = word[2:].partition("=")[0].replace("-", "_")
         if name in known or name.removeprefix("no_") in known:
             continue
         others = [
             f"{flag(field)} {value}"
-            for field, values in area.choices().items()
+            for field, values in choices.items()
             for value in values
-            if name in names(_defaults(area, {**dataclasses.asdict(now), field: value}, {}))
+            if name in names(start_of(area, {**now, field: value}))
         ]
         if others:
-            chosen = " ".join(f"{flag(field)} {getattr(now, field)}" for field in area.choices())
+            chosen = " ".join(f"{flag(field)} {now[field]}" for field in choices)
             more = f" and {len(others) - 4} more" if len(others) > 4 else ""
             raise RunError(
                 f"{flag(name)} is nothing that {chosen} can be told: leave it out, or choose "
                 f"{' or '.join(others[:4])}{more}."
             )
-
-
-def _settled(area: Area, whole: Whole) -> Whole:
-    """With a run folder; settings that don't go together are refused."""
-    areas.check(area, whole.settings, whole.options)
-    return Whole(whole.settings, areas.in_folder(area, whole.settings, whole.options))
 
 
 def _ended(area: Area, options: Options, result: Result) -> int:

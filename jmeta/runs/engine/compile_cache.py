@@ -9,11 +9,7 @@ from jmeta.datasets.cache import cache_dir
 
 
 def use_compile_cache(wanted: bool = True) -> None:
-    """Keep compiled programs in `$JMETA_CACHE` or the user's cache folder; not if `JMETA_COMPILE_CACHE` is 0.
-
-    Args:
-        wanted: False leaves JAX as it is.
-    """
+    """Keep compiled programs in `$JMETA_CACHE` or the user's cache folder; not if `JMETA_COMPILE_CACHE` is 0."""
     if not wanted or os.environ.get("JMETA_COMPILE_CACHE", "1").lower() in ("0", "no", "off", "false"):
         return
     folder = cache_dir() / "compiled"

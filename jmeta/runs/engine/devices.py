@@ -1,7 +1,8 @@
-"""Which devices a run computes on."""
+"""Which devices a run computes on, and those with too little memory."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import jax
 from jax.sharding import Mesh
@@ -41,47 +42,33 @@ def number_of(asked: int | None, tasks: int, *, named: str, light: bool, kept: i
     Args:
         asked: how many, if that is settled.
         tasks: of a step.
-        named: the flag that says how many.
+        named: the flag that says how many tasks.
         light: whether a task is too small for a CPU to share out to its cores.
         kept: how many a run that goes on had before; they are taken again where they can be.
-
-    Raises:
-        RunError: if there are not so many, or they don't divide the tasks.
     """
     processes, there, number = jax.process_count(), jax.device_count(), asked
+    one_cpu = processes == 1 and jax.default_backend() == "cpu"
     if number is None and isinstance(kept, int) and 1 <= kept <= there and not kept % processes:
         number = kept
-    if number is None:
-        number = _of_cpu(tasks, light, there) if processes == 1 and jax.default_backend() == "cpu" else there
+    if number is None and one_cpu:
+        most = 1 if light else min(there, _cores())
+        number = max(n for n in range(1, most + 1) if tasks % n == 0)
+    elif number is None:
+        number = there
     if number > there:
-        emulate = (
-            f", or set XLA_FLAGS=--xla_force_host_platform_device_count={number} to emulate them"
-            if processes == 1 and jax.default_backend() == "cpu"
-            else ""
-        )
+        emulated = f", or set XLA_FLAGS=--xla_force_host_platform_device_count={number} to emulate them"
+        emulate = emulated if one_cpu else ""
         raise RunError(
             f"--devices must be at most {there}, which is all there are, got {number}: ask for fewer{emulate}."
         )
     if number % processes:
         raise RunError(f"--devices must be a multiple of the {processes} processes, got {number}: choose another.")
     if tasks % number:
-        raise RunError(
-            f"{named} must be a multiple of the {number} devices, got {tasks}: "
-            f"choose {_choices(tasks, number, processes)}."
-        )
+        sizes = [str(size) for size in (tasks // number * number, (tasks // number + 1) * number) if size]
+        fewer = [n for n in range(number, 0, -1) if tasks % n == 0 and n % processes == 0]
+        choices = " or ".join(sizes) + (f", or --devices {fewer[0]}" if fewer else "")
+        raise RunError(f"{named} must be a multiple of the {number} devices, got {tasks}: choose {choices}.")
     return number
-
-
-def _of_cpu(tasks: int, light: bool, there: int) -> int:
-    """As many as there are cores and as share the tasks evenly; one for tasks that are too small to share."""
-    most = 1 if light else min(there, _cores())
-    return max(n for n in range(1, most + 1) if tasks % n == 0)
-
-
-def _choices(tasks: int, number: int, processes: int) -> str:
-    sizes = [str(size) for size in (tasks // number * number, (tasks // number + 1) * number) if size]
-    fewer = [n for n in range(number, 0, -1) if tasks % n == 0 and n % processes == 0]
-    return " or ".join(sizes) + (f", or --devices {fewer[0]}" if fewer else "")
 
 
 def mesh_of(number: int) -> Mesh | None:
@@ -89,9 +76,16 @@ def mesh_of(number: int) -> Mesh | None:
     processes = jax.process_count()
     if number == 1 and processes == 1:
         return None
-    each = (
-        [jax.devices()]
-        if processes == 1
-        else [[device for device in jax.devices() if device.process_index == index] for index in range(processes)]
-    )
+    each = [[device for device in jax.devices() if device.process_index == i] for i in range(processes)]
     return task_mesh([device for devices in each for device in devices[: number // processes]])
+
+
+@contextmanager
+def enough_memory(otherwise: str) -> Iterator[None]:
+    """RunError with the message `otherwise` where a device has too little memory."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise RunError(otherwise) from error

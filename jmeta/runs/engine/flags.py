@@ -15,16 +15,7 @@ _TITLES = {"inner": "inner loop", "outer": "outer loop", "differentiated": "inne
 
 
 def parsed(kind: type[T], words: Sequence[str], **options: Any) -> T:
-    """A dataclass of dataclasses from the words of a command line.
-
-    Args:
-        kind: its class.
-        words: flags and their values.
-        options: of `tyro.cli`, such as `default`, `prog` and `description`.
-
-    Raises:
-        SystemExit: for words that can't be understood, which are named, or for help.
-    """
+    """A dataclass of dataclasses from the words of a command line; options are those of `tyro.cli`."""
     registry = ConstructorRegistry()
     registry.struct_rule(_grouped)
     return tyro.cli(kind, args=list(words), registry=registry, config=(tyro.conf.OmitArgPrefixes,), **options)

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,12 @@ def remove_leftovers(place: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        RunError: if it is missing or is no JSON object.
-    """
+    """A JSON object from a file; RunError if it is missing or is none."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RunError(
-            f"{path.parent} is no run folder, it has no {path.name}: name one that jmeta has trained."
-        ) from error
+        said = f"{path.parent} is no run folder, it has no {path.name}: name one that jmeta has trained."
+        raise RunError(said) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is damaged ({error}): restore it, or train again in another folder.") from error
     if not isinstance(values, dict):
@@ -54,20 +50,14 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of JSON lines, up to one that was cut off by a kill."""
-    return list(_rows(path))
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            return
+    rows, text = [], path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    with suppress(json.JSONDecodeError):
+        for line in text.splitlines():
+            rows.append(json.loads(line))
+    return rows
 
 
 def cut_rows(path: Path, step: int) -> None:
     """Drop the rows after a step, which a resumed run writes again."""
-    kept = [row for row in _rows(path) if row["step"] <= step]
+    kept = [row for row in read_rows(path) if row["step"] <= step]
     write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,22 +16,8 @@ from jmeta.runs.engine.checkpoints import Checkpoints
 from jmeta.runs.engine.members import Member
 
 
-class Kept(NamedTuple):
-    """Where a member's rows and checkpoints are."""
-
-    metrics: Path
-    checkpoints: Checkpoints
-
-
 def row(step: int, metrics: Any, seconds: float, counts: Mapping[str, float]) -> dict[str, Any]:
-    """A row of `metrics.jsonl`.
-
-    Args:
-        step: of its last step.
-        metrics: a NamedTuple of numbers `[steps]`, or None.
-        seconds: that the steps took.
-        counts: what one step does, of which the row tells how much a second.
-    """
+    """A row of `metrics.jsonl`: means of a NamedTuple of numbers `[steps]`, and how much of `counts` a second."""
     found = {name: v for name, v in metrics._asdict().items() if v is not None}
     means = {name: float(np.mean(values, dtype=np.float64)) for name, values in found.items()}
     steps = len(metrics.loss)
@@ -62,13 +48,9 @@ def summary(run_dir: Path) -> dict[str, Any]:
     return folder.read_json(path) if path.exists() else {}
 
 
-def common_step(kept: Mapping[str, Kept], run_dir: Path, save_every: int) -> int:
-    """The newest step that all members have a checkpoint of; 0 where a kill came before all had their first.
-
-    Raises:
-        RunError: if there is none.
-    """
-    steps = {name: checkpoints.steps(own.checkpoints) for name, own in kept.items()}
+def common_step(kept: Mapping[str, Checkpoints], run_dir: Path, save_every: int) -> int:
+    """The newest step that all members have a checkpoint of; 0 where a kill came before all had their first."""
+    steps = {name: checkpoints.steps(own) for name, own in kept.items()}
     common = set.intersection(*(set(own) for own in steps.values())) if steps else set()
     if common:
         return max(common)
@@ -82,32 +64,15 @@ def common_step(kept: Mapping[str, Kept], run_dir: Path, save_every: int) -> int
     )
 
 
-def cut_after(kept: Kept, step: int) -> None:
-    """Remove what a member has from after a step, which is taken again."""
-    checkpoints.remove_after(kept.checkpoints, step)
-    checkpoints.prune(kept.checkpoints)
-    folder.cut_rows(kept.metrics, step)
-
-
-def write(kept: Mapping[str, Kept], rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add each member's row."""
-    for name, own in kept.items():
-        folder.append_row(own.metrics, rows[name])
-
-
 def save(
-    kept: Mapping[str, Kept],
-    states: Mapping[str, Any],
-    rows: Mapping[str, Mapping[str, Any]],
-    score: Score | None,
+    kept: Mapping[str, Checkpoints], states: Mapping[str, Any], rows: Mapping[str, Any], score: Score | None
 ) -> None:
-    """A checkpoint of each member, with its score if it was validated."""
-    for name, own in kept.items():
-        value = None if score is None else score.sign * rows[name][f"val_{score.name}"]
-        checkpoints.save(own.checkpoints, states[name], value)
+    """A checkpoint of each state, by the names of members, with its score if it was validated."""
+    for name, state in states.items():
+        checkpoints.save(kept[name], state, None if score is None else score.sign * rows[name][f"val_{score.name}"])
     # Not before all are saved: a kill in between then leaves a step that all have.
-    for own in kept.values():
-        checkpoints.prune(own.checkpoints)
+    for name in states:
+        checkpoints.prune(kept[name])
 
 
 def write_summary(
@@ -123,13 +88,13 @@ def write_summary(
     before = summary(run_dir)
     now = {member: own for member, own in rows.items() if name in own}
     latest = now or {member: own for member, own in before.get("members", {}).items() if name in own}
-    found: dict[str, Any] = {
-        member: {key: own[key] for key in (name, "val_ci95") if key in own} for member, own in latest.items()
-    }
-    found |= {member: {"diverged_at": at} for member, at in diverged.items()}
-    at = {"step": step if now else before.get("step", 0)}
-    varied = {member: own.varied for member, own in members.items()}
-    write_json(run_dir / folder.SUMMARY, {**at, **statistics.summary(name, varied, found)})
+    numbers = {member: {key: own[key] for key in (name, "val_ci95") if key in own} for member, own in latest.items()}
+    found = statistics.summary(
+        name,
+        {member: own.varied for member, own in members.items()},
+        numbers | {member: {"diverged_at": at} for member, at in diverged.items()},
+    )
+    write_json(run_dir / folder.SUMMARY, {"step": step if now else before.get("step", 0), **found})
 
 
 def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,23 +3,15 @@
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from jmeta.errors import RunError
 from jmeta.runs.engine.options import Options
-from jmeta.settings import flag, names, replaced
-
-S = TypeVar("S")
+from jmeta.settings import names, replaced
 
 
 class Member(NamedTuple):
-    """One run.
-
-    Attributes:
-        settings: its own.
-        options: its own, of a single run.
-        rates: values of what is swept.
-    """
+    """One run: its own settings and options, as of a single run, and its values of what is swept."""
 
     settings: Any
     options: Options
@@ -37,11 +29,7 @@ def is_group(options: Options) -> bool:
 
 
 def swept(settings: Any, options: Options) -> dict[str, tuple[float, ...]]:
-    """The values of each setting in `sweep`: `("inner_lr=0.1,0.4",)` to `{"inner_lr": (0.1, 0.4)}`.
-
-    Raises:
-        RunError: for a setting that can't be swept or is there twice, or values that aren't different numbers.
-    """
+    """The values of each setting in `sweep`: `("inner_lr=0.1,0.4",)` to `{"inner_lr": (0.1, 0.4)}`."""
     found: dict[str, tuple[float, ...]] = {}
     known = names(settings, "swept")
     for words in options.sweep:
@@ -51,21 +39,16 @@ def swept(settings: Any, options: Options) -> dict[str, tuple[float, ...]]:
             takes = f"takes {' and '.join(known)}" if known else "has nothing that can be swept here"
             example = f"{known[0] if known else 'inner_lr'}=0.1,0.4"
             raise RunError(f"--sweep {takes}, as in {example}, got {words!r}: name one.")
-        rates = [_number(text) for text in values.split(",")]
-        if any(rate is None for rate in rates):
+        try:
+            rates = tuple(float(text) for text in values.split(","))
+        except ValueError:
+            rates = (math.nan,)
+        if not all(0 < rate < math.inf for rate in rates):
             raise RunError(f"--sweep {name} must be numbers above 0 with commas between, got {values!r}: correct it.")
         if name in found or len(set(rates)) < len(rates):
             raise RunError(f"--sweep has {name if name in found else values!r} more than once: leave one out.")
-        found[name] = tuple(rate for rate in rates if rate is not None)
+        found[name] = rates
     return found
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None
 
 
 def members(settings: Any, options: Options) -> dict[str, Member]:
@@ -91,11 +74,7 @@ def suffix(settings: Any, options: Options) -> str:
 
 
 def check(settings: Any, options: Options) -> None:
-    """Refuse options that make no sense.
-
-    Raises:
-        RunError: naming the option.
-    """
+    """Refuse options that make no sense, by a RunError that names the option."""
     last = options.seed + (options.seeds or 1)
     if last > 2**32:
         raise RunError(f"--seed must be below 2^32, got {last - 1}: choose another.")
@@ -103,8 +82,8 @@ def check(settings: Any, options: Options) -> None:
         raise RunError("--seeds and --sweep are for a single process: leave --coordinator and --num-processes out.")
     swept(settings, options)
     if options.save_every % options.log_every:
+        more = math.ceil(options.save_every / options.log_every) * options.log_every
         raise RunError(
-            f"--save-every must be a multiple of {flag('log_every')}, got {options.save_every} and "
-            f"{options.log_every}: try --save-every "
-            f"{math.ceil(options.save_every / options.log_every) * options.log_every}."
+            f"--save-every must be a multiple of --log-every, got {options.save_every} and {options.log_every}: "
+            f"try --save-every {more}."
         )

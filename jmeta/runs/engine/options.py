@@ -13,24 +13,22 @@ class Options:
         run_dir: where the run is kept; otherwise a folder in runs/ that is named after the settings.
         resume: go on with the run in the run folder, bit for bit as if it had never stopped.
         seed: decides the initial parameters and all that is drawn.
-        seeds: train so many seeds, from --seed on, side by side in one program; each has a run folder of its own in the
-            run folder, and is what its single run would be.
-        sweep: train with each of several values in the same way, as in --sweep inner_lr=0.1,0.4 outer_lr=1e-3,3e-3;
-            every combination is trained, with every seed.
+        seeds: train so many seeds, from --seed on, side by side in one program; each is what its single run would be,
+            in a run folder of its own in the run folder.
+        sweep: train with each of several values too, as in --sweep inner_lr=0.1,0.4 outer_lr=1e-3,3e-3; every
+            combination is trained, with every seed.
         log_every: steps between rows of metrics.jsonl.
         save_every: steps between checkpoints, each with a validation; a multiple of log_every.
-        devices: how many share the tasks of each step, of all processes together. Otherwise all GPUs or TPU
-            cores; on a CPU one for each core, as far as they divide the tasks, and one for tasks that are small;
-            and in several processes all. A run may go on with another number, but it is the same
-            bit for bit with the same number alone, which --resume takes if it is there.
+        devices: how many share the tasks of each step, of all processes together. Otherwise all GPUs or TPU cores; on a
+            CPU one for each core, as far as they divide the tasks, and one for small tasks; in several processes all.
+            A run is the same bit for bit with the same number alone, which --resume takes if it is there.
         compile_cache: keep compiled programs for the next start, in $JMETA_CACHE or the user's cache folder.
-        coordinator: HOST:PORT of the first process, where several meet: start the same command once for each, with
-            this flag and the next two. On a TPU pod, under SLURM and under Open MPI none of them is needed.
+        coordinator: HOST:PORT of the first process, where several meet: start the same command once for each, with this
+            flag and the next two. On a TPU pod, under SLURM and under Open MPI none of them is needed.
         num_processes: how many processes; 1 alone keeps a process of a cluster by itself.
         process_id: which of them this is, from 0. The first keeps the run folder and talks; the others are silent.
         preset: a published setting to start from; a flag beside it wins.
-        config: a file of settings to start from, TOML or the config.json of a run, which makes the same run again; a
-            flag beside it wins.
+        config: a file of settings to start from, TOML or the config.json of a run; a flag beside it wins.
     """
 
     run_dir: str | None = setting(None, place=True)

@@ -32,13 +32,7 @@ _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID",
 
 
 class Place(NamedTuple):
-    """Which process this is, of how many, and where they meet.
-
-    Attributes:
-        coordinator: HOST:PORT of the first process; None where JAX finds it.
-        num_processes: how many; None where JAX finds it.
-        process_id: from 0; None where JAX finds it.
-    """
+    """HOST:PORT where processes meet, how many they are, and which this is, from 0; None where JAX finds it."""
 
     coordinator: str | None = None
     num_processes: int | None = None
@@ -46,28 +40,21 @@ class Place(NamedTuple):
 
 
 def place_in(given: Place, environment: Mapping[str, str]) -> Place | None:
-    """The place that flags name, or an empty one where JAX finds it by itself, or None for a process on its own.
-
-    Args:
-        given: by flags.
-        environment: `os.environ`.
-
-    Raises:
-        RunError: for flags that make no sense, or processes that neither flags nor JAX can put together.
-    """
-    place = check_place(*given)
+    """The place that flags name, or an empty one where JAX finds it by itself, or None for a process on its own."""
+    place = check_place(given)
     if place is not None or given.num_processes == 1:
         return place
     return Place() if _cluster(environment) else None
 
 
-def check_place(coordinator: str | None, num_processes: int | None, process_id: int | None) -> Place | None:
-    """A place that is whole; None if nothing was given, or one process.
+def given_by(options: Options) -> Place:
+    """The place that flags name."""
+    return Place(options.coordinator, options.num_processes, options.process_id)
 
-    Raises:
-        RunError: if a part is missing or makes no sense.
-    """
-    given = Place(coordinator, num_processes, process_id)
+
+def check_place(given: Place) -> Place | None:
+    """A place that is whole; None if nothing was given, or one process; RunError for one that makes no sense."""
+    coordinator, num_processes, process_id = given
     missing = [flag(name) for name, value in zip(given._fields, given, strict=True) if value is None]
     if len(missing) == 3 or (num_processes == 1 and len(missing) == 2):
         return None
@@ -113,17 +100,7 @@ def _cluster(environment: Mapping[str, str]) -> bool:
 
 
 def join(place: Place | None) -> bool:
-    """Meet the other processes; must come before any computation.
-
-    Args:
-        place: of this process; None, or a second call, does nothing.
-
-    Returns:
-        Whether they have met in this call.
-
-    Raises:
-        RunError: if they can't.
-    """
+    """Meet the other processes, before any computation; whether they have met in this call. None does nothing."""
     if place is None or jax.distributed.is_initialized():
         return False
     if jax.config.jax_cpu_collectives_implementation is None:  # pyright: ignore[reportAttributeAccessIssue]
@@ -154,15 +131,9 @@ def meet(mesh: Mesh | None) -> None:
 
 @contextmanager
 def joined(given: Place) -> Iterator[None]:
-    """Be one of several processes while inside, if flags or the cluster say so. All but the first fall silent.
+    """Be one of several processes while inside, if flags or the cluster say so; all but the first fall silent.
 
     A process that is alone gets a device for each core of its CPU.
-
-    Args:
-        given: by flags.
-
-    Raises:
-        RunError: as `place_in` and `join`.
     """
     if not join(place_in(given, os.environ)):
         use_cores()
@@ -217,38 +188,22 @@ def is_first() -> bool:
 
 
 def together(work: Callable[..., T], *args: Any) -> T:
-    """Do `work(*args)` in every process, or fail in all.
-
-    Returns:
-        What `work` returns in this process.
-
-    Raises:
-        RunError: if it failed in another process, with the reason there.
-        Exception: what `work` raises here.
-    """
+    """Do `work(*args)` in every process, or fail in all: where it failed in another, by a RunError with the reason."""
     if jax.process_count() == 1:
         return work(*args)
-    found: list[T] = []
-    error = None
     try:
-        found.append(work(*args))
-    except Exception as raised:
-        error = raised
-    texts = _all_texts("" if error is None else str(error) or type(error).__name__)
-    if error is not None:
-        raise error
-    for index, text in enumerate(texts):
+        found = work(*args)
+    except Exception as error:
+        _all_texts(str(error) or type(error).__name__)
+        raise
+    for index, text in enumerate(_all_texts("")):
         if text:
             raise RunError(f"process {index} could not go on: {text}")
-    return found[0]
+    return found
 
 
 def on_first(work: Callable[..., T], *args: Any) -> T | None:
-    """Do `work(*args)` in the first process while the others wait, or fail in all; see `together`.
-
-    Returns:
-        What `work` returns in the first process, None in the others.
-    """
+    """Do `work(*args)` in the first process while the others wait, or fail in all; None in the others."""
     return together(lambda: work(*args) if is_first() else None)
 
 
@@ -258,11 +213,7 @@ def said_by_first(value: Any) -> Any:
 
 
 def same_settings(settings: Any, options: Options) -> tuple[Any, Options]:
-    """The first process's settings and options, with this process's own places.
-
-    Raises:
-        RunError: in all processes, if they were started with different ones.
-    """
+    """The first process's settings and options, with this one's own places; RunError in all if others differ."""
     if jax.process_count() == 1:
         return settings, options
     mine = {**to_dict(settings), **to_dict(options)}
@@ -288,15 +239,7 @@ def agreed(stop: Stop) -> Stop:
 
 
 def from_first(tree: Any, like: Any) -> Any:
-    """Arrays of the first process in every process, bit for bit.
-
-    Args:
-        tree: in the first process; what it is in others does not count.
-        like: the shapes of its arrays, PRNG keys among them.
-
-    Returns:
-        NumPy arrays and keys of this process.
-    """
+    """Arrays of the first process in every process, bit for bit; `like` has their shapes, PRNG keys among them."""
     if jax.process_count() == 1:
         return tree
     shapes = [jax.eval_shape(plain, leaf) for leaf in jax.tree.leaves(like)]

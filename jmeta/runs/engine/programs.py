@@ -13,7 +13,7 @@ from jmeta import loop, sharding
 from jmeta.experiment import Build, Experiment
 from jmeta.loop import Advance, Over, as_partial, one_by_one
 from jmeta.runs.engine.members import Member
-from jmeta.settings import names, replaced
+from jmeta.settings import replaced
 
 
 class Programs(NamedTuple):
@@ -21,27 +21,20 @@ class Programs(NamedTuple):
 
     Attributes:
         start: `() -> states`.
-        advance: `(states, steps) -> (states, metrics [members, PIECE])`, of up to `PIECE` steps; what is behind them
-            in the metrics is of none.
+        advance: `(states, steps) -> (states, metrics [members, PIECE])`, of up to `PIECE` steps; the rest is of none.
         validate: `(params, i) -> {name: [values]}` of member i; None where nothing is held out.
-        rates: the names of all settings that could be swept.
     """
 
     start: Callable[[], Any]
     advance: Advance
     validate: Callable[[Any, int], Mapping[str, Array]] | None
-    rates: list[str]
 
 
 def compiled(build: Build, settings: Any, experiment: Experiment, each: list[Member], mesh: Mesh | None) -> Programs:
-    """The programs of all members.
+    """The programs of all members, whose steps share their tasks out to the devices of a mesh.
 
-    Args:
-        build: `settings -> Experiment`; called again inside the programs, where the values of a sweep are traced.
-        settings: of all, but for what is swept.
-        experiment: of the first member; its data are arguments of the programs.
-        each: the members.
-        mesh: devices that share the tasks of each step.
+    `build` is called again inside the programs, where the values of a sweep are traced. `experiment` is that of the
+    first member; its data are arguments of the programs.
     """
     over = _alone if len(each) == 1 else over_runs()
     keys = jnp.stack([jax.random.key(own.options.seed) for own in each])
@@ -64,12 +57,8 @@ def compiled(build: Build, settings: Any, experiment: Experiment, each: list[Mem
         return over(one)(states, rates)
 
     local = rates if mesh is None else sharding.local(rates)
-    return Programs(
-        lambda: start(keys, local),
-        functools.partial(piece, update_data, rates),
-        _validation(experiment, at, local),
-        names(settings, "swept"),
-    )
+    advance = functools.partial(piece, update_data, rates)
+    return Programs(lambda: start(keys, local), advance, _validation(experiment, at, local))
 
 
 def _validation(

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -30,19 +30,10 @@ silent = Report(lambda step, steps: None, lambda step, metrics: None, lambda row
 """Tells nobody."""
 
 
-@contextmanager
-def shown(title: str) -> Iterator[Report]:
-    """A report to the terminal, or in lines to standard output.
-
-    Args:
-        title: of the bar.
-    """
+def shown(title: str) -> AbstractContextManager[Report]:
+    """A report to the terminal, or in lines to standard output."""
     console = Console()
-    if console.is_terminal:
-        with _bar(title, console) as report:
-            yield report
-    else:
-        yield _lines()
+    return _bar(title, console) if console.is_terminal else nullcontext(_lines())
 
 
 @contextmanager
@@ -59,7 +50,8 @@ def _bar(title: str, console: Console) -> Iterator[Report]:
             progress.update(bar, completed=step, total=steps)
 
         def piece(step: int, metrics: Mapping[str, float]) -> None:
-            told["now"] = _number(*_main(metrics))
+            name = "returns" if "returns" in metrics else "loss"
+            told["now"] = _number(name, metrics[name])
             progress.update(bar, completed=step, numbers="  ".join(told.values()))
 
         def row(values: Mapping[str, Any]) -> None:
@@ -90,16 +82,8 @@ def _lines() -> Report:
     return Report(begin, lambda step, metrics: None, row, lambda text: print(text, flush=True))
 
 
-def _main(metrics: Mapping[str, float]) -> tuple[str, float]:
-    """The number that training is followed by."""
-    name = "returns" if "returns" in metrics else "loss"
-    return name, metrics[name]
-
-
 def _number(name: str, value: float) -> str:
-    if name.endswith("accuracy"):
-        return f"{name} {100 * value:.1f} %"
-    return f"{name} {value:.4f}"
+    return f"{name} {100 * value:.1f} %" if name.endswith("accuracy") else f"{name} {value:.4f}"
 
 
 def _validation(values: Mapping[str, Any]) -> str:

@@ -20,13 +20,7 @@ SAME = ("checksum", "split_hash")
 
 
 class Stored(NamedTuple):
-    """What a run folder says of its run.
-
-    Attributes:
-        kind: of the experiment, such as "few-shot".
-        values: settings and options by name.
-        facts: what else is known of the run.
-    """
+    """The kind of a run's experiment, its settings and options by name, and what else its folder says of it."""
 
     kind: str
     values: dict[str, Any]
@@ -34,11 +28,7 @@ class Stored(NamedTuple):
 
 
 def read(path: Path) -> Stored:
-    """A `config.json` or `group.json`.
-
-    Raises:
-        RunError: if it is missing or damaged, or was made by an earlier version.
-    """
+    """A `config.json` or `group.json`; RunError if it is missing or damaged, or was made by an earlier version."""
     found = folder.read_json(path)
     kind, facts = found.pop(KIND, None), found.pop(FACTS, {})
     if not isinstance(kind, str) or not isinstance(facts, dict):
@@ -48,11 +38,7 @@ def read(path: Path) -> Stored:
 
 
 def load(run_dir: Path) -> Stored:
-    """What the folder of a single run says.
-
-    Raises:
-        RunError: if it isn't one or is damaged.
-    """
+    """What the folder of a single run says; RunError if it isn't one or is damaged."""
     if (run_dir / folder.GROUP).exists():
         names = members_of(run_dir) or ["seed0"]
         raise RunError(f"{run_dir} holds a group of runs: name one of them, such as {run_dir / names[0]}.")
@@ -77,11 +63,7 @@ Files = dict[Path, Mapping[str, Any]]
 
 
 def for_run(run_dir: Path, kind: str, member: Member, facts: Mapping[str, Any]) -> Files:
-    """The `config.json` that a run folder needs, or nothing where the run goes on in it. Nothing is written yet.
-
-    Raises:
-        RunError: if there is a run and `resume` isn't set, or one of other settings or data.
-    """
+    """The `config.json` that a run folder needs, or nothing where the run goes on in it; nothing is written yet."""
     settings, options = member.settings, member.options
     stored = _going_on(run_dir, folder.CONFIG, kind, settings, options)
     if stored is None:
@@ -97,11 +79,7 @@ def for_run(run_dir: Path, kind: str, member: Member, facts: Mapping[str, Any]) 
 
 
 def for_group(run_dir: Path, kind: str, settings: Any, options: Options, names: list[str]) -> Files:
-    """The `group.json` that the folder of a group needs; as `for_run`.
-
-    Raises:
-        RunError: if there is a group and `resume` isn't set, one of other settings, or something else.
-    """
+    """The `group.json` that the folder of a group needs; as `for_run`."""
     if _going_on(run_dir, folder.GROUP, kind, settings, options) is not None:
         return {}
     return {run_dir / folder.GROUP: {**_values(kind, settings, options), MEMBERS: names}}
@@ -141,27 +119,29 @@ def _going_on(run_dir: Path, name: str, kind: str, settings: Any, options: Optio
     different = differences(mine, known, places)
     if stored.kind != kind:
         different = [f"it is a run of {stored.kind}, not {kind}"]
+    refuse_other(run_dir, different)
+    check_names(mine, stored.values, str(path))
+    return stored
+
+
+def refuse_other(run_dir: Path | str, different: list[str]) -> None:
+    """Refuse to go on in the folder of a run that differs, in what `settings.differences` says."""
     if different:
         raise RunError(
             f"{run_dir} belongs to another configuration ({'; '.join(different)}): "
             "resume it with its own settings, or choose another --run-dir."
         )
-    check_names(mine, stored.values, str(path))
-    return stored
 
 
 def _surroundings() -> dict[str, Any]:
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
+    try:
+        own = importlib.metadata.version("jmeta")
+    except importlib.metadata.PackageNotFoundError:
+        own = "checkout"
     return {
         "processes": jax.process_count(),
         "device": jax.devices()[0].device_kind,
-        "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
-        "jmeta_version": jmeta_version(),
+        "versions": versions,
+        "jmeta_version": own,
     }
-
-
-def jmeta_version() -> str:
-    """Of the installed package, or of a checkout."""
-    try:
-        return importlib.metadata.version("jmeta")
-    except importlib.metadata.PackageNotFoundError:
-        return "checkout"

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,21 +10,16 @@ import jax
 import numpy as np
 import optax
 
-from jmeta import sharding
 from jmeta.errors import DivergedError, RunError
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
-from jmeta.runs.engine.keeping import Kept
-from jmeta.runs.engine.members import Member
-from jmeta.runs.engine.memory import enough_memory
+from jmeta.runs.engine.checkpoints import Checkpoints
+from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.engine.options import Options
-from jmeta.runs.engine.processes import Place
 from jmeta.runs.engine.progress import Report, silent
-from jmeta.runs.engine.resuming import first_states
-from jmeta.runs.engine.rounds import alarm, take
-from jmeta.runs.engine.run import Diverged, Run, alive, member_of, own_copy
+from jmeta.runs.engine.run import Diverged, Run, alarm, alive, first_states, member_of, own_copy, shared, take
 from jmeta.runs.engine.signals import Stop
-from jmeta.settings import check, flag, replaced, to_dict
+from jmeta.settings import check, flag, names, replaced, to_dict
 
 
 class Result(NamedTuple):
@@ -33,7 +27,7 @@ class Result(NamedTuple):
 
     Attributes:
         run_dir: the run folder, or that of a group with the members' run folders in it.
-        step: the last step.
+        step: the last one.
         stopped_by: the signal that stopped it, or None if it is finished.
         states: the last state of each member, by its name; of a single run under the name "".
         rows: the rows of `metrics.jsonl` of a single run, in the first process.
@@ -80,9 +74,6 @@ def train(
         stop: asked after each piece; a signal's number makes it save and return.
         save_seconds: save after so many seconds too, without a validation.
 
-    Returns:
-        How it ended.
-
     Raises:
         RunError: for settings that make no sense, devices or processes that can't be had, a run folder that belongs to
             another run, a damaged checkpoint, data that are missing, or, as DivergedError, training that has diverged.
@@ -93,7 +84,7 @@ def train(
     members.check(settings, options)
     if options.run_dir is None:
         raise RunError("training needs a run folder: give --run-dir.")
-    processes.join(processes.check_place(*Place(options.coordinator, options.num_processes, options.process_id)))
+    processes.join(processes.check_place(processes.given_by(options)))
     settings, options = processes.same_settings(settings, options)
     if members.is_group(options) and jax.process_count() > 1:
         raise RunError("--seeds and --sweep are for a single process: start one alone, by --num-processes 1.")
@@ -112,17 +103,15 @@ def train(
     compiled = programs.compiled(build, settings, experiment, list(each.values()), mesh)
     # What does not fit together, or into the memory, shows here, before there is a folder.
     processes.together(jax.eval_shape, compiled.advance, jax.eval_shape(compiled.start), 0)
-    files = processes.on_first(_files, run_dir, kind, settings, options, each, experiment, compiled)
+    told = report if processes.is_first() else silent
+    run = Run(run_dir, options, experiment, each, mesh, compiled, told, processes.agreed(stop))
+    files = processes.on_first(_files, run, kind, settings)
     compiling: dict[str, float] = {}
     if processes.said_by_first(bool(files)):
-        states = compiled.start()
-        compiling = _compiled(compiled, experiment, states if mesh is None else sharding.replicate(states, mesh))
+        compiling = _compiled(run, shared(run, compiled.start()))
     with ExitStack() as stack:
-        kept = processes.on_first(_opened, stack, run_dir, files, list(each))
-        run = Run(
-            run_dir, options, experiment, each, kept or {}, mesh, compiled,
-            report if processes.is_first() else silent, processes.agreed(stop), alarm(save_seconds),
-        )  # fmt: skip
+        kept = processes.on_first(_opened, run, stack, files)
+        run = run._replace(kept=kept or {}, save_due=alarm(save_seconds))
         states, step, stopped_by = _loop(run, *first_states(run), compiling)
     own = own_copy(run, states)
     single = not run.group and processes.is_first()
@@ -133,55 +122,36 @@ def train(
 
 
 def _devices(run_dir: Path, options: Options, settings: Any, experiment: Experiment) -> int:
-    stored = record.load_any(run_dir) if options.resume else None
-    return devices.number_of(
-        options.devices,
-        experiment.tasks,
-        named=flag(experiment.tasks_setting),
-        light=experiment.light,
-        kept=None if stored is None or not _same_tasks(stored, settings, experiment) else stored.values.get("devices"),
-    )
+    stored, name = record.load_any(run_dir) if options.resume else None, experiment.tasks_setting
+    before = {} if stored is None else stored.values
+    kept = before.get("devices") if before.get(name) == to_dict(settings).get(name) else None
+    return devices.number_of(options.devices, experiment.tasks, named=flag(name), light=experiment.light, kept=kept)
 
 
-def _same_tasks(stored: record.Stored, settings: Any, experiment: Experiment) -> bool:
-    name = experiment.tasks_setting
-    return stored.values.get(name) == to_dict(settings).get(name)
-
-
-def _files(
-    run_dir: Path,
-    kind: str,
-    settings: Any,
-    options: Options,
-    each: dict[str, Member],
-    experiment: Experiment,
-    compiled: programs.Programs,
-) -> record.Files:
+def _files(run: Run, kind: str, settings: Any) -> record.Files:
     """What the run folder needs, or nothing where the run goes on."""
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(compiled.start).params)) // len(each)
-    facts = {**experiment.facts, "parameters": parameters}
-    files = record.for_group(run_dir, kind, settings, options, list(each)) if members.is_group(options) else {}
-    for name, own in each.items():
-        files |= record.for_run(run_dir / name, kind, own, facts)
+    leaves = jax.tree.leaves(jax.eval_shape(run.programs.start).params)
+    facts = {**run.experiment.facts, "parameters": sum(leaf.size for leaf in leaves) // len(run.members)}
+    files = record.for_group(run.run_dir, kind, settings, run.options, list(run.members)) if run.group else {}
+    for name, own in run.members.items():
+        files |= record.for_run(run.run_dir / name, kind, own, facts)
     return files
 
 
-def _opened(stack: ExitStack, run_dir: Path, files: record.Files, each: list[str]) -> dict[str, Kept]:
+def _opened(run: Run, stack: ExitStack, files: record.Files) -> dict[str, Checkpoints]:
     record.make(files)
-    return {
-        name: Kept(
-            run_dir / name / folder.METRICS,
-            stack.enter_context(checkpoints.opened(run_dir / name / folder.CHECKPOINTS, newest_kept=2)),
-        )
-        for name in each
-    }
+    folders = {name: run.run_dir / name / folder.CHECKPOINTS for name in run.members}
+    return {name: stack.enter_context(checkpoints.opened(own, newest_kept=2)) for name, own in folders.items()}
 
 
 def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]) -> tuple[Any, int, int | None]:
     """Rounds of `log_every` steps until the end; a round that was stopped is taken again after `--resume`."""
-    step, end = _step_of(run, states, diverged), run.experiment.steps
+    going_on, end = list(alive(run, diverged).values()), run.experiment.steps
+    if not going_on:
+        raise _diverged(run, diverged)
+    step = int(own_copy(run, states).step[going_on[0]])
     if step < end and not compiling:
-        compiling = _compiled(run.programs, run.experiment, states)
+        compiling = _compiled(run, states)
     run.report.begin(step, end)
     while step < end:
         began = time.perf_counter()
@@ -196,23 +166,18 @@ def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]
     return states, step, None
 
 
-def _step_of(run: Run, states: Any, diverged: Diverged) -> int:
-    going_on = list(alive(run, diverged).values())
-    if not going_on:
-        raise _diverged(run, diverged)
-    return int(own_copy(run, states).step[going_on[0]])
-
-
-def _compiled(compiled: programs.Programs, experiment: Experiment, states: Any) -> dict[str, float]:
+def _compiled(run: Run, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
     began = time.perf_counter()
-    with enough_memory(_too_large(experiment)):
-        jax.block_until_ready(compiled.advance(states, 0))
+    with _fitting(run.experiment):
+        jax.block_until_ready(run.programs.advance(states, 0))
     return {"compile_seconds": round(time.perf_counter() - began, 3)}
 
 
-def _too_large(experiment: Experiment) -> str:
-    return f"{experiment.tasks} tasks of a step don't fit into the device's memory: {experiment.smaller}."
+def _fitting(experiment: Experiment) -> AbstractContextManager[None]:
+    return enough_memory(
+        f"{experiment.tasks} tasks of a step don't fit into the device's memory: {experiment.smaller}."
+    )
 
 
 def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, Any]:
@@ -230,17 +195,14 @@ def _round(run: Run, states: Any, step: int, diverged: Diverged) -> tuple[Any, A
         return bool(good)
 
     end = min(step + run.options.log_every, run.experiment.steps)
-    with enough_memory(_too_large(run.experiment)):
+    with _fitting(run.experiment):
         return take(run.programs.advance, run.stop, look, states, step, end)
 
 
 def _keep_unfinished(run: Run, states: Any, step: int, diverged: Diverged) -> None:
     own, going_on = own_copy(run, states), alive(run, diverged)
-    for name, i in going_on.items():
-        if step and step not in checkpoints.steps(run.kept[name].checkpoints):
-            checkpoints.save(run.kept[name].checkpoints, member_of(own, i), None)
-    for name in going_on:
-        checkpoints.prune(run.kept[name].checkpoints)
+    new = {name: i for name, i in going_on.items() if step and step not in checkpoints.steps(run.kept[name])}
+    keeping.save(run.kept, {name: member_of(own, i) for name, i in new.items()}, {}, None)
 
 
 class _Measured(NamedTuple):
@@ -274,40 +236,33 @@ def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diver
                 continue
             row |= keeping.validated(run.programs.validate, run.experiment.score, params, i) if validates else {}
         rows[name] = row
+    new = found.keys() - diverged.keys()
     if run.group:
-        _tell(run, step, rows, diverged, found, validates)
+        for name in new:
+            at = f"{name} has diverged at step {found[name]}"
+            run.report.note(f"{at}: it keeps its last checkpoint, the others go on.")
+        if validates or new:
+            keeping.write_summary(run.run_dir, step, run.experiment.score, run.members, rows, found)
     if not rows:
         raise _diverged(run, found)
-    kept = {name: run.kept[name] for name in rows}
-    keeping.write(kept, rows)
+    for name, row in rows.items():
+        folder.append_row(run.run_dir / name / folder.METRICS, row)
     if saves:
         states_of = {name: member_of(own, i) for name, i in alive(run, found).items()}
-        keeping.save(kept, states_of, rows, run.experiment.score if validates else None)
+        keeping.save(run.kept, states_of, rows, run.experiment.score if validates else None)
     run.report.row(keeping.mean_row(list(rows.values())))
     return found
 
 
-def _tell(run: Run, step: int, rows: Mapping[str, Any], before: Diverged, diverged: Diverged, validates: bool) -> None:
-    """Say who of a group has diverged, and keep its summary."""
-    new = diverged.keys() - before.keys()
-    for name in new:
-        run.report.note(
-            f"{name} has diverged at step {diverged[name]}: it keeps its last checkpoint, the others go on."
-        )
-    if validates or new:
-        keeping.write_summary(run.run_dir, step, run.experiment.score, run.members, rows, diverged)
-
-
 def _diverged(run: Run, diverged: Diverged) -> DivergedError:
-    rates = " or ".join(flag(name) for name in run.programs.rates if name.endswith("lr")) or "rate"
+    swept = names(next(iter(run.members.values())).settings, "swept")
+    rates = " or ".join(flag(name) for name in swept if name.endswith("lr")) or "rate"
     advice = f"try a smaller {rates} in another --run-dir."
     if run.group:
         return DivergedError(
             f"training has diverged in all {len(run.members)} runs, by step {max(diverged.values())}: {advice}"
         )
-    last = checkpoints.newest(run.kept[""].checkpoints) if run.kept else None
+    last = checkpoints.newest(run.kept[""]) if run.kept else None
     kept = "there is no checkpoint yet" if last is None else f"the checkpoint of step {last} is kept"
-    return DivergedError(
-        f"training has diverged: the loss or the parameters are no longer finite at step {diverged['']}; {kept}: "
-        f"{advice}"
-    )
+    at = f"the loss or the parameters are no longer finite at step {diverged['']}"
+    return DivergedError(f"training has diverged: {at}; {kept}: {advice}")

@@ -1,7 +1,7 @@
 """Few-shot runs kept in folders: trained, evaluated, shown new pictures, drawn."""
 
-from jmeta.runs.few_shot.area import AREA, from_preset, train
 from jmeta.runs.few_shot.evaluate import Data, EvaluateConfig, Size, evaluate, evaluate_group
+from jmeta.runs.few_shot.experiment import AREA, from_preset, train
 from jmeta.runs.few_shot.plot import PlotConfig, plot
 from jmeta.runs.few_shot.predict import PredictConfig, Prediction, predict
 from jmeta.runs.few_shot.settings import Choice, Settings, defaults, settings_of

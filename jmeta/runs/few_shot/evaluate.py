@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.report import statistics
 from jmeta.report.files import write_json
-from jmeta.runs.engine import folder
+from jmeta.runs.engine import folder, keeping
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import members
 from jmeta.runs.few_shot import one_shot
-from jmeta.runs.few_shot.area import AREA
-from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps, measured
+from jmeta.runs.few_shot.experiment import AREA, eval_chunk_size, measured
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.runs.few_shot.trained import Trained, at_way, load_settings, load_trained
 from jmeta.runs.few_shot.transfer import show
@@ -121,17 +120,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     check(config)
     trained = load_trained(config.run_dir, config.checkpoint)
     size, data = config.size, config.data
+    steps = trained.inner_steps if size.inner_steps is None else size.inner_steps
     if data.dataset == omniglot_runs.NAME:
-        return _one_shot_test(config, trained)
+        return _one_shot_test(config, trained, steps)
     tasks, problem, seen = show(trained, data.dataset, split=data.split, part=data.part, data_dir=data.data_dir)
     way, shot, query_shot = size.way or tasks.way, size.shot or tasks.shot, size.query_shot or tasks.query_shot
     if sources.row(tasks.dataset).way not in (None, way):
         raise RunError(f"{tasks.dataset} has tasks of one way, {tasks.way}, got --way {way}: leave it out.")
-    steps = eval_steps(trained.settings.learner) if size.inner_steps is None else size.inner_steps
     sample = problem.sampler(data.part, way, shot, query_shot)
-    numbers = _measure(config, trained, sample, way=way, steps=steps, queries=(way * query_shot, way * shot))
+    cheap = way * query_shot * (way * shot + 1) <= CHEAP_IMAGES
     result = {
-        **numbers, "way": way, "shot": shot, "query_shot": query_shot, "inner_steps": steps,
+        **_measure(config, trained, sample, way=way, steps=steps, cheap=cheap),
+        "way": way, "shot": shot, "query_shot": query_shot, "inner_steps": steps,
         "dataset": problem.name, "part": data.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
         "data_checksum": problem.checksum, "rotations": tasks.rotations,
         "within_groups": tasks.within_groups, "seed": config.seed,
@@ -140,10 +140,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return _written(config, trained, result)
 
 
-def _one_shot_test(config: EvaluateConfig, trained: Trained) -> dict[str, Any]:
+def _one_shot_test(config: EvaluateConfig, trained: Trained, steps: int) -> dict[str, Any]:
     _check_one_shot(config)
     test = one_shot.one_shot_test(trained, config.data.data_dir)
-    steps = eval_steps(trained.settings.learner) if config.size.inner_steps is None else config.size.inner_steps
     numbers = one_shot.measure(trained, test, inner_steps=steps)
     row = {"inner_steps": steps, **{name: numbers[name] for name in ("accuracy", "ci95")}}
     result = {
@@ -180,13 +179,7 @@ def _written(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -
 
 
 def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any]) -> str:
-    """Where an evaluation is kept in a run folder, so that no other one replaces it: `evaluation-mnist28-10w5s.json`.
-
-    Args:
-        result: the evaluation.
-        tasks: of the run.
-        facts: of the run.
-    """
+    """Where an evaluation of a run is kept, so that no other one replaces it: `evaluation-mnist28-10w5s.json`."""
     path, official = Path(folder.EVALUATION), result["dataset"] == omniglot_runs.NAME
     parts = [path.stem]
     if result.get("data_checksum") != facts["checksum"]:
@@ -203,9 +196,6 @@ def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any])
 def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
     """Evaluate each run of a group, and write a file as `evaluate` does in each and one of all in their folder.
 
-    Args:
-        config: with the group's folder as `run_dir`.
-
     Returns:
         What was written in the folder: the members' numbers, and mean and interval over the seeds of each setting.
         Those that diverged in training are left out.
@@ -218,99 +208,66 @@ def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
     check(config)
     run_dir = Path(config.run_dir)
     settings, options, _ = load_group(AREA, run_dir)
-    each = members(settings, options)
-    trained = folder.read_json(run_dir / folder.SUMMARY)["members"] if (run_dir / folder.SUMMARY).exists() else {}
-    diverged = {member: {"diverged_at": own["diverged_at"]} for member, own in trained.items() if "diverged_at" in own}
+    varied = {member: own.varied for member, own in members(settings, options).items()}
+    diverged = {member: {"diverged_at": at} for member, at in keeping.known_to_diverge(run_dir).items()}
     results = {
         member: evaluate(dataclasses.replace(config, run_dir=str(run_dir / member), output=None))
-        for member in each
+        for member in varied
         if member not in diverged
     }
     if not results:
         raise RunError(f"all runs of {run_dir} have diverged: train them again with smaller rates.")
     name = measured(settings.tasks)[0]
     numbers = {member: {key: own[key] for key in (name, "ci95", "checkpoint_step")} for member, own in results.items()}
+    member, found = next(iter(results.items()))
     shared = {
         key: value
-        for key, value in next(iter(results.values())).items()
+        for key, value in found.items()
         if not isinstance(value, float | list) and all(own.get(key) == value for own in results.values())
     }
-    varied = {member: own.varied for member, own in each.items()}
     summary = {**shared, **statistics.summary(name, varied, {**numbers, **diverged})}
-    member, found = next(iter(results.items()))
     facts = load_settings(run_dir / member)[1]
     write_json(Path(config.output or run_dir / file_name(found, settings.tasks, facts)), summary)
     return summary
 
 
 def check(config: EvaluateConfig) -> None:
-    """Refuse settings that no run could make sense of.
-
-    Raises:
-        RunError: naming the setting.
-    """
+    """Refuse settings that no run could make sense of; the RunError names the setting."""
     flat.check(config)
     if config.output and not Path(config.output).resolve().parent.is_dir():
         raise RunError(f"--output {config.output} is in no folder that exists: make it first.")
 
 
 def _measure(
-    config: EvaluateConfig, trained: Trained, sample: Sampler, *, way: int, steps: int, queries: tuple[int, int]
+    config: EvaluateConfig, trained: Trained, sample: Sampler, *, way: int, steps: int, cheap: bool
 ) -> dict[str, Any]:
-    tasks, norm = trained.settings.tasks, trained.settings.network.norm
-    params = at_way(trained.params, tasks.way, way)
+    tasks, batch = trained.settings.tasks, trained.settings.network.norm == "batch"
+    params, key = at_way(trained.params, tasks.way, way), jax.random.key(config.seed)
     name, metric = measured(tasks)
     metrics = {name: metric}
     if name == "accuracy":
         metrics |= {"precision": evaluation.precision, "recall": evaluation.recall}
+    together = config.transductive or not batch
+    predict, other_predict = one_shot.READINGS[together], one_shot.READINGS[not together]
     options: dict[str, Any] = {"episodes": config.episodes, "chunk_size": eval_chunk_size(tasks)}
-    key = jax.random.key(config.seed)
-    together = config.transductive or norm != "batch"
-    readings = {True: evaluation.transductive, False: evaluation.inductive}
     learner = trained.learner_of(steps, way)
-    values = evaluation.measure(learner, params, sample, key, metrics=metrics, predict=readings[together], **options)
+    values = evaluation.measure(learner, params, sample, key, metrics=metrics, predict=predict, **options)
     main = evaluation.summarize(values[name])
     result: dict[str, Any] = {name: main.mean, "ci95": main.ci95, "episodes": config.episodes}
     result |= {other: float(np.mean(values[other])) for other in metrics if other != name}
     if name == "accuracy":
-        result["reading"] = "transductive" if together and norm == "batch" else "inductive"
-        if norm == "batch" and (not together or queries[0] * (queries[1] + 1) <= CHEAP_IMAGES):
-            other = evaluation.evaluate(learner, params, sample, key, predict=readings[not together], **options)
-            other_name = "inductive" if together else "transductive"
-            result |= {f"{other_name}_accuracy": other.mean, f"{other_name}_ci95": other.ci95}
-    numbers = step_numbers(steps)
-    curve = [*_curve(config, trained, params, sample, way, numbers[:-1], readings[together], metric), values[name]]
-    result["steps"] = [
-        {"inner_steps": k, name: (s := evaluation.summarize(v)).mean, "ci95": s.ci95}
-        for k, v in zip(numbers, curve, strict=True)
-    ]
+        result["reading"] = "transductive" if together and batch else "inductive"
+        if batch and (not together or cheap):
+            other = evaluation.evaluate(learner, params, sample, key, predict=other_predict, **options)
+            result |= {f"{other_predict.__name__}_accuracy": other.mean, f"{other_predict.__name__}_ci95": other.ci95}
+    numbers, at = step_numbers(steps), lambda k: trained.learner_of(k, way)
+    before: Any = []
+    if numbers[:-1]:
+        options |= {"steps": numbers[:-1], "metric": metric, "predict": predict}
+        before = evaluation.measure_steps(at, params, sample, key, **options)
+    after = [evaluation.summarize(each) for each in (*before, values[name])]
+    result["steps"] = [{"inner_steps": k, name: s.mean, "ci95": s.ci95} for k, s in zip(numbers, after, strict=True)]
     return result
-
-
-def _curve(
-    config: EvaluateConfig,
-    trained: Trained,
-    params: Any,
-    sample: Sampler,
-    way: int,
-    numbers: Sequence[int],
-    predict: evaluation.Predict,
-    metric: evaluation.Metric,
-) -> list[np.ndarray]:
-    if not numbers:
-        return []
-    values = evaluation.measure_steps(
-        lambda k: trained.learner_of(k, way),
-        params,
-        sample,
-        jax.random.key(config.seed),
-        steps=numbers,
-        episodes=config.episodes,
-        metric=metric,
-        predict=predict,
-        chunk_size=eval_chunk_size(trained.settings.tasks),
-    )
-    return list(values)
 
 
 def step_numbers(steps: int) -> list[int]:

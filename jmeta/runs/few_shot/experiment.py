@@ -18,8 +18,10 @@ from jmeta.algorithms.settings import inner_steps
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
+from jmeta.runs.engine import area as areas
+from jmeta.runs.engine.area import Area
 from jmeta.runs.few_shot.problems import Problem, load_problem
-from jmeta.runs.few_shot.settings import Outer, Settings, Tasks
+from jmeta.runs.few_shot.settings import Choice, Outer, Settings, Tasks, check, defaults, run_dir
 from jmeta.tasks import catalog as sources
 from jmeta.training import Schedule
 from jmeta.types import Learner, Metrics, Params
@@ -29,13 +31,7 @@ VALIDATION_SEED = 0x5EED
 
 
 class Data(NamedTuple):
-    """What a run draws from.
-
-    Attributes:
-        problem: the data.
-        training: of episodes or ordinary batches to train on.
-        validation: of episodes that training does not meet.
-    """
+    """The data, samplers of episodes or ordinary batches to train on, and of episodes that training does not meet."""
 
     problem: Problem
     training: Partial
@@ -53,16 +49,7 @@ def builder() -> Build:
 
 
 def load_data(tasks: Tasks, ordinary: bool) -> Data:
-    """Load the data of tasks.
-
-    Args:
-        tasks: what they are.
-        ordinary: train on ordinary batches, of as many examples as an episode has.
-
-    Raises:
-        DataError: for data that are missing or damaged.
-        RunError: for episodes that the data can't give.
-    """
+    """Load the data of tasks; `ordinary` is to train on ordinary batches, of as many examples as an episode has."""
     return drawn(tasks, load_problem(tasks), ordinary)
 
 
@@ -80,12 +67,7 @@ def drawn(tasks: Tasks, problem: Problem, ordinary: bool) -> Data:
 def experiment(settings: Settings, data: Data) -> Experiment:
     """What the engine trains; swept settings may be traced numbers."""
     outer, problem = settings.outer, data.problem
-    learner = training_learner(settings, problem.train_classes)
-    optimizer = outer_optimizer(outer)
-    sample_x = sample_input(settings.tasks, problem.input_shape)
-
-    def init(key: Array) -> TrainState:
-        return training.init_state(learner, optimizer, key, sample_x)
+    learner, optimizer = training_learner(settings, problem.train_classes), outer_optimizer(outer)
 
     def update(sample: Sampler, state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, Metrics]:
         size = tasks_at_once(outer, 1 if mesh is None else mesh.size)
@@ -95,7 +77,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
 
     name, sign = ("error", -1.0) if problem.numbers else ("accuracy", 1.0)
     return Experiment(
-        init=init,
+        init=starting(settings, problem.train_classes, problem.input_shape),
         update=Partial(update, data.training),
         validate=Partial(_validator(settings), data.validation),
         score=Score(name, sign),
@@ -113,6 +95,13 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             "look": problem.dataset and {**problem.dataset.look._asdict(), "size": list(problem.input_shape[:2])},
         },
     )
+
+
+def starting(settings: Settings, classes: int | None, input_shape: tuple[int, ...]) -> Callable[[Array], TrainState]:
+    """`key -> state`, for inputs like those of a support set."""
+    learner, optimizer, tasks = training_learner(settings, classes), outer_optimizer(settings.outer), settings.tasks
+    examples = (tasks.train_way or tasks.way) * (tasks.train_shot or tasks.shot)
+    return lambda key: training.init_state(learner, optimizer, key, jnp.zeros((examples, *input_shape)))
 
 
 def measured(tasks: Tasks) -> tuple[str, evaluation.Metric]:
@@ -141,27 +130,15 @@ def _validator(settings: Settings) -> Callable[[Sampler, Params], dict[str, Arra
 
 
 def training_learner(settings: Settings, classes: int | None) -> Learner | Schedule:
-    """The learner that settings describe, to be trained.
-
-    Args:
-        settings: of the run.
-        classes: that there are to train on, for a learner that tells all of them apart.
-    """
+    """The learner to be trained; `classes` are those to train on, for a learner that tells all of them apart."""
     steps = inner_steps(settings.learner, training=True)
     wanted = _wanted(settings, steps)._replace(outer_steps=settings.outer.outer_steps, classes=classes)
     return LEARNERS.get(settings.algorithm).make(settings.learner, wanted)
 
 
 def learner_of(settings: Settings, steps: Any, *, way: int | None = None) -> Learner:
-    """The learner that settings describe, once it is trained.
-
-    Args:
-        settings: of the run.
-        steps: of its inner loop, a number or a traced one.
-        way: outputs, if not the trained number.
-    """
-    wanted = _wanted(settings, steps)
-    wanted = wanted if way is None else wanted._replace(way=way)
+    """The learner once it is trained, with any number of inner steps, which may be traced, and any way."""
+    wanted = _wanted(settings, steps)._replace(way=settings.tasks.way if way is None else way)
     learner = LEARNERS.get(settings.algorithm).make(settings.learner, wanted)
     assert isinstance(learner, Learner), f"{settings.algorithm} must not change with the step outside training"
     return learner
@@ -183,13 +160,12 @@ def outer_optimizer(outer: Outer) -> optax.GradientTransformation:
         "cosine": lambda: optax.cosine_decay_schedule(outer.outer_lr, outer.outer_steps),
         "linear": lambda: optax.linear_schedule(outer.outer_lr, 0.0, outer.outer_steps),
     }[outer.outer_schedule]()
-    if outer.outer_optimizer == "sgd":
-        return optax.sgd(rate)
-    if outer.outer_optimizer == "nesterov":
-        return optax.sgd(rate, momentum=MOMENTUM, nesterov=True)
-    if outer.outer_optimizer == "adam":
-        return optax.adam(rate)
-    return optax.contrib.sam(optax.adam(rate), _climb(SAM_RADIUS), opaque_mode=True)
+    return {
+        "sgd": lambda: optax.sgd(rate),
+        "nesterov": lambda: optax.sgd(rate, momentum=MOMENTUM, nesterov=True),
+        "adam": lambda: optax.adam(rate),
+        "sam": lambda: optax.contrib.sam(optax.adam(rate), _climb(SAM_RADIUS), opaque_mode=True),
+    }[outer.outer_optimizer]()
 
 
 def _climb(radius: float) -> optax.GradientTransformation:
@@ -203,11 +179,7 @@ def _climb(radius: float) -> optax.GradientTransformation:
 
 
 def tasks_at_once(outer: Outer, devices: int) -> int | None:
-    """Episodes that each device computes at once: `chunk_size`, or all it has if they are fewer; None leaves it open.
-
-    Raises:
-        RunError: if `chunk_size` does not divide a device's episodes.
-    """
+    """Episodes that each device computes at once: `chunk_size`, or all of its own if they are fewer; None: open."""
     if outer.chunk_size is None:
         return None
     each = outer.meta_batch_size // devices
@@ -227,6 +199,24 @@ def eval_chunk_size(tasks: Tasks) -> int:
     return 1 if jax.default_backend() == "cpu" else 16
 
 
-def sample_input(tasks: Tasks, input_shape: tuple[int, ...]) -> Array:
-    """Zeros of the shape of a support set's inputs, to initialize with."""
-    return jnp.zeros(((tasks.train_way or tasks.way) * (tasks.train_shot or tasks.shot), *input_shape))
+AREA = Area(
+    kind="few-shot",
+    prog="jmeta train",
+    description=(
+        "Meta-train a learner and keep it in a run folder. Without flags: MAML on glyphs, 5-way 1-shot. --preset NAME "
+        "starts from a published setting, --config FILE from a file, and a flag beside it wins. Ctrl-C or SIGTERM "
+        "saves and stops; the same command with --resume goes on as if nothing had happened. What is shown is what "
+        "the algorithm has: ask with --algorithm NAME for that of another."
+    ),
+    choice=Choice,
+    choices=lambda: {"algorithm": LEARNERS},
+    defaults=defaults,
+    build=builder,
+    run_dir=run_dir,
+    check=check,
+    presets="few_shot",
+    evaluate="jmeta evaluate",
+    light=lambda settings: sources.row(settings.tasks.dataset).light,
+)
+from_preset = functools.partial(areas.from_preset, AREA)
+train = functools.partial(areas.train, AREA)

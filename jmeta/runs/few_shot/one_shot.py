@@ -21,12 +21,8 @@ READINGS = {True: evaluation.transductive, False: evaluation.inductive}
 
 
 class OneShotTest(NamedTuple):
-    """The runs as a learner takes them.
-
-    Attributes:
-        episodes: all of them, with a leading axis of 20.
-        changes: what was done to the drawings, so that they look like those of training.
-        seen: how many of the 400 characters were trained on; None where the training data can't be read.
+    """The 20 runs as episodes with a leading axis, what was done to the drawings so that they look like those of
+    training, and how many of the 400 characters were trained on, None where the training data can't be read.
     """
 
     episodes: Episode
@@ -35,16 +31,7 @@ class OneShotTest(NamedTuple):
 
 
 def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
-    """The test, for a trained learner.
-
-    Args:
-        trained: the learner.
-        data_dir: the folder of data sets; otherwise the run's.
-
-    Raises:
-        DataError: if the runs are missing or damaged.
-        RunError: for a learner of other things than pictures.
-    """
+    """The test, for a trained learner of pictures, from a folder of data sets or the run's."""
     tasks = trained.settings.tasks
     if sources.row(tasks.dataset).sampler is not None:
         raise RunError(f"a learner of {tasks.dataset} can't be shown {NAME}: choose another --dataset.")
@@ -66,24 +53,12 @@ def episodes_of(runs: OneShotRuns) -> Episode:
 def errors(
     learner: Learner, params: Params, episodes: Episode, predict: evaluation.Predict = evaluation.transductive
 ) -> np.ndarray:
-    """The share of queries that a learner gets wrong in each episode.
-
-    Args:
-        learner: the algorithm.
-        params: meta-parameters, for the way of the episodes.
-        episodes: with a leading axis T.
-        predict: `transductive` or `inductive`.
-
-    Returns:
-        `[T]`.
-    """
+    """The share of queries that a learner gets wrong in each episode, `[T]`; parameters are for their way."""
 
     @jax.jit
     def run(params: Params, episodes: Episode) -> Array:
-        def one(episode: Episode) -> Array:
-            return 1 - evaluation.accuracy(predict(learner, params, episode), episode.query)
-
-        return jax.lax.map(one, episodes)
+        wrong = lambda episode: 1 - evaluation.accuracy(predict(learner, params, episode), episode.query)
+        return jax.lax.map(wrong, episodes)
 
     # Shares of a few queries are short numbers, but for float32.
     return np.round(np.asarray(run(params, episodes), np.float64), 6) + 0.0
@@ -92,7 +67,7 @@ def errors(
 def measure(
     trained: Trained, test: OneShotTest, *, inner_steps: int, transductive: bool = False, both: bool = True
 ) -> dict[str, Any]:
-    """Take the test.
+    """Take the test: accuracy and interval over runs, `errors` of each, and the other reading under its name.
 
     Args:
         trained: the learner.
@@ -100,26 +75,19 @@ def measure(
         inner_steps: how many.
         transductive: whether the queries of a run are seen together, where the network tells it apart.
         both: where it does, take the other reading too.
-
-    Returns:
-        `accuracy` and `ci95` over runs, `errors` of each run, and the same of the other reading under its name.
     """
     batch = trained.settings.network.norm == "batch"
     together = transductive or not batch
     learner, params = trained.learner_of(inner_steps, WAY), at_way(trained.params, trained.settings.tasks.way, WAY)
-    found = errors(learner, params, test.episodes, READINGS[together])
+    found, other_predict = errors(learner, params, test.episodes, READINGS[together]), READINGS[not together]
     summary = evaluation.summarize(1 - found)
     result: dict[str, Any] = {
-        "accuracy": summary.mean,
-        "ci95": summary.ci95,
-        "episodes": RUNS,
-        "errors": found.tolist(),
+        "accuracy": summary.mean, "ci95": summary.ci95, "episodes": RUNS, "errors": found.tolist(),
         "reading": "transductive" if batch and together else "inductive",
-    }
+    }  # fmt: skip
     if batch and both:
-        other = evaluation.summarize(1 - errors(learner, params, test.episodes, READINGS[not together]))
-        name = "inductive" if together else "transductive"
-        result |= {f"{name}_accuracy": other.mean, f"{name}_ci95": other.ci95}
+        other = evaluation.summarize(1 - errors(learner, params, test.episodes, other_predict))
+        result |= {f"{other_predict.__name__}_accuracy": other.mean, f"{other_predict.__name__}_ci95": other.ci95}
     return result
 
 

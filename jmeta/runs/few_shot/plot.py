@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import Member, members
 from jmeta.runs.engine.progress import complain
-from jmeta.runs.few_shot.area import AREA
 from jmeta.runs.few_shot.evaluate import Data, EvaluateConfig, evaluate
-from jmeta.runs.few_shot.experiment import eval_steps, measured
-from jmeta.runs.few_shot.problems import load_problem
+from jmeta.runs.few_shot.experiment import AREA, measured
+from jmeta.runs.few_shot.problems import load_problem, with_dataset
 from jmeta.runs.few_shot.settings import Settings
 from jmeta.runs.few_shot.trained import Trained, load_trained
 from jmeta.tasks import catalog
@@ -58,25 +57,23 @@ def plot(config: PlotConfig) -> list[Path]:
         DataError: for data that are missing or damaged.
         OSError: if a file can't be written.
     """
-    make_figure = figure_maker()
+    figure_maker()
     run_dir = Path(config.run_dir)
     if (run_dir / folder.GROUP).exists():
         settings, options, _ = load_group(AREA, run_dir)
         each = members(settings, options)
         kept = {member: folder.read_rows(run_dir / member / folder.METRICS) for member in each}
-        return [save(group_curves(make_figure, settings, each, kept), run_dir / "training.png")]
+        return [save(group_curves(settings, each, kept), run_dir / "training.png")]
     trained = load_trained(run_dir, config.checkpoint)
     written = []
     rows = folder.read_rows(run_dir / folder.METRICS)
     if rows:
-        written.append(save(training_curve(make_figure, trained, rows), run_dir / "training.png"))
-    page = _episodes_page(make_figure, trained, config)
+        written.append(save(training_curve(trained, rows), run_dir / "training.png"))
+    page = _episodes_page(trained, config)
     if page is not None:
         written.append(save(page, run_dir / "episodes.png"))
-    written.append(
-        save(inner_steps_curve(make_figure, inner_steps_of(config, trained.step)), run_dir / "inner_steps.png")
-    )
-    return written
+    steps = inner_steps_curve(inner_steps_of(config, trained.step))
+    return [*written, save(steps, run_dir / "inner_steps.png")]
 
 
 def inner_steps_of(config: PlotConfig, step: int) -> dict[str, Any]:
@@ -91,36 +88,41 @@ def inner_steps_of(config: PlotConfig, step: int) -> dict[str, Any]:
             f"it is left out, and {config.episodes} episodes are measured. jmeta evaluate writes it again."
         )
     with tempfile.TemporaryDirectory() as place:
+        output, data = str(Path(place) / folder.EVALUATION), Data(data_dir=config.data_dir)
         return evaluate(
-            EvaluateConfig(
-                config.run_dir,
-                episodes=config.episodes,
-                checkpoint=config.checkpoint,
-                data=Data(data_dir=config.data_dir),
-                output=str(Path(place) / folder.EVALUATION),
-            )
+            EvaluateConfig(config.run_dir, config.episodes, data=data, checkpoint=config.checkpoint, output=output)
         )
 
 
-def training_curve(make_figure: Callable[..., Any], trained: Trained, rows: list[dict[str, Any]]) -> Any:
+def _scale(name: str) -> int:
+    """Accuracies are drawn in percent."""
+    return 100 if name == "accuracy" else 1
+
+
+def _loss_axes(axes: Any) -> None:
+    axes.set(xlabel="outer step", ylabel="query loss", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+
+
+def _line(rows: list[dict[str, Any]], name: str, scale: int = 1) -> tuple[list[int], list[float]]:
+    """Outer steps, and a number that the rows have at them."""
+    return [row["step"] for row in rows], [scale * row[name] for row in rows]
+
+
+def training_curve(trained: Trained, rows: list[dict[str, Any]]) -> Any:
     """Loss, and accuracy where there is one, with validation and its interval, over outer steps."""
     name = "accuracy" if "accuracy" in rows[0] else "error"
-    steps = [row["step"] for row in rows]
-    validated = [row for row in rows if f"val_{name}" in row]
-    figure = make_figure(9 if name == "accuracy" else 5, 3.6)
+    scale, validated = _scale(name), [row for row in rows if f"val_{name}" in row]
+    figure = figure_maker()(9 if name == "accuracy" else 5, 3.6)
     axes = figure.subplots(1, 2 if name == "accuracy" else 1, squeeze=False)[0]
-    axes[0].plot(steps, [row["loss"] for row in rows], color=INK, label="training")
-    axes[0].set(xlabel="outer step", ylabel="query loss", yscale="log")
-    axes[0].yaxis.set_major_formatter("{x:g}")
-    axes[0].yaxis.set_minor_formatter("{x:g}")
+    axes[0].plot(*_line(rows, "loss"), color=INK, label="training")
+    _loss_axes(axes[0])
     if name == "accuracy":
-        axes[1].plot(steps, [100 * row["accuracy"] for row in rows], color=FAINT, label="training")
+        axes[1].plot(*_line(rows, name, scale), color=FAINT, label="training")
         axes[1].set(xlabel="outer step", ylabel="query accuracy, %")
-    scale = 100 if name == "accuracy" else 1
     axes[-1].errorbar(
-        [row["step"] for row in validated],
-        [scale * row[f"val_{name}"] for row in validated],
-        [scale * row["val_ci95"] for row in validated],
+        *_line(validated, f"val_{name}", scale), _line(validated, "val_ci95", scale)[1],
         color=GOOD, marker="o", markersize=3.5, capsize=2, label="validation, 95 % interval",
     )  # fmt: skip
     axes[-1].legend()
@@ -128,16 +130,10 @@ def training_curve(make_figure: Callable[..., Any], trained: Trained, rows: list
     return figure
 
 
-def group_curves(
-    make_figure: Callable[..., Any],
-    settings: Settings,
-    each: Mapping[str, Member],
-    rows: Mapping[str, list[dict[str, Any]]],
-) -> Any:
+def group_curves(settings: Settings, each: Mapping[str, Member], rows: Mapping[str, list[dict[str, Any]]]) -> Any:
     """Loss and validation of each run of a group over outer steps, in one color for all seeds of a setting."""
     name = measured(settings.tasks)[0]
-    scale = 100 if name == "accuracy" else 1
-    figure = make_figure(9, 3.6)
+    figure = figure_maker()(9, 3.6)
     losses, scores = figure.subplots(1, 2)
     colors: dict[str, str] = {}
     for member, own in each.items():
@@ -145,51 +141,44 @@ def group_curves(
         label = None if setting in colors else setting
         line = {"color": colors.setdefault(setting, COLORS[len(colors) % len(COLORS)]), "linewidth": 1, "label": label}
         validated = [row for row in rows[member] if f"val_{name}" in row]
-        losses.plot([row["step"] for row in rows[member]], [row["loss"] for row in rows[member]], **line)
-        scores.plot([row["step"] for row in validated], [scale * row[f"val_{name}"] for row in validated], **line)
-    losses.set(xlabel="outer step", ylabel="query loss", yscale="log")
-    losses.yaxis.set_major_formatter("{x:g}")
-    losses.yaxis.set_minor_formatter("{x:g}")
+        losses.plot(*_line(rows[member], "loss"), **line)
+        scores.plot(*_line(validated, f"val_{name}", _scale(name)), **line)
+    _loss_axes(losses)
     scores.set(xlabel="outer step", ylabel=f"validation {name}" + (", %" if name == "accuracy" else ""))
     scores.legend()
     figure.suptitle(f"{settings.algorithm} on {settings.tasks.dataset}, {len(rows)} runs")
     return figure
 
 
-def inner_steps_curve(make_figure: Callable[..., Any], result: dict[str, Any]) -> Any:
+def inner_steps_curve(result: dict[str, Any]) -> Any:
     """Accuracy or error after each inner step, with intervals."""
     name = "accuracy" if "accuracy" in result else "error"
-    scale = 100 if name == "accuracy" else 1
-    rows = result["steps"]
-    figure = make_figure(5.4, 3.6)
+    scale, rows = _scale(name), result["steps"]
+    figure = figure_maker()(5.4, 3.6)
     ax = figure.subplots()
-    x = [row["inner_steps"] for row in rows]
-    y = np.array([scale * row[name] for row in rows])
-    ci95 = np.array([scale * row["ci95"] for row in rows])
+    x, y, ci95 = ([row[key] for row in rows] for key in ("inner_steps", name, "ci95"))
+    y, ci95 = scale * np.array(y), scale * np.array(ci95)
     ax.fill_between(x, y - ci95, y + ci95, color=FAINT, alpha=0.5, linewidth=0, label="95 % interval")
     ax.plot(x, y, color=INK, marker="o", markersize=4)
-    ax.annotate(f"{y[-1]:.1f} %" if scale == 100 else f"{y[-1]:.2f}", (x[-1], y[-1]), (0, -14 if scale == 100 else 8),
-                textcoords="offset points", ha="right", color=INK)  # fmt: skip
     if max(x) <= 10:
         ax.set_xticks(x)
     if name == "accuracy":
+        last, below, what, size = f"{y[-1]:.1f} %", -14, "query accuracy, %", f"{result['way']}-way "
         ax.axhline(100 / result["way"], color=BAD, linewidth=0.8, linestyle="--", label="chance")
         ax.set_ylim(0, 103)
     else:
+        last, below, what, size = f"{y[-1]:.2f}", 8, "query error (mean square)", ""
         ax.set_ylim(bottom=0)
-    ax.set(xlabel="inner steps", ylabel="query accuracy, %" if scale == 100 else "query error (mean square)")
+    ax.annotate(last, (x[-1], y[-1]), (0, below), textcoords="offset points", ha="right", color=INK)
+    ax.set(xlabel="inner steps", ylabel=what)
     ax.legend(loc="best")
-    size = f"{result['way']}-way " if scale == 100 else ""
-    figure.suptitle(
-        f"{result['algorithm']} on {result['dataset']}, {size}{result['shot']}-shot, {result['episodes']} episodes",
-        fontsize=11,
-    )
+    title = f"{result['algorithm']} on {result['dataset']}, {size}{result['shot']}-shot, {result['episodes']} episodes"
+    figure.suptitle(title, fontsize=11)
     return figure
 
 
-def _episodes_page(make_figure: Callable[..., Any], trained: Trained, config: PlotConfig) -> Any:
-    tasks = trained.settings.tasks
-    tasks = tasks if config.data_dir is None else dataclasses.replace(tasks, data_dir=config.data_dir)
+def _episodes_page(trained: Trained, config: PlotConfig) -> Any:
+    tasks = with_dataset(trained.settings.tasks, None, None, config.data_dir)
     problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
     if problem.dataset is None and not problem.numbers:
         return None
@@ -197,14 +186,12 @@ def _episodes_page(make_figure: Callable[..., Any], trained: Trained, config: Pl
     query_shot = 200 if problem.numbers else min(3, spare)
     sample = problem.sampler("test", tasks.way, tasks.shot, query_shot)
     episodes = [sample(jax.random.fold_in(jax.random.key(config.seed), i)) for i in range(4)]
-    if problem.numbers:
-        return _curves_page(make_figure, trained, episodes)
-    return _pictures_page(make_figure, trained, episodes[:2])
+    return _curves_page(trained, episodes) if problem.numbers else _pictures_page(trained, episodes[:2])
 
 
-def _curves_page(make_figure: Callable[..., Any], trained: Trained, episodes: list[Episode]) -> Any:
-    steps = eval_steps(trained.settings.learner)
-    figure = make_figure(9, 6)
+def _curves_page(trained: Trained, episodes: list[Episode]) -> Any:
+    steps = trained.inner_steps
+    figure = figure_maker()(9, 6)
     for ax, episode in zip(figure.subplots(2, 2, sharex=True).flat, episodes, strict=True):
         x = np.asarray(episode.query.x)[:, 0]
         order = np.argsort(x)
@@ -221,13 +208,13 @@ def _curves_page(make_figure: Callable[..., Any], trained: Trained, episodes: li
     return figure
 
 
-def _pictures_page(make_figure: Callable[..., Any], trained: Trained, episodes: list[Episode]) -> Any:
+def _pictures_page(trained: Trained, episodes: list[Episode]) -> Any:
     """For each episode a column for each class: its support examples, and below them its queries with the answer."""
     run = trained.settings.tasks
     way = min(run.way, MAX_CLASSES)
     shots, queries = min(run.shot, MAX_ROWS), len(episodes[0].query.x) // run.way
-    learner = trained.learner_of(eval_steps(trained.settings.learner), run.way)
-    figure = make_figure(0.85 * way * len(episodes) + 1.2, 0.95 * (shots + queries) + 1.1)
+    learner = trained.learner_of(trained.inner_steps, run.way)
+    figure = figure_maker()(0.85 * way * len(episodes) + 1.2, 0.95 * (shots + queries) + 1.1)
     pages = figure.subfigures(1, len(episodes))
     for page, episode, number in zip(np.atleast_1d(pages), episodes, range(1, len(episodes) + 1), strict=True):
         logits = learner.predict(learner.adapt(trained.params, episode.support), episode.query.x)
@@ -238,9 +225,8 @@ def _pictures_page(make_figure: Callable[..., Any], trained: Trained, episodes: 
                 _picture(axes[i, k], episode.support.x[i * run.way + k], f"class {k + 1}" if i == 0 else "", INK)
             for i in range(queries):
                 answer = int(answers[i * run.way + k])
-                right = answer == k
-                mark = "" if right else f"taken for {answer + 1}"
-                _picture(axes[shots + i, k], episode.query.x[i * run.way + k], mark, GOOD if right else BAD)
+                mark, color = ("", GOOD) if answer == k else (f"taken for {answer + 1}", BAD)
+                _picture(axes[shots + i, k], episode.query.x[i * run.way + k], mark, color)
         axes[0, 0].set_ylabel("support", fontsize=9)
         axes[shots, 0].set_ylabel("query", fontsize=9)
         share = float(np.mean(answers == np.asarray(episode.query.y).argmax(axis=-1)))

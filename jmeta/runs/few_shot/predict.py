@@ -10,16 +10,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
+from jmeta import evaluation
 from jmeta.datasets.files import visible
 from jmeta.datasets.look import Look, differ
 from jmeta.datasets.pictures import as_learned, ink_of_files, open_picture
 from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
-from jmeta.runs.few_shot.experiment import eval_steps
-from jmeta.runs.few_shot.trained import Trained, at_way, load_trained
-from jmeta.types import Batch, Params
+from jmeta.runs.few_shot.trained import at_way, load_trained
+from jmeta.settings import check, setting
+from jmeta.types import Batch, Episode
 
 INVERT = ("auto", "yes", "no")
 
@@ -47,7 +47,7 @@ class PredictConfig:
     support: str
     query: str
     csv: str | None = None
-    inner_steps: int | None = None
+    inner_steps: int | None = setting(None, least=0)
     checkpoint: str = "best"
     invert: str = "auto"
     transductive: bool = False
@@ -55,13 +55,7 @@ class PredictConfig:
 
 
 class Prediction(NamedTuple):
-    """What one picture was taken for.
-
-    Attributes:
-        path: of the picture.
-        name: of the class.
-        probability: that the learner gives it.
-    """
+    """What one picture was taken for: its path, the name of the class, and the learner's probability of it."""
 
     path: Path
     name: str
@@ -69,17 +63,13 @@ class Prediction(NamedTuple):
 
 
 def predict(config: PredictConfig) -> list[Prediction]:
-    """Name the pictures of a folder.
-
-    Returns:
-        A `Prediction` for each, in sorted order.
+    """Name the pictures of a folder, in sorted order.
 
     Raises:
         RunError: for a run or pictures that can't be used.
         OSError: if the CSV file can't be written.
     """
-    if config.inner_steps is not None and config.inner_steps < 0:
-        raise RunError(f"--inner-steps must be 0 or more, got {config.inner_steps}: choose another.")
+    check(config)
     if config.csv is not None and not Path(config.csv).resolve().parent.is_dir():
         raise RunError(f"--csv {config.csv} is in no folder that exists: make it first.")
     if config.invert not in INVERT:
@@ -94,14 +84,15 @@ def predict(config: PredictConfig) -> list[Prediction]:
     pictures = as_trained(trained.look, [*learned, *queries], config.invert)
     shown, x = jnp.split(jnp.asarray(pictures, jnp.float32) / 255, [len(learned)])
     support = Batch(shown, jax.nn.one_hot(jnp.array(labels), len(classes)))
-    steps = eval_steps(trained.settings.learner) if config.inner_steps is None else config.inner_steps
-    probabilities = np.asarray(
-        _probabilities(trained, support, x, way=len(classes), steps=steps, together=config.transductive)
-    )
-    names = list(classes)
+    steps = trained.inner_steps if config.inner_steps is None else config.inner_steps
+    learner, names = trained.learner_of(steps, len(classes)), list(classes)
+    reading = evaluation.transductive if config.transductive else evaluation.inductive
+    run = jax.jit(lambda params, episode: jax.nn.softmax(reading(learner, params, episode)))
+    query = Batch(x, jnp.zeros((len(x), len(classes))))  # whose classes are not known
+    params = at_way(trained.params, trained.settings.tasks.way, len(classes))
+    rows = np.asarray(run(params, Episode(support, query)))
     found = [
-        Prediction(path, names[int(row.argmax())], float(row.max()))
-        for path, row in zip(queries, probabilities, strict=True)
+        Prediction(path, names[int(row.argmax())], float(row.max())) for path, row in zip(queries, rows, strict=True)
     ]
     if config.csv is not None:
         write_text(Path(config.csv), as_csv(found))
@@ -109,29 +100,20 @@ def predict(config: PredictConfig) -> list[Prediction]:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The files of a folder in sorted order, without hidden ones.
-
-    Raises:
-        RunError: if it is no folder.
-    """
+    """The files of a folder in sorted order, without hidden ones; RunError if it is no folder."""
     if not folder.is_dir():
         raise RunError(f"{folder} is no folder: name the folder that holds the pictures.")
     return [path for path in visible(folder) if path.is_file()]
 
 
 def classes_in(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of each sub-folder, by its name.
-
-    Raises:
-        RunError: if it is no folder, has fewer than two sub-folders, or an empty one.
-    """
+    """The pictures of each sub-folder, by its name; RunError for fewer than two sub-folders, or an empty one."""
     if not folder.is_dir():
         raise RunError(f"{folder} is no folder: name a folder with a sub-folder of pictures for each class.")
     found = {path.name: pictures_in(path) for path in visible(folder) if path.is_dir()}
     if len(found) < 2:
-        raise RunError(
-            f"{folder} has {len(found)} sub-folders: put the pictures of each of two or more classes in one."
-        )
+        more = "put the pictures of each of two or more classes in one."
+        raise RunError(f"{folder} has {len(found)} sub-folders: {more}")
     for name, files in found.items():
         if not files:
             raise RunError(f"{folder / name} has no pictures: add some, or remove the folder.")
@@ -146,45 +128,21 @@ def in_order(classes: dict[str, list[Path]]) -> tuple[list[Path], list[int]]:
 
 
 def as_trained(like: Look, paths: Sequence[Path], invert: str = "auto") -> np.ndarray:
-    """Pictures as a learner takes them, which are the arrays that it was trained on if they were among these.
+    """Pictures as a learner takes them, uint8 `[N, H, W, C]`: those that it was trained on come out as they were then.
 
     Args:
         like: how the pictures looked that it was trained on.
         paths: all that are given to it together.
         invert: as in `PredictConfig`.
-
-    Returns:
-        uint8 `[N, H, W, C]`.
-
-    Raises:
-        DataError: a file that can't be read.
     """
     files = like.files or ink_of_files(paths)
     inverted = differ(files, like.ink) if invert == "auto" else invert == "yes"
     return np.stack([as_learned(open_picture(path), like.shape, files, inverted=inverted) for path in paths])
 
 
-def _probabilities(trained: Trained, support: Batch, x: Array, *, way: int, steps: int, together: bool) -> Array:
-    learner = trained.learner_of(steps, way)
-
-    @jax.jit
-    def run(params: Params, support: Batch, x: Array) -> Array:
-        adapted = learner.adapt(params, support)
-        if together:
-            return jax.nn.softmax(learner.predict(adapted, x))
-
-        def one(x: Array) -> Array:
-            return learner.predict(adapted, jnp.concatenate([support.x, x[None]]))[-1]
-
-        return jax.nn.softmax(jax.lax.map(one, x))
-
-    return run(at_way(trained.params, trained.settings.tasks.way, way), support, x)
-
-
 def as_csv(predictions: list[Prediction]) -> str:
     """A table with a header row."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "class", "probability"])
-    writer.writerows([str(p.path), p.name, f"{p.probability:.4f}"] for p in predictions)
+    rows = ([str(p.path), p.name, f"{p.probability:.4f}"] for p in predictions)
+    csv.writer(text, lineterminator="\n").writerows([["path", "class", "probability"], *rows])
     return text.getvalue()

@@ -3,7 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.tree_util import Partial
@@ -32,11 +32,11 @@ class Problem(NamedTuple):
         split_hash: of the classes in each part of the split.
         checksum: of the data.
         sampler: `(part, way, shot, query_shot) -> sample`, for the part train, val or test.
-        batches: `batch size -> sample`, of ordinary batches of all training classes; None where there are none.
-        train_classes: classes to train on, four of each with rotations; None where there are none.
-        dataset: the images as they are used, where there are some.
+        batches: `batch size -> sample`, of ordinary batches of all training classes, if there are some.
+        train_classes: classes to train on, if there are some, four of each with rotations.
+        dataset: the images as they are used, if there are some.
         split: their split.
-        changes: what was done to the images, so that they look like those that a learner was trained on.
+        changes: what was done to them, so that they look like those that a learner was trained on.
     """
 
     name: str
@@ -54,16 +54,7 @@ class Problem(NamedTuple):
 
 
 def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Problem:
-    """Load the data that tasks are made of.
-
-    Args:
-        tasks: what they are to be.
-        input_shape: the (H, W, C) that images are brought to; None leaves them as they are.
-
-    Raises:
-        DataError: for data that are missing or damaged.
-        RunError: for episodes that the data can't give.
-    """
+    """Load the data that tasks are made of; images are brought to the (H, W, C) of `input_shape`, if it is given."""
     if (source := catalog.row(tasks.dataset)).sampler is not None:
         return _drawn(tasks.dataset, source)
     dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size)
@@ -71,56 +62,28 @@ def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Pr
 
 
 def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
-    """Images that are to look like those that a learner was trained on.
-
-    Args:
-        tasks: what they are to be.
-        dataset: the images.
-        like: the look of those that the learner knows.
-
-    Raises:
-        DataError: for a split that the images don't have, or a number of channels that can't be brought to another.
-    """
+    """Images that are to look like those that a learner was trained on."""
     return _of_images(tasks, *match(dataset, like))
 
 
 def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Problem:
     split = dataset.split(tasks.split)
+    turned = tasks.rotations
+
+    def batches(size: int) -> Partial:
+        images, counts = dataset.images[split.train], dataset.counts[split.train]
+        change = _AUGMENTS[tasks.augment]
+        return episodes.classification_sampler(images, batch_size=size, rotations=turned, counts=counts, augment=change)
+
     return Problem(
-        dataset.name,
-        dataset.images.shape[2:],
-        False,
-        split.protocol,
-        split.hash,
-        dataset.checksum,
+        dataset.name, dataset.images.shape[2:], False, split.protocol, split.hash, dataset.checksum,
         lambda part, way, shot, query: _few_shot(dataset, split, tasks, part, way, shot, query),
-        lambda size: episodes.classification_sampler(
-            dataset.images[split.train],
-            batch_size=size,
-            rotations=tasks.rotations,
-            counts=dataset.counts[split.train],
-            augment=_AUGMENTS[tasks.augment],
-        ),
-        len(split.train) * (4 if tasks.rotations else 1),
-        dataset,
-        split,
-        changes,
-    )
+        batches, len(split.train) * (4 if turned else 1), dataset, split, changes,
+    )  # fmt: skip
 
 
 def load_images(name: str, data_dir: str | None, *, download: bool = True, size: int | None = None) -> Dataset:
-    """A data set of images by its name.
-
-    Args:
-        name: of the data.
-        data_dir: the folder that they are looked for in.
-        download: whether they may be downloaded if they are not there.
-        size: height and width that pictures are brought to; otherwise as `datasets.load`.
-
-    Raises:
-        DataError: for data that are missing or damaged.
-        RunError: for a misspelled name.
-    """
+    """A data set of images by its name, as `datasets.load`; RunError for a misspelled name."""
     try:
         return datasets.load(name, data_dir, download=download, size=size)
     except datasets.DataError as error:
@@ -157,19 +120,13 @@ def _few_shot(dataset: Dataset, split: Split, tasks: Tasks, part: str, way: int,
             f"{dataset.name} has {fewest}: ask for a smaller --shot or --query-shot."
         )
     if tasks.rotations and images.shape[2] != images.shape[3]:
-        raise RunError(
-            f"rotations need square pictures, got {images.shape[2]} x {images.shape[3]}: use --no-rotations."
-        )
+        _, _, height, width, _ = images.shape
+        raise RunError(f"rotations need square pictures, got {height} x {width}: use --no-rotations.")
     return episodes.few_shot_sampler(
-        images,
-        way=way,
-        shot=shot,
-        query_shot=query_shot,
-        rotations=tasks.rotations,
-        counts=counts,
+        images, way=way, shot=shot, query_shot=query_shot, rotations=tasks.rotations, counts=counts,
         groups=_groups(dataset, classes, part, way) if tasks.within_groups else None,
         augment=_AUGMENTS[tasks.augment] if part == "train" else None,
-    )
+    )  # fmt: skip
 
 
 def _groups(dataset: Dataset, classes: np.ndarray, part: str, way: int) -> list[str]:
@@ -186,14 +143,9 @@ def _groups(dataset: Dataset, classes: np.ndarray, part: str, way: int) -> list[
 
 def with_dataset(tasks: Tasks, dataset: str | None, split: str | None, data_dir: str | None) -> Tasks:
     """The same tasks of other data: another data set comes with its default split, and without rotations and groups."""
+    changes: dict[str, Any] = {}
     if dataset is not None and dataset != tasks.dataset:
-        tasks = dataclasses.replace(
-            tasks,
-            dataset=dataset,
-            split="default",
-            rotations=catalog.row(dataset).turned,
-            within_groups=False,
-        )
-    if split is not None:
-        tasks = dataclasses.replace(tasks, split=split)
-    return tasks if data_dir is None else dataclasses.replace(tasks, data_dir=data_dir)
+        turned = catalog.row(dataset).turned
+        changes = {"dataset": dataset, "split": "default", "rotations": turned, "within_groups": False}
+    given = {"split": split, "data_dir": data_dir}
+    return dataclasses.replace(tasks, **changes | {name: value for name, value in given.items() if value is not None})

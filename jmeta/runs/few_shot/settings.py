@@ -5,7 +5,6 @@ from typing import Any
 
 from jmeta import settings as flat
 from jmeta.algorithms.catalog import LEARNERS
-from jmeta.algorithms.row import Row
 from jmeta.errors import RunError
 from jmeta.nets import catalog as nets
 from jmeta.nets.catalog import NETWORKS, Network
@@ -15,7 +14,6 @@ from jmeta.runs.engine.options import Options
 from jmeta.settings import setting
 from jmeta.tasks import catalog as sources
 
-KIND = "few-shot"
 AUGMENTS = ("none", "affine")
 OUTER_OPTIMIZERS = ("adam", "nesterov", "sgd", "sam")
 SCHEDULES = ("constant", "cosine", "linear")
@@ -39,27 +37,25 @@ class Tasks:
     """What is learned from.
 
     Attributes:
-        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME, the path of an .npz file or of a
-            folder with a sub-folder of pictures for each class; sinusoid (curves to regress) or linear (binary tasks);
-            or FILE.py:NAME or MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
+        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME, an .npz file, a folder with a
+            sub-folder of pictures for each class; sinusoid (curves to regress), linear (binary tasks); or FILE.py:NAME
+            or MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         split: which classes are for training, validation and test: finn, lake, small1, small2, classes, folders (those
             called train, val and test) or default, which is finn for Omniglot and folders where there are such.
         image_size: height and width that pictures are brought to, filled up to a square with the color of their border;
             otherwise their own, or 84 for a folder of pictures of several sizes.
-        rotations: turn each class of each episode by its own multiple of 90 degrees, in all parts of the split; within
+        rotations: turn each class of an episode by its own multiple of 90 degrees, in all parts of the split; within
             groups, all classes of an episode by the same one.
-        within_groups: draw the classes of an episode from one group of classes, such as the characters of an alphabet,
-            in all parts of the split; harder, and closer to Omniglot's official test.
-        augment: how pictures are changed in training: none, or affine (turned, stretched, slanted and moved a little,
-            each by its own random amount).
+        within_groups: draw the classes of an episode from one group, such as the characters of an alphabet, in all
+            parts of the split; harder, and closer to Omniglot's official test.
+        augment: how each picture is changed in training: none, or affine (turned, stretched, slanted, moved a little).
         way: classes in an episode.
         shot: support examples of each class: what is learned from.
         query_shot: query examples of each class: what the adapted learner is judged by.
         train_way: classes in an episode of training, if not way, for algorithms without a head for each class: telling
             more classes apart in training makes fewer easier.
-        train_shot: support examples of each class in training, if not shot. Reptile trains on more than it is tested
-            on.
+        train_shot: support examples of each class in training, if not shot; for Reptile more than in tests.
     """
 
     dataset: str = "glyphs"
@@ -129,9 +125,6 @@ class Settings:
 def defaults(choice: Choice) -> tuple[Settings, Options]:
     """What to start from, for an algorithm on a kind of data: what is usual, then what the data have of their own, then
     what the algorithm has.
-
-    Raises:
-        RunError: if there is no such algorithm.
     """
     row, source = LEARNERS.get(choice.algorithm), sources.row(choice.dataset)
     tasks = Tasks(choice.dataset, rotations=source.turned)
@@ -158,29 +151,16 @@ def settings_of(**values: Any) -> Settings:
 
 
 def check(settings: Settings, options: Options | None = None) -> None:
-    """Refuse settings that no data could make sense of.
-
-    Raises:
-        RunError: naming the setting and what it may be.
-    """
-    row, source = LEARNERS.get(settings.algorithm), sources.row(settings.tasks.dataset)
+    """Refuse settings that no data could make sense of; the RunError names the setting and what it may be."""
+    name, tasks, network = settings.algorithm, settings.tasks, settings.network
+    row, source = LEARNERS.get(name), sources.row(tasks.dataset)
     if type(settings.learner) is not row.settings:
         raise RunError(
-            f"{settings.algorithm} has settings {row.settings.__name__}, got {type(settings.learner).__name__}: "
+            f"{name} has settings {row.settings.__name__}, got {type(settings.learner).__name__}: "
             "leave --algorithm or what it was chosen by, such as a preset of another, out."
         )
     flat.check(settings)
-    nets.check(settings.network)
-    _check_learner(settings.algorithm, row, settings.tasks, source)
-    if NETWORKS.get(settings.network.network).dense and not row.dense:
-        raise RunError(f"{settings.algorithm} has no network with a 512-unit layer: choose another --network.")
-    chunk, tasks = settings.outer.chunk_size, settings.outer.meta_batch_size
-    if chunk is not None and tasks % chunk:
-        raise RunError(f"--chunk-size must divide --meta-batch-size, got {chunk} and {tasks}: choose another.")
-    _check_source(settings.tasks, source, settings.network)
-
-
-def _check_learner(name: str, row: Row, tasks: Tasks, source: sources.Row) -> None:
+    nets.check(network)
     if row.ordinary and source.sampler is not None:
         raise RunError(
             f"{name} learns from all training classes at once, and {tasks.dataset} has none: "
@@ -190,6 +170,12 @@ def _check_learner(name: str, row: Row, tasks: Tasks, source: sources.Row) -> No
         raise RunError(f"{name} tells classes apart, and {tasks.dataset} has none: choose another --algorithm.")
     if row.fixed_way and tasks.train_way not in (None, tasks.way):
         raise RunError(f"{name} has parameters for each of its {tasks.way} classes: leave --train-way out.")
+    if NETWORKS.get(network.network).dense and not row.dense:
+        raise RunError(f"{name} has no network with a 512-unit layer: choose another --network.")
+    chunk, size = settings.outer.chunk_size, settings.outer.meta_batch_size
+    if chunk is not None and size % chunk:
+        raise RunError(f"--chunk-size must divide --meta-batch-size, got {chunk} and {size}: choose another.")
+    _check_source(tasks, source, network)
 
 
 def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:

@@ -8,15 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta import training
 from jmeta.datasets.look import Look
 from jmeta.errors import RunError
-from jmeta.experiment import TrainState
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_run
-from jmeta.runs.engine.restore import restored
-from jmeta.runs.few_shot.area import AREA
-from jmeta.runs.few_shot.experiment import learner_of, outer_optimizer, sample_input, training_learner
+from jmeta.runs.engine.checkpoints import restored
+from jmeta.runs.few_shot.experiment import AREA, eval_steps, learner_of, starting
 from jmeta.runs.few_shot.settings import Settings
 from jmeta.types import Learner, Params
 
@@ -41,6 +38,11 @@ class Trained(NamedTuple):
     learner_of: Callable[[Any, int], Learner]
 
     @property
+    def inner_steps(self) -> int:
+        """Of evaluation."""
+        return eval_steps(self.settings.learner)
+
+    @property
     def look(self) -> Look:
         """How the pictures looked that it was trained on.
 
@@ -52,33 +54,20 @@ class Trained(NamedTuple):
 
 
 def load_trained(run_dir: str | Path, checkpoint: str = "best") -> Trained:
-    """Read a run folder.
-
-    Args:
-        run_dir: the folder.
-        checkpoint: `best` by validation, or `newest`.
+    """Read a run folder, at the checkpoint that is `best` by validation or the `newest`.
 
     Raises:
         RunError: if it is no run folder of few-shot learning, has no checkpoint, or is damaged.
     """
     path = Path(run_dir)
     settings, facts = load_settings(path)
-    learner = training_learner(settings, facts["train_classes"])
-    sample_x = sample_input(settings.tasks, tuple(facts["input_shape"]))
-
-    def init(key: Array) -> TrainState:
-        return training.init_state(learner, outer_optimizer(settings.outer), key, sample_x)
-
+    init = starting(settings, facts["train_classes"], tuple(facts["input_shape"]))
     step, state = restored(path, init, checkpoint)
     return Trained(settings, facts, step, state.params, lambda steps, way: learner_of(settings, steps, way=way))
 
 
 def load_settings(run_dir: Path) -> tuple[Settings, dict[str, Any]]:
-    """The settings of a run folder, and what else is known of the run.
-
-    Raises:
-        RunError: if it is no run folder of few-shot learning, or is damaged.
-    """
+    """The settings of a run folder, and what else is known of the run; RunError as `load_trained`."""
     settings, _, facts = load_run(AREA, run_dir)
     missing = [name for name in _FACTS if name not in facts]
     if missing:
@@ -91,12 +80,8 @@ def at_way(params: Params, trained_way: int, way: int) -> Params:
     """Parameters for another number of classes.
 
     The columns of the head stand for labels, which training has made exchangeable. For fewer classes the first columns
-    are kept; for more, the added ones start at the mean of the trained ones.
-
-    Args:
-        params: meta-parameters; the leaves of a head are those below a "head" and with `trained_way` last.
-        trained_way: their number of columns.
-        way: the number wanted.
+    are kept; for more, the added ones start at the mean of the trained ones. The leaves of a head are those below a
+    "head" and with `trained_way` last.
     """
     if way == trained_way:
         return params

@@ -14,13 +14,8 @@ from jmeta.tasks import catalog as sources
 
 
 class Shown(NamedTuple):
-    """What a trained learner is evaluated on.
-
-    Attributes:
-        tasks: those of its run, on these data.
-        problem: the data.
-        seen: how many classes of the part it was trained on; None where its training data can't be read.
-    """
+    """What a trained learner is evaluated on: the tasks of its run on these data, the data, and how many classes of the
+    part it was trained on, None where its training data can't be read."""
 
     tasks: Tasks
     problem: Problem
@@ -54,7 +49,6 @@ def show(
 
     Raises:
         RunError: for data that it can't be shown, or whose split isn't the one that it was trained with.
-        DataError: for data that are missing or damaged.
     """
     own = trained.settings.tasks
     tasks = dataclasses.replace(with_dataset(own, dataset, split, data_dir), augment="none")
@@ -63,26 +57,29 @@ def show(
         raise RunError(f"a learner of {own.dataset} can't be shown {tasks.dataset}: choose another --dataset.")
     if tasks.dataset == own.dataset:
         problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
-        _check_same_split(trained, problem)
+        stored = trained.facts
+        if problem.protocol == stored["protocol"] and problem.split_hash != stored["split_hash"]:
+            raise RunError(
+                f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
+                f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
+            )
         return Shown(tasks, problem, _shared(trained, problem, part))
     images = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size)
     if split is None and part == "test" and not sources.row(tasks.dataset).published:
         tasks = dataclasses.replace(tasks, split="all")
     if images.checksum == trained.facts["checksum"]:  # its own by another name
         tasks = dataclasses.replace(own, split=split or own.split, data_dir=tasks.data_dir)
-    problem = problem_like(tasks, images, trained.look)
-    if images.checksum == trained.facts["checksum"]:
+        problem = problem_like(tasks, images, trained.look)
         return Shown(tasks, problem, _shared(trained, problem, part))
-    return Shown(tasks, problem, seen(known_to(trained, data_dir), *_images(problem, part)))
+    problem = problem_like(tasks, images, trained.look)
+    assert problem.dataset is not None and problem.split is not None
+    classes = getattr(problem.split, part)
+    pictures = problem.dataset.images[classes], problem.dataset.counts[classes]
+    return Shown(tasks, problem, seen(known_to(trained, data_dir), *pictures))
 
 
 def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
-    """What a learner was trained on, or None where it can't be found any more; nothing is downloaded.
-
-    Args:
-        trained: the learner.
-        data_dir: another folder that its data may be in, if they aren't in the run's.
-    """
+    """What a learner was trained on, from the run's folder of data sets or another; None where it isn't there."""
     tasks = trained.settings.tasks
     for place in dict.fromkeys((tasks.data_dir, data_dir)):
         try:
@@ -95,13 +92,7 @@ def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
 
 
 def seen(known: Known | None, images: np.ndarray, counts: np.ndarray) -> int | None:
-    """How many classes have a picture that was trained on, or None where that isn't known.
-
-    Args:
-        known: what was trained on.
-        images: uint8 `[classes, examples, H, W, C]`.
-        counts: `[classes]`, how many examples are real.
-    """
+    """How many classes have a picture that was trained on, of the first `counts` `[classes]`; None where not known."""
     if known is None:
         return None
     train = known.split.train
@@ -112,21 +103,6 @@ def seen(known: Known | None, images: np.ndarray, counts: np.ndarray) -> int | N
 def _pictures(images: np.ndarray, counts: np.ndarray) -> list[set[int]]:
     """The hash of each picture of each class, blank ones left out."""
     return [{hash(x.tobytes()) for x in row[:n] if x.any()} for row, n in zip(images, counts, strict=True)]
-
-
-def _images(problem: Problem, part: str) -> tuple[np.ndarray, np.ndarray]:
-    assert problem.dataset is not None and problem.split is not None
-    classes = getattr(problem.split, part)
-    return problem.dataset.images[classes], problem.dataset.counts[classes]
-
-
-def _check_same_split(trained: Trained, problem: Problem) -> None:
-    stored = trained.facts
-    if problem.protocol == stored["protocol"] and problem.split_hash != stored["split_hash"]:
-        raise RunError(
-            f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
-            f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
-        )
 
 
 def _shared(trained: Trained, problem: Problem, part: str) -> int:

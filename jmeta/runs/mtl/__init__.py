@@ -43,5 +43,4 @@ AREA = Area(
     check=lambda settings, options: check(settings),
     presets="mtl",
     evaluate="jmeta mtl evaluate",
-    light=lambda settings: False,
 )

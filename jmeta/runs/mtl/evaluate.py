@@ -16,8 +16,8 @@ from jmeta.report.statistics import crossed
 from jmeta.report.tables import markdown, percent
 from jmeta.runs.engine import folder, record
 from jmeta.runs.engine.area import load_run
-from jmeta.runs.engine.memory import enough_memory
-from jmeta.runs.engine.restore import restored
+from jmeta.runs.engine.checkpoints import restored
+from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.mtl import AREA
 from jmeta.settings import check, setting
 from jmeta.types import Batch, Episode, Learner, Params

@@ -12,8 +12,8 @@ from jmeta.report.files import write_json
 from jmeta.report.statistics import crossed, interval
 from jmeta.report.tables import markdown, plus_minus
 from jmeta.rl.experiment import counted, evaluation_keys, rewards_of
+from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.engine.folder import EVALUATION
-from jmeta.runs.engine.memory import enough_memory
 from jmeta.runs.rl.references import Reference, references
 from jmeta.runs.rl.trained import Trained, load
 from jmeta.settings import check, setting, to_dict

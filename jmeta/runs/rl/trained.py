@@ -11,7 +11,7 @@ from jmeta.rl.settings import Settings
 from jmeta.rl.types import Env
 from jmeta.runs.engine import folder, keeping, record
 from jmeta.runs.engine.area import load_group, load_run
-from jmeta.runs.engine.restore import restored
+from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.rl import AREA
 from jmeta.types import Params
 

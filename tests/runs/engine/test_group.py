@@ -14,7 +14,6 @@ from small_runs import TINY, arrays_of, assert_same_run, poisoned, rows_of
 
 from jmeta.cli import main
 from jmeta.errors import RunError
-from jmeta.report.figures import figure_maker
 from jmeta.runs.engine import checkpoints, programs
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.folder import read_rows
@@ -202,7 +201,7 @@ def test_the_curves_of_all_are_drawn(cli, seeds, tmp_path):
     assert result.code == 0 and result.out.strip() == str(tmp_path / "g" / "training.png")
     settings, options, _ = load_group(AREA, seeds)
     rows = {name: rows_of(seeds / name) for name in ("seed0", "seed1")}
-    losses, scores = group_curves(figure_maker(), settings, members(settings, options), rows).axes
+    losses, scores = group_curves(settings, members(settings, options), rows).axes
     for axes, key in ((losses, "loss"), (scores, "val_accuracy")):
         for line, own in zip(axes.get_lines(), rows.values(), strict=True):
             drawn = [(row["step"], row[key]) for row in own if key in row]

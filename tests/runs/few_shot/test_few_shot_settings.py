@@ -20,7 +20,7 @@ from jmeta.runs.few_shot.experiment import (
     eval_steps,
     learner_of,
     outer_optimizer,
-    sample_input,
+    starting,
     tasks_at_once,
     training_learner,
 )
@@ -55,8 +55,7 @@ def checked_size(settings, input_shape):
     """The number of parameters, once the shapes of the gradient and of a prediction are right; computes nothing."""
     tasks = settings.tasks
     learner = training.at_step(training_learner(settings, tasks.way), jnp.int32(0))
-    sample_x, optimizer = sample_input(tasks, input_shape), outer_optimizer(settings.outer)
-    state = jax.eval_shape(lambda: training.init_state(learner, optimizer, jax.random.key(0), sample_x))
+    state = jax.eval_shape(starting(settings, tasks.way, input_shape), jax.random.key(0))
     episode = episode_of(tasks, tasks.train_shot or tasks.shot, input_shape)
     grads, _ = jax.eval_shape(jax.grad(learner.loss, has_aux=True), state.params, episode)
     assert jax.tree.structure(grads) == jax.tree.structure(state.params)
@@ -209,7 +208,7 @@ def test_every_outer_rule_lowers_the_loss(name, schedule):
     learner, optimizer = learner_of(settings, 1), outer_optimizer(settings.outer)
     sample = sinusoid_sampler(shot=10, query_shot=10)
     run = training.make_run(learner, optimizer, sample, meta_batch_size=25)
-    state = training.init_state(learner, optimizer, jax.random.key(0), sample_input(settings.tasks, (1,)))
+    state = starting(settings, None, (1,))(jax.random.key(0))
     _, metrics = run(state, 100)
     assert float(metrics.loss[-10:].mean()) < float(metrics.loss[:10].mean())
 

@@ -1,9 +1,9 @@
-"""Tables for a terminal."""
+"""The commands of few-shot learning, from the words behind `jmeta evaluate` and so on to what is printed."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tyro
@@ -12,8 +12,15 @@ from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.datasets import cache
 from jmeta.errors import RunError, unknown
-from jmeta.report.tables import number, show, told
-from jmeta.runs.few_shot.predict import Prediction
+from jmeta.report.tables import number, print_group, show, told
+from jmeta.runs import few_shot
+from jmeta.runs.engine.command import train_command
+from jmeta.runs.engine.compile_cache import use_compile_cache
+from jmeta.runs.engine.folder import GROUP
+from jmeta.runs.few_shot import AREA, EvaluateConfig, PlotConfig, PredictConfig
+from jmeta.settings import check, setting
+
+C = TypeVar("C", EvaluateConfig, PlotConfig, PredictConfig)
 
 
 def print_evaluation(result: Mapping[str, Any]) -> None:
@@ -40,11 +47,47 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     print(f"{told(name, result[name], result['ci95'])} ({result['episodes']} episodes)")
 
 
-def print_predictions(found: Sequence[Prediction]) -> None:
-    """Print path, class and probability of each picture."""
+def train(words: Sequence[str]) -> int:
+    """`jmeta train`."""
+    return train_command(AREA, words)
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """`jmeta evaluate`, of a run or each of a group."""
+    config = _config(EvaluateConfig, words, "jmeta evaluate")
+    if not (Path(config.run_dir) / GROUP).exists():
+        print_evaluation(few_shot.evaluate(config))
+        return 0
+    summary = few_shot.evaluate_group(config)
+    size = f"{summary['episodes']} episodes of {summary['dataset']} ({summary['part']})"
+    print_group(summary, f"{config.run_dir}: {size}")
+    return 0
+
+
+def predict(words: Sequence[str]) -> int:
+    """`jmeta predict`: path, class and probability of each picture."""
+    config = _config(PredictConfig, words, "jmeta predict")
+    found = few_shot.predict(config)
+    if config.csv is not None:
+        print(f"{len(found)} pictures named in {config.csv}")
+        return 0
     paths, names = (max(len(str(p[i])) for p in found) for i in (0, 1))
     for path, name, probability in found:
         print(f"{path!s:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
+    return 0
+
+
+def plot(words: Sequence[str]) -> int:
+    """`jmeta plot`: the files that are drawn."""
+    for path in few_shot.plot(_config(PlotConfig, words, "jmeta plot")):
+        print(path)
+    return 0
+
+
+def _config(kind: type[C], words: Sequence[str], prog: str) -> C:
+    config = tyro.cli(kind, args=list(words), prog=prog)
+    use_compile_cache(config.compile_cache)
+    return config
 
 
 def _title(result: Mapping[str, Any]) -> str:
@@ -79,17 +122,12 @@ class PrepareConfig:
 
     name: tyro.conf.Positional[str]
     npz: str | None = None
-    examples: int | None = None
+    examples: int | None = setting(None, least=1)
     data_dir: str | None = None
 
 
 def data(words: Sequence[str]) -> int:
-    """`jmeta data list` and `jmeta data prepare NAME`.
-
-    Raises:
-        RunError: for another command.
-        DataError: for data that are missing or damaged.
-    """
+    """`jmeta data list` and `jmeta data prepare NAME`."""
     if not words or words[0] in ("-h", "--help"):
         print("jmeta data list [--data-dir FOLDER]")
         print("jmeta data prepare NAME [--npz FILE] [--examples N] [--data-dir FOLDER]")
@@ -109,8 +147,7 @@ def data(words: Sequence[str]) -> int:
 
 
 def _prepared(config: PrepareConfig) -> datasets.Dataset:
-    if config.examples is not None and config.examples < 1:
-        raise RunError(f"--examples must be 1 or more, got {config.examples}: choose another.")
+    check(config)
     if config.npz is not None and not config.npz.endswith(".npz"):
         raise RunError(f"--npz must be a file that ends in .npz, got {config.npz}: choose another.")
     found = datasets.load(config.name, config.data_dir)
