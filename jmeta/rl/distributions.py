@@ -11,25 +11,20 @@ from jmeta.rl.types import Box, Discrete
 
 
 class Distribution(NamedTuple):
-    """A family of distributions of actions, for one decision; `p` and `q` are parameters, as a policy gives them out.
+    """A family of distributions of actions, for one decision; `p` and `q` are parameters, as a policy gives out."""
 
-    Attributes:
-        size: how many numbers a policy's last layer has to give.
-        sample: `(key, p) -> action`.
-        log_prob: `(p, action) -> []`, in nats.
-        entropy: `p -> []`, in nats.
-        kl: `(p, q) -> []`, of q from p, in nats.
-        encode: `action -> [E]`, float32, as what a policy can be shown.
-        encoded_size: E.
-    """
+    size: int  # how many numbers a policy's last layer has to give
+    sample: Callable[[Array, Any], Array]  # `(key, p) -> action`
+    log_prob: Callable[[Any, Array], Array]  # `(p, action) -> []`, in nats
+    entropy: Callable[[Any], Array]  # `p -> []`, in nats
+    kl: Callable[[Any, Any], Array]  # `(p, q) -> []`, of q from p, in nats
+    encode: Callable[[Array], Array]  # `action -> [E]`, float32, as what a policy can be shown
+    encoded_size: int  # E
 
-    size: int
-    sample: Callable[[Array, Any], Array]
-    log_prob: Callable[[Any, Array], Array]
-    entropy: Callable[[Any], Array]
-    kl: Callable[[Any, Any], Array]
-    encode: Callable[[Array], Array]
-    encoded_size: int
+
+def each_step(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A function of one step, over the leading axes `[n, steps]` of trajectories."""
+    return jax.vmap(jax.vmap(function))
 
 
 class Gaussian(NamedTuple):

@@ -182,9 +182,9 @@ def test_a_trial_goes_on_over_its_episodes():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: policies.gru_policy(3, Discrete(2), units=0), "1 unit or more, got 0"),
-        (lambda: policies.mlp_policy(3, Discrete(2), units=(4, 0)), "1 unit or more, got 0"),
-        (lambda: policies.attention_policy(3, Discrete(2), steps=0), "steps of an attention policy"),
+        (lambda: policies.gru_policy(3, Discrete(2), units=0), "units must be 1 or more, got 0"),
+        (lambda: policies.mlp_policy(3, Discrete(2), units=(4, 0)), "units must be 1 or more, got 0"),
+        (lambda: policies.attention_policy(3, Discrete(2), steps=0), "steps must be 1 or more, got 0"),
         (
             lambda: policies.attention_policy(3, Discrete(2), steps=5, units=5, heads=2),
             "multiple of the 2 heads, got 5",

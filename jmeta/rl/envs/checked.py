@@ -12,13 +12,7 @@ from jmeta.rl.types import Box, Discrete, Env, Step
 
 
 def checked(env: Env) -> Env:
-    """Check that the functions of an environment fit together, before a program is built on them.
-
-    Args:
-        env: any environment, such as one's own.
-
-    Returns:
-        The same environment.
+    """The same environment, checked: that its functions fit together, before a program is built on them.
 
     Raises:
         ValueError: if a function cannot be traced, returns something of another form, shape or dtype than `Env` says,
@@ -51,27 +45,24 @@ def checked(env: Env) -> Env:
 
 def _check_numbers(env: Env) -> None:
     for name, value, least in (("horizon", env.horizon, 1), ("observation_size", env.observation_size, 0)):
-        if not _whole(value) or value < least:
+        if not _whole(value, least):
             raise ValueError(f"{name} must be an integer, {least} or more, got {value!r}")
-    if isinstance(env.action, Discrete):
-        if not _whole(env.action.n) or env.action.n < 1:
-            raise ValueError(f"Discrete must have 1 action or more, got {env.action.n!r}")
-    elif isinstance(env.action, Box):
-        if not _whole(env.action.size) or env.action.size < 1 or not env.action.low < env.action.high:
-            raise ValueError(f"Box must have a size of 1 or more and low below high, got {env.action}")
-    else:
-        raise ValueError(f"action must be Discrete or Box, got {env.action!r}")
-    low, high = env.reward_range
+    action, (low, high) = env.action, env.reward_range
+    if not isinstance(action, Discrete | Box):
+        raise ValueError(f"action must be Discrete or Box, got {action!r}")
+    if isinstance(action, Discrete) and not _whole(action.n, 1):
+        raise ValueError(f"Discrete must have 1 action or more, got {action.n!r}")
+    if isinstance(action, Box) and not (_whole(action.size, 1) and action.low < action.high):
+        raise ValueError(f"Box must have a size of 1 or more and low below high, got {action}")
     if not low <= high:
         raise ValueError(f"reward_range must be (least, largest), got {env.reward_range}")
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: Any, least: int) -> bool:
     try:
-        operator.index(value)
+        return operator.index(value) >= least
     except TypeError:
         return False
-    return True
 
 
 def _trace(name: str, function: Callable[..., Any], *args: Any) -> Any:

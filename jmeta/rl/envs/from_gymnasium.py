@@ -13,8 +13,8 @@ import numpy as np
 from jax import Array
 from jax.experimental import io_callback
 
-from jmeta.rl.envs.checks import check_count
-from jmeta.rl.envs.spaces import action_of
+from jmeta.rl.checks import check_counts
+from jmeta.rl.envs.actions import action_of
 from jmeta.rl.types import Box, Discrete, Env, Step
 
 
@@ -41,9 +41,9 @@ def from_gymnasium(
         observation, info = env.reset(seed=seed)
         observation, reward, terminated, truncated, info = env.step(action)
 
-    The environments are made at each `reset`, one for each episode, and closed when it is done. They are as slow as
-    Python is, and one steps after the other. They are not pure: a state can be stepped once only, which is checked, and
-    no derivative can be taken. One environment is made, reset and stepped once at the start, to see what it returns.
+    An environment is made at each `reset`, for one episode, and closed when it is done. They step one after the other,
+    as slow as Python is, and are not pure: a state can be stepped once only, which is checked, and no derivative can be
+    taken. One environment is made, reset and stepped once at the start, to see what it returns.
 
     Args:
         make: `task -> environment`, with arrays of NumPy in the task.
@@ -51,11 +51,11 @@ def from_gymnasium(
         sample_task: `key -> task`, a pytree of arrays in JAX; None for a seed, int32 `[]`.
         action: None for what `env.action_space` says, which then has to be there.
         reward_range: see `Env`; a reward outside is an error.
-        most_open: how many environments are kept at most, which is to be no less than the episodes that run side by
-            side; those of episodes that were never finished are closed when there are more.
+        most_open: environments that are kept at most, no fewer than the episodes that run side by side; those of
+            episodes that were never finished are closed when there are more.
 
     Returns:
-        An `Env`. A state is a `PythonState`; an observation is what the environment returns, all numbers in one row, or
+        An `Env`. A state is a `PythonState`, an observation all numbers that the environment returns in one row, or
         one-hot where `env.observation_space` is discrete.
 
     Raises:
@@ -79,18 +79,14 @@ def from_gymnasium(
 
     Source: Towers et al. 2024, Gymnasium. https://arxiv.org/abs/2407.17032
     """
-    check_count("horizon", horizon)
-    check_count("most_open", most_open)
+    check_counts(horizon=horizon, most_open=most_open)
 
-    def seed_of(key: Array) -> Array:
-        return jax.random.randint(key, (), 0, 2**31 - 1, jnp.int32)
-
+    seed_of = lambda key: jax.random.randint(key, (), 0, 2**31 - 1, jnp.int32)
     sample = seed_of if sample_task is None else sample_task
     host = _Host(make, horizon, reward_range, most_open)
     host.look(jax.tree.map(np.asarray, sample(jax.random.key(0))), action)
     seen = jax.ShapeDtypeStruct((host.size,), jnp.float32)
-    number = jax.ShapeDtypeStruct((), jnp.int32)
-    scalar, truth = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+    number, scalar, truth = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
 
     # Calls need no order of their own, with which they could not be under `vmap`: a step takes what the one before it
     # returned.
@@ -99,8 +95,7 @@ def from_gymnasium(
         return PythonState(which, jnp.int32(0), jnp.bool_(False)), observation
 
     def step(key: Array, state: PythonState, taken: Array, task: Any) -> tuple[PythonState, Step]:
-        out = number, seen, scalar, truth
-        time, observation, reward, done = io_callback(host.step, out, *state, taken)
+        time, observation, reward, done = io_callback(host.step, (number, seen, scalar, truth), *state, taken)
         return PythonState(state.number, time, done), Step(observation, reward, done)
 
     return Env(sample, reset, step, host.action, host.size, horizon, reward_range)
@@ -112,10 +107,8 @@ class _Host:
     action: Discrete | Box
     size: int
 
-    def __init__(
-        self, make: Callable[[Any], Any], horizon: int, reward_range: tuple[float, float], most_open: int
-    ) -> None:
-        self.make, self.horizon, self.reward_range, self.most_open = make, horizon, reward_range, most_open
+    def __init__(self, make: Callable[[Any], Any], horizon: int, reward_range: tuple[float, float], most: int) -> None:
+        self.make, self.horizon, self.reward_range, self.most_open = make, horizon, reward_range, most
         self.open: OrderedDict[int, tuple[Any, int]] = OrderedDict()
         self.numbers, self.lock = itertools.count(), threading.Lock()
 
@@ -132,8 +125,7 @@ class _Host:
         self.first = int(getattr(space, "start", 0)) if action is None else 0
         self.shape = getattr(space, "shape", None) if action is None else None
         observed = getattr(env, "observation_space", None)
-        self.kinds = int(getattr(observed, "n", 0))
-        self.first_kind = int(getattr(observed, "start", 0))
+        self.kinds, self.first_kind = int(getattr(observed, "n", 0)), int(getattr(observed, "start", 0))
         self.size = -1
         self.size = len(self.started(env, 0))
         self.stepped(env, np.zeros(() if isinstance(self.action, Discrete) else (self.action.size,), np.float32))
