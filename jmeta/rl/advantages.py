@@ -19,7 +19,7 @@ def generalized_advantages(
     gae_lambda: float,
     ends: Array | None = None,
 ) -> Array:
-    """Generalized advantage estimates.
+    """Generalized advantage estimates, `[steps]`.
 
         delta_t = r_t + discount V_{t+1} - V_t,      A_t = delta_t + discount gae_lambda A_{t+1}
 
@@ -30,9 +30,6 @@ def generalized_advantages(
         discount: of rewards, 0 to 1.
         gae_lambda: lambda, 0 to 1; 1 gives returns less the value, 0 the error of one step.
         ends: `[steps]`, 1 where what comes after a step is not to count for it; None for nowhere.
-
-    Returns:
-        `[steps]`.
 
     Example:
         >>> generalized_advantages(jnp.ones(3), jnp.zeros(3), discount=1.0, gae_lambda=1.0).tolist()
@@ -66,12 +63,17 @@ def discounted_steps(steps: int, discount: float | Array) -> float | Array:
     return jnp.sum(jnp.power(discount, jnp.arange(steps, dtype=jnp.float32)))
 
 
+def centered(advantage: Array, weight: Array) -> Array:
+    """With mean 0 over all entries of weight 1, and their own size: a step is small where little is to be gained, and
+    does not grow as the spread of real actions falls."""
+    return advantage - jnp.sum(weight * advantage) / jnp.maximum(jnp.sum(weight), 1)
+
+
 def normalized(advantage: Array, weight: Array) -> Array:
     """With mean 0 and variance 1 over all entries of weight 1."""
-    total = jnp.maximum(jnp.sum(weight), 1)
-    centered = advantage - jnp.sum(weight * advantage) / total
-    spread = jnp.sqrt(jnp.sum(weight * jnp.square(centered)) / total)
-    return centered / (spread + 1e-8)
+    apart = centered(advantage, weight)
+    spread = jnp.sqrt(jnp.sum(weight * jnp.square(apart)) / jnp.maximum(jnp.sum(weight), 1))
+    return apart / (spread + 1e-8)
 
 
 Baseline = Callable[[Trajectory, Array], Array]

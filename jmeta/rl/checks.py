@@ -1,6 +1,7 @@
 """Checks that factories share."""
 
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -36,3 +37,15 @@ def check_range(name: str, value: tuple[float, float]) -> None:
     low, high = value
     if not (np.isfinite(low) and np.isfinite(high) and 0 < low <= high):
         raise ValueError(f"{name} must be a range (low, high) with 0 < low <= high, got {value}")
+
+
+def returned(name: str, form: str, value: Any) -> tuple[Any, ...]:
+    """What a function returned, refused where it is no tuple of as many parts as the form names: `(state, Step)`."""
+    if not isinstance(value, tuple) or len(value) != form.count(",") + 1:
+        raise ValueError(f"{name} must return {form}, got {kind_of(value)}")
+    return value
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, for a message."""
+    return f"{len(value)} values" if isinstance(value, tuple) else f"a {type(value).__name__}"

@@ -13,13 +13,12 @@ from jmeta.rl.types import Box, Discrete
 class Distribution(NamedTuple):
     """A family of distributions of actions, for one decision; `p` and `q` are parameters, as a policy gives out."""
 
-    size: int  # how many numbers a policy's last layer has to give
+    size: int  # how many numbers a policy's last layer has to give, and an action is encoded in
     sample: Callable[[Array, Any], Array]  # `(key, p) -> action`
     log_prob: Callable[[Any, Array], Array]  # `(p, action) -> []`, in nats
     entropy: Callable[[Any], Array]  # `p -> []`, in nats
     kl: Callable[[Any, Any], Array]  # `(p, q) -> []`, of q from p, in nats
-    encode: Callable[[Array], Array]  # `action -> [E]`, float32, as what a policy can be shown
-    encoded_size: int  # E
+    encode: Callable[[Array], Array]  # `action -> [size]`, float32, as what a policy can be shown
 
 
 def each_step(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -52,7 +51,6 @@ def categorical(n: int) -> Distribution:
         entropy=entropy,
         kl=kl,
         encode=lambda action: jax.nn.one_hot(action, n, dtype=jnp.float32),
-        encoded_size=n,
     )
 
 
@@ -75,7 +73,6 @@ def gaussian(size: int) -> Distribution:
         entropy=lambda p: jnp.sum(p.log_std + (1 + jnp.log(2 * jnp.pi)) / 2),
         kl=kl,
         encode=lambda action: action.astype(jnp.float32),
-        encoded_size=size,
     )
 
 

@@ -12,11 +12,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmeta.errors import RunError, sentence
 from jmeta.experiment import Experiment, Score, TrainState
-from jmeta.rl.advantages import linear_baseline, normalized, value_head
+from jmeta.rl.advantages import centered, linear_baseline, normalized, value_head
 from jmeta.rl.agent import Agent, RLMetrics
 from jmeta.rl.envs import unit_actions
 from jmeta.rl.envs.catalog import ENVIRONMENTS
-from jmeta.rl.inner import centered
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.objectives import actor_critic, dice, lvc, ppo_clip, reinforce
 from jmeta.rl.outer import promp, trpo

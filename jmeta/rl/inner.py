@@ -20,12 +20,6 @@ Scale = Callable[[Array, Array], Array]
 """`(advantage [n, steps], weight [n, steps]) -> [n, steps]`, shifted and stretched, such as `normalized`."""
 
 
-def centered(advantage: Array, weight: Array) -> Array:
-    """With mean 0 over all entries of weight 1, and their own size: a step is small where little is to be gained, and
-    does not grow as the spread of real actions falls."""
-    return advantage - jnp.sum(weight * advantage) / jnp.maximum(jnp.sum(weight), 1)
-
-
 class Sample(NamedTuple):
     """Trajectories of one policy in one task, each an episode from its start; all but `stretch []` are `[n, steps]`."""
 

@@ -50,13 +50,9 @@ trajectories, one over all of their steps for a mean, a trajectory's probability
 def reinforce() -> Surrogate:
     """The plain policy gradient, `sum weight A log pi`.
 
-    Its first derivative is right. In its second,
-
-        E sum A d2 log pi,
-
-    the part that is missing is that other actions will be taken after a change of the policy, so that what is learned
-    through it is wrong, unless that part is made good in another way (`maml_rl(credit=True)`). Nor does a baseline
-    leave its mean as it was.
+    Its first derivative is right. Its second, `E sum A d2 log pi`, leaves out that other actions will be taken after a
+    change of the policy, so that what is learned through it is wrong, unless that is made good in another way
+    (`maml_rl(credit=True)`). Nor does a baseline leave its mean as it was.
 
     Source: Williams 1992, Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning.
     https://doi.org/10.1007/BF00992696
@@ -69,12 +65,9 @@ def lvc() -> Surrogate:
 
         sum weight A r,   r = exp(log pi - stop(log pi))
 
-    Its first derivative is right. Its second is, with g for d log pi and Q for the mean return of an action,
-
-        E sum A (g g' + d2 log pi),   the whole less   E sum g dQ' + dQ g'
-
-    What it leaves out is 0 where later steps earn the same after every action, as in bandits, and in return the spread
-    does not grow with the length of an episode.
+    Its first derivative is right. Its second, `E sum A (g g' + d2 log pi)` with g for d log pi, leaves out
+    `E sum g dQ' + dQ g'` with Q for the mean return of an action. That is 0 where later steps earn the same after every
+    action, as in bandits, and in return the spread does not grow with the length of an episode.
 
     Example:
         >>> log_prob, half = jnp.array([[-1.0, -2.0]]), jnp.array([[0.5, 0.5]])
@@ -98,8 +91,8 @@ def dice(*, discount: float = 1.0, decay: float = 1.0) -> Surrogate:
     Args:
         discount: 1 weighs all steps alike, as is common; that of the returns gives the derivatives of the discounted
             return from the start.
-        decay: how much of the influence of an action is left a step later, 0 to 1. At 1 derivatives are right, and
-            their spread grows with the length of an episode; at 0 they are those of `lvc`.
+        decay: how much of an action's influence is left a step later. At 1 derivatives are right, and their spread
+            grows with the length of an episode; at 0 they are those of `lvc`.
 
     Raises:
         ValueError: if a number is not from 0 to 1.

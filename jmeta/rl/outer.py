@@ -32,8 +32,8 @@ class Outer(NamedTuple):
 
     Attributes:
         init: `params -> state` of the rule.
-        update: `(readapt, params, state) -> (params, state, loss [], kl [])`; the KL is of the last policy that was
-            looked at from the one that acted, both adapted.
+        update: `(readapt, params, state) -> (params, state, loss [], kl [])`; the KL is of the last policy looked at
+            from the one that acted, both adapted.
     """
 
     init: Callable[[Params], Any]
@@ -101,15 +101,14 @@ def trpo(
         g = d gain,   gain = mean (pi' now / pi' then) A',   x = (d2 KL + damping I)^-1 g
         params + shrink^j sqrt(2 max_kl / x.(d2 KL + damping I) x) x
 
-    for the first j at which the gain is more than it was and KL(pi' then, pi' now) at most `max_kl`; where there is
-    none, nothing changes. d2 KL is known by its products alone, which go through adaptation as the gain does.
+    for the first j < `tries` at which the gain is more than it was and KL(pi' then, pi' now) at most `max_kl`; where
+    there is none, nothing changes. d2 KL is known by its products alone, which go through adaptation as the gain does.
 
     Args:
         max_kl: bound on the mean divergence of the adapted policies, in nats, above 0.
-        solver_steps: of conjugate gradients, 1 or more.
+        solver_steps: of conjugate gradients, 1 or more, as `tries`.
         damping: above 0.
-        shrink: of a try from the one before, above 0 and below 1.
-        tries: 1 or more.
+        shrink: above 0 and below 1.
 
     Raises:
         ValueError: if a number is out of its range.

@@ -40,8 +40,7 @@ def see_all(observation: Array, action: Array, reward: Array, done: Array) -> Ar
 
 def inputs_size(env: Env, see: See) -> int:
     """How many numbers a policy is shown at a step."""
-    encoded = distribution_of(env.action).encoded_size
-    shapes = ((env.observation_size,), (encoded,), (), ())
+    shapes = ((env.observation_size,), (distribution_of(env.action).size,), (), ())
     return jax.eval_shape(see, *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)).shape[0]
 
 
@@ -73,8 +72,7 @@ def rollout(
 
     first_key, key = jax.random.split(key)
     state, observation = env.reset(first_key, task)
-    nothing = jnp.float32(0)
-    seen = (observation, jnp.zeros((distribution.encoded_size,), jnp.float32), nothing, nothing)
+    seen = (observation, jnp.zeros((distribution.size,), jnp.float32), jnp.float32(0), jnp.float32(0))
     keys = jax.random.split(key, episodes * env.horizon)
     return lax.scan(step, (state, seen, policy.start, jnp.int32(0)), keys)[1]
 

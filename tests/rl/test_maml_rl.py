@@ -10,10 +10,10 @@ import optax
 import pytest
 from algorithms_table import relaxed
 
-from jmeta.rl.advantages import linear_baseline, no_baseline, value_head
+from jmeta.rl.advantages import centered, linear_baseline, no_baseline, value_head
 from jmeta.rl.agent import make_run, update_keys
 from jmeta.rl.envs import bandit, point_navigation
-from jmeta.rl.inner import centered, inner_loop
+from jmeta.rl.inner import inner_loop
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.objectives import dice, lvc, reinforce
 from jmeta.rl.outer import Readapted, promp, trpo

@@ -33,10 +33,7 @@ def unit_actions(env: Env) -> Env:
 
     A policy then starts at the scale of its environment. It matters most for inner steps, which share one rate: of a
     mean in actions as small as 0.1, a rate that is right for the last layer leaves the layers before it, and the
-    logarithm of the spread, where they were.
-
-    Returns:
-        An `Env` that draws, shows and pays the same; `env` itself where actions are `Discrete`.
+    logarithm of the spread, where they were. Where actions are `Discrete`, it is `env` itself.
 
     Raises:
         ValueError: if a bound of the actions is not finite.

@@ -20,7 +20,9 @@ def bandit(
     pulls: int,
     reward_range: tuple[float, float] = (-math.inf, math.inf),
 ) -> Env:
-    """Any bandit whose task is the arms' means: nothing to see, and over after some pulls.
+    """Any bandit whose task is the arms' means, float32 `[arms]`: nothing to see, and over after some pulls.
+
+    A state is the number of pulls so far, int32 `[]`, and an observation empty, `[0]`.
 
     Args:
         sample_task: `key -> means [arms]`.
@@ -28,10 +30,6 @@ def bandit(
         arms: 1 or more.
         pulls: the length of an episode, 1 or more; the last one is done.
         reward_range: see `Env`.
-
-    Returns:
-        An `Env`. A task is the means, float32 `[arms]`, a state the number of pulls so far, int32 `[]`, and an
-        observation empty, `[0]`.
 
     Raises:
         ValueError: if a number is below 1.

@@ -46,10 +46,8 @@ def cart_pole(
         reward  1
         done    |x| > 2.4, |a| > 12 degrees, or after `horizon` steps
 
-    With `horizon=500, mass=(0.1, 0.1), length=(0.5, 0.5)` every task is the CartPole-v1 of Gymnasium.
-
-    Returns:
-        An `Env`. A task is a `Pole`, a state a `CartPoleState`, and an observation `(x, x', a, a')`, `[4]`.
+    A task is a `Pole`, a state a `CartPoleState`, and an observation `(x, x', a, a')`, `[4]`. With `horizon=500,
+    mass=(0.1, 0.1), length=(0.5, 0.5)` every task is the CartPole-v1 of Gymnasium.
 
     Raises:
         ValueError: if `horizon` is below 1, or a range is empty or not above 0.

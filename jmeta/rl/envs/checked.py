@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jmeta.rl.checks import returned
 from jmeta.rl.envs.actions import action_like
 from jmeta.rl.types import Box, Discrete, Env, Step
 
@@ -28,11 +29,11 @@ def checked(env: Env) -> Env:
     _check_numbers(env)
     key = jax.random.key(0)
     task = _trace("sample_task(key)", env.sample_task, key)
-    state, observation = _pair("reset(key, task)", "(state, observation)", _trace("reset", env.reset, key, task))
+    state, observation = returned("reset(key, task)", "(state, observation)", _trace("reset", env.reset, key, task))
     size = env.observation_size
     _check_array("the observation of reset", observation, (size,), jnp.float32, f"observation_size is {size}")
     action = action_like(env)
-    after, step = _pair("step", "(state, Step)", _trace("step", env.step, key, state, action, task))
+    after, step = returned("step", "(state, Step)", _trace("step", env.step, key, state, action, task))
     if not isinstance(step, Step):
         raise ValueError(f"step must return (state, Step), got a {type(step).__name__} in place of the Step")
     _check_array("the observation of step", step.observation, (size,), jnp.float32, f"observation_size is {size}")
@@ -71,13 +72,6 @@ def _trace(name: str, function: Callable[..., Any], *args: Any) -> Any:
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")
         raise ValueError(f"{name} cannot be traced: {type(error).__name__}: {first}") from error
-
-
-def _pair(name: str, form: str, value: Any) -> tuple[Any, Any]:
-    if not isinstance(value, tuple) or len(value) != 2:
-        got = f"{len(value)} values" if isinstance(value, tuple | list) else f"a {type(value).__name__}"
-        raise ValueError(f"{name} must return {form}, got {got}")
-    return value
 
 
 def _check_array(name: str, value: Any, shape: tuple[int, ...], dtype: Any, why: str) -> None:

@@ -24,15 +24,14 @@ def from_gymnax(
     Some, such as its bandits, draw what would be the task at each reset. To keep it over episodes, let the key of the
     reset be the task, as in the example.
 
+    A state is the environment's, and an observation all of its numbers in one row. An episode is done where it is
+    terminated or truncated.
+
     Args:
         env: what `gymnax.make` returns first: anything with its `reset_env`, `step_env`, `is_truncated` and spaces.
         params: what it returns second. `max_steps_in_episode` is the horizon.
         sample_params: `key -> params`, of the form of `params` and with the same horizon; None for `params` always.
         reward_range: see `Env`.
-
-    Returns:
-        An `Env`. A task is the parameters, a state the environment's, and an observation all of its numbers in one row.
-        An episode is done where it is terminated or truncated.
 
     Raises:
         ValueError: if the environment is of an older gymnax, or its actions are neither `Discrete` nor a `Box` with the

@@ -40,9 +40,8 @@ def point_navigation(*, horizon: int = 100) -> Env:
         reward  -|x' - goal|
         done    |x'_1 - goal_1| < 0.01 and |x'_2 - goal_2| < 0.01, or after `horizon` steps
 
-    Returns:
-        An `Env`. A task is the goal, float32 `[2]`, a state a `PointState`, and an observation the position, `[2]`. A
-        reward has a derivative in the action, which is taken to be 0 at the goal itself.
+    A task is the goal, float32 `[2]`, a state a `PointState`, and an observation the position, `[2]`. A reward has a
+    derivative in the action, which is taken to be 0 at the goal itself.
 
     Raises:
         ValueError: if `horizon` is below 1.

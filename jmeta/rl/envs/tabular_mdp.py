@@ -26,15 +26,13 @@ class MDPState(NamedTuple):
 
 
 def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10) -> Env:
-    """MDPs drawn at random, always started in state 0, whose state is seen.
+    """MDPs drawn at random, always started in state 0; an observation is the one-hot state, `[states]`.
 
         task    r(s, a) ~ N(1, 1),  P(. | s, a) ~ Dirichlet(1, ..., 1)
         reward  ~ N(r(s, a), 1),    s' ~ P(. | s, a)
 
-    The reward is of the state that the action was taken in; the last of `horizon` steps is done.
-
-    Returns:
-        An `Env`. A task is an `MDP`, a state an `MDPState`, and an observation the one-hot state `[states]`.
+    The reward is of the state that the action was taken in; the last of `horizon` steps is done. A task is an `MDP`, a
+    state an `MDPState`.
 
     Raises:
         ValueError: if a number is below 1.

@@ -95,16 +95,13 @@ def gittins_like_index(pulls: int, *, levels: int = 200) -> Array:
         W(s, f, m; c)  = max(c m, p (1 + W(s + 1, f, m - 1; c)) + (1 - p) W(s, f + 1, m - 1; c)),  W(., ., 0) = 0
         index(s, f, m) = the c at which both sides are equal,    p = (s + 1) / (s + f + 2)
 
-    The arm with the largest index is best where all others are known; of several unknown arms, it is not always, but
-    nearly so. (With a discount in place of the horizon it always is, and is Gittins's.)
+    It is at `[m - 1, s, f]` of what is returned, float32 `[pulls, pulls, pulls]`, where s + f + m <= pulls; elsewhere
+    that has no meaning. The arm with the largest index is best where all others are known; of several unknown arms, it
+    is not always, but nearly so. (With a discount in place of the horizon it always is, and is Gittins's.)
 
     Args:
         pulls: the horizon, 1 or more; memory grows with its third power, 4 MB for 100.
         levels: known arms that are tried, evenly spaced over 0 to 1, 2 or more; the index is interpolated linearly.
-
-    Returns:
-        The index after s successes and f failures with m pulls left, at `[m - 1, s, f]` of `[pulls, pulls, pulls]`
-        float32, where s + f + m <= pulls; elsewhere it has no meaning.
 
     Raises:
         ValueError: if a number is too small.

@@ -15,7 +15,8 @@ from jmeta.rl.exact.simulation import Estimate, estimate, gamma
 
 
 def value_iteration(reward: Array, transition: Array, horizon: int) -> tuple[Array, Array]:
-    """The largest mean return from each state, and what to do for it.
+    """The largest mean return from each state, V `[horizon + 1, states]`, and Q `[horizon, states, actions]`, whose
+    largest is the best action.
 
         Q_h(s, a) = r(s, a) + sum_s' P(s' | s, a) V_{h+1}(s'),   V_h(s) = max_a Q_h(s, a),   V_horizon = 0
 
@@ -23,9 +24,6 @@ def value_iteration(reward: Array, transition: Array, horizon: int) -> tuple[Arr
         reward: mean of r, `[states, actions]`, or `[horizon, states, actions]` where it depends on the time.
         transition: `[states, actions, states]`.
         horizon: steps, 1 or more.
-
-    Returns:
-        `(values, q)`, V `[horizon + 1, states]` and Q `[horizon, states, actions]`; the best action is the largest Q.
 
     Raises:
         ValueError: if the shapes do not fit, or `horizon` is below 1.
@@ -219,9 +217,9 @@ def optimistic_value(transition: Array, radius: Array, value: Array) -> Array:
 def simulate_mdp(
     strategy: MDPStrategy, key: Array, sample_task: Callable[[Array], MDP], *, horizon: int, episodes: int, tasks: int
 ) -> Estimate:
-    """The mean return of a strategy over episodes so far, always started in state 0, many MDPs at a time. A step counts
-    as the mean reward, which has the mean of the rewards and a narrower interval; the strategy sees rewards of variance
-    1.
+    """The mean return of a strategy over the episodes so far, float32 `[episodes]`, all started in state 0. A step
+    counts as the mean reward, which has the mean of the rewards and a narrower interval; the strategy sees rewards of
+    variance 1.
 
     Args:
         strategy: any `MDPStrategy`.
@@ -230,9 +228,6 @@ def simulate_mdp(
         horizon: steps of an episode, 1 or more.
         episodes: 1 or more.
         tasks: how many MDPs, 2 or more.
-
-    Returns:
-        An `Estimate`, float32 `[episodes]`; the last is that of the whole trial.
 
     Raises:
         ValueError: if a number is too small.
