@@ -12,17 +12,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmeta.errors import RunError, sentence
 from jmeta.experiment import Experiment, Score, TrainState
-from jmeta.rl.advantages import centered, linear_baseline, normalized, value_head
+from jmeta.rl.advantages import centered, normalized
 from jmeta.rl.agent import Agent, RLMetrics
+from jmeta.rl.baselines import linear_baseline, value_head
 from jmeta.rl.envs import unit_actions
 from jmeta.rl.envs.catalog import ENVIRONMENTS
 from jmeta.rl.maml_rl import maml_rl
-from jmeta.rl.objectives import actor_critic, dice, lvc, ppo_clip, reinforce
 from jmeta.rl.outer import promp, trpo
 from jmeta.rl.policies import Policy, attention_policy, gru_policy, mlp_policy, slots_policy
 from jmeta.rl.rl2 import rl2
 from jmeta.rl.rollout import inputs_size, see_all, see_observation
 from jmeta.rl.settings import MAML, RL2, Layers, Memory, Returns, Settings, Updates
+from jmeta.rl.surrogates import actor_critic, dice, lvc, ppo_clip, reinforce
 from jmeta.rl.types import Env
 from jmeta.types import Params
 

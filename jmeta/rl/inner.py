@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.rl.advantages import Baseline, generalized_advantages, normalized, returns
+from jmeta.rl.advantages import generalized_advantages, normalized, returns
+from jmeta.rl.baselines import Baseline
 from jmeta.rl.distributions import distribution_of, each_step
-from jmeta.rl.objectives import Surrogate
 from jmeta.rl.policies.policy import Decision, Policy, unroll
 from jmeta.rl.rollout import Trajectory, rollout
+from jmeta.rl.surrogates import Surrogate
 from jmeta.rl.types import Env, Task
 from jmeta.types import Params
 

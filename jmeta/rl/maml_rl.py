@@ -10,15 +10,16 @@ import optax
 from jax import Array, lax
 
 from jmeta.experiment import TrainState
-from jmeta.rl.advantages import Baseline, linear_baseline, normalized
+from jmeta.rl.advantages import normalized
 from jmeta.rl.agent import Agent, RLMetrics, first_state, update_keys
+from jmeta.rl.baselines import Baseline, linear_baseline
 from jmeta.rl.checks import check_counts
 from jmeta.rl.distributions import distribution_of, each_step
 from jmeta.rl.inner import Inner, Sample, Scale, adapt, decisions, inner_loop
-from jmeta.rl.objectives import Objective, Surrogate, lvc
 from jmeta.rl.outer import Outer, Readapted
 from jmeta.rl.policies.policy import Decision, Policy
 from jmeta.rl.rollout import Trajectory, total_reward
+from jmeta.rl.surrogates import Objective, Surrogate, lvc
 from jmeta.rl.types import Env, Task
 from jmeta.types import Params
 

@@ -10,7 +10,7 @@ from jax import Array, lax
 
 from jmeta.checks import check_above_zero, known
 from jmeta.rl.checks import check_counts
-from jmeta.rl.objectives import Objective, ppo_clip
+from jmeta.rl.surrogates import Objective, ppo_clip
 from jmeta.solvers import conjugate_gradient
 from jmeta.types import Params
 

@@ -14,9 +14,9 @@ from jmeta.rl.advantages import discounted_steps, generalized_advantages, normal
 from jmeta.rl.agent import Agent, RLMetrics, first_state, update_keys
 from jmeta.rl.checks import check_counts
 from jmeta.rl.distributions import distribution_of, each_step
-from jmeta.rl.objectives import Objective, ppo_clip
 from jmeta.rl.policies.policy import Policy, unroll
 from jmeta.rl.rollout import Trajectory, rollout, see_all, total_reward
+from jmeta.rl.surrogates import Objective, ppo_clip
 from jmeta.rl.types import Env, Task
 from jmeta.types import Params
 

@@ -16,13 +16,13 @@ from jax import Array, lax
 
 from jmeta.errors import RunError
 from jmeta.report.figures import figure_maker, save
-from jmeta.rl.advantages import Baseline, no_baseline
+from jmeta.rl.baselines import Baseline, no_baseline
 from jmeta.rl.distributions import distribution_of
 from jmeta.rl.envs import MDP, bernoulli_bandit, tabular_mdp
 from jmeta.rl.inner import Inner, Sample, decisions, inner_loop
-from jmeta.rl.objectives import Surrogate, dice, lvc, reinforce
 from jmeta.rl.policies.policy import Policy
 from jmeta.rl.rollout import Trajectory
+from jmeta.rl.surrogates import Surrogate, dice, lvc, reinforce
 from jmeta.rl.types import Env, Task
 from jmeta.settings import setting
 from scripts.rl.exact_returns import adapted, lvc_limit, mdp_return, reinforce_limit, softmax_policy, visits

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta.rl.advantages import linear_baseline, no_baseline, value_head
+from jmeta.rl.baselines import linear_baseline, no_baseline, value_head
 from jmeta.rl.policies.policy import Decision
 from jmeta.rl.rollout import Trajectory
 

@@ -10,14 +10,15 @@ import optax
 import pytest
 from algorithms_table import relaxed
 
-from jmeta.rl.advantages import centered, linear_baseline, no_baseline, value_head
+from jmeta.rl.advantages import centered
 from jmeta.rl.agent import make_run, update_keys
+from jmeta.rl.baselines import linear_baseline, no_baseline, value_head
 from jmeta.rl.envs import bandit, point_navigation
 from jmeta.rl.inner import inner_loop
 from jmeta.rl.maml_rl import maml_rl
-from jmeta.rl.objectives import dice, lvc, reinforce
 from jmeta.rl.outer import Readapted, promp, trpo
 from jmeta.rl.policies import mlp_policy
+from jmeta.rl.surrogates import dice, lvc, reinforce
 from scripts.rl.exact_returns import adapted, bandit_return, maml_return, softmax_policy
 
 START = jnp.asarray([[0.3, -0.4, 0.0]], jnp.float32)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta.rl.objectives import dice, lvc, reinforce
+from jmeta.rl.surrogates import dice, lvc, reinforce
 from scripts.rl.exact_returns import lvc_limit, mdp_return, reinforce_limit, visits
 
 STATES, ACTIONS, HORIZON = 2, 2, 3
