@@ -72,7 +72,7 @@ def maml_rl(
         outer_scale: of its advantages after adaptation; with `normalized`, all tasks count alike.
         episodes: trajectories for each step in a task, 1 or more.
         tasks: new ones in each update, 1 or more; 2 or more with `credit`.
-        discount: of rewards, as `gae_lambda` those of the advantages.
+        discount: of rewards; `gae_lambda` is the lambda of the advantages.
         credit: credit the trajectories before adaptation with the return after it, less that of the other tasks.
         test_steps: inner steps of the test, 0 or more.
         test_lr: their rate, in the same form; `inner_lr` by default.

@@ -59,7 +59,7 @@ def rl2(
         objective: `ppo_clip()` by default; `actor_critic()` with 1 epoch and 1 minibatch is A2C.
         epochs: passes over the trials of an update, 1 or more.
         minibatches: of a pass, 1 or more.
-        discount: of rewards, as `gae_lambda` those of the advantages.
+        discount: of rewards; `gae_lambda` is the lambda of the advantages.
         entropy_coef: a number or a schedule over updates.
         value_coef: weight of the error of the value.
         spread: lays arrays with a leading axis of trials over devices, those of an update and those of a minibatch.

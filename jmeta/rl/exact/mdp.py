@@ -130,7 +130,7 @@ def psrl() -> MDPStrategy:
 
 
 def opsrl(*, samples: int = 10) -> MDPStrategy:
-    """Optimistic posterior sampling: the largest of the Qs of some MDPs from the posterior, each planned for by itself.
+    """Optimistic posterior sampling: the largest Q of `samples` MDPs from the posterior, each planned for by itself.
 
     Raises:
         ValueError: if `samples` is below 1.
