@@ -67,6 +67,7 @@ def centered(advantage: Array, weight: Array) -> Array:
 
 def normalized(advantage: Array, weight: Array) -> Array:
     """With mean 0 and variance 1 over all entries of weight 1."""
-    apart = centered(advantage, weight)
-    spread = jnp.sqrt(jnp.sum(weight * jnp.square(apart)) / jnp.maximum(jnp.sum(weight), 1))
+    total = jnp.maximum(jnp.sum(weight), 1)
+    apart = advantage - jnp.sum(weight * advantage) / total
+    spread = jnp.sqrt(jnp.sum(weight * jnp.square(apart)) / total)
     return apart / (spread + 1e-8)
