@@ -7,30 +7,34 @@ from jmeta.checks import known
 
 
 def generalized_advantages(
-    reward: Array, value: Array, last_value: Array, *, discount: float, gae_lambda: float, ends: Array | None = None
+    reward: Array,
+    value: Array,
+    last_value: Array | None = None,
+    *,
+    discount: float,
+    gae_lambda: float,
+    ends: Array | None = None,
 ) -> Array:
-    """Generalized advantage estimates.
+    """Generalized advantage estimates, `[steps]`.
 
         delta_t = r_t + discount V_{t+1} - V_t,      A_t = delta_t + discount gae_lambda A_{t+1}
 
     Args:
         reward: `[steps]`.
         value: `[steps]`, V before each step.
-        last_value: `[]`, V after the last; 0 where all is over then.
+        last_value: `[]`, V after the last; None for 0, where all is over then.
         discount: of rewards, 0 to 1.
         gae_lambda: lambda, 0 to 1; 1 gives returns less the value, 0 the error of one step.
         ends: `[steps]`, 1 where what comes after a step is not to count for it; None for nowhere.
 
-    Returns:
-        `[steps]`.
-
     Example:
-        >>> generalized_advantages(jnp.ones(3), jnp.zeros(3), jnp.array(0.0), discount=1.0, gae_lambda=1.0).tolist()
+        >>> generalized_advantages(jnp.ones(3), jnp.zeros(3), discount=1.0, gae_lambda=1.0).tolist()
         [3.0, 2.0, 1.0]
 
     Source: Schulman et al. 2016, High-Dimensional Continuous Control Using Generalized Advantage Estimation, eq. 16.
     https://arxiv.org/abs/1506.02438
     """
+    last_value = jnp.zeros_like(value[0]) if last_value is None else last_value
     going = jnp.ones_like(reward) if ends is None else 1 - ends
     following = jnp.concatenate([value[1:], last_value[None]])
     delta = reward + discount * going * following - value
@@ -45,8 +49,7 @@ def generalized_advantages(
 
 def returns(reward: Array, *, discount: float, ends: Array | None = None) -> Array:
     """Discounted sums of what is still to come, `[steps]`."""
-    nothing = jnp.zeros_like(reward)
-    return generalized_advantages(reward, nothing, nothing[0], discount=discount, gae_lambda=1.0, ends=ends)
+    return generalized_advantages(reward, jnp.zeros_like(reward), discount=discount, gae_lambda=1.0, ends=ends)
 
 
 def discounted_steps(steps: int, discount: float | Array) -> float | Array:
@@ -56,9 +59,15 @@ def discounted_steps(steps: int, discount: float | Array) -> float | Array:
     return jnp.sum(jnp.power(discount, jnp.arange(steps, dtype=jnp.float32)))
 
 
+def centered(advantage: Array, weight: Array) -> Array:
+    """With mean 0 over all entries of weight 1, and their own size: a step is small where little is to be gained, and
+    does not grow as the spread of real actions falls."""
+    return advantage - jnp.sum(weight * advantage) / jnp.maximum(jnp.sum(weight), 1)
+
+
 def normalized(advantage: Array, weight: Array) -> Array:
     """With mean 0 and variance 1 over all entries of weight 1."""
     total = jnp.maximum(jnp.sum(weight), 1)
-    centered = advantage - jnp.sum(weight * advantage) / total
-    spread = jnp.sqrt(jnp.sum(weight * jnp.square(centered)) / total)
-    return centered / (spread + 1e-8)
+    apart = advantage - jnp.sum(weight * advantage) / total
+    spread = jnp.sqrt(jnp.sum(weight * jnp.square(apart)) / total)
+    return apart / (spread + 1e-8)

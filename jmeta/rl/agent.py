@@ -14,19 +14,12 @@ from jmeta.types import Params
 
 
 class RLMetrics(NamedTuple):
-    """What an update saw, each `[]`.
+    """What an update saw, each `[]`."""
 
-    Attributes:
-        returns: mean total reward of a trial; of MAML, of an episode after adaptation.
-        loss: of the last gradient step.
-        entropy: mean of the decisions, in nats.
-        kl: mean, of the new policy from the one that acted, in nats.
-    """
-
-    returns: Array
-    loss: Array
-    entropy: Array
-    kl: Array
+    returns: Array  # mean total reward of a trial; of MAML, of an episode after adaptation
+    loss: Array  # of the last gradient step
+    entropy: Array  # mean of the decisions, in nats
+    kl: Array  # mean, of the new policy from the one that acted, in nats
 
 
 class Agent(NamedTuple):
@@ -37,8 +30,7 @@ class Agent(NamedTuple):
         update: `state -> (state, RLMetrics)`; it draws its own tasks by the state's key and step.
         test: `(params, key, task) -> [rounds]`, the total reward of each round of learning a new task: of each episode
             of a trial for RL^2, of an episode after each number of inner steps for MAML.
-        show: `(params, key, task) -> Trajectory [rounds, steps]`, what the test looks like: one row of the whole trial
-            for RL^2, an episode after each number of inner steps for MAML.
+        show: `(params, key, task) -> Trajectory [rounds, steps]` of the test; the whole trial is one row for RL^2.
     """
 
     init: Callable[[Array], TrainState]
@@ -50,25 +42,18 @@ class Agent(NamedTuple):
 def make_run(agent: Agent) -> Callable[[TrainState, int], tuple[TrainState, RLMetrics]]:
     """Many updates as one compiled program: `run(state, num_updates) -> (state, RLMetrics [num_updates])`.
 
-    One program runs any number of updates, so that a run which is cut into pieces anywhere gives the same bits. Under
-    `vmap` over states it trains several seeds in one program.
+    A run that is cut into pieces anywhere gives the same bits. `vmap` over states trains several seeds in one program.
     """
     return loop.repeat(agent.update)
 
 
 def update_keys(state: TrainState, n: int) -> Array:
-    """Keys `[n]` of an update, which depend on the run's key and the step alone, so that a run can be cut anywhere."""
+    """Keys `[n]` of an update, by the run's key and the step alone, so that a run can be cut anywhere."""
     return jax.random.split(jax.random.fold_in(state.key, state.step), n)
 
 
 def first_state(init: Callable[[Array], Params], outer: Callable[[Params], Any], key: Array) -> TrainState:
-    """The state before the first update; parameters and updates have keys of their own.
-
-    Args:
-        init: `key -> params`.
-        outer: `params -> ` the state of the outer rule.
-        key: of the run.
-    """
+    """The state before the first update, with that of the outer rule; parameters and updates have keys of their own."""
     init_key, run_key = jax.random.split(key)
     params = init(init_key)
     return TrainState(params, outer(params), run_key, jax.numpy.int32(0))

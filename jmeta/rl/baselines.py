@@ -54,11 +54,7 @@ def value_head(ridge: float = 1e-5) -> Baseline:
 
         (a, b) = argmin  mean (a V + b - R)^2 + ridge (a^2 + b^2),   value = a V + b
 
-    Args:
-        ridge: weight of the penalty, above 0.
-
-    Raises:
-        ValueError: if `ridge` is not a finite number above 0.
+    The penalty's weight `ridge` is as in `linear_baseline`.
     """
     check_above_zero("ridge", ridge)
 

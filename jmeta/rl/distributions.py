@@ -11,25 +11,19 @@ from jmeta.rl.types import Box, Discrete
 
 
 class Distribution(NamedTuple):
-    """A family of distributions of actions, for one decision; `p` and `q` are parameters, as a policy gives them out.
+    """A family of distributions of actions, for one decision; `p` and `q` are parameters, as a policy gives out."""
 
-    Attributes:
-        size: how many numbers a policy's last layer has to give.
-        sample: `(key, p) -> action`.
-        log_prob: `(p, action) -> []`, in nats.
-        entropy: `p -> []`, in nats.
-        kl: `(p, q) -> []`, of q from p, in nats.
-        encode: `action -> [E]`, float32, as what a policy can be shown.
-        encoded_size: E.
-    """
+    size: int  # how many numbers a policy's last layer has to give, and an action is encoded in
+    sample: Callable[[Array, Any], Array]  # `(key, p) -> action`
+    log_prob: Callable[[Any, Array], Array]  # `(p, action) -> []`, in nats
+    entropy: Callable[[Any], Array]  # `p -> []`, in nats
+    kl: Callable[[Any, Any], Array]  # `(p, q) -> []`, of q from p, in nats
+    encode: Callable[[Array], Array]  # `action -> [size]`, float32, as what a policy can be shown
 
-    size: int
-    sample: Callable[[Array, Any], Array]
-    log_prob: Callable[[Any, Array], Array]
-    entropy: Callable[[Any], Array]
-    kl: Callable[[Any, Any], Array]
-    encode: Callable[[Array], Array]
-    encoded_size: int
+
+def each_step(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A function of one step, over the leading axes `[n, steps]` of trajectories."""
+    return jax.vmap(jax.vmap(function))
 
 
 class Gaussian(NamedTuple):
@@ -57,7 +51,6 @@ def categorical(n: int) -> Distribution:
         entropy=entropy,
         kl=kl,
         encode=lambda action: jax.nn.one_hot(action, n, dtype=jnp.float32),
-        encoded_size=n,
     )
 
 
@@ -80,7 +73,6 @@ def gaussian(size: int) -> Distribution:
         entropy=lambda p: jnp.sum(p.log_std + (1 + jnp.log(2 * jnp.pi)) / 2),
         kl=kl,
         encode=lambda action: action.astype(jnp.float32),
-        encoded_size=size,
     )
 
 

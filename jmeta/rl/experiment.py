@@ -12,42 +12,38 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmeta.errors import RunError, sentence
 from jmeta.experiment import Experiment, Score, TrainState
-from jmeta.rl.advantages import normalized
+from jmeta.rl.advantages import centered, normalized
 from jmeta.rl.agent import Agent, RLMetrics
 from jmeta.rl.baselines import linear_baseline, value_head
 from jmeta.rl.envs import unit_actions
 from jmeta.rl.envs.catalog import ENVIRONMENTS
-from jmeta.rl.inner import centered
 from jmeta.rl.maml_rl import maml_rl
-from jmeta.rl.objectives import Objective, actor_critic, ppo_clip
-from jmeta.rl.outer import Outer, promp, trpo
+from jmeta.rl.outer import promp, trpo
 from jmeta.rl.policies import Policy, attention_policy, gru_policy, mlp_policy, slots_policy
 from jmeta.rl.rl2 import rl2
 from jmeta.rl.rollout import inputs_size, see_all, see_observation
 from jmeta.rl.settings import MAML, RL2, Layers, Memory, Returns, Settings, Updates
-from jmeta.rl.surrogates import dice, lvc, reinforce
+from jmeta.rl.surrogates import actor_critic, dice, lvc, ppo_clip, reinforce
 from jmeta.rl.types import Env
 from jmeta.types import Params
 
-SCORE = "returns"
-"""What the best checkpoint is chosen by."""
+SCORE = "returns"  # what the best checkpoint is chosen by
 
 
 def build(settings: Settings) -> Experiment:
     """The experiment that the settings describe.
 
     Its validation is the agent's test, on tasks that are the same for all checkpoints and are met nowhere else: of RL^2
-    the total reward of a trial, of MAML that of an episode after the last inner step.
-
-    Args:
-        settings: what `setting` marks as swept may be traced.
+    the total reward of a trial, of MAML that of an episode after the last inner step. What `setting` marks as swept may
+    be traced.
 
     Raises:
         RunError: for settings that do not go together.
     """
     env = env_of(settings.env, settings.world)
     agent = agent_of(settings, env)
-    acts = settings.training.meta_batch_size * settings.learner.episodes * env.horizon * rounds_of(settings.learner)
+    samples = 1 if isinstance(settings.learner, RL2) else settings.learner.inner_steps + 1
+    acts = settings.training.meta_batch_size * settings.learner.episodes * env.horizon * samples
 
     def update(state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, RLMetrics]:
         return (agent if mesh is None else agent_of(settings, env, mesh)).update(state)
@@ -71,13 +67,8 @@ def build(settings: Settings) -> Experiment:
     )
 
 
-def rounds_of(learner: RL2 | MAML) -> int:
-    """How often an update samples in each task."""
-    return 1 if isinstance(learner, RL2) else learner.inner_steps + 1
-
-
 def counted(learner: RL2 | MAML, rewards: Any) -> Any:
-    """What counts, of the rewards of rounds `[..., rounds]`: their sum, or the last one where learning comes first."""
+    """What counts of rewards `[..., rounds]`: their sum, or the last one where learning comes first."""
     return rewards.sum(axis=-1) if isinstance(learner, RL2) else rewards[..., -1]
 
 
@@ -98,11 +89,7 @@ def evaluation_keys(tasks: int) -> Array:
 
 
 def env_of(name: str, world: Any) -> Env:
-    """The environment, checked, with real actions from -1 to 1.
-
-    Raises:
-        RunError: for a setting that it can't have.
-    """
+    """The environment, checked, with real actions from -1 to 1; a `RunError` for a setting that it can't have."""
     try:
         return unit_actions(ENVIRONMENTS.get(name).make(world))
     except ValueError as error:
@@ -114,32 +101,25 @@ def policy_of(network: Memory | Layers, env: Env, steps: int) -> Policy:
     if isinstance(network, Layers):
         size = inputs_size(env, see_observation)
         return mlp_policy(size, env.action, units=(network.units,) * 2, log_std=network.log_std)
-    size = inputs_size(env, see_all)
-    if network.policy == "attention":
-        return attention_policy(size, env.action, steps=steps, units=network.units)
-    if network.policy == "slots":
-        return slots_policy(size, env.action, observation=env.observation_size, units=network.units)
-    return gru_policy(size, env.action, units=network.units)
+    of_memory = {
+        "gru": gru_policy,
+        "attention": partial(attention_policy, steps=steps),
+        "slots": partial(slots_policy, observation=env.observation_size),
+    }
+    return of_memory[network.policy](inputs_size(env, see_all), env.action, units=network.units)
 
 
 def agent_of(settings: Settings, env: Env, mesh: Mesh | None = None) -> Agent:
-    """The algorithm that the settings describe.
-
-    Args:
-        settings: of it, its policy and its training.
-        env: the environment.
-        mesh: whose devices share the tasks of an update; None is the device at hand.
+    """The algorithm that the settings describe; the devices of a mesh share the tasks of an update.
 
     Raises:
         RunError: for sizes that do not go together.
     """
-    learner, returns, training = settings.learner, settings.returns, settings.training
-    spread = over(mesh)
+    learner = settings.learner
     try:
         policy = policy_of(settings.network, env, learner.episodes * env.horizon)
-        if isinstance(learner, RL2):
-            return _rl2(env, policy, learner, returns, training, spread)
-        return _maml(env, policy, learner, returns, training, spread)
+        make: Callable[..., Agent] = _rl2 if isinstance(learner, RL2) else _maml
+        return make(env, policy, learner, settings.returns, settings.training, over(mesh))
     except ValueError as error:
         raise RunError(sentence(error)) from error
 
@@ -147,7 +127,7 @@ def agent_of(settings: Settings, env: Env, mesh: Mesh | None = None) -> Agent:
 def over(mesh: Mesh | None) -> Callable[[Any], Any]:
     """What lays arrays with a leading axis of tasks over the devices of a mesh, inside `jit`.
 
-    A part of the tasks that the devices do not divide, such as a minibatch, stays where the compiler wants it.
+    Tasks that the devices do not divide, such as a minibatch, stay where the compiler wants them.
     """
     if mesh is None:
         return lambda tree: tree
@@ -169,7 +149,6 @@ def _rl2(
     env: Env, policy: Policy, learner: RL2, returns: Returns, training: Updates, spread: Callable[[Any], Any]
 ) -> Agent:
     a2c = learner.objective == "a2c"
-    objective: Objective = actor_critic() if a2c else ppo_clip(learner.clip)
     epochs, minibatches = (1, 1) if a2c else (learner.epochs, learner.minibatches)
     return rl2(
         env,
@@ -177,7 +156,7 @@ def _rl2(
         optimizer=_optimizer(training, epochs * minibatches),
         episodes=learner.episodes,
         trials=training.meta_batch_size,
-        objective=objective,
+        objective=actor_critic() if a2c else ppo_clip(learner.clip),
         epochs=epochs,
         minibatches=minibatches,
         discount=returns.discount,
@@ -193,30 +172,28 @@ def rate_of(rates: Sequence[float], step: Any) -> Array:
     return jnp.asarray(rates, jnp.float32)[jnp.minimum(step, len(rates) - 1)]
 
 
-def _outer(learner: MAML, returns: Returns, training: Updates) -> Outer:
-    if learner.outer == "trpo":
-        return trpo(max_kl=learner.max_kl)
-    return promp(
-        _optimizer(training, learner.epochs),
-        objective=ppo_clip(learner.clip),
-        epochs=learner.epochs,
-        value_coef=returns.value_coef if learner.baseline == "learned" else 0.0,
-    )
-
-
 def _maml(
     env: Env, policy: Policy, learner: MAML, returns: Returns, training: Updates, spread: Callable[[Any], Any]
 ) -> Agent:
-    surrogates = {"lvc": lvc, "dice": lambda: dice(discount=returns.discount), "reinforce": reinforce}
-    test_lr = learner.test_lr
+    surrogates = {"lvc": lvc, "dice": partial(dice, discount=returns.discount), "reinforce": reinforce}
+    learned, test_lr = learner.baseline == "learned", learner.test_lr
+    if learner.outer == "trpo":
+        outer = trpo(max_kl=learner.max_kl)
+    else:
+        outer = promp(
+            _optimizer(training, learner.epochs),
+            objective=ppo_clip(learner.clip),
+            epochs=learner.epochs,
+            value_coef=returns.value_coef if learned else 0.0,
+        )
     return maml_rl(
         env,
         policy,
-        outer=_outer(learner, returns, training),
+        outer=outer,
         inner_lr=partial(rate_of, learner.inner_lr),
         inner_steps=learner.inner_steps,
         surrogate=surrogates[learner.surrogate](),
-        baseline=value_head() if learner.baseline == "learned" else linear_baseline(),
+        baseline=value_head() if learned else linear_baseline(),
         inner_scale=centered if learner.inner_scale == "centered" else normalized,
         episodes=learner.episodes,
         tasks=training.meta_batch_size,

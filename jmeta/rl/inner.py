@@ -1,6 +1,7 @@
 """Adapting to a task by policy gradients: sampling in it, and a step on the sample."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ from jax import Array, lax
 
 from jmeta.rl.advantages import generalized_advantages, normalized, returns
 from jmeta.rl.baselines import Baseline
-from jmeta.rl.distributions import distribution_of
+from jmeta.rl.distributions import distribution_of, each_step
 from jmeta.rl.policies.policy import Decision, Policy, unroll
 from jmeta.rl.rollout import Trajectory, rollout
 from jmeta.rl.surrogates import Surrogate
@@ -20,28 +21,14 @@ Scale = Callable[[Array, Array], Array]
 """`(advantage [n, steps], weight [n, steps]) -> [n, steps]`, shifted and stretched, such as `normalized`."""
 
 
-def centered(advantage: Array, weight: Array) -> Array:
-    """With mean 0 over all entries of weight 1, and a size of their own: a step is small where little is to be gained,
-    and does not grow as the spread of real actions falls."""
-    return advantage - jnp.sum(weight * advantage) / jnp.maximum(jnp.sum(weight), 1)
-
-
 class Sample(NamedTuple):
-    """Trajectories of one policy in one task.
-
-    Attributes:
-        trajectory: with leading axes `[n, steps]`; each is an episode from its start.
-        advantage: `[n, steps]`, scaled.
-        target: `[n, steps]`, discounted returns.
-        weight: `[n, steps]`, of sum 1; 0 for steps after an episode's end.
-        stretch: `[]`, what scaling has made of a difference of 1 between advantages; 1 where there is none.
-    """
+    """Trajectories of one policy in one task, each an episode from its start; all but `stretch []` are `[n, steps]`."""
 
     trajectory: Trajectory
-    advantage: Array
-    target: Array
-    weight: Array
-    stretch: Array
+    advantage: Array  # scaled
+    target: Array  # discounted returns
+    weight: Array  # of sum 1; 0 for steps after an episode's end
+    stretch: Array  # what scaling has made of a difference of 1 between advantages; 1 where there is none
 
 
 class Inner(NamedTuple):
@@ -71,26 +58,18 @@ def inner_loop(
 
         params <- params + lr d surrogate(log pi, A, weight),   weight = 1 / steps of all trajectories
 
-    Args:
-        env: the environment.
-        policy: with or without memory, of the environment's observations.
-        surrogate: what an inner step climbs.
-        baseline: what the advantages leave out.
-        scale: of the advantages.
-        discount: of rewards.
-        gae_lambda: lambda of the advantages.
+    `scale` is of the advantages; other arguments are those of `maml_rl`.
     """
     distribution = distribution_of(env.action)
+    advantages = partial(generalized_advantages, discount=discount, gae_lambda=gae_lambda)
 
     def sample(params: Params, key: Array, task: Task, n: int) -> Sample:
         keys = jax.random.split(key, n)
         trajectory = lax.stop_gradient(jax.vmap(lambda key: rollout(env, policy, params, key, task))(keys))
         reward = trajectory.reward * trajectory.weight
-        target = jax.vmap(lambda r: returns(r, discount=discount))(reward)
+        target = jax.vmap(partial(returns, discount=discount))(reward)
         value = baseline(trajectory, target) * trajectory.weight
-        advantage = jax.vmap(
-            lambda r, v: generalized_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, gae_lambda=gae_lambda)
-        )(reward, value)
+        advantage = jax.vmap(advantages)(reward, value)
         weight = trajectory.weight / jnp.sum(trajectory.weight)
         scaled = scale(advantage, trajectory.weight)
         apart = weight * (advantage - jnp.sum(weight * advantage))
@@ -101,13 +80,24 @@ def inner_loop(
     def ascend(params: Params, sample: Sample, lr: float | Array) -> tuple[Params, Decision]:
         def climbed(params: Params) -> tuple[Array, Decision]:
             decision = decisions(policy, params, sample)
-            log_prob = jax.vmap(jax.vmap(distribution.log_prob))(decision.action, sample.trajectory.action)
+            log_prob = each_step(distribution.log_prob)(decision.action, sample.trajectory.action)
             return surrogate(log_prob, sample.advantage, sample.weight), decision
 
         grads, decision = jax.grad(climbed, has_aux=True)(params)
         return jax.tree.map(lambda p, g: p + lr * g, params, grads), decision
 
     return Inner(sample, ascend)
+
+
+def adapt(inner: Inner, params: Params, keys: Array, task: Task, rates: Array, n: int) -> tuple[Params, Sample]:
+    """Inner steps of these rates, each on a sample of its own: adapted parameters, and samples `[steps, ...]`."""
+
+    def step(params: Params, now: tuple[Array, Array]) -> tuple[Params, Sample]:
+        key, lr = now
+        sample = inner.sample(params, key, task, n)
+        return inner.ascend(params, sample, lr)[0], sample
+
+    return lax.scan(step, params, (keys, rates))
 
 
 def decisions(policy: Policy, params: Params, sample: Sample) -> Decision:

@@ -9,25 +9,18 @@ import optax
 from jax import Array, lax
 
 from jmeta.checks import check_above_zero, known
-from jmeta.rl.envs.checks import check_count
-from jmeta.rl.objectives import Objective, ppo_clip
+from jmeta.rl.checks import check_counts
+from jmeta.rl.surrogates import Objective, ppo_clip
 from jmeta.solvers import conjugate_gradient
 from jmeta.types import Params
 
 
 class Readapted(NamedTuple):
-    """How parameters do on the trajectories of an update, adapted once more on those from before adaptation.
+    """How parameters do on the trajectories of an update, adapted once more on those from before adaptation."""
 
-    Attributes:
-        gain: `[]`, mean of the objective over the steps after adaptation.
-        kl: `[inner_steps + 1]`, of the policy before each inner step, and of the adapted one at last, from the one that
-            acted there, in nats.
-        error: `[]`, mean squared error of the policy's value after adaptation.
-    """
-
-    gain: Array
-    kl: Array
-    error: Array
+    gain: Array  # `[]`, mean of the objective over the steps after adaptation
+    kl: Array  # `[inner_steps + 1]`, in nats, from who acted: of the policy before each inner step, and the adapted one
+    error: Array  # `[]`, mean squared error of the policy's value after adaptation
 
 
 Readapt = Callable[[Params, Objective], Readapted]
@@ -39,8 +32,8 @@ class Outer(NamedTuple):
 
     Attributes:
         init: `params -> state` of the rule.
-        update: `(readapt, params, state) -> (params, state, loss [], kl [])`; the KL is of the last policy that was
-            looked at from the one that acted, both adapted.
+        update: `(readapt, params, state) -> (params, state, loss [], kl [])`; the KL is of the last policy looked at
+            from the one that acted, both adapted.
     """
 
     init: Callable[[Params], Any]
@@ -77,7 +70,7 @@ def promp(
     Source: Rothfuss et al. 2019, ProMP: Proximal Meta-Policy Search, eq. 14 and algorithm 1.
     https://arxiv.org/abs/1810.06784
     """
-    check_count("epochs", epochs)
+    check_counts(epochs=epochs)
     for name, number in (("kl_weight", kl_weight), ("value_coef", value_coef)):
         if known(number) and not number >= 0:
             raise ValueError(f"{name} must be 0 or more, got {number}")
@@ -90,9 +83,9 @@ def promp(
 
         def epoch(carry: tuple[Params, Any], _: None) -> tuple[tuple[Params, Any], tuple[Array, Array]]:
             params, state = carry
-            (value, kl), grads = jax.value_and_grad(loss, has_aux=True)(params)
+            seen, grads = jax.value_and_grad(loss, has_aux=True)(params)
             updates, state = optimizer.update(grads, state, params)
-            return (optax.apply_updates(params, updates), state), (value, kl)
+            return (optax.apply_updates(params, updates), state), seen
 
         (params, state), (values, kls) = lax.scan(epoch, (params, state), None, length=epochs)
         return params, state, values[-1], kls[-1]
@@ -101,27 +94,21 @@ def promp(
 
 
 def trpo(
-    *,
-    max_kl: float = 0.01,
-    solver_steps: int = 10,
-    damping: float = 1e-2,
-    shrink: float = 0.5,
-    tries: int = 15,
+    *, max_kl: float = 0.01, solver_steps: int = 10, damping: float = 1e-2, shrink: float = 0.5, tries: int = 15
 ) -> Outer:
     """Trust region policy optimization of the adapted policies: one natural step, as long as the bound lets it be.
 
         g = d gain,   gain = mean (pi' now / pi' then) A',   x = (d2 KL + damping I)^-1 g
         params + shrink^j sqrt(2 max_kl / x.(d2 KL + damping I) x) x
 
-    for the first j at which the gain is more than it was and KL(pi' then, pi' now) at most `max_kl`; where there is
-    none, nothing changes. d2 KL is known by its products alone, which go through adaptation as the gain does.
+    for the first j < `tries` at which the gain is more than it was and KL(pi' then, pi' now) at most `max_kl`; where
+    there is none, nothing changes. d2 KL is known by its products alone, which go through adaptation as the gain does.
 
     Args:
         max_kl: bound on the mean divergence of the adapted policies, in nats, above 0.
-        solver_steps: of conjugate gradients, 1 or more.
+        solver_steps: of conjugate gradients, 1 or more, as `tries`.
         damping: above 0.
-        shrink: of a try from the one before, above 0 and below 1.
-        tries: 1 or more.
+        shrink: above 0 and below 1.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -131,36 +118,30 @@ def trpo(
     """
     check_above_zero("max_kl", max_kl)
     check_above_zero("damping", damping)
-    check_count("tries", tries)
+    check_counts(tries=tries)
     if not 0 < shrink < 1:
         raise ValueError(f"shrink must be above 0 and below 1, got {shrink}")
     solve = conjugate_gradient(solver_steps)
 
-    def objective(log_prob: Array, before: Array, advantage: Array) -> Array:
-        return jnp.exp(log_prob - before) * advantage
+    objective = lambda log_prob, before, advantage: jnp.exp(log_prob - before) * advantage
 
     def update(readapt: Readapt, params: Params, state: tuple[()]) -> tuple[Params, tuple[()], Array, Array]:
         gain, grads = jax.value_and_grad(lambda params: readapt(params, objective).gain)(params)
         curvature = jax.linearize(jax.grad(lambda params: readapt(params, objective).kl[-1]), params)[1]
 
-        def product(v: Params) -> Params:
-            return jax.tree.map(lambda h, v: h + damping * v, curvature(v), v)
-
+        product = lambda v: jax.tree.map(lambda h, v: h + damping * v, curvature(v), v)
         along = solve(product, grads)
-        size = _dot(along, product(along))
+        size = jax.tree.reduce(jnp.add, jax.tree.map(lambda a, b: jnp.sum(a * b), along, product(along)))
         longest = jnp.sqrt(2 * max_kl / jnp.where(size > 0, size, 1)) * (size > 0).astype(size.dtype)
 
         def moved(tried: Array) -> Params:
             length = longest * shrink ** tried.astype(longest.dtype)
             return jax.tree.map(lambda p, x: p + length * x, params, along)
 
-        def look(tried: Array) -> tuple[Array, Array, Array]:
-            seen = readapt(moved(tried), objective)
-            return (seen.gain > gain) & (seen.kl[-1] <= max_kl), seen.gain, seen.kl[-1]
-
         def again(carry: Any) -> Any:
             tried = carry[0] + jnp.int32(1)
-            return tried, *look(tried)
+            seen = readapt(moved(tried), objective)
+            return tried, (seen.gain > gain) & (seen.kl[-1] <= max_kl), seen.gain, seen.kl[-1]
 
         none = jnp.int32(-1), jnp.bool_(False), gain, jnp.zeros_like(gain)
         tried, good, new_gain, kl = lax.while_loop(lambda c: ~c[1] & (c[0] + 1 < tries), again, none)
@@ -168,7 +149,3 @@ def trpo(
         return params, state, -jnp.where(good, new_gain, gain), jnp.where(good, kl, jnp.zeros_like(kl))
 
     return Outer(lambda params: (), update)
-
-
-def _dot(a: Params, b: Params) -> Array:
-    return jax.tree.reduce(jnp.add, jax.tree.map(lambda a, b: jnp.sum(a * b), a, b))

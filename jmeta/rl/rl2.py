@@ -12,10 +12,11 @@ from jax import Array, lax
 from jmeta.experiment import TrainState
 from jmeta.rl.advantages import discounted_steps, generalized_advantages, normalized
 from jmeta.rl.agent import Agent, RLMetrics, first_state, update_keys
-from jmeta.rl.distributions import distribution_of
-from jmeta.rl.objectives import Objective, ppo_clip
+from jmeta.rl.checks import check_counts
+from jmeta.rl.distributions import distribution_of, each_step
 from jmeta.rl.policies.policy import Policy, unroll
 from jmeta.rl.rollout import Trajectory, rollout, see_all, total_reward
+from jmeta.rl.surrogates import Objective, ppo_clip
 from jmeta.rl.types import Env, Task
 from jmeta.types import Params
 
@@ -36,7 +37,7 @@ def rl2(
     value_coef: float = 0.5,
     spread: Callable[[Any], Any] = lambda tree: tree,
 ) -> Agent:
-    """RL^2: a trial is some episodes of one new task; the policy remembers from one to the next, and is trained to get
+    """RL^2: a trial is some episodes of a new task; the policy remembers from one to the next, and is trained to get
     the most out of whole trials.
 
         inputs_t = (observation_t, action_{t-1}, reward_{t-1}, done_{t-1})
@@ -47,7 +48,7 @@ def rl2(
     Advantages A and targets R = A + V go on across the episodes of a trial, whose end is the end of all. Each update
     draws new tasks, a trial of each, and goes over them `epochs` times in `minibatches`, through the memory of whole
     trials. Values are told in units of s: in those of the reward their error grows with the square of a trial's length,
-    and drowns the gain in the layers that both share.
+    and drowns the gain in the layers that both share. The `Agent`'s test gives the total reward of each episode.
 
     Args:
         env: the environment.
@@ -58,14 +59,10 @@ def rl2(
         objective: `ppo_clip()` by default; `actor_critic()` with 1 epoch and 1 minibatch is A2C.
         epochs: passes over the trials of an update, 1 or more.
         minibatches: of a pass, 1 or more.
-        discount: of rewards.
-        gae_lambda: lambda of the advantages.
-        entropy_coef: weight of the entropy, a number or a schedule over updates.
+        discount: of rewards; `gae_lambda` is the lambda of the advantages.
+        entropy_coef: a number or a schedule over updates.
         value_coef: weight of the error of the value.
         spread: lays arrays with a leading axis of trials over devices, those of an update and those of a minibatch.
-
-    Returns:
-        An `Agent`; its test gives the total reward of each episode of a trial.
 
     Raises:
         ValueError: if a number is below 1, or `minibatches` does not divide `trials`.
@@ -75,35 +72,15 @@ def rl2(
     Source: Duan et al. 2016, RL^2: Fast Reinforcement Learning via Slow Reinforcement Learning.
     https://arxiv.org/abs/1611.02779; Wang et al. 2016, Learning to reinforcement learn. https://arxiv.org/abs/1611.05763
     """
-    for name, number in (("episodes", episodes), ("trials", trials), ("epochs", epochs), ("minibatches", minibatches)):
-        if number < 1:
-            raise ValueError(f"{name} must be 1 or more, got {number}")
+    check_counts(episodes=episodes, trials=trials, epochs=epochs, minibatches=minibatches)
     if trials % minibatches:
         raise ValueError(f"minibatches must divide the {trials} trials of an update, got {minibatches}")
-    objective = ppo_clip() if objective is None else objective
-    distribution = distribution_of(env.action)
     scale = discounted_steps(episodes * env.horizon, discount)
+    advantages = jax.vmap(partial(generalized_advantages, discount=discount, gae_lambda=gae_lambda))
+    loss = _loss(env, policy, ppo_clip() if objective is None else objective, scale, value_coef)
 
     def act(params: Params, key: Array, task: Task) -> Trajectory:
         return rollout(env, policy, params, key, task, episodes=episodes, see=see_all)
-
-    def loss(params: Params, batch: tuple[Trajectory, Array, Array], bonus: Array) -> tuple[Array, Any]:
-        trial, advantage, target = batch
-        decision = jax.vmap(lambda inputs: unroll(policy, params, inputs))(trial.inputs)
-        log_prob, entropies, kl = (
-            jax.vmap(jax.vmap(fun))(*args)
-            for fun, args in (
-                (distribution.log_prob, (decision.action, trial.action)),
-                (distribution.entropy, (decision.action,)),
-                (distribution.kl, (trial.decision.action, decision.action)),
-            )
-        )
-        weight = trial.weight / jnp.maximum(jnp.sum(trial.weight), 1)
-        gain = jnp.sum(weight * objective(log_prob, trial.log_prob, advantage))
-        error = jnp.sum(weight * jnp.square(decision.value - target / scale))
-        mean_entropy = jnp.sum(weight * entropies)
-        value = -gain + value_coef * error - bonus * mean_entropy
-        return value, (value, mean_entropy, jnp.sum(weight * kl))
 
     def update(state: TrainState) -> tuple[TrainState, RLMetrics]:
         task_key, act_key, order_key = update_keys(state, 3)
@@ -111,28 +88,22 @@ def rl2(
         tasks = jax.vmap(env.sample_task)(task_keys)
         trial = jax.vmap(act, in_axes=(None, 0, 0))(state.params, act_keys, tasks)
         reward, value = trial.reward * trial.weight, scale * trial.decision.value * trial.weight
-        advantage = jax.vmap(
-            lambda r, v: generalized_advantages(r, v, jnp.zeros_like(v[0]), discount=discount, gae_lambda=gae_lambda)
-        )(reward, value)
+        advantage = advantages(reward, value)
         batch = (trial, normalized(advantage, trial.weight), advantage + value)
         bonus = jnp.asarray(entropy_coef(state.step) if callable(entropy_coef) else entropy_coef, jnp.float32)
 
-        def one(carry: tuple[Params, Any], part: Any) -> tuple[tuple[Params, Any], Any]:
+        def minibatch(carry: tuple[Params, Any], rows: Array) -> tuple[tuple[Params, Any], Any]:
             params, opt_state = carry
-            grads, seen = jax.grad(loss, has_aux=True)(params, part, bonus)
+            grads, seen = jax.grad(loss, has_aux=True)(params, spread(jax.tree.map(lambda a: a[rows], batch)), bonus)
             updates, opt_state = optimizer.update(grads, opt_state, params)
             return (optax.apply_updates(params, updates), opt_state), seen
 
         def epoch(carry: tuple[Params, Any], key: Array) -> tuple[tuple[Params, Any], Any]:
-            order = jax.random.permutation(key, trials).reshape(minibatches, -1)
-            return lax.scan(
-                lambda carry, rows: one(carry, spread(jax.tree.map(lambda a: a[rows], batch))), carry, order
-            )
+            return lax.scan(minibatch, carry, jax.random.permutation(key, trials).reshape(minibatches, -1))
 
         start = state.params, state.opt_state
         (params, opt_state), seen = lax.scan(epoch, start, jax.random.split(order_key, epochs))
-        value, mean_entropy, kl = (a[-1, -1] for a in seen)
-        metrics = RLMetrics(jnp.mean(jax.vmap(total_reward)(trial)), value, mean_entropy, kl)
+        metrics = RLMetrics(jnp.mean(jax.vmap(total_reward)(trial)), *(a[-1, -1] for a in seen))
         return TrainState(params, opt_state, state.key, state.step + 1), metrics
 
     def test(params: Params, key: Array, task: Task) -> Array:
@@ -145,3 +116,25 @@ def rl2(
         return jax.tree.map(lambda a: a[None], act(params, key, task))
 
     return Agent(partial(first_state, policy.init, optimizer.init), update, test, show)
+
+
+def _loss(
+    env: Env, policy: Policy, objective: Objective, scale: float | Array, value_coef: float
+) -> Callable[..., tuple[Array, Any]]:
+    """`(params, (trials, advantage, target), entropy_coef) -> (loss, (loss, entropy, KL))`, all `[]`."""
+    distribution = distribution_of(env.action)
+
+    def loss(params: Params, batch: tuple[Trajectory, Array, Array], bonus: Array) -> tuple[Array, Any]:
+        trial, advantage, target = batch
+        decision = jax.vmap(partial(unroll, policy, params))(trial.inputs)
+        log_prob = each_step(distribution.log_prob)(decision.action, trial.action)
+        entropies = each_step(distribution.entropy)(decision.action)
+        kl = each_step(distribution.kl)(trial.decision.action, decision.action)
+        weight = trial.weight / jnp.maximum(jnp.sum(trial.weight), 1)
+        gain = jnp.sum(weight * objective(log_prob, trial.log_prob, advantage))
+        error = jnp.sum(weight * jnp.square(decision.value - target / scale))
+        entropy = jnp.sum(weight * entropies)
+        value = -gain + value_coef * error - bonus * entropy
+        return value, (value, entropy, jnp.sum(weight * kl))
+
+    return loss

@@ -17,25 +17,15 @@ See = Callable[[Array, Array, Array, Array], Array]
 
 
 class Trajectory(NamedTuple):
-    """What happened, with a leading axis of steps.
+    """What happened, with a leading axis of steps."""
 
-    Attributes:
-        inputs: `[steps, D]`, what the policy saw.
-        action: `[steps, ...]`, what it did.
-        decision: what it made of its inputs.
-        log_prob: `[steps]`, of the action.
-        reward: `[steps]`, for the action.
-        done: `[steps]`, whether the action ended an episode.
-        weight: `[steps]`, 0 for steps after the last episode is over, else 1.
-    """
-
-    inputs: Array
-    action: Array
-    decision: Decision
-    log_prob: Array
-    reward: Array
-    done: Array
-    weight: Array
+    inputs: Array  # `[steps, D]`, what the policy saw
+    action: Array  # `[steps, ...]`, what it did
+    decision: Decision  # what it made of its inputs
+    log_prob: Array  # `[steps]`, of the action
+    reward: Array  # `[steps]`, for the action
+    done: Array  # `[steps]`, whether the action ended an episode
+    weight: Array  # `[steps]`, 0 for steps after the last episode is over, else 1
 
 
 def see_observation(observation: Array, action: Array, reward: Array, done: Array) -> Array:
@@ -50,8 +40,7 @@ def see_all(observation: Array, action: Array, reward: Array, done: Array) -> Ar
 
 def inputs_size(env: Env, see: See) -> int:
     """How many numbers a policy is shown at a step."""
-    encoded = distribution_of(env.action).encoded_size
-    shapes = ((env.observation_size,), (encoded,), (), ())
+    shapes = ((env.observation_size,), (distribution_of(env.action).size,), (), ())
     return jax.eval_shape(see, *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)).shape[0]
 
 
@@ -60,18 +49,8 @@ def rollout(
 ) -> Trajectory:
     """Act in one task for some episodes, one after another, with the policy's memory kept from one to the next.
 
-    Args:
-        env: the environment.
-        policy: with or without memory.
-        params: its parameters.
-        key: decides the actions, and what the environment draws.
-        task: of the environment.
-        episodes: how many, 1 or more.
-        see: what the policy is shown at a step.
-
-    Returns:
-        A `Trajectory` of `episodes * env.horizon` steps. Where episodes end before their horizon, what is left over at
-        the end has weight 0.
+    `see` is what the policy is shown at a step. The `Trajectory` has `episodes * env.horizon` steps; where episodes end
+    before their horizon, what is left over at the end has weight 0.
     """
     distribution = distribution_of(env.action)
 
@@ -83,9 +62,8 @@ def rollout(
         action = lax.stop_gradient(distribution.sample(act_key, decision.action))
         state, after = env.step(step_key, state, action, task)
         reset = env.reset(reset_key, task)
-        state, observation = jax.tree.map(
-            lambda new, old: jnp.where(after.done, new, old), reset, (state, after.observation)
-        )
+        choose = lambda new, old: jnp.where(after.done, new, old)
+        state, observation = jax.tree.map(choose, reset, (state, after.observation))
         reward, done = after.reward.astype(jnp.float32), after.done.astype(jnp.float32)
         weight = (over < episodes).astype(jnp.float32)
         row = Trajectory(inputs, action, decision, distribution.log_prob(decision.action, action), reward, done, weight)
@@ -94,8 +72,7 @@ def rollout(
 
     first_key, key = jax.random.split(key)
     state, observation = env.reset(first_key, task)
-    nothing = jnp.float32(0)
-    seen = (observation, jnp.zeros((distribution.encoded_size,), jnp.float32), nothing, nothing)
+    seen = (observation, jnp.zeros((distribution.size,), jnp.float32), jnp.float32(0), jnp.float32(0))
     keys = jax.random.split(key, episodes * env.horizon)
     return lax.scan(step, (state, seen, policy.start, jnp.int32(0)), keys)[1]
 

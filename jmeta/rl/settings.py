@@ -161,14 +161,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What decides which settings there are, and their defaults.
-
-    Attributes:
-        algorithm: rl2 (a policy that learns in its memory) or maml (a policy that learns by policy gradients).
-        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation, cart-pole, or FILE.py:NAME or MODULE:NAME, your
-            own; `jmeta list environments`.
-        pulls: of a bandit.
-    """
+    """What decides which settings there are, and their defaults; the names are those of `Settings` and `Arms`."""
 
     algorithm: str = "rl2"
     env: str = "bandit"
@@ -176,10 +169,9 @@ class Choice:
 
 
 START = {"rl2": (Memory(), RL2()), "maml": (Layers(), MAML())}
-"""Of each algorithm, its policy and what it has to set."""
 _MANY_PULLS = 30
+# For bandits on which what a pull teaches pays for long: all rewards to come would be mostly noise.
 _OF_MANY_PULLS: dict[str, Any] = {"meta_batch_size": 1024, "discount": 0.99, "gae_lambda": 0.95, "entropy_coef": 0.03}
-"""For bandits on which what a pull teaches pays for long: all rewards to come would be mostly noise."""
 _OF_MAML: dict[str, Any] = {
     "meta_batch_size": 40, "val_tasks": 20, "discount": 0.99, "outer_lr": 1e-3, "outer_schedule": "constant",
     "updates": 300,
@@ -187,11 +179,7 @@ _OF_MAML: dict[str, Any] = {
 
 
 def defaults(choice: Choice = Choice()) -> Settings:
-    """Settings to start from, for an algorithm on an environment, and of a bandit for its length.
-
-    Raises:
-        RunError: for a name that is none.
-    """
+    """Settings to start from, for an algorithm on an environment, and of a bandit for its length."""
     if choice.algorithm not in START:
         raise unknown("algorithm", choice.algorithm, START)
     row, env = ENVIRONMENTS.get(choice.env), spelled(choice.env)
@@ -206,18 +194,11 @@ def defaults(choice: Choice = Choice()) -> Settings:
 
 
 def check(settings: Settings) -> None:
-    """Refuse values that make no sense, alone or together.
-
-    Raises:
-        RunError: naming one.
-    """
+    """Refuse values that make no sense, alone or together, with a `RunError` that names one."""
     check_each(settings)
     policy, learner = settings.network.policy, settings.learner
-    for name, rates in (
-        ("inner_lr", getattr(learner, "inner_lr", None)),
-        ("test_lr", getattr(learner, "test_lr", None)),
-    ):
-        if rates == ():
+    for name in ("inner_lr", "test_lr"):
+        if getattr(learner, name, None) == ():
             raise RunError(f"{flag(name)} must be one rate or more, got none: give the rate of the first inner step.")
     if isinstance(learner, MAML) and policy != "mlp":
         raise RunError(f"maml adapts by gradients and not in a memory: --policy must be mlp, got {policy}.")

@@ -1,4 +1,4 @@
-"""What an inner step climbs: scalars whose derivatives are those of the expected return."""
+"""What policy-gradient steps climb: of an outer step, for each action; of an inner one, through its derivatives."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,38 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jmeta.checks import known
+
+Objective = Callable[[Array, Array, Array], Array]
+"""`(log_prob now, log_prob when it acted, advantage) -> value`, elementwise; the larger the better."""
+
+
+def ppo_clip(clip: float = 0.2) -> Objective:
+    """The clipped objective of proximal policy optimization.
+
+        min(r A, clip(r, 1 - clip, 1 + clip) A),   r = exp(log_prob now - log_prob then)
+
+    Raises:
+        ValueError: if `clip` is not above 0.
+
+    Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, eq. 7. https://arxiv.org/abs/1707.06347
+    """
+    if not clip > 0:
+        raise ValueError(f"clip must be above 0, got {clip}")
+
+    def objective(log_prob: Array, before: Array, advantage: Array) -> Array:
+        ratio = jnp.exp(log_prob - before)
+        return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
+
+    return objective
+
+
+def actor_critic() -> Objective:
+    """The plain policy gradient, A2C's: `log_prob * advantage`. One pass over the data is all that it is right for.
+
+    Source: Mnih et al. 2016, Asynchronous Methods for Deep Reinforcement Learning. https://arxiv.org/abs/1602.01783
+    """
+    return lambda log_prob, before, advantage: log_prob * lax.stop_gradient(advantage)
+
 
 Surrogate = Callable[[Array, Array, Array], Array]
 """`(log_prob [n, steps], advantage [n, steps], weight [n, steps]) -> []`, the larger the better.
@@ -18,13 +50,9 @@ trajectories, one over all of their steps for a mean, a trajectory's probability
 def reinforce() -> Surrogate:
     """The plain policy gradient, `sum weight A log pi`.
 
-    Its first derivative is right. In its second,
-
-        E sum A d2 log pi,
-
-    the part that is missing is that other actions will be taken after a change of the policy, so that what is learned
-    through it is wrong, unless that part is made good in another way (`maml_rl(credit=True)`). Nor does a baseline
-    leave its mean as it was.
+    Its first derivative is right. Its second, `E sum A d2 log pi`, leaves out that other actions will be taken after a
+    change of the policy, so that what is learned through it is wrong, unless that is made good in another way
+    (`maml_rl(credit=True)`). Nor does a baseline leave its mean as it was.
 
     Source: Williams 1992, Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning.
     https://doi.org/10.1007/BF00992696
@@ -37,12 +65,9 @@ def lvc() -> Surrogate:
 
         sum weight A r,   r = exp(log pi - stop(log pi))
 
-    Its first derivative is right. Its second is, with g for d log pi and Q for the mean return of an action,
-
-        E sum A (g g' + d2 log pi),   the whole less   E sum g dQ' + dQ g'
-
-    What it leaves out is 0 where later steps earn the same after every action, as in bandits, and in return the spread
-    does not grow with the length of an episode.
+    Its first derivative is right. Its second, `E sum A (g g' + d2 log pi)` with g for d log pi, leaves out
+    `E sum g dQ' + dQ g'` with Q for the mean return of an action. That is 0 where later steps earn the same after every
+    action, as in bandits, and in return the spread does not grow with the length of an episode.
 
     Example:
         >>> log_prob, half = jnp.array([[-1.0, -2.0]]), jnp.array([[0.5, 0.5]])
@@ -66,8 +91,8 @@ def dice(*, discount: float = 1.0, decay: float = 1.0) -> Surrogate:
     Args:
         discount: 1 weighs all steps alike, as is common; that of the returns gives the derivatives of the discounted
             return from the start.
-        decay: how much of the influence of an action is left a step later, 0 to 1. At 1 derivatives are right, and
-            their spread grows with the length of an episode; at 0 they are those of `lvc`.
+        decay: how much of an action's influence is left a step later. At 1 derivatives are right, and their spread
+            grows with the length of an episode; at 0 they are those of `lvc`.
 
     Raises:
         ValueError: if a number is not from 0 to 1.

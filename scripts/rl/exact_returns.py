@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.rl.envs.checks import check_count
+from jmeta.rl.checks import check_counts
 from jmeta.rl.policies.policy import Decision, Policy
 from jmeta.rl.types import Discrete, Env
 from jmeta.types import Params
@@ -73,7 +73,7 @@ def visits(logits: Array, reward: Array, transition: Array, horizon: int, discou
     Raises:
         ValueError: if `horizon` is below 1, or the shapes do not fit.
     """
-    check_count("horizon", horizon)
+    check_counts(horizon=horizon)
     states, actions = logits.shape
     if reward.shape != (states, actions) or transition.shape != (states, actions, states):
         raise ValueError(
@@ -112,7 +112,7 @@ def bandit_return(means: Array, pulls: int = 1) -> Return:
         >>> bandit_return(jnp.array([0.0, 1.0]), pulls=10)(jnp.zeros((1, 2))).item()
         5.0
     """
-    check_count("pulls", pulls)
+    check_counts(pulls=pulls)
     return lambda logits: pulls * jnp.sum(jax.nn.softmax(logits[0]) * means)
 
 
@@ -182,5 +182,5 @@ def maml_return(objective: Return, inner_lr: float, inner_steps: int = 1) -> Ret
     Raises:
         ValueError: if `inner_steps` is below 0.
     """
-    check_count("inner_steps", inner_steps, 0)
+    check_counts(0, inner_steps=inner_steps)
     return lambda params: objective(adapted(objective, params, inner_lr, inner_steps))

@@ -12,8 +12,8 @@ from scipy.optimize import linprog
 
 from jmeta.rl import envs, exact
 from jmeta.rl.envs import MDP
-from jmeta.rl.exact.gamma import gamma
-from jmeta.rl.exact.mdp_strategies import optimistic_value
+from jmeta.rl.exact.mdp import optimistic_value
+from jmeta.rl.exact.simulation import gamma
 
 solved = functools.cache(exact.bayes_optimal_bandit)
 

@@ -10,10 +10,11 @@ import optax
 import pytest
 from algorithms_table import relaxed
 
+from jmeta.rl.advantages import centered
 from jmeta.rl.agent import make_run, update_keys
 from jmeta.rl.baselines import linear_baseline, no_baseline, value_head
 from jmeta.rl.envs import bandit, point_navigation
-from jmeta.rl.inner import centered, inner_loop
+from jmeta.rl.inner import inner_loop
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.outer import Readapted, promp, trpo
 from jmeta.rl.policies import mlp_policy

@@ -8,10 +8,10 @@ import pytest
 
 from jmeta.rl.agent import make_run
 from jmeta.rl.envs import bernoulli_bandit, dependent_bandit, tabular_mdp
-from jmeta.rl.objectives import actor_critic
 from jmeta.rl.policies import gru_policy
 from jmeta.rl.rl2 import rl2
 from jmeta.rl.rollout import inputs_size, see_all
+from jmeta.rl.surrogates import actor_critic
 
 pytestmark = pytest.mark.standard_promotion
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmeta.rl import advantages, distributions, objectives, policies
+from jmeta.rl import advantages, distributions, policies, surrogates
 from jmeta.rl.rollout import inputs_size, rollout, see_all, see_observation, total_reward
 from jmeta.rl.types import Box, Discrete, Env, Step
 
@@ -84,7 +84,7 @@ def test_normalized_leaves_padding_out():
 
 
 def test_ppo_stops_where_the_ratio_is_clipped():
-    objective = objectives.ppo_clip(0.2)
+    objective = surrogates.ppo_clip(0.2)
     before = jnp.log(jnp.full(4, 0.5))
     now = jnp.log(jnp.array([0.7, 0.3, 0.7, 0.3]))
     advantage = jnp.array([1.0, 1.0, -1.0, -1.0])
@@ -92,10 +92,10 @@ def test_ppo_stops_where_the_ratio_is_clipped():
     slope = jax.grad(lambda now: jnp.sum(objective(now, before, advantage)))(now)
     np.testing.assert_allclose(slope, [0, 0.6, -1.4, 0], rtol=1e-5, atol=1e-6)
     same = jax.grad(lambda now: jnp.sum(objective(now, before, advantage)))(before)
-    plain = jax.grad(lambda now: jnp.sum(objectives.actor_critic()(now, before, advantage)))(before)
+    plain = jax.grad(lambda now: jnp.sum(surrogates.actor_critic()(now, before, advantage)))(before)
     np.testing.assert_allclose(same, plain, rtol=1e-6)
     with pytest.raises(ValueError, match="clip must be above 0"):
-        objectives.ppo_clip(0.0)
+        surrogates.ppo_clip(0.0)
 
 
 MAKE = {
@@ -182,9 +182,9 @@ def test_a_trial_goes_on_over_its_episodes():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: policies.gru_policy(3, Discrete(2), units=0), "1 unit or more, got 0"),
-        (lambda: policies.mlp_policy(3, Discrete(2), units=(4, 0)), "1 unit or more, got 0"),
-        (lambda: policies.attention_policy(3, Discrete(2), steps=0), "steps of an attention policy"),
+        (lambda: policies.gru_policy(3, Discrete(2), units=0), "units must be 1 or more, got 0"),
+        (lambda: policies.mlp_policy(3, Discrete(2), units=(4, 0)), "units must be 1 or more, got 0"),
+        (lambda: policies.attention_policy(3, Discrete(2), steps=0), "steps must be 1 or more, got 0"),
         (
             lambda: policies.attention_policy(3, Discrete(2), steps=5, units=5, heads=2),
             "multiple of the 2 heads, got 5",

@@ -7,20 +7,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta.rl.envs.checks import check_count, check_range
+from jmeta.rl.checks import check_counts, check_range
 from jmeta.rl.types import Discrete, Env, Step
 
 GRAVITY = 9.8
-CART = 1.0
-"""Mass of the cart, kg."""
-FORCE = 10.0
-"""Newtons, to the right or to the left."""
-SECONDS = 0.02
-"""A step."""
-FARTHEST = 2.4
-"""Meters from the middle at which an episode is over."""
-STEEPEST = math.radians(12)
-"""Angle from upright at which an episode is over."""
+CART = 1.0  # mass, kg
+FORCE = 10.0  # newtons, to the right or to the left
+SECONDS = 0.02  # of a step
+FARTHEST = 2.4  # meters from the middle at which an episode is over
+STEEPEST = math.radians(12)  # angle from upright at which an episode is over
 
 
 class Pole(NamedTuple):
@@ -38,14 +33,11 @@ class CartPoleState(NamedTuple):
 
 
 def cart_pole(
-    *,
-    horizon: int = 200,
-    mass: tuple[float, float] = (0.05, 0.5),
-    length: tuple[float, float] = (0.25, 1.0),
+    *, horizon: int = 200, mass: tuple[float, float] = (0.05, 0.5), length: tuple[float, float] = (0.25, 1.0)
 ) -> Env:
     """Keep a pole upright on a cart that is pushed to the left (0) or to the right (1); the pole is the task.
 
-        task    m ~ U(mass), l ~ U(length)
+        task    m ~ U(mass), the pole's in kg;  l ~ U(length), half of its length in meters
         start   x, x', a, a' ~ U(-0.05, 0.05),  place and angle and how fast they change
         push    f  = 10 or -10,  q = (f + m l a'^2 sin a) / (1 + m)
                 a'' = (9.8 sin a - q cos a) / (l (4/3 - m cos^2 a / (1 + m)))
@@ -54,15 +46,8 @@ def cart_pole(
         reward  1
         done    |x| > 2.4, |a| > 12 degrees, or after `horizon` steps
 
-    With `horizon=500, mass=(0.1, 0.1), length=(0.5, 0.5)` every task is the CartPole-v1 of Gymnasium.
-
-    Args:
-        horizon: the most steps of an episode, 1 or more.
-        mass: range of the pole's mass in kg, above 0.
-        length: range of half of the pole's length in meters, above 0.
-
-    Returns:
-        An `Env`. A task is a `Pole`, a state a `CartPoleState`, and an observation `(x, x', a, a')`, `[4]`.
+    A task is a `Pole`, a state a `CartPoleState`, and an observation `(x, x', a, a')`, `[4]`. With `horizon=500,
+    mass=(0.1, 0.1), length=(0.5, 0.5)` every task is the CartPole-v1 of Gymnasium.
 
     Raises:
         ValueError: if `horizon` is below 1, or a range is empty or not above 0.
@@ -79,7 +64,7 @@ def cart_pole(
     Problems, https://doi.org/10.1109/TSMC.1983.6313077, without friction and with the constants of Gymnasium's
     CartPole-v1; the ranges of the tasks are ours.
     """
-    check_count("horizon", horizon)
+    check_counts(horizon=horizon)
     check_range("mass", mass)
     check_range("length", length)
 

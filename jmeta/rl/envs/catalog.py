@@ -6,13 +6,10 @@ from typing import Any, NamedTuple
 
 from jmeta.errors import RunError, first_line
 from jmeta.registry import Registry, said, short
-from jmeta.rl.envs.bernoulli_bandit import bernoulli_bandit
+from jmeta.rl.envs.bandits import bernoulli_bandit, dependent_bandit, gaussian_bandit
 from jmeta.rl.envs.cart_pole import cart_pole
 from jmeta.rl.envs.checked import checked
-from jmeta.rl.envs.dependent_bandit import dependent_bandit
-from jmeta.rl.envs.gaussian_bandit import gaussian_bandit
-from jmeta.rl.envs.point_navigation import point_navigation
-from jmeta.rl.envs.semi_circle import semi_circle
+from jmeta.rl.envs.points import point_navigation, semi_circle
 from jmeta.rl.envs.settings import Arms, CartPole, DependentArms, Navigation, SemiCircle, TabularMDP
 from jmeta.rl.envs.tabular_mdp import tabular_mdp
 from jmeta.rl.types import Env
@@ -39,21 +36,15 @@ class Row(NamedTuple):
     start: Mapping[str, Mapping[str, Any]] = {}
 
     def make(self, world: Any) -> Env:
-        """The environment that settings describe, checked.
-
-        Raises:
-            ValueError: if it can't have them, or its functions don't fit together.
-        """
+        """The environment that settings describe, checked; a `ValueError` if it can't have them."""
         return checked(self.factory(**to_dict(world)))
 
 
 def own_row(name: str, found: Any) -> Row:
-    """The row of a user's environment.
+    """The row of a user's environment, from an `Env`, a `Row`, or a function that returns an `Env`.
 
-    Args:
-        name: that it is found by.
-        found: an `Env`; a function without arguments that must be given, which returns one, and whose parameters with
-            a number, a word or a truth value as their default are settings; or a `Row`.
+    The function must need no arguments; its parameters with a number, a word or a truth value as their default are
+    settings.
 
     Raises:
         RunError: for another thing.

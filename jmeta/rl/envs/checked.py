@@ -7,18 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jmeta.rl.checks import returned
 from jmeta.rl.envs.actions import action_like
 from jmeta.rl.types import Box, Discrete, Env, Step
 
 
 def checked(env: Env) -> Env:
-    """Check that the functions of an environment fit together, before a program is built on them.
-
-    Args:
-        env: any environment, such as one's own.
-
-    Returns:
-        The same environment.
+    """The same environment, checked: that its functions fit together, before a program is built on them.
 
     Raises:
         ValueError: if a function cannot be traced, returns something of another form, shape or dtype than `Env` says,
@@ -34,11 +29,11 @@ def checked(env: Env) -> Env:
     _check_numbers(env)
     key = jax.random.key(0)
     task = _trace("sample_task(key)", env.sample_task, key)
-    state, observation = _pair("reset(key, task)", "(state, observation)", _trace("reset", env.reset, key, task))
+    state, observation = returned("reset(key, task)", "(state, observation)", _trace("reset", env.reset, key, task))
     size = env.observation_size
     _check_array("the observation of reset", observation, (size,), jnp.float32, f"observation_size is {size}")
     action = action_like(env)
-    after, step = _pair("step", "(state, Step)", _trace("step", env.step, key, state, action, task))
+    after, step = returned("step", "(state, Step)", _trace("step", env.step, key, state, action, task))
     if not isinstance(step, Step):
         raise ValueError(f"step must return (state, Step), got a {type(step).__name__} in place of the Step")
     _check_array("the observation of step", step.observation, (size,), jnp.float32, f"observation_size is {size}")
@@ -51,27 +46,24 @@ def checked(env: Env) -> Env:
 
 def _check_numbers(env: Env) -> None:
     for name, value, least in (("horizon", env.horizon, 1), ("observation_size", env.observation_size, 0)):
-        if not _whole(value) or value < least:
+        if not _whole(value, least):
             raise ValueError(f"{name} must be an integer, {least} or more, got {value!r}")
-    if isinstance(env.action, Discrete):
-        if not _whole(env.action.n) or env.action.n < 1:
-            raise ValueError(f"Discrete must have 1 action or more, got {env.action.n!r}")
-    elif isinstance(env.action, Box):
-        if not _whole(env.action.size) or env.action.size < 1 or not env.action.low < env.action.high:
-            raise ValueError(f"Box must have a size of 1 or more and low below high, got {env.action}")
-    else:
-        raise ValueError(f"action must be Discrete or Box, got {env.action!r}")
-    low, high = env.reward_range
+    action, (low, high) = env.action, env.reward_range
+    if not isinstance(action, Discrete | Box):
+        raise ValueError(f"action must be Discrete or Box, got {action!r}")
+    if isinstance(action, Discrete) and not _whole(action.n, 1):
+        raise ValueError(f"Discrete must have 1 action or more, got {action.n!r}")
+    if isinstance(action, Box) and not (_whole(action.size, 1) and action.low < action.high):
+        raise ValueError(f"Box must have a size of 1 or more and low below high, got {action}")
     if not low <= high:
         raise ValueError(f"reward_range must be (least, largest), got {env.reward_range}")
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: Any, least: int) -> bool:
     try:
-        operator.index(value)
+        return operator.index(value) >= least
     except TypeError:
         return False
-    return True
 
 
 def _trace(name: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -80,13 +72,6 @@ def _trace(name: str, function: Callable[..., Any], *args: Any) -> Any:
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")
         raise ValueError(f"{name} cannot be traced: {type(error).__name__}: {first}") from error
-
-
-def _pair(name: str, form: str, value: Any) -> tuple[Any, Any]:
-    if not isinstance(value, tuple) or len(value) != 2:
-        got = f"{len(value)} values" if isinstance(value, tuple | list) else f"a {type(value).__name__}"
-        raise ValueError(f"{name} must return {form}, got {got}")
-    return value
 
 
 def _check_array(name: str, value: Any, shape: tuple[int, ...], dtype: Any, why: str) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from jax import Array
 from jax.experimental import io_callback
 
-from jmeta.rl.envs.checks import check_count
-from jmeta.rl.envs.spaces import action_of
+from jmeta.rl.checks import check_counts, kind_of, returned
+from jmeta.rl.envs.actions import action_of
 from jmeta.rl.types import Box, Discrete, Env, Step
 
 
@@ -41,9 +41,11 @@ def from_gymnasium(
         observation, info = env.reset(seed=seed)
         observation, reward, terminated, truncated, info = env.step(action)
 
-    The environments are made at each `reset`, one for each episode, and closed when it is done. They are as slow as
-    Python is, and one steps after the other. They are not pure: a state can be stepped once only, which is checked, and
-    no derivative can be taken. One environment is made, reset and stepped once at the start, to see what it returns.
+    An environment is made at each `reset`, for one episode, and closed when it is done. They step one after the other,
+    as slow as Python is, and are not pure: a state can be stepped once only, which is checked, and no derivative can be
+    taken. One environment is made, reset and stepped once at the start, to see what it returns. A state is a
+    `PythonState`, an observation all numbers that the environment returns in one row, or one-hot where
+    `env.observation_space` is discrete.
 
     Args:
         make: `task -> environment`, with arrays of NumPy in the task.
@@ -51,12 +53,8 @@ def from_gymnasium(
         sample_task: `key -> task`, a pytree of arrays in JAX; None for a seed, int32 `[]`.
         action: None for what `env.action_space` says, which then has to be there.
         reward_range: see `Env`; a reward outside is an error.
-        most_open: how many environments are kept at most, which is to be no less than the episodes that run side by
-            side; those of episodes that were never finished are closed when there are more.
-
-    Returns:
-        An `Env`. A state is a `PythonState`; an observation is what the environment returns, all numbers in one row, or
-        one-hot where `env.observation_space` is discrete.
+        most_open: environments that are kept at most, no fewer than the episodes that run side by side; those of
+            episodes that were never finished are closed when there are more.
 
     Raises:
         ValueError: if a number is not possible, or the environment returns something of another form. What goes wrong
@@ -79,18 +77,14 @@ def from_gymnasium(
 
     Source: Towers et al. 2024, Gymnasium. https://arxiv.org/abs/2407.17032
     """
-    check_count("horizon", horizon)
-    check_count("most_open", most_open)
+    check_counts(horizon=horizon, most_open=most_open)
 
-    def seed_of(key: Array) -> Array:
-        return jax.random.randint(key, (), 0, 2**31 - 1, jnp.int32)
-
+    seed_of = lambda key: jax.random.randint(key, (), 0, 2**31 - 1, jnp.int32)
     sample = seed_of if sample_task is None else sample_task
     host = _Host(make, horizon, reward_range, most_open)
     host.look(jax.tree.map(np.asarray, sample(jax.random.key(0))), action)
     seen = jax.ShapeDtypeStruct((host.size,), jnp.float32)
-    number = jax.ShapeDtypeStruct((), jnp.int32)
-    scalar, truth = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+    number, scalar, truth = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
 
     # Calls need no order of their own, with which they could not be under `vmap`: a step takes what the one before it
     # returned.
@@ -99,8 +93,7 @@ def from_gymnasium(
         return PythonState(which, jnp.int32(0), jnp.bool_(False)), observation
 
     def step(key: Array, state: PythonState, taken: Array, task: Any) -> tuple[PythonState, Step]:
-        out = number, seen, scalar, truth
-        time, observation, reward, done = io_callback(host.step, out, *state, taken)
+        time, observation, reward, done = io_callback(host.step, (number, seen, scalar, truth), *state, taken)
         return PythonState(state.number, time, done), Step(observation, reward, done)
 
     return Env(sample, reset, step, host.action, host.size, horizon, reward_range)
@@ -112,10 +105,8 @@ class _Host:
     action: Discrete | Box
     size: int
 
-    def __init__(
-        self, make: Callable[[Any], Any], horizon: int, reward_range: tuple[float, float], most_open: int
-    ) -> None:
-        self.make, self.horizon, self.reward_range, self.most_open = make, horizon, reward_range, most_open
+    def __init__(self, make: Callable[[Any], Any], horizon: int, reward_range: tuple[float, float], most: int) -> None:
+        self.make, self.horizon, self.reward_range, self.most_open = make, horizon, reward_range, most
         self.open: OrderedDict[int, tuple[Any, int]] = OrderedDict()
         self.numbers, self.lock = itertools.count(), threading.Lock()
 
@@ -129,11 +120,9 @@ class _Host:
         if action is None and space is None:
             raise ValueError(f"{type(env).__name__} has no action_space: give from_gymnasium its action")
         self.action = action_of(space) if action is None else action
-        self.first = int(getattr(space, "start", 0)) if action is None else 0
-        self.shape = getattr(space, "shape", None) if action is None else None
-        observed = getattr(env, "observation_space", None)
-        self.kinds = int(getattr(observed, "n", 0))
-        self.first_kind = int(getattr(observed, "start", 0))
+        space, observed = space if action is None else None, getattr(env, "observation_space", None)
+        self.first, self.shape = int(getattr(space, "start", 0)), getattr(space, "shape", None)
+        self.kinds, self.first_kind = int(getattr(observed, "n", 0)), int(getattr(observed, "start", 0))
         self.size = -1
         self.size = len(self.started(env, 0))
         self.stepped(env, np.zeros(() if isinstance(self.action, Discrete) else (self.action.size,), np.float32))
@@ -178,10 +167,7 @@ class _Host:
         return np.int32(time + 1), observation, np.float32(reward), np.bool_(over)
 
     def started(self, env: Any, seed: int) -> np.ndarray:
-        first = env.reset(seed=seed)
-        if not isinstance(first, tuple) or len(first) != 2:
-            raise ValueError(f"reset(seed=) must return (observation, info), got {_what(first)}")
-        return self.row("reset", first[0])
+        return self.row("reset", returned("reset(seed=)", "(observation, info)", env.reset(seed=seed))[0])
 
     def stepped(self, env: Any, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
         if isinstance(self.action, Discrete):
@@ -189,13 +175,9 @@ class _Host:
         else:
             value = np.clip(action.astype(np.float32), self.action.low, self.action.high)
             value = value if self.shape is None else value.reshape(self.shape)
-        after = env.step(value)
-        if not isinstance(after, tuple) or len(after) != 5:
-            raise ValueError(
-                f"step(action) must return (observation, reward, terminated, truncated, info), got {_what(after)}"
-            )
-        observation, reward, terminated, truncated, _ = after
-        if np.ndim(reward) != 0 and np.size(reward) != 1:
+        form = "(observation, reward, terminated, truncated, info)"
+        observation, reward, terminated, truncated, _ = returned("step(action)", form, env.step(value))
+        if np.size(reward) != 1:
             raise ValueError(f"the reward of step must be one number, got shape {list(np.shape(reward))}")
         reward = float(np.reshape(reward, ()))
         if not math.isfinite(reward):
@@ -212,7 +194,7 @@ class _Host:
             row = np.asarray(observation, np.float32).ravel()
         except (TypeError, ValueError):
             raise ValueError(
-                f"the observation of {name} must be an array of numbers, got {_what(observation)}: flatten it first"
+                f"the observation of {name} must be an array of numbers, got {kind_of(observation)}: flatten it first"
             ) from None
         if self.size >= 0 and len(row) != self.size:
             raise ValueError(f"the observation of {name} must have {self.size} numbers as at first, got {len(row)}")
@@ -224,7 +206,3 @@ class _Host:
 def _close(env: Any) -> None:
     if callable(getattr(env, "close", None)):
         env.close()
-
-
-def _what(value: Any) -> str:
-    return f"{len(value)} values" if isinstance(value, tuple) else f"a {type(value).__name__}"

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta.rl.envs.spaces import action_of
+from jmeta.rl.envs.actions import action_of
 from jmeta.rl.types import Discrete, Env, Step
 
 
@@ -21,18 +21,17 @@ def from_gymnax(
 ) -> Env:
     """An environment of gymnax 1.0 or newer; its parameters are the task.
 
-    Some of them, its bandits among them, draw what would be the task at each reset. To keep it over episodes, let the
-    key of the reset be the task, as in the example.
+    Some, such as its bandits, draw what would be the task at each reset. To keep it over episodes, let the key of the
+    reset be the task, as in the example.
+
+    A state is the environment's, and an observation all of its numbers in one row. An episode is done where it is
+    terminated or truncated.
 
     Args:
         env: what `gymnax.make` returns first: anything with its `reset_env`, `step_env`, `is_truncated` and spaces.
         params: what it returns second. `max_steps_in_episode` is the horizon.
         sample_params: `key -> params`, of the form of `params` and with the same horizon; None for `params` always.
         reward_range: see `Env`.
-
-    Returns:
-        An `Env`. A task is the parameters, a state is the environment's, an observation is all of its numbers in one
-        row. An episode is done where it is terminated or truncated.
 
     Raises:
         ValueError: if the environment is of an older gymnax, or its actions are neither `Discrete` nor a `Box` with the
@@ -52,9 +51,8 @@ def from_gymnax(
     for name in ("reset_env", "step_env", "is_truncated"):
         if not hasattr(env, name):
             raise ValueError(f"from_gymnax needs an environment of gymnax 1.0 or newer, got one without {name}")
-    space = env.action_space(params)
+    space, start = env.action_space(params), jax.tree.map(jnp.asarray, params)
     action = action_of(space)
-    start = jax.tree.map(jnp.asarray, params)
 
     def sample_task(key: Array) -> Any:
         return start if sample_params is None else jax.tree.map(jnp.asarray, sample_params(key))
@@ -77,6 +75,4 @@ def from_gymnax(
 
 
 def _row(observation: Any) -> Array:
-    """All numbers of an observation, float32 `[D]`."""
-    leaves = [jnp.ravel(jnp.asarray(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(observation)]
-    return jnp.concatenate(leaves)
+    return jnp.concatenate([jnp.ravel(jnp.asarray(a)).astype(jnp.float32) for a in jax.tree.leaves(observation)])

@@ -7,20 +7,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta.rl.envs.checks import check_count
+from jmeta.rl.checks import check_counts
 from jmeta.rl.types import Discrete, Env, Step
 
 
 class MDP(NamedTuple):
-    """A task.
+    """A task, float32."""
 
-    Attributes:
-        reward: mean reward of an action in a state, float32 `[states, actions]`.
-        transition: probability of the next state, float32 `[states, actions, states]`.
-    """
-
-    reward: Array
-    transition: Array
+    reward: Array  # mean of an action in a state, `[states, actions]`
+    transition: Array  # probability of the next state, `[states, actions, states]`
 
 
 class MDPState(NamedTuple):
@@ -31,29 +26,20 @@ class MDPState(NamedTuple):
 
 
 def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10) -> Env:
-    """MDPs drawn at random, always started in state 0, whose state is seen.
+    """MDPs drawn at random, always started in state 0; an observation is the one-hot state, `[states]`.
 
         task    r(s, a) ~ N(1, 1),  P(. | s, a) ~ Dirichlet(1, ..., 1)
         reward  ~ N(r(s, a), 1),    s' ~ P(. | s, a)
 
-    The reward is of the state that the action was taken in.
-
-    Args:
-        states: 1 or more.
-        actions: 1 or more.
-        horizon: the length of an episode, 1 or more; the last step is done.
-
-    Returns:
-        An `Env`. A task is an `MDP`, a state an `MDPState`, and an observation the one-hot state `[states]`.
+    The reward is of the state that the action was taken in; the last of `horizon` steps is done. A task is an `MDP`, a
+    state an `MDPState`.
 
     Raises:
         ValueError: if a number is below 1.
 
     Source: Duan et al. 2016, RL^2, section 3.2. https://arxiv.org/abs/1611.02779
     """
-    check_count("states", states)
-    check_count("actions", actions)
-    check_count("horizon", horizon)
+    check_counts(states=states, actions=actions, horizon=horizon)
 
     def sample_task(key: Array) -> MDP:
         of_reward, of_transition = jax.random.split(key)
@@ -67,8 +53,7 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10) -> Env
         return jax.nn.one_hot(state, states, dtype=jnp.float32)
 
     def reset(key: Array, task: MDP) -> tuple[MDPState, Array]:
-        start = jnp.int32(0)
-        return MDPState(start, jnp.int32(0)), observe(start)
+        return MDPState(jnp.int32(0), jnp.int32(0)), observe(jnp.int32(0))
 
     def step(key: Array, state: MDPState, action: Array, task: MDP) -> tuple[MDPState, Step]:
         of_reward, of_state = jax.random.split(key)

@@ -3,6 +3,7 @@
 from jmeta.rl.exact.bandit_strategies import (
     Strategy,
     epsilon_greedy,
+    gittins_like_index,
     greedy,
     index_strategy,
     optimal_strategy,
@@ -13,11 +14,8 @@ from jmeta.rl.exact.bandit_strategies import (
     ucb1,
 )
 from jmeta.rl.exact.bayes import BanditSolution, bayes_optimal_bandit, count_states, optimal_arm
-from jmeta.rl.exact.dependent import DependentValue, dependent_bandit_value
-from jmeta.rl.exact.estimate import Estimate, estimate
-from jmeta.rl.exact.gittins import gittins_like_index
-from jmeta.rl.exact.mdp import value_iteration
-from jmeta.rl.exact.mdp_strategies import (
+from jmeta.rl.exact.closed_forms import DependentValue, NavigationValue, dependent_bandit_value, navigation_value
+from jmeta.rl.exact.mdp import (
     Experience,
     MDPStrategy,
     bonus_plan,
@@ -30,42 +28,15 @@ from jmeta.rl.exact.mdp_strategies import (
     random_plan,
     simulate_mdp,
     ucrl2,
+    value_iteration,
 )
-from jmeta.rl.exact.navigation import NavigationValue, navigation_value
+from jmeta.rl.exact.simulation import Estimate, estimate
 
 __all__ = [
-    "BanditSolution",
-    "DependentValue",
-    "Estimate",
-    "Experience",
-    "MDPStrategy",
-    "NavigationValue",
-    "Strategy",
-    "bayes_optimal_bandit",
-    "bonus_plan",
-    "count_states",
-    "dependent_bandit_value",
-    "epsilon_greedy",
-    "epsilon_greedy_plan",
-    "estimate",
-    "gittins_like_index",
-    "greedy",
-    "greedy_plan",
-    "index_strategy",
-    "navigation_value",
-    "opsrl",
-    "optimal_arm",
-    "optimal_strategy",
-    "optimistic_thompson",
-    "posterior_mean",
-    "posterior_sample",
-    "psrl",
-    "random_arm",
-    "random_plan",
-    "simulate_bandit",
-    "simulate_mdp",
-    "thompson",
-    "ucb1",
-    "ucrl2",
-    "value_iteration",
-]
+    "BanditSolution", "DependentValue", "Estimate", "Experience", "MDPStrategy", "NavigationValue", "Strategy",
+    "bayes_optimal_bandit", "bonus_plan", "count_states", "dependent_bandit_value", "epsilon_greedy",
+    "epsilon_greedy_plan", "estimate", "gittins_like_index", "greedy", "greedy_plan", "index_strategy",
+    "navigation_value", "opsrl", "optimal_arm", "optimal_strategy", "optimistic_thompson", "posterior_mean",
+    "posterior_sample", "psrl", "random_arm", "random_plan", "simulate_bandit", "simulate_mdp", "thompson", "ucb1",
+    "ucrl2", "value_iteration",
+]  # fmt: skip

@@ -7,13 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jmeta.rl.envs.checks import check_count
+from jmeta.rl.checks import check_counts
 
-MOST_STATES = 20_000_000
-"""States that are solved at most; each takes some 30 bytes and a microsecond or two."""
-
-MOST_KEYS = 2**28
-"""Keys that there are at most, each of which takes five bytes; many are of no state."""
+MOST_STATES = 20_000_000  # that are solved; each takes some 30 bytes and a microsecond or two
+MOST_KEYS = 2**28  # each of which takes five bytes; many are of no state
 
 
 class BanditSolution(NamedTuple):
@@ -21,18 +18,12 @@ class BanditSolution(NamedTuple):
 
     The kind of an arm with s successes in m pulls is the number m (m + 1) / 2 + s. A state is the kinds of all arms,
     the largest first, so that states that differ in the order of arms are one. Its key is these numbers in one.
-
-    Attributes:
-        value: the return from the start, float64 `[]`.
-        keys: the states of all times, in ascending order, int32 `[states]`.
-        best: the kind of an arm that is best to pull, int32 `[states]`.
-        radix: of the numbers in a key, int32 `[min(arms, pulls)]`.
     """
 
-    value: np.ndarray
-    keys: np.ndarray
-    best: np.ndarray
-    radix: np.ndarray
+    value: np.ndarray  # the return from the start, float64 `[]`
+    keys: np.ndarray  # the states of all times, in ascending order, int32 `[states]`
+    best: np.ndarray  # the kind of an arm that is best to pull, int32 `[states]`
+    radix: np.ndarray  # of the numbers in a key, int32 `[min(arms, pulls)]`
 
 
 def bayes_optimal_bandit(arms: int, pulls: int) -> BanditSolution:
@@ -44,12 +35,7 @@ def bayes_optimal_bandit(arms: int, pulls: int) -> BanditSolution:
     Arms beyond the number of pulls add nothing, since they are never reached. 2 arms and 100 pulls, or 5 and 10, take
     seconds, and 3 arms and 50 pulls some 10.
 
-    Args:
-        arms: 1 or more.
-        pulls: 1 or more.
-
-    Returns:
-        A `BanditSolution`, for `optimal_arm`.
+    The solution is for `optimal_arm`.
 
     Raises:
         ValueError: if a number is below 1, or there are more than `MOST_STATES` states or `MOST_KEYS` keys.
@@ -60,8 +46,7 @@ def bayes_optimal_bandit(arms: int, pulls: int) -> BanditSolution:
 
     Source: Bellman 1956, A Problem in the Sequential Design of Experiments. https://www.jstor.org/stable/25048278
     """
-    check_count("arms", arms)
-    check_count("pulls", pulls)
+    check_counts(arms=arms, pulls=pulls)
     slots = min(arms, pulls)
     # The j-th most pulled arm has pulls / j at most, and so fewer kinds.
     radix = np.array([_kinds(pulls // (j + 1)) for j in range(slots)])
@@ -73,7 +58,7 @@ def bayes_optimal_bandit(arms: int, pulls: int) -> BanditSolution:
             f"{size:,} keys (at most {MOST_KEYS:,}): use fewer of either"
         )
 
-    of_kind = np.concatenate([np.full(m + 1, m, np.int32) for m in range(pulls + 1)])
+    of_kind = np.repeat(np.arange(pulls + 1, dtype=np.int32), np.arange(pulls + 1) + 1)
     successes = np.concatenate([np.arange(m + 1, dtype=np.int32) for m in range(pulls + 1)])
     mean = (successes + 1) / (of_kind + 2)
 
@@ -107,14 +92,11 @@ def bayes_optimal_bandit(arms: int, pulls: int) -> BanditSolution:
 
 
 def optimal_arm(solution: BanditSolution, counts: Array) -> Array:
-    """An arm that is best to pull; for one bandit, under `jit` or not.
+    """The number of an arm that is best to pull, int32 `[]`; for one bandit, under `jit` or not.
 
     Args:
         solution: of `bayes_optimal_bandit`, for the same number of arms and a time before its last pull.
         counts: successes and failures so far, int32 `[arms, 2]`.
-
-    Returns:
-        The number of the arm, int32 `[]`.
 
     Example:
         Two pulls are left: an arm that failed once is worth less than one that is new.
@@ -133,10 +115,7 @@ def optimal_arm(solution: BanditSolution, counts: Array) -> Array:
 
 
 def count_states(arms: int, pulls: int) -> int:
-    """How many states there are before the last pull, without regard to the order of arms.
-
-    An arm that was pulled m times is of m + 1 kinds, so that this counts multisets.
-    """
+    """How many states there are before the last pull: multisets of arms, each of m + 1 kinds after m pulls."""
     slots = min(arms, pulls)
     ways = np.zeros((slots + 1, pulls), object)
     ways[0, 0] = 1
@@ -161,14 +140,12 @@ def _decode(keys: np.ndarray, radix: np.ndarray) -> np.ndarray:
 
 def _after(kinds: np.ndarray, slot: int, outcome: int, of_kind: np.ndarray, radix: np.ndarray) -> np.ndarray:
     """The keys `[N]` of the states after a pull of the arm in a slot."""
-    columns = list(kinds)
-    moved = kinds[slot] + of_kind[kinds[slot]] + np.int32(1 + outcome)
+    columns, moved = list(kinds), kinds[slot] + of_kind[kinds[slot]] + np.int32(1 + outcome)
     # Kinds grow with pulls, so the arm can only move forward.
     for ahead in reversed(range(slot)):
         columns[ahead + 1] = np.minimum(columns[ahead], moved)
         moved = np.maximum(columns[ahead], moved)
-    columns[0] = moved
-    key = columns[0]
+    key = moved
     for column, base in zip(columns[1:], radix[1:], strict=True):
         key = key * np.int32(base) + column
     return key

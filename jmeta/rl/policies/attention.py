@@ -7,9 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from jmeta.rl.distributions import distribution_of
-from jmeta.rl.policies.heads import Heads, check_units
-from jmeta.rl.policies.policy import Policy, of_network
+from jmeta.rl.checks import check_counts
+from jmeta.rl.policies.policy import Heads, Policy, of_network
 from jmeta.rl.types import Box, Discrete
 
 
@@ -45,8 +44,7 @@ class _Network(nn.Module):
     layers: int
     heads: int
     steps: int
-    size: int
-    real: bool
+    action: Discrete | Box
 
     @nn.compact
     def __call__(self, memory: Seen, x: Array) -> tuple[Seen, Any, Array]:
@@ -57,8 +55,8 @@ class _Network(nn.Module):
             x, k, v = _Layer(self.units, self.heads)(x, memory.keys[i], memory.values[i], memory.count)
             keys.append(k)
             values.append(v)
-        action, value = Heads(self.size, self.real)(nn.LayerNorm()(x))
-        return Seen(jnp.stack(keys), jnp.stack(values), memory.count + 1), action, value
+        seen = Seen(jnp.stack(keys), jnp.stack(values), memory.count + 1)
+        return seen, *Heads(self.action)(nn.LayerNorm()(x))
 
 
 def attention_policy(
@@ -66,16 +64,13 @@ def attention_policy(
 ) -> Policy:
     """A causal transformer over the steps of a trial, which keeps the keys and values of those before.
 
+    Its memory is `Seen`. A step costs as many products as there were steps before.
+
     Args:
-        inputs: D, numbers that the policy sees at a step.
-        action: the environment's.
         steps: the most that a trial has, which are remembered; 1 or more.
         units: width, a multiple of `heads`.
         layers: of attention, 1 or more.
         heads: of each layer, 1 or more.
-
-    Returns:
-        A `Policy` whose memory is `Seen`. A step costs as many products as there were steps before.
 
     Raises:
         ValueError: if a number is below 1 or `units` is no multiple of `heads`.
@@ -85,13 +80,8 @@ def attention_policy(
 
     Source: Mishra et al. 2018, A Simple Neural Attentive Meta-Learner. https://arxiv.org/abs/1707.03141
     """
-    check_units(units)
-    for name, number in (("steps", steps), ("layers", layers), ("heads", heads)):
-        if number < 1:
-            raise ValueError(f"{name} of an attention policy must be 1 or more, got {number}")
+    check_counts(units=units, steps=steps, layers=layers, heads=heads)
     if units % heads:
         raise ValueError(f"units must be a multiple of the {heads} heads, got {units}")
-    net = _Network(units, layers, heads, steps, distribution_of(action).size, isinstance(action, Box))
     empty = jnp.zeros((layers, steps, units), jnp.float32)
-    start = Seen(empty, empty, jnp.int32(0))
-    return of_network(net, start, inputs)
+    return of_network(_Network(units, layers, heads, steps, action), Seen(empty, empty, jnp.int32(0)), inputs)

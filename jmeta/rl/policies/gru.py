@@ -7,9 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from jmeta.rl.distributions import distribution_of
-from jmeta.rl.policies.heads import Heads, check_units
-from jmeta.rl.policies.policy import Decision, Policy
+from jmeta.rl.checks import check_counts
+from jmeta.rl.policies.policy import Decision, Heads, Policy
 from jmeta.rl.types import Box, Discrete
 from jmeta.types import Params
 
@@ -17,24 +16,18 @@ from jmeta.types import Params
 def gru_policy(inputs: int, action: Discrete | Box, *, units: int = 64) -> Policy:
     """A gated recurrent unit, from whose state a linear layer gives actions and another a value.
 
-        h       <- GRU(h, x),   h = 0 at the start of a trial
+        h       <- GRU(h, x),   x [inputs], h [units], h = 0 at the start of a trial
         actions =  linear(h),   value = linear(h)
 
-    Args:
-        inputs: D, numbers that the policy sees at a step.
-        action: the environment's.
-        units: size of the memory, 1 or more.
-
-    Returns:
-        A `Policy`. The last layers start near zero, so that all actions are about as likely.
+    The last layers start near zero, so that all actions are about as likely.
 
     Raises:
         ValueError: if `units` is below 1.
 
     Source: Duan et al. 2016, RL^2, section 3, and Cho et al. 2014 for the unit. https://arxiv.org/abs/1611.02779
     """
-    check_units(units)
-    cell, heads = nn.GRUCell(units), Heads(distribution_of(action).size, isinstance(action, Box))
+    check_counts(units=units)
+    cell, heads = nn.GRUCell(units), Heads(action)
     start = jnp.zeros((units,), jnp.float32)
 
     def init(key: Array) -> Params:
@@ -43,7 +36,6 @@ def gru_policy(inputs: int, action: Discrete | Box, *, units: int = 64) -> Polic
 
     def step(params: Any, memory: Array, x: Array) -> tuple[Array, Decision]:
         memory, out = cell.apply(params["cell"], memory, x)  # type: ignore[misc]
-        action, value = heads.apply(params["heads"], out)  # type: ignore[misc]
-        return memory, Decision(action, value)  # type: ignore[arg-type]
+        return memory, Decision(*heads.apply(params["heads"], out))  # type: ignore[misc]
 
     return Policy(init, start, step)

@@ -6,35 +6,26 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from jmeta.rl.distributions import distribution_of
-from jmeta.rl.policies.heads import Heads, check_units
-from jmeta.rl.policies.policy import Policy, of_network
+from jmeta.rl.checks import check_counts
+from jmeta.rl.policies.policy import Heads, Policy, of_network
 from jmeta.rl.types import Box, Discrete
 
-SHARPNESS = 4.0
-"""Spread of the logits of slots at the start: observations that differ have slots of their own."""
+SHARPNESS = 4.0  # spread of the logits of slots at the start: observations that differ have slots of their own
 
 
 class Slots(NamedTuple):
-    """What is remembered.
+    """What is remembered."""
 
-    Attributes:
-        memory: `[slots, units // 2]`.
-        last: the observation before this one, `[D]`.
-        hidden: of a gated recurrent unit, `[units // 2]`.
-    """
-
-    memory: Array
-    last: Array
-    hidden: Array
+    memory: Array  # `[slots, units // 2]`
+    last: Array  # the observation before this one, `[D]`
+    hidden: Array  # of a gated recurrent unit, `[units // 2]`
 
 
 class _Network(nn.Module):
     observation: int
     units: int
     slots: int
-    size: int
-    real: bool
+    action: Discrete | Box
 
     @nn.compact
     def __call__(self, memory: Slots, x: Array) -> tuple[Slots, Any, Array]:
@@ -46,8 +37,7 @@ class _Network(nn.Module):
         out = jnp.concatenate([nn.softmax(place(seen)) @ slots, x, hidden])
         for i in range(2):
             out = nn.relu(nn.Dense(self.units, name=f"layer_{i}")(out))
-        action, worth = Heads(self.size, self.real)(out)
-        return Slots(slots, seen, hidden), action, worth
+        return Slots(slots, seen, hidden), *Heads(self.action)(out)
 
 
 def slots_policy(inputs: int, action: Discrete | Box, *, observation: int, units: int = 64, slots: int = 48) -> Policy:
@@ -60,17 +50,13 @@ def slots_policy(inputs: int, action: Discrete | Box, *, observation: int, units
 
     The same K writes and reads, so that what came of actions where the agent now is, is at hand from the first update
     on; a recurrent unit alone has first to learn to bind observation, action and reward. Made for tasks where what pays
-    depends on the observation, as in an MDP of many states; a bandit has no use for it.
+    depends on the observation, as in an MDP of many states; a bandit has no use for it. Its memory is `Slots`.
 
     Args:
         inputs: numbers that the policy sees at a step, D of the observation and then `came`: `see_all` has that form.
-        action: the environment's.
         observation: D, from 1 to `inputs - 1`.
         units: of each layer, even; half as many in a slot and in the recurrent unit.
         slots: of the memory, best a few times as many as there are observations that matter; 1 or more.
-
-    Returns:
-        A `Policy` whose memory is `Slots`.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -78,14 +64,10 @@ def slots_policy(inputs: int, action: Discrete | Box, *, observation: int, units
     Source: ours, after fast weights that are written by an outer product of a key and a value (Schmidhuber 1992, and as
     linear attention: Schlag, Irie and Schmidhuber 2021, https://arxiv.org/abs/2102.11174).
     """
-    check_units(units)
+    check_counts(units=units, slots=slots)
     if units % 2:
         raise ValueError(f"units of a memory of slots must be even, got {units}")
-    if slots < 1:
-        raise ValueError(f"slots must be 1 or more, got {slots}")
     if not 1 <= observation < inputs:
         raise ValueError(f"observation must be from 1 to {inputs - 1}, one less than the inputs, got {observation}")
-    net = _Network(observation, units, slots, distribution_of(action).size, isinstance(action, Box))
     empty = (jnp.zeros(shape, jnp.float32) for shape in ((slots, units // 2), (observation,), (units // 2,)))
-    start = Slots(*empty)
-    return of_network(net, start, inputs)
+    return of_network(_Network(observation, units, slots, action), Slots(*empty), inputs)

@@ -19,9 +19,7 @@ PROGRAMS = {
     "evaluate": "what a trained agent gets on new tasks, beside the exact optimum and classic strategies",
     "plot": "draw its training, its returns as it learns a task, and paths of navigation",
 }
-"""Name and what it shows."""
-STUDIES = ("estimators",)
-"""Programs of the repository, in scripts/rl."""
+STUDIES = ("estimators",)  # of the repository, in scripts/rl
 
 
 def _defaults(choice: Any) -> tuple[Settings, Options]:
@@ -34,11 +32,7 @@ def _run_dir(settings: Settings, options: Options) -> str:
 
 
 def _check(settings: Settings, options: Options) -> None:
-    """Refuse values that do not go together, and a run of another length where the length decides what came before.
-
-    Raises:
-        RunError: as above.
-    """
+    """Refuse values that do not go together, and a run of another length where the length decides what came before."""
     check(settings)
     run_dir = options.run_dir or _run_dir(settings, options)
     stored = record.load_any(Path(run_dir)) if options.resume and length_decides(settings) else None

@@ -18,8 +18,7 @@ from jmeta.runs.rl.references import Reference, references
 from jmeta.runs.rl.trained import Trained, load
 from jmeta.settings import check, setting, to_dict
 
-ROUND = {"rl2": "episode", "maml": "inner steps"}
-"""What a round of learning a new task is."""
+ROUND = {"rl2": "episode", "maml": "inner steps"}  # of learning a new task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +41,7 @@ class Config:
 
 
 def measured(trained: Trained, *, tasks: int, chunk: int) -> np.ndarray:
-    """Rewards of each round on new tasks, `[seeds, tasks, rounds]`.
-
-    Args:
-        trained: all seeds.
-        tasks: the same for all.
-        chunk: tasks computed at once.
-
-    Raises:
-        RunError: for too little memory.
-    """
+    """Rewards of each round on new tasks, `[seeds, tasks, rounds]`; tasks are the same for all, a chunk at once."""
     test = lambda params, key: rewards_of(trained.agent, trained.env, params, key)
     keys = evaluation_keys(tasks)
     with enough_memory(f"{chunk} tasks at once don't fit into the device's memory: give a smaller --chunk."):
@@ -62,12 +52,7 @@ def measured(trained: Trained, *, tasks: int, chunk: int) -> np.ndarray:
 
 
 def summary(rewards: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
-    """Means and intervals, for seeds crossed with tasks.
-
-    Args:
-        rewards: `[seeds, tasks, rounds]`.
-        counts: `[seeds, tasks]`, what counts of them.
-    """
+    """Means and intervals of rewards `[seeds, tasks, rounds]` and of what counts of them, seeds crossed with tasks."""
     mean, ci95 = crossed(counts)
     seeds = [interval(own) for own in counts]
     rounds = [crossed(each) for each in np.moveaxis(rewards, 2, 0)]
@@ -90,11 +75,7 @@ def tables(name: str, found: dict[str, Any], known: list[Reference], round_name:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Measure, print and write evaluation.json.
-
-    Raises:
-        RunError: as `load`, for fewer than 2 tasks, or too little memory.
-    """
+    """Measure, print and write evaluation.json."""
     check(config)
     trained = load(config.run_dir, config.checkpoint)
     own = trained.settings

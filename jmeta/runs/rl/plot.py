@@ -43,8 +43,7 @@ def draw_training(rows: list[list[dict[str, Any]]], known: list[Reference], path
         axes.plot(steps, returns, color=COLORS[0], alpha=0.8, label="trained" if i == 0 else None)
     for row, color in zip(known, COLORS[1:], strict=False):
         axes.axhline(row.total, color=color, linestyle="--", linewidth=1, label=row.name)
-    axes.set_xlabel("update")
-    axes.set_ylabel("total reward")
+    axes.set(xlabel="update", ylabel="total reward")
     axes.legend(fontsize=8)
     return save(figure, path)
 
@@ -60,22 +59,13 @@ def draw_rounds(found: dict[str, Any], known: list[Reference], name: str, path: 
             axes.plot(x, row.rounds, color=color, linestyle="--", linewidth=1, label=row.name)
         elif row.name in ("noise-free optimum", "cannot adapt"):
             axes.axhline(row.total, color=color, linestyle="--", linewidth=1, label=row.name)
-    axes.set_xlabel(name)
-    axes.set_ylabel("reward")
-    axes.set_xticks(x)
+    axes.set(xlabel=name, ylabel="reward", xticks=x)
     axes.legend(fontsize=8)
     return save(figure, path)
 
 
 def draw_paths(word: str, paths: list[list[np.ndarray]], goals: np.ndarray, path: Path) -> Path:
-    """Where an agent goes in each round of a task of navigation, a panel a task.
-
-    Args:
-        word: what a round is.
-        paths: of each task, positions `[steps, 2]` in each round.
-        goals: `[tasks, 2]`.
-        path: of the picture.
-    """
+    """Where an agent goes in navigation to `goals [tasks, 2]`, a panel a task, a line `[steps, 2]` for each round."""
     figure = figure_maker()(3.2 * len(paths), 3.6)
     for i, (rounds, goal) in enumerate(zip(paths, goals, strict=True)):
         axes = figure.add_subplot(1, len(paths), i + 1)
@@ -85,30 +75,24 @@ def draw_paths(word: str, paths: list[list[np.ndarray]], goals: np.ndarray, path
             axes.plot(*positions.T, color=color, alpha=shade, linewidth=1.2, label=f"{word} {k}" if i == 0 else None)
         axes.plot(*goal, marker="*", markersize=13, color="black", linestyle="none")
         axes.plot(0, 0, marker="o", markersize=4, color="black", linestyle="none")
-        axes.set_xlim(-0.8, 0.8)
-        axes.set_ylim(-0.8, 0.8)
-        axes.set_aspect("equal")
+        axes.set(xlim=(-0.8, 0.8), ylim=(-0.8, 0.8), aspect="equal")
     figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     return save(figure, path)
 
 
 def split(trajectory: Trajectory) -> list[np.ndarray]:
     """Positions `[steps, 2]` in each episode of trajectories of navigation, which have leading axes `[n, steps]`."""
-    found = []
-    for positions, done, weight in zip(
-        *(np.asarray(a) for a in (trajectory.inputs[..., :2], trajectory.done, trajectory.weight)), strict=True
-    ):
-        ends = np.flatnonzero(done * weight) + 1
-        found += [part for part in np.split(positions[weight > 0], ends) if len(part)]
-    return found
+    rows = (np.asarray(a) for a in (trajectory.inputs[..., :2], trajectory.done, trajectory.weight))
+    return [
+        part
+        for positions, done, weight in zip(*rows, strict=True)
+        for part in np.split(positions[weight > 0], np.flatnonzero(done * weight) + 1)
+        if len(part)
+    ]
 
 
 def main(config: Config) -> list[Path]:
-    """Draw all pictures that the run allows, and print their names.
-
-    Raises:
-        RunError: if it is no run folder, or matplotlib is not there.
-    """
+    """Draw all pictures that the run allows, and print their names."""
     check(config)
     trained = load(config.run_dir, config.checkpoint)
     own, env = trained.settings, trained.env

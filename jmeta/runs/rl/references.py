@@ -12,36 +12,20 @@ from jmeta.rl.envs import MDP
 from jmeta.rl.envs.settings import Arms, DependentArms
 from jmeta.rl.types import Env
 
-MOST_STATES = 3_000_000
-"""Of the exact solution of a bandit; beyond, the optimum is left out."""
+MOST_STATES = 3_000_000  # of the exact solution of a bandit; beyond, the optimum is left out
 
 
 class Reference(NamedTuple):
-    """A line beside an agent's.
-
-    Attributes:
-        name: of the strategy.
-        total: mean total reward of all rounds.
-        ci95: half of its interval; None where it is exact.
-        rounds: mean reward of each round, where there are several.
-    """
+    """A line beside an agent's: of a strategy."""
 
     name: str
-    total: float
-    ci95: float | None = None
-    rounds: tuple[float, ...] | None = None
+    total: float  # mean total reward of all rounds
+    ci95: float | None = None  # half of its interval; None where it is exact
+    rounds: tuple[float, ...] | None = None  # mean reward of each round, where there are several
 
 
 def references(name: str, world: Any, env: Env, episodes: int, *, tasks: int = 10_000) -> list[Reference]:
-    """All that is known of an environment, best known first.
-
-    Args:
-        name: of the environment.
-        world: its settings.
-        env: itself.
-        episodes: of a trial.
-        tasks: that strategies are simulated on.
-    """
+    """All that is known of an environment of these settings, best known first; strategies are simulated on `tasks`."""
     key = jax.random.key(0xC1A551C)
     if name == "bandit" and isinstance(world, Arms):
         return _bandit(world.arms, env, key, tasks)

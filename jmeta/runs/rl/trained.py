@@ -1,4 +1,4 @@
-"""Trained agents out of a run folder: one, or those of all seeds of a group."""
+"""Trained agents out of a run folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,29 +17,17 @@ from jmeta.types import Params
 
 
 class Trained(NamedTuple):
-    """What evaluation and pictures need of a run.
+    """What evaluation and pictures need of a run."""
 
-    Attributes:
-        settings: of all seeds.
-        env: the environment.
-        agent: the algorithm.
-        params: of each run folder, in the order of seeds; those that diverged are left out.
-        steps: of their checkpoints, in the same order.
-    """
-
-    settings: Settings
+    settings: Settings  # of all seeds
     env: Env
     agent: Agent
-    params: Mapping[Path, Params]
-    steps: list[int]
+    params: Mapping[Path, Params]  # of each run folder, in the order of seeds; those that diverged are left out
+    steps: list[int]  # of their checkpoints, in the same order
 
 
 def load(run_dir: str | Path, checkpoint: str) -> Trained:
-    """A trained run, or the seeds of a group.
-
-    Args:
-        run_dir: its folder.
-        checkpoint: best or newest.
+    """A trained run, or the seeds of a group, at the best or the newest checkpoint.
 
     Raises:
         RunError: if it is no run folder of this area, holds runs of different settings, has no checkpoint yet, or is
