@@ -85,8 +85,8 @@ def _undifferentiated(value: Array) -> Array:
 @_undifferentiated.defjvp
 def _refused(primals: tuple[Array], tangents: tuple[Array]) -> Any:
     raise ValueError(
-        "this Optax rule searches until it has found a good step, as line searches do, so it has no derivative: choose "
-        "another for a loop that is differentiated through, or take its gradients for constants by first_order=True"
+        "this Optax rule searches until it has found a good step, or turns gradients by a decomposition, and so has no "
+        "derivative: choose another where it is differentiated, or take its gradients for constants by first_order=True"
     )
 
 
@@ -115,16 +115,19 @@ def smooth(fun: Callable[..., Any], *, search: Callable[[Array], Array] = no_der
     return smoothed
 
 
-def _flat_at_zero(argument: int, primitive: Any, values: Sequence[Array], params: Mapping[str, Any]) -> Array:
-    """What a primitive gives, with no derivative where one of its arguments is 0."""
-    zero = values[argument] == 0
-    moved = [jnp.where(zero, jnp.ones_like(a), a) if i == argument else a for i, a in enumerate(values)]
+def _flat_at_zero(primitive: Any, values: Sequence[Array], params: Mapping[str, Any]) -> Array:
+    """What a primitive gives, with no derivative where that would be infinite."""
+    argument, power = STEEP[primitive.name]
+    steep = jnp.abs(values[argument]) <= jnp.finfo(values[argument].dtype).max ** -power
+    if primitive.name == "pow":
+        steep &= values[1] < 1
+    moved = [jnp.where(steep, jnp.ones_like(a), a) if i == argument else a for i, a in enumerate(values)]
     there = primitive.bind(*(lax.stop_gradient(a) for a in values), **params)
-    return jnp.where(zero, there, primitive.bind(*moved, **params))
+    return jnp.where(steep, there, primitive.bind(*moved, **params))
 
 
-# The argument at whose 0 the derivative is infinite.
-STEEP = {"sqrt": 0, "rsqrt": 0, "cbrt": 0, "log": 0, "pow": 0, "div": 1}
+# The argument near whose 0 the derivative is infinite, and its power there: that of 1 / sqrt(x) is x^-1.5.
+STEEP = {"sqrt": (0, 2), "rsqrt": (0, 0.6), "cbrt": (0, 1.4), "log": (0, 1), "pow": (0, 0.6), "div": (1, 0.45)}
 CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
 
 
@@ -140,7 +143,7 @@ def _bind(jaxpr: Jaxpr, eqn: Any, values: list[Any]) -> list[Any]:
     """The results of one operation, flat at 0 also inside of what it calls."""
     name, params = eqn.primitive.name, eqn.params
     if name in STEEP and jnp.issubdtype(eqn.outvars[0].aval.dtype, jnp.inexact):
-        return [_flat_at_zero(STEEP[name], eqn.primitive, values, params)]
+        return [_flat_at_zero(eqn.primitive, values, params)]
     if name in CALLS:
         return _call(params[CALLS[name]])(*values)
     if name == "cond":
@@ -155,9 +158,13 @@ def _call(closed: Any) -> Callable[..., list[Any]]:
     return lambda *args: _evaluate(closed.jaxpr, closed.consts, args)
 
 
+# Loops that end when they are good enough, and decompositions whose vectors turn where two values meet.
+NO_DERIVATIVE = {"while", "svd", "eigh", "qr", "householder_product"}
+
+
 def _searches(jaxpr: Jaxpr) -> bool:
-    """Whether a loop without a fixed number of steps is anywhere in a program."""
-    return any(eqn.primitive.name == "while" or any(map(_searches, _inside(eqn.params))) for eqn in jaxpr.eqns)
+    """Whether what has no derivative is anywhere in a program."""
+    return any(eqn.primitive.name in NO_DERIVATIVE or any(map(_searches, _inside(eqn.params))) for eqn in jaxpr.eqns)
 
 
 def _inside(params: Mapping[str, Any]) -> list[Jaxpr]:
