@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta import checks
+from jmeta import checks, rules
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, loss_on
 from jmeta.types import Batch, Params
@@ -45,8 +45,8 @@ def inner_loop(
 
 def fit(loop: InnerLoop, predict: Callable[..., Array], params: Params, support: Batch) -> Params:
     """Take an inner loop's steps on the mean loss of a support set; what is passed as `params` is what adapts."""
-    grad_fn = loop.grad(loss_on(support, predict, loop.loss_fn))
-    return descend(grad_fn, params, loop.optimizer, loop.steps, truncation=loop.truncation)
+    loss = loss_on(support, predict, loop.loss_fn)
+    return descend(loop.grad(loss), params, loop.optimizer, loop.steps, truncation=loop.truncation, value_fn=loss)
 
 
 def descend(
@@ -56,6 +56,7 @@ def descend(
     num_steps: int,
     *,
     truncation: int | None = None,
+    value_fn: Callable[[Params], Array] | None = None,
 ) -> Params:
     """The parameters after steps of any Optax rule; differentiable through every step.
 
@@ -64,15 +65,16 @@ def descend(
     Args:
         grad_fn: `params -> gradient`, of the same structure.
         params: where to start; whatever is passed here is what adapts.
-        optimizer: an Optax rule, started afresh. For a second-order meta-gradient through Adam give it `eps_root > 0`:
-            the square root has no finite derivative at zero.
+        optimizer: an Optax rule, started afresh. Roots and norms in it have the derivative 0 at 0, see `rules.smooth`.
         num_steps: an integer, or a traced one where no reverse-mode derivative is taken, which lets one compiled
             program serve any number of steps.
         truncation: how many steps, counted from the last, are differentiated through `grad_fn`; in those before, the
             gradient is a constant. None for all; 0 is first order.
+        value_fn: `params -> []`, the loss, for rules that ask for it, such as `optax.polyak_sgd` and `optax.lbfgs`.
 
     Raises:
-        ValueError: if `num_steps` or `truncation` is negative.
+        ValueError: if `num_steps` or `truncation` is negative, the rule asks for what is not there, or it searches, as
+            line searches do, and is differentiated through.
 
     Example:
         Three steps on (p - 2)^2 / 2 leave half of the way at each, and so does the derivative in the start.
@@ -85,7 +87,9 @@ def descend(
     Source: Shaban et al. 2019, Truncated Back-propagation for Bilevel Optimization, for truncation.
     https://arxiv.org/abs/1810.10667
     """
-    return descend_along(lambda params, _: grad_fn(params), params, optimizer, num_steps, truncation=truncation)
+    value_at = None if value_fn is None else lambda params, _: value_fn(params)
+    along = lambda params, _: grad_fn(params)
+    return descend_along(along, params, optimizer, num_steps, truncation=truncation, value_fn=value_at)
 
 
 def descend_along(
@@ -95,20 +99,24 @@ def descend_along(
     num_steps: int,
     *,
     truncation: int | None = None,
+    value_fn: Callable[[Params, Array], Array] | None = None,
 ) -> Params:
-    """`descend` with a gradient that knows the step: `(params, step) -> gradient`, for mini-batches."""
+    """`descend` with a gradient, and a loss, that know the step: `(params, step) -> gradient`, for mini-batches."""
     check_steps(num_steps, truncation)
     num_steps = checks.steps(num_steps)
 
     state = optimizer.init(params)
-    # A rule such as Adam would keep each of its intermediate results for the way back, all as large as the parameters.
-    update = jax.checkpoint(optimizer.update, prevent_cse=False) if jax.tree.leaves(state) else optimizer.update
 
-    def loop(grad_fn: Callable[[Params, Array], Params], carry: Any, first: int, last: int) -> Any:
+    def move(grads: Params, carry: Any, step: Array, search: Callable[[Array], Array]) -> tuple[Params, Any]:
+        value_at = None if value_fn is None else lambda params: value_fn(params, step)
+        return rules.move(optimizer, grads, carry[1], carry[0], value_fn=value_at, search=search)
+
+    if jax.tree.leaves(state):  # Adam would keep each of its intermediate results, all as large as the parameters.
+        move = jax.checkpoint(move, prevent_cse=False, static_argnums=3)
+
+    def loop(grad_fn: Callable[[Params, Array], Params], search: Any, carry: Any, first: int, last: int) -> Any:
         def body(step: Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
-            params, state = carry
-            updates, state = update(grad_fn(params, step), state, params)
-            return optax.apply_updates(params, updates), state
+            return move(grad_fn(carry[0], step), carry, step, search)
 
         # A single step needs no loop, whose carry would copy parameters that all tasks share for each of them.
         if isinstance(last, int) and last - first == 1:
@@ -118,11 +126,11 @@ def descend_along(
     def constant(params: Params, step: Array) -> Params:
         return first_order(lambda params: grad_fn(params, step))(params)
 
-    carry = params, state
+    carry, through = (params, state), rules.no_derivative
     if truncation is None or not isinstance(num_steps, int) or truncation >= num_steps:
-        return loop(grad_fn, carry, 0, num_steps)[0]
-    carry = loop(constant, carry, 0, num_steps - truncation)
-    return loop(grad_fn, carry, num_steps - truncation, num_steps)[0] if truncation else carry[0]
+        return loop(grad_fn, through, carry, 0, num_steps)[0]
+    carry = loop(constant, lax.stop_gradient, carry, 0, num_steps - truncation)
+    return loop(grad_fn, through, carry, num_steps - truncation, num_steps)[0] if truncation else carry[0]
 
 
 def check_steps(num_steps: int | Array, truncation: int | None = None) -> None:

@@ -1,6 +1,5 @@
 """The outer loop: mean of the learner's loss over episodes, its gradient, any Optax rule, and a run of many steps."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ from jax import Array, lax
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from jmeta import loop, sharding
+from jmeta import loop, rules, sharding
 from jmeta.checks import check_sizes
 from jmeta.episodes import Sampler
 from jmeta.experiment import TrainState
@@ -118,6 +117,13 @@ def _accumulated(learner: Learner, params: Params, episodes: Episode, chunk_size
     return jax.tree.map(lambda g: g / num_chunks, total), jax.tree.map(jnp.mean, metrics)
 
 
+def _value(learner: Learner, params: Params, episodes: Episode, chunk_size: int | None) -> Array:
+    """`meta_loss` in the memory of one chunk, also where it is differentiated."""
+    chunk_size = good_chunk_size(episodes) if chunk_size is None else chunk_size
+    chunks = jax.tree.map(lambda a: a.reshape(-1, chunk_size, *a.shape[1:]), episodes)
+    return jnp.mean(lax.map(jax.checkpoint(lambda chunk: meta_loss(learner, params, chunk)[0]), chunks))
+
+
 def make_step(
     learner: Learner | Schedule,
     optimizer: optax.GradientTransformation,
@@ -129,9 +135,9 @@ def make_step(
 
     Args:
         learner: the algorithm, or a `Schedule` of it.
-        optimizer: any Optax rule. One that wants more than the gradient is offered `value`, `grad`, and
-            `grad_fn(params, step)`, the meta-gradient of the same tasks at other parameters, which
-            `optax.contrib.sam(..., opaque_mode=True)` calls.
+        optimizer: any Optax rule. One that wants more than the gradient is offered the loss of the same tasks, its
+            function `value_fn(params)`, for line searches, and `grad_fn(params, step)`, the meta-gradient elsewhere,
+            which `optax.contrib.sam(..., opaque_mode=True)` calls.
         chunk_size: tasks that run at once, on each device, see `meta_gradient`.
         mesh: devices that share the tasks, one axis, see `jmeta.sharding.task_mesh`: each of D devices has T/D of the
             T tasks, parameters and optimizer state are on all, and their gradients are averaged. None computes where
@@ -143,9 +149,6 @@ def make_step(
     """
     if mesh is not None:
         sharding.check_mesh(mesh)
-    optimizer = optax.with_extra_args_support(optimizer)
-    accepted = inspect.signature(optimizer.update).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
 
     def step(state: TrainState, episodes: Episode) -> tuple[TrainState, Metrics]:
         now = at_step(learner, state.step)
@@ -153,11 +156,13 @@ def make_step(
         def grad_fn(params: Params, _: Any = None) -> Params:
             return meta_gradient(now, params, episodes, chunk_size=chunk_size, mesh=mesh)[0]
 
+        def value_fn(params: Params) -> Array:
+            return _value(now, params, episodes, chunk_size if mesh is None else None)
+
         grads, metrics = meta_gradient(now, state.params, episodes, chunk_size=chunk_size, mesh=mesh)
-        offered = {"value": metrics.loss, "grad": grads, "grad_fn": grad_fn}
-        extra = {name: v for name, v in offered.items() if takes_all or name in accepted}
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params, **extra)
-        params = optax.apply_updates(state.params, updates)
+        params, opt_state = rules.move(
+            optimizer, grads, state.opt_state, state.params, value_fn=value_fn, grad_fn=grad_fn
+        )
         return TrainState(params, opt_state, state.key, state.step + 1), metrics
 
     compiled = jax.jit(step)

@@ -21,7 +21,7 @@ def jmeta_names(names: str) -> set[str]:
     return {f"jmeta.{name}" for name in names.split()}
 
 
-CORE = jmeta_names("types checks losses calls distances inner gradients solvers")
+CORE = jmeta_names("types checks losses calls distances inner gradients rules solvers")
 GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes evaluation")
@@ -38,7 +38,8 @@ ALLOWED = {
     "registry.py": {"jmeta.errors"},
     "experiment.py": {"jax", "jmeta.types"},
     "losses.py": {"jax", "optax", "chex", "jmeta.types", "jmeta.checks"},
-    "inner.py": {"jax", "optax", "chex", "jmeta.types", "jmeta.checks", "jmeta.losses", "jmeta.gradients"},
+    "inner.py": {"jax", "optax", "chex", *jmeta_names("types checks losses gradients rules")},
+    "rules.py": {"jax", "optax", "jmeta.types"},
     "calls.py": {"jax", "jmeta.types"},
     "distances.py": {"jax", "chex", "jmeta.types", "jmeta.checks"},
     "gradients.py": {"jax"},
@@ -48,7 +49,7 @@ ALLOWED = {
     "augment.py": {"jax"},
     "episodes.py": {"jax", "numpy", *jmeta_names("types checks augment")},
     "sharding.py": {"jax", "numpy"},
-    "training.py": {"jax", "optax", *jmeta_names("types checks episodes sharding experiment loop")},
+    "training.py": {"jax", "optax", *jmeta_names("types checks rules episodes sharding experiment loop")},
     "evaluation.py": {"jax", "numpy", *jmeta_names("types checks losses episodes loop report.statistics")},
     "algorithms/": {"jax", "optax", "chex", *CORE},
     "algorithms/__init__.py": {"jmeta.algorithms"},

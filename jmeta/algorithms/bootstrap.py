@@ -113,8 +113,8 @@ def bootstrapped(
 
         adapted = inner.fit(loop, predict, params, support)
         ahead = inner.fit(further, predict, lax.stop_gradient(adapted), support)
-        on_query = jax.grad(lambda params: mean_loss(point(params).prediction, query, loss_fn))
-        target = point(inner.descend(on_query, ahead, last_optimizer, 1))
+        on_query = lambda params: mean_loss(point(params).prediction, query, loss_fn)
+        target = point(inner.descend(jax.grad(on_query), ahead, last_optimizer, 1, value_fn=on_query))
         here = point(adapted)
         return matching(target, here, query), query_loss(here.prediction, query, loss_fn)[1]
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
@@ -53,12 +54,17 @@ def imaml(
     predict = partial(calls.apply, model)
 
     def move(params: Params, support: Batch) -> Params:
-        gradient = jax.grad(loss_on(support, predict, loss_fn))
+        task_loss = loss_on(support, predict, loss_fn)
+        gradient = jax.grad(task_loss)
 
         def grad_fn(phi: Params) -> Params:
             return jax.tree.map(lambda g, p, start: g + regularization * (p - start), gradient(phi), phi, params)
 
-        return inner.descend(grad_fn, params, inner_optimizer, inner_steps)
+        def value_fn(phi: Params) -> Array:
+            away = jax.tree.map(lambda p, start: jnp.sum(jnp.square(p - start)), phi, params)
+            return task_loss(phi) + regularization / 2 * jax.tree.reduce(jnp.add, away)
+
+        return inner.descend(grad_fn, params, inner_optimizer, inner_steps, value_fn=value_fn)
 
     def adapt(params: Params, support: Batch) -> Params:
         return calls.condition(model, move(params, support), support.x, support.weight)

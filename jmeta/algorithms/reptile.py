@@ -55,16 +55,16 @@ def reptile(
         else:
             order, real = jnp.argsort(support.weight <= 0), jnp.maximum(jnp.sum(support.weight > 0), 1)
 
-        def grad_fn(params: Params, step: Array) -> Params:
+        def task_loss(params: Params, step: Array) -> Array:
             batch = support
             if batch_size is not None and batch_size < size:
                 places = jnp.arange(batch_size)
                 rows = order[(step * batch_size + places) % real]
                 weight = None if support.weight is None else jnp.where(places < real, support.weight[rows], 0)
                 batch = Batch(support.x[rows], support.y[rows], weight, support.classes)
-            return jax.grad(loss_on(batch, predict, loss_fn))(params)
+            return loss_on(batch, predict, loss_fn)(params)
 
-        return inner.descend_along(grad_fn, params, inner_optimizer, inner_steps)
+        return inner.descend_along(jax.grad(task_loss), params, inner_optimizer, inner_steps, value_fn=task_loss)
 
     def adapt(params: Params, support: Batch) -> Params:
         return calls.condition(model, move(params, support), support.x, support.weight)

@@ -133,7 +133,8 @@ def train_on(
     def mean_loss(params: Params) -> Array:
         return jnp.mean(jax.vmap(learner.loss, in_axes=(None, 0))(params, episodes)[0])
 
-    return descend(jax.grad(mean_loss), params, optimizer, steps, truncation=0 if first_order else None)
+    truncation = 0 if first_order else None
+    return descend(jax.grad(mean_loss), params, optimizer, steps, truncation=truncation, value_fn=mean_loss)
 
 
 class Joined(NamedTuple):

@@ -9,7 +9,7 @@ import optax
 from jax import Array
 from jax.tree_util import Partial
 
-from jmeta import loop
+from jmeta import loop, rules
 from jmeta.mtl.aggregators.gram import gram
 from jmeta.mtl.types import Aggregator, Losses, View, Weighting
 from jmeta.mtl.weightings.fixed import uniform
@@ -125,8 +125,8 @@ def make_step(
         else:
             rows = jax.tree.map(lambda g: g * _column(weights, g), jacobian())
             grads = _with_shared(rows, aggregate(shared(rows), aggregate_key), shared)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        weighted = lambda params: jnp.sum(weights.astype(values.dtype) * losses(params, batch))
+        params, opt_state = rules.move(optimizer, grads, state.opt_state, state.params, value_fn=weighted)
         learned = weighting.update(state.weighting, weights, view, params)
         return MTLState(params, opt_state, learned, state.key, state.step + 1), MTLMetrics(values, weights)
 
