@@ -15,7 +15,6 @@ from jmeta import inner, losses, nets, training
 from jmeta.algorithms import maml
 from jmeta.rules import smooth
 from jmeta.tasks.sinusoid import sinusoid_sampler
-from jmeta.types import Batch, Episode
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +40,16 @@ def made_of(module):
 
 
 # They make rules of rules, or of functions: no rules by themselves.
-WRAPPERS = set(
-    "apply_every apply_if_finite freeze chain conditionally_mask conditionally_transform flatten inject_hyperparams "
-    "inject_stateful_hyperparams lookahead masked measure_with_ema mechanize multi_transform named_chain partition "
-    "sam schedule_free scale_by_muon selective_transform snapshot split_real_and_imaginary stateless stateless_with_tree_map "
-    "with_extra_args_support".split()
-)
+WRAPPERS = """
+    apply_every apply_if_finite freeze chain conditionally_mask conditionally_transform flatten inject_hyperparams
+    inject_stateful_hyperparams lookahead masked measure_with_ema mechanize multi_transform named_chain partition sam
+    schedule_free scale_by_muon selective_transform snapshot split_real_and_imaginary stateless stateless_with_tree_map
+    with_extra_args_support
+""".split()
 RATE = 0.01
 ARGUMENTS = {
-    "adaptive_grad_clip": (0.1,), "add_decayed_weights": (0.1,), "add_noise": (0.01, 0.5, jax.random.key(0)), "clip": (0.5,),
-    "clip_by_block_rms": (0.5,), "clip_by_global_norm": (0.5,), "ema": (0.9,), "scale": (-RATE,), "trace": (0.9,),
+    "adaptive_grad_clip": (0.1,), "add_decayed_weights": (0.1,), "add_noise": (0.01, 0.5, jax.random.key(0)),
+    "clip": (0.5,), "clip_by_block_rms": (0.5,), "clip_by_global_norm": (0.5,), "ema": (0.9,), "scale": (-RATE,), "trace": (0.9,),
     "scale_by_learning_rate": (RATE,), "scale_by_schedule": (lambda step: -RATE,), "polyak_sgd": (RATE,),
     "scale_by_backtracking_linesearch": (10,), "scale_by_zoom_linesearch": (10,),
 }  # fmt: skip
@@ -65,6 +64,17 @@ NOT_WHOLE = {"scale_by_lbfgs", "scale_by_distance_over_gradients"}
 RULES = {
     name: function for module in (optax, optax.contrib) for name, function in made_of(module) if name not in WRAPPERS
 }
+
+
+USUAL = """
+    sgd adam adamw lamb rmsprop adafactor adagrad radam lion clip_by_global_norm scale_by_trust_ratio lbfgs polyak_sgd
+    muon galore dpsgd reduce_on_plateau
+""".split()
+
+
+def each(names):
+    """The usual rules in each run of the tests, and all others in the long one."""
+    return [pytest.param(name, marks=[] if name in USUAL else [pytest.mark.long]) for name in sorted(names)]
 
 
 def built(name):
@@ -90,9 +100,9 @@ def problem():
     return params, lambda params, data: jnp.mean(jnp.square(predict(params, data[0]) - data[1])), support, query
 
 
-@pytest.mark.parametrize("name", sorted(RULES))
+@pytest.mark.parametrize("name", each(RULES))
 def test_every_rule_of_optax_is_differentiated_right_or_refused(name):
-    """Wrong code: a root of a second moment of 0 has an infinite slope, and 0 times it makes all of a meta-gradient NaN."""
+    """Wrong code: a root of a second moment of 0 has an infinite slope, and 0 times that makes a meta-gradient NaN."""
     with jax.enable_x64(True):
         params, loss, support, query = problem()
         rule = built(name)
@@ -103,7 +113,7 @@ def test_every_rule_of_optax_is_differentiated_right_or_refused(name):
             return loss(moved, query)
 
         if name in REFUSED:
-            with pytest.raises(ValueError, match="choose another|batch dimension"):
+            with pytest.raises(ValueError, match=r"choose another|batch dimension"):
                 after(params)
             return
         assert np.isfinite(after(params))
@@ -123,7 +133,7 @@ def test_every_rule_of_optax_is_differentiated_right_or_refused(name):
             np.testing.assert_allclose(slope, (ahead - behind) / (2 * h), rtol=2e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(set(RULES) - SEARCHES - REFUSED))
+@pytest.mark.parametrize("name", each(set(RULES) - SEARCHES - REFUSED))
 def test_a_gradient_of_zero_has_a_finite_derivative(name):
     """As at a minimum of the support loss. Wrong code: the norm that a gradient is clipped by has no slope at 0."""
     rule, start = built(name), {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.array([1.0, 0.0])}
