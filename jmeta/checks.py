@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jax.core import Tracer
 
-NEVER = -1e9
-"""The logit of what can't be: small enough for a probability of 0, and finite, so that no derivative is NaN. Finite in
-bfloat16 as in float32; float16 ends at -65504, so cast its logits before they get here."""
+NEVER = -(2.0**126)
+"""The logit of what can't be: small enough for a probability of 0, and finite, so that no derivative is NaN. The same
+in bfloat16 as in float32; float16 ends at -65504, so cast its logits before they get here."""
 
 
 def known(value: Any) -> bool:

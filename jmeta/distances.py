@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from jmeta.checks import check_above_zero
 from jmeta.types import Batch, Params
+from jmeta.types import wide as wide
 
 SimilarityFn = Callable[[Array, Array], Array]
 """`(a [N, D], b [M, D]) -> [N, M]`, how alike features are, such as `nearness`: it learns nothing."""
@@ -20,14 +21,14 @@ def product(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
-def wide(x: Array) -> Array:
-    """In float32, if it is in less."""
-    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
-
-
 def members(batch: Batch) -> Array:
     """Labels times weights `[N, way]`."""
     return batch.y if batch.weight is None else batch.y * batch.weight[:, None]
+
+
+def supported(support: Batch) -> Array:
+    """Which classes `[way]` have an example: 1 and 0. Those without have no prototype, and can't be predicted."""
+    return (jnp.sum(members(support), axis=0) > 0).astype(support.y.dtype)
 
 
 def prototypes(z: Array, support: Batch) -> Array:

@@ -10,13 +10,13 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta import loop
-from jmeta.checks import check_sizes
+from jmeta.checks import NEVER, check_sizes
 from jmeta.episodes import Sampler
 from jmeta.loop import as_partial
 from jmeta.losses import accuracy as accuracy
 from jmeta.losses import hits, mean_loss, possible, squared_error, weighted_mean
 from jmeta.report import statistics
-from jmeta.types import Batch, Episode, Learner, Params
+from jmeta.types import Batch, Episode, Learner, Params, examples, filled, wide
 
 Metric = Callable[[Array, Batch], Array]
 """`(prediction [N, way], query) -> []`."""
@@ -35,9 +35,11 @@ class Evaluation(NamedTuple):
 
 
 def precision(prediction: Array, query: Batch) -> Array:
-    """Macro precision: mean over classes of hits over predictions of that class; 0 for a class never predicted."""
-    true, predicted, _ = _class_counts(prediction, query)
-    return weighted_mean(jnp.where(predicted > 0, true / jnp.maximum(predicted, 1e-9), 0.0), query.classes)
+    """Macro precision: mean of hits over predictions of a class, 0 where it is never predicted; over the classes that
+    are among labels or predictions."""
+    true, predicted, actual = _class_counts(prediction, query)
+    each = jnp.where(predicted > 0, true / jnp.maximum(predicted, 1e-9), 0.0)
+    return weighted_mean(each, (predicted + actual > 0).astype(each.dtype))
 
 
 def recall(prediction: Array, query: Batch) -> Array:
@@ -53,8 +55,9 @@ def calibration(prediction: Array, query: Batch) -> Array:
     """What `calibration_error` is made of, `[CALIBRATION_BINS, 3]`: for each of equal intervals of confidence, which is
     the largest probability of a softmax, how many predictions there are, the sum of their confidence, and how many are
     right."""
-    logits = possible(prediction, query.classes)
-    confidence = jnp.max(jax.nn.softmax(logits), axis=-1)
+    query = examples(query)
+    logits = possible(filled(wide(prediction), query.weight), query.classes)
+    confidence = jnp.nan_to_num(jnp.max(jax.nn.softmax(logits), axis=-1))
     weight = jnp.ones_like(confidence) if query.weight is None else query.weight
     place = jnp.minimum(confidence * CALIBRATION_BINS, CALIBRATION_BINS - 1).astype(jnp.int32)
     counted = jnp.stack([jnp.ones_like(confidence), confidence, hits(logits, query.y)], axis=-1) * weight[:, None]
@@ -79,8 +82,13 @@ def mean_squared_error(prediction: Array, query: Batch) -> Array:
 
 
 def _class_counts(prediction: Array, query: Batch) -> tuple[Array, Array, Array]:
+    query = examples(query)
+    if query.y.shape[-1] == 1:
+        raise ValueError("precision and recall are of classes, and these targets are single numbers: leave them out")
     weight = jnp.ones(len(query.y)) if query.weight is None else query.weight
-    predicted = jax.nn.one_hot(jnp.argmax(possible(prediction, query.classes), axis=-1), query.y.shape[-1])
+    logits = possible(filled(wide(prediction), query.weight), query.classes)
+    told = (jnp.max(logits, axis=-1) > NEVER)[:, None]  # and not NaN
+    predicted = jax.nn.one_hot(jnp.argmax(logits, axis=-1), query.y.shape[-1]) * told
     weighted = weight[:, None] * query.y
     return jnp.sum(weighted * predicted, axis=0), weight @ predicted, jnp.sum(weighted, axis=0)
 
@@ -109,7 +117,7 @@ def evaluate(
     key: Array,
     *,
     episodes: int = 600,
-    metric: Metric = accuracy,
+    metric: Metric | None = None,
     predict: Predict = transductive,
     chunk_size: int = 1,
 ) -> Evaluation:
@@ -118,17 +126,26 @@ def evaluate(
     Args:
         sample: `key -> Episode`.
         key: PRNG key; the same key gives every learner the same episodes.
-        metric: what is measured.
+        metric: what is measured; None for accuracy, or `mean_squared_error` where targets are numbers.
         predict: `transductive` or `inductive`.
         chunk_size: episodes that run at once.
 
     Raises:
         ValueError: if `episodes` or `chunk_size` is below 1.
     """
+    metrics = {"it": metric or _fitting(sample, key)}
     values = measure(
-        learner, params, sample, key, episodes=episodes, metrics={"it": metric}, predict=predict, chunk_size=chunk_size
+        learner, params, sample, key, episodes=episodes, metrics=metrics, predict=predict, chunk_size=chunk_size
     )
     return summarize(values["it"])
+
+
+def _fitting(sample: Sampler, key: Array) -> Metric:
+    """Accuracy for labels, each a distribution over classes, and the squared error for numbers."""
+    query = examples(jax.tree.map(lambda a: a[0], loop.mapped(sample, key[None])).query)
+    y = np.asarray(query.y if query.weight is None else query.y[np.asarray(query.weight) != 0])
+    classes = y.shape[1] > 1 and (y >= 0).all() and np.allclose(y.sum(1), 1, atol=1e-3)
+    return accuracy if classes else mean_squared_error
 
 
 def measure(

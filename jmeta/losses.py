@@ -1,6 +1,7 @@
 """Losses of each example, and their mean over a batch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
@@ -9,7 +10,7 @@ import optax
 from jax import Array
 
 from jmeta.checks import NEVER
-from jmeta.types import Batch, Judge, Metrics, Params
+from jmeta.types import Batch, Judge, Metrics, Params, examples, filled, wide
 
 LossFn = Callable[[Array, Array], Array]
 """`(prediction [N, k], y [N, k]) -> [N]`. The prediction of a class that is padding is `NEVER`, see `possible`: a logit
@@ -25,9 +26,21 @@ def cross_entropy(logits: Array, y: Array) -> Array:
         >>> round(cross_entropy(jnp.array([[0.0, 0.0]]), jnp.array([[1.0, 0.0]]))[0].item(), 4)  # log 2
         0.6931
     """
+    if logits.shape[-1] < 2:
+        raise ValueError(
+            "cross_entropy tells two classes or more apart, got one output: give loss_fn=jmeta.losses.squared_error "
+            "for numbers, or the model as many outputs as there are classes"
+        )
     return optax.softmax_cross_entropy(logits, y)
 
 
+def of_numbers(loss_fn: Any) -> Any:
+    """Mark a loss of targets that are numbers, beside which an accuracy would mean nothing."""
+    loss_fn.of_numbers = True
+    return loss_fn
+
+
+@of_numbers
 def squared_error(prediction: Array, y: Array) -> Array:
     """Squared error `[N, targets], [N, targets] -> [N]`, without a factor of a half; padded classes have no part.
 
@@ -57,6 +70,7 @@ def squared_score_error(logits: Array, y: Array) -> Array:
     return jnp.sum(y * jnp.square(1 - scores) + (1 - y) * jnp.square(scores), axis=-1)
 
 
+@of_numbers
 def gaussian(mean: Array, y: Array, raw: Array) -> Array:
     """Negative log-likelihood `[N]` of a Gaussian with a learned spread, in nats; all three are `[N, targets]`.
 
@@ -86,10 +100,12 @@ def _over_real(loss: Callable[[Array], Array], prediction: Array) -> Array:
 
 def weighted_mean(values: Array, weight: Array | None) -> Array:
     """`sum(weight * values) / sum(weight)` of values `[N]`; None weighs all alike, and no weight at all gives 0."""
+    if not len(values):
+        return jnp.zeros((), values.dtype)
     if weight is None:
         return jnp.mean(values)
     total = jnp.sum(weight)
-    return jnp.sum(weight * values) / jnp.where(total > 0, total, 1)
+    return jnp.sum(weight * jnp.where(weight != 0, values, 0)) / jnp.where(total > 0, total, 1)
 
 
 def possible(logits: Array, classes: Array | None) -> Array:
@@ -98,29 +114,45 @@ def possible(logits: Array, classes: Array | None) -> Array:
 
 
 def mean_loss(prediction: Array, batch: Batch, loss_fn: LossFn) -> Array:
-    """The mean of `loss_fn` over examples and classes that are no padding; ValueError if labels differ in shape."""
+    """The mean of `loss_fn` over examples and classes that are no padding; ValueError if labels differ in shape.
+
+    An example whose label can't be predicted, since the support set has none of its class, adds nothing.
+    """
+    batch = examples(batch)
     if prediction.shape != batch.y.shape:
         raise ValueError(
             f"the model predicts {prediction.shape} where the labels are {batch.y.shape}: "
             "give it as many outputs as the episodes have classes or targets"
         )
-    return weighted_mean(loss_fn(possible(prediction, batch.classes), batch.y), batch.weight)
+    prediction = possible(filled(wide(prediction), batch.weight), batch.classes)
+    mass = jnp.abs(batch.y)
+    label = (mass > 0) & (mass == jnp.max(mass, axis=-1, keepdims=True))
+    never = jnp.any(label & (prediction <= NEVER), axis=-1)
+    return weighted_mean(jnp.where(never, 0, loss_fn(prediction, batch.y)), batch.weight)
 
 
 def hits(logits: Array, y: Array) -> Array:
-    """1 where the largest logit is at the label, else 0: `[N, way], [N, way] -> [N]`."""
-    return (jnp.argmax(logits, axis=-1) == jnp.argmax(y, axis=-1)).astype(logits.dtype)
+    """1 where the largest logit is at the label, else 0, as where one is NaN: `[N, way], [N, way] -> [N]`."""
+    found = (jnp.argmax(logits, axis=-1) == jnp.argmax(y, axis=-1)) & (jnp.max(logits, axis=-1) > NEVER)
+    return found.astype(logits.dtype)
 
 
 def accuracy(prediction: Array, query: Batch) -> Array:
-    """Share of examples whose largest logit is at the label."""
+    """Share of examples whose largest logit is at the label; ValueError for single numbers, which have no classes."""
+    query = examples(query)
+    if query.y.shape[-1] == 1:
+        raise ValueError(
+            "accuracy is of classes, and these targets are single numbers: give metric=jmeta.evaluation.mean_squared_error"
+        )
     return weighted_mean(hits(possible(prediction, query.classes), query.y), query.weight)
 
 
 def query_loss(prediction: Array, query: Batch, loss_fn: LossFn) -> tuple[Array, Metrics]:
-    """The mean loss and its `Metrics`, as `Learner.loss` returns them; without an accuracy for a single target."""
+    """The mean loss and its `Metrics`, as `Learner.loss` returns them; without an accuracy for targets that are numbers,
+    which are those of a single column, and those of a loss of numbers."""
     loss = mean_loss(prediction, query, loss_fn)
-    return loss, Metrics(loss, None if query.y.shape[-1] == 1 else accuracy(prediction, query))
+    numbers = query.y.shape[-1] == 1 or getattr(loss_fn, "of_numbers", False)
+    return loss, Metrics(loss, None if numbers else accuracy(prediction, query))
 
 
 def judge(loss_fn: LossFn) -> Judge:

@@ -1,8 +1,10 @@
 """The types that everything else is written in, and the learner that most algorithms are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import jax
+import jax.numpy as jnp
 from jax import Array
 
 Params = Any
@@ -15,7 +17,8 @@ class Batch(NamedTuple):
     Attributes:
         x: inputs `[N, ...]`.
         y: one-hot labels `[N, way]`, or regression targets `[N, targets]`.
-        weight: `[N]`, how much each example counts; 0 marks padding, None means all ones.
+        weight: `[N]`, how much each example counts; None means all alike. One of weight 0 is not there: whatever x and y
+            hold of it, NaN too, reaches nothing.
         classes: `[way]`, 1 for classes that the episode has and 0 for padding; None means all. Losses and metrics leave
             padding out, see `jmeta.losses.possible`; `Learner.predict` gives it any logit.
     """
@@ -39,6 +42,48 @@ class Metrics(NamedTuple):
 
     loss: Array
     accuracy: Array | None = None
+
+
+def wide(a: Array) -> Array:
+    """In float32, if it is a float of less."""
+    return a.astype(jnp.float32) if jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4 else a
+
+
+def filled(tree: Any, weight: Array | None) -> Any:
+    """Arrays `[N, ...]` whose rows of weight 0 are copies of one that is there, and zeros where none is.
+
+    So they have no part in anything, derivatives included: a value that can't be used is replaced before it is.
+    """
+    if weight is None or not len(weight):
+        return tree
+    real = weight != 0
+    first, some = jnp.argmax(real), jnp.any(real)
+
+    def fill(a: Array) -> Array:
+        row = jnp.where(some, a[first], jnp.zeros_like(a[first]))
+        return jnp.where(real.reshape(-1, *(1,) * (a.ndim - 1)), a, row[None])
+
+    return jax.tree.map(fill, tree)
+
+
+def examples(batch: Batch) -> Batch:
+    """A batch as everything here computes with it: `filled`, floats in float32 or better, and labels too.
+
+    Raises:
+        ValueError: for labels that are class numbers and not one-hot.
+    """
+    x, y = jax.tree.map(jnp.asarray, (batch.x, batch.y))
+    whole = not jnp.issubdtype(y.dtype, jnp.inexact)
+    if y.ndim != 2 or (whole and y.shape[1] == 1):
+        raise ValueError(
+            f"labels must be one-hot [N, way], or numbers to regress [N, targets], got {y.dtype} {list(y.shape)}: "
+            "give jax.nn.one_hot(labels, way), or numbers as floats"
+        )
+    y = y.astype(float) if whole else wide(y)
+    weight = batch.weight
+    if weight is not None and not jnp.issubdtype(weight.dtype, jnp.inexact):
+        weight = weight.astype(y.dtype)
+    return Batch(filled(jax.tree.map(wide, x), weight), filled(y, weight), weight, batch.classes)
 
 
 class Model(Protocol):
@@ -80,6 +125,51 @@ Judge = Callable[[Array, Batch], tuple[Array, Metrics]]
 """`(prediction [N, way], query) -> (scalar, Metrics)`, such as `losses.judge(loss_fn)`."""
 
 
+def learner(
+    init: Callable[[Array, Any], Params],
+    adapt: Callable[[Params, Batch], Any],
+    predict: Callable[..., Array],
+    loss: Callable[[Params, Episode], tuple[Array, Metrics]],
+) -> Learner:
+    """A `Learner` of four functions, whose batches come in as `examples`, and which is compiled once for a shape where
+    it is called by itself.
+
+    Raises:
+        ValueError: from `init`, for a Flax module with variables that are no parameters, or with dropout.
+    """
+
+    def predict_examples(adapted: Any, x: Any, weight: Array | None = None) -> Array:
+        return predict(adapted, filled(jax.tree.map(lambda a: wide(jnp.asarray(a)), x), weight), weight)
+
+    def loss_of_examples(params: Params, episode: Episode) -> tuple[Array, Metrics]:
+        return loss(params, Episode(*map(examples, episode)))
+
+    return Learner(
+        lambda key, x: _started(init, key, x),
+        jax.jit(lambda params, support: adapt(params, examples(support)), inline=True),
+        jax.jit(predict_examples, inline=True),
+        jax.jit(loss_of_examples, inline=True),
+    )
+
+
+def _started(init: Callable[[Array, Any], Params], key: Array, x: Any) -> Params:
+    advice = "leave these layers out, or normalize by jmeta.nets.BatchNorm"
+    try:
+        params = init(key, jax.tree.map(lambda a: wide(jnp.asarray(a)), x))
+    except Exception as error:
+        if type(error).__module__.split(".")[0] == "flax" and "Rng" in type(error).__name__:
+            raise ValueError(
+                f"dropout can't be adapted with, and a layer asks for its key: {advice} ({error})"
+            ) from error
+        raise
+    linen = lambda tree: isinstance(tree, Mapping) and "params" in tree
+    for variables in jax.tree.leaves(params, is_leaf=linen):
+        if linen(variables) and set(variables) != {"params"}:
+            kept = {name: sorted(v) for name, v in variables.items() if name != "params"}
+            raise ValueError(f"only parameters of a Flax module are learned, and this one has {kept} too: {advice}")
+    return params
+
+
 def episodic(
     init: Callable[[Array, Array], Params],
     adapt: Callable[[Params, Batch], Any],
@@ -97,4 +187,4 @@ def episodic(
         adapted, query = adapt(params, episode.support), episode.query
         return judge(predict(adapted, query.x, query.weight), query)
 
-    return Learner(init, adapt, predict, loss)
+    return learner(init, adapt, predict, loss)

@@ -6,9 +6,9 @@ from jax import Array
 
 from jmeta import calls
 from jmeta.checks import check_above_zero
-from jmeta.distances import SimilarityFn, check_fixed, cosine_similarity, nearness, prototypes
-from jmeta.losses import LossFn, cross_entropy, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.distances import SimilarityFn, check_fixed, cosine_similarity, nearness, prototypes, supported
+from jmeta.losses import LossFn, cross_entropy, possible, query_loss
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner
 
 
 class BaselineParams(NamedTuple):
@@ -23,6 +23,7 @@ class BaselineAdapted(NamedTuple):
 
     encoder: Params
     centroids: Array
+    supported: Array
 
 
 def baseline(
@@ -59,17 +60,18 @@ def baseline(
 
     def adapt(params: BaselineParams, support: Batch) -> BaselineAdapted:
         z, kept = calls.read(encoder, params.encoder, support)
-        return BaselineAdapted(kept, prototypes(z, support))
+        return BaselineAdapted(kept, prototypes(z, support), supported(support))
 
     def predict(adapted: BaselineAdapted, x: Array, weight: Array | None = None) -> Array:
-        return similarity(calls.apply(encoder, adapted.encoder, x, weight), adapted.centroids)
+        logits = similarity(calls.apply(encoder, adapted.encoder, x, weight), adapted.centroids)
+        return possible(logits, adapted.supported)
 
     def loss(params: BaselineParams, episode: Episode) -> tuple[Array, Metrics]:
         batch = episode.query
         z = calls.apply(encoder, params.encoder, batch.x, batch.weight)
         return query_loss(calls.apply(classifier, params.classifier, z, batch.weight), batch, loss_fn)
 
-    return Learner(init, adapt, predict, loss)
+    return learner(init, adapt, predict, loss)
 
 
 def baseline_plus_plus(

@@ -13,7 +13,7 @@ from jmeta import calls, inner
 from jmeta.checks import check_sizes
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, mean_loss, possible, query_loss, squared_error, weighted_mean
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner
 
 
 class Point(NamedTuple):
@@ -118,4 +118,4 @@ def bootstrapped(
         here = point(adapted)
         return matching(target, here, query), query_loss(here.prediction, query, loss_fn)[1]
 
-    return Learner(model.init, adapt, predict, loss)
+    return learner(model.init, adapt, predict, loss)

@@ -11,7 +11,7 @@ from jmeta import calls, inner
 from jmeta.checks import check_above_zero
 from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
 from jmeta.solvers import Solver, conjugate_gradient
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner
 
 
 def imaml(
@@ -86,4 +86,4 @@ def imaml(
 
         return inner.attach_gradient(value, params, solve(matvec, grad)), metrics
 
-    return Learner(model.init, adapt, predict, loss)
+    return learner(model.init, adapt, predict, loss)

@@ -12,7 +12,7 @@ from jax import Array, lax
 from jmeta import calls, checks, inner
 from jmeta.gradients import Grad
 from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner
 
 
 class MAMLPlusPlusParams(NamedTuple):
@@ -174,7 +174,7 @@ def maml_plus_plus(
         value, metrics = judged(complete(params, support, moving, inner_steps - 1), query)
         return jnp.sum(early) + weights[-1] * value, metrics
 
-    return Learner(init, adapt, predict, loss_of_last if loss_weights is None else loss_of_each)
+    return learner(init, adapt, predict, loss_of_last if loss_weights is None else loss_of_each)
 
 
 def _check(inner_lr: float, inner_steps: int, loss_weights: Any) -> None:

@@ -2,8 +2,8 @@
 
 from jax import Array
 
-from jmeta.distances import nearness, prototypes
-from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.distances import nearness, prototypes, supported
+from jmeta.losses import LossFn, cross_entropy, judge, possible
 from jmeta.types import Batch, Learner, Params, episodic
 
 
@@ -21,10 +21,10 @@ def nearest(*, loss_fn: LossFn = cross_entropy) -> Learner:
         [[-1.0, -4.0]]
     """
 
-    def adapt(params: Params, support: Batch) -> Array:
-        return prototypes(support.x.reshape(len(support.x), -1), support)
+    def adapt(params: Params, support: Batch) -> tuple[Array, Array]:
+        return prototypes(support.x.reshape(len(support.x), -1), support), supported(support)
 
-    def predict(adapted: Array, x: Array, weight: Array | None = None) -> Array:
-        return nearness(x.reshape(len(x), -1), adapted)
+    def predict(adapted: tuple[Array, Array], x: Array, weight: Array | None = None) -> Array:
+        return possible(nearness(x.reshape(len(x), -1), adapted[0]), adapted[1])
 
     return episodic(lambda key, x: {}, adapt, predict, judge(loss_fn))

@@ -10,7 +10,7 @@ from jax import Array
 from jmeta import calls
 from jmeta.distances import pair_weights
 from jmeta.losses import cross_entropy, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner
 
 
 class NeuralProcessParams(NamedTuple):
@@ -105,7 +105,7 @@ def neural_process(
         prediction, *extra = jnp.moveaxis(out, -1, 0)
         return query_loss(prediction, episode.query, lambda prediction, y: loss_fn(prediction, y, *extra))
 
-    return Learner(init, adapt, predict, loss)
+    return learner(init, adapt, predict, loss)
 
 
 def _join(z: Array, other: Array) -> Array:

@@ -8,9 +8,9 @@ import optax
 from jax import Array
 
 from jmeta import calls, inner
-from jmeta.distances import prototypes
+from jmeta.distances import prototypes, supported
 from jmeta.gradients import Grad
-from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.losses import LossFn, cross_entropy, judge, possible
 from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
@@ -20,6 +20,7 @@ class ProtoMAMLAdapted(NamedTuple):
     encoder: Params
     weights: Array
     bias: Array
+    supported: Array | None = None
 
 
 def proto_maml(
@@ -57,11 +58,19 @@ def proto_maml(
 
     def adapt(params: Params, support: Batch) -> ProtoMAMLAdapted:
         c = prototypes(calls.apply(encoder, params, support.x, support.weight), support)
+        have = supported(support)
+
+        def predict_these(moving: ProtoMAMLAdapted, x: Array, weight: Array | None = None) -> Array:
+            return predict(moving._replace(supported=have), x, weight)
+
         start = ProtoMAMLAdapted(params, 2 * c, -jnp.sum(c * c, axis=-1))
-        adapted = inner.fit(loop, predict, start, support)
-        return adapted._replace(encoder=calls.condition(encoder, adapted.encoder, support.x, support.weight))
+        adapted = inner.fit(loop, predict_these, start, support)
+        return adapted._replace(
+            supported=have, encoder=calls.condition(encoder, adapted.encoder, support.x, support.weight)
+        )
 
     def predict(adapted: ProtoMAMLAdapted, x: Array, weight: Array | None = None) -> Array:
-        return calls.apply(encoder, adapted.encoder, x, weight) @ adapted.weights.T + adapted.bias[None]
+        logits = calls.apply(encoder, adapted.encoder, x, weight) @ adapted.weights.T + adapted.bias[None]
+        return possible(logits, adapted.supported)
 
     return episodic(encoder.init, adapt, predict, judge(loss_fn))

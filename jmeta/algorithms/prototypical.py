@@ -5,16 +5,17 @@ from typing import NamedTuple
 from jax import Array
 
 from jmeta import calls
-from jmeta.distances import SimilarityFn, check_fixed, nearness, prototypes
-from jmeta.losses import LossFn, cross_entropy, judge
+from jmeta.distances import SimilarityFn, check_fixed, nearness, prototypes, supported
+from jmeta.losses import LossFn, cross_entropy, judge, possible
 from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
 class PrototypicalAdapted(NamedTuple):
-    """The encoder, and the prototypes `[way, D]`."""
+    """The encoder, the prototypes `[way, D]`, and which of them `[way]` are of a class that the support set has."""
 
     encoder: Params
     prototypes: Array
+    supported: Array
 
 
 def prototypical(encoder: Model, *, similarity: SimilarityFn = nearness, loss_fn: LossFn = cross_entropy) -> Learner:
@@ -55,9 +56,10 @@ def prototypical(encoder: Model, *, similarity: SimilarityFn = nearness, loss_fn
 
     def adapt(params: Params, support: Batch) -> PrototypicalAdapted:
         z, kept = calls.read(encoder, params, support)
-        return PrototypicalAdapted(kept, prototypes(z, support))
+        return PrototypicalAdapted(kept, prototypes(z, support), supported(support))
 
     def predict(adapted: PrototypicalAdapted, x: Array, weight: Array | None = None) -> Array:
-        return similarity(calls.apply(encoder, adapted.encoder, x, weight), adapted.prototypes)
+        logits = similarity(calls.apply(encoder, adapted.encoder, x, weight), adapted.prototypes)
+        return possible(logits, adapted.supported)
 
     return episodic(encoder.init, adapt, predict, judge(loss_fn))

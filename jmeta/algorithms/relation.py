@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta import calls
-from jmeta.distances import pair_weights, prototypes
-from jmeta.losses import LossFn, judge, squared_score_error
+from jmeta.distances import pair_weights, prototypes, supported
+from jmeta.losses import LossFn, judge, possible, squared_score_error
 from jmeta.types import Batch, Learner, Model, Params, episodic
 
 
@@ -24,6 +24,7 @@ class RelationAdapted(NamedTuple):
     params: RelationParams
     features: Array
     classes: Array | None
+    supported: Array
 
 
 def relation(encoder: Model, relation: Model, *, loss_fn: LossFn = squared_score_error) -> Learner:
@@ -61,16 +62,16 @@ def relation(encoder: Model, relation: Model, *, loss_fn: LossFn = squared_score
         features = prototypes(z.reshape(len(z), -1), support).reshape(-1, *z.shape[1:])
         weight = pair_weights(support.y.shape, support.weight, support.classes)
         of_relation = calls.condition(relation, params.relation, _pairs(z, features), weight)
-        return RelationAdapted(RelationParams(kept, of_relation), features, support.classes)
+        return RelationAdapted(RelationParams(kept, of_relation), features, support.classes, supported(support))
 
     def predict(adapted: RelationAdapted, x: Array, weight: Array | None = None) -> Array:
-        params, features, classes = adapted
+        params, features, classes, have = adapted
         z = calls.apply(encoder, params.encoder, x, weight)
         shape = len(z), len(features)
         logits = calls.apply(relation, params.relation, _pairs(z, features), pair_weights(shape, weight, classes))
         if logits.shape != (len(z) * len(features), 1):
             raise ValueError(f"relation must give one number for each pair, got {logits.shape}")
-        return logits.reshape(shape)
+        return possible(logits.reshape(shape), have)
 
     return episodic(init, adapt, predict, judge(loss_fn))
 

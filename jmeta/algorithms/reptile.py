@@ -10,7 +10,7 @@ from jax import Array, lax
 from jmeta import calls, inner
 from jmeta.checks import check_sizes
 from jmeta.losses import LossFn, cross_entropy, loss_on, query_loss
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner
 
 
 def reptile(
@@ -75,4 +75,4 @@ def reptile(
         value, metrics = query_loss(predict(adapted, episode.query.x, episode.query.weight), episode.query, loss_fn)
         return inner.attach_gradient(value, params, jax.tree.map(jnp.subtract, params, moved)), metrics
 
-    return Learner(model.init, adapt, predict, loss)
+    return learner(model.init, adapt, predict, loss)

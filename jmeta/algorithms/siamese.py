@@ -9,7 +9,7 @@ from jax import Array
 from jmeta import calls
 from jmeta.distances import members
 from jmeta.losses import NEVER, cross_entropy, query_loss, weighted_mean
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner
 
 
 class SiameseParams(NamedTuple):
@@ -80,7 +80,7 @@ def siamese(encoder: Model) -> Learner:
         value = (of_one + of_two) / 2
         return value, metrics._replace(loss=value)
 
-    return Learner(init, adapt, predict, loss)
+    return learner(init, adapt, predict, loss)
 
 
 def _weight(batch: Batch) -> Array:
