@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from jmeta import loop
 from jmeta.mtl.aggregators.gram import gram
 from jmeta.mtl.types import Aggregator, Losses, View, Weighting
-from jmeta.mtl.weightings.fixed import uniform
+from jmeta.mtl.weightings.stateless import uniform
 from jmeta.types import Params
 
 Sample = Callable[[Array], Any]

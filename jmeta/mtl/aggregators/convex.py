@@ -30,17 +30,9 @@ class _Point(NamedTuple):
 
 
 def least_above(matrix: Array, bounds: Array, *, steps: int = STEPS) -> Array:
-    """The point above given bounds at which a quadratic form is least.
+    """The point `[T]` above given bounds `[T]` at which a quadratic form, of a positive definite M `[T, T]`, is least.
 
         argmin_v  v' M v   subject to   v_i >= bounds_i
-
-    Args:
-        matrix: M `[T, T]`, symmetric, positive definite.
-        bounds: `[T]`.
-        steps: Newton steps.
-
-    Returns:
-        `[T]`.
 
     Example:
         >>> [round(a, 4) for a in least_above(jnp.array([[1.0, -1.0], [-1.0, 2.0]]), jnp.array([1.0, 0.0])).tolist()]
@@ -58,16 +50,11 @@ def least_above(matrix: Array, bounds: Array, *, steps: int = STEPS) -> Array:
 
 
 def least_on_simplex(matrix: Array, *, steps: int = STEPS) -> Array:
-    """The weights with which a quadratic form is least.
+    """The weights `[T]` with which a quadratic form, of a positive semi-definite M `[T, T]`, is least.
 
         argmin_w  w' M w   subject to   w_i >= 0,  sum_i w_i = 1
 
-    Args:
-        matrix: M `[T, T]`, symmetric, positive semi-definite. Where several w are equally good, one of them is found.
-        steps: Newton steps.
-
-    Returns:
-        `[T]`.
+    Where several w are equally good, one of them is found.
 
     Example:
         >>> [round(a, 4) for a in least_on_simplex(jnp.array([[1.0, 0.0], [0.0, 3.0]])).tolist()]
@@ -84,22 +71,14 @@ def least_on_simplex(matrix: Array, *, steps: int = STEPS) -> Array:
 
 
 def least_with_norm(matrix: Array, linear: Array, factor: Array | float, *, steps: int = STEPS) -> tuple[Array, Array]:
-    """The weights with which a linear function and a norm are least together, and the direction of the norm there.
+    """The weights w `[T]` with which a linear function and a norm are least together, and the norm's direction v `[T]`.
 
         argmin_w  b.w + c sqrt(w' M w)   subject to   w_i >= 0,  sum_i w_i = 1
         argmax_v  min_i (b + c M v)_i    subject to   v' M v <= 1,   v = w / sqrt(w' M w) where that is not 0
 
-    The two have the same value. v has Newton steps of its own, since where the norm comes to 0 its direction cannot
-    be found by dividing by it.
-
-    Args:
-        matrix: M `[T, T]`, symmetric, positive semi-definite.
-        linear: b `[T]`, of size about 1.
-        factor: c, 0 or more.
-        steps: Newton steps.
-
-    Returns:
-        w `[T]` and v `[T]`.
+    with a positive semi-definite `matrix` M `[T, T]`, `linear` b `[T]` of size about 1, and `factor` c of 0 or more.
+    The two have the same value. v has Newton steps of its own, since where the norm comes to 0 its direction cannot be
+    found by dividing by it.
 
     Example:
         >>> w, v = least_with_norm(jnp.eye(2), jnp.array([0.0, 0.0]), 1.0)
@@ -134,16 +113,9 @@ def least_with_norm(matrix: Array, linear: Array, factor: Array | float, *, step
 
 
 def center(matrix: Array, *, steps: int = STEPS) -> Array:
-    """The point at which each coordinate is one over its product with a matrix.
+    """The point a `[T]` whose coordinates are one over its product with a positive definite matrix M `[T, T]`.
 
         M a = 1 / a,   a > 0,   which is where  a' M a / 2 - sum_i log a_i  is least
-
-    Args:
-        matrix: M `[T, T]`, symmetric, positive definite.
-        steps: Newton steps.
-
-    Returns:
-        a `[T]`.
 
     Example:
         >>> [round(a, 4) for a in center(jnp.array([[1.0, 0.0], [0.0, 4.0]])).tolist()]
@@ -173,8 +145,7 @@ def _newton(
 ) -> tuple[_Point, Array]:
     """The Newton step `[T], [T], []` toward `gradient - z = price normal, x z = gap`, and how much of it stays inside.
 
-    With `normal = 1` the sum of x is 1; with 0 nothing is asked of it. `size` is the Hessian's, its trace or
-    more.
+    With `normal = 1` the sum of x is 1; with 0 nothing is asked of it. `size` is the Hessian's, its trace or more.
     """
     x, z, price = at
     # Of matrices without full rank the factors exist with a ridge alone. It slows steps, and does not move their end.
@@ -198,7 +169,6 @@ def _moved(at: Params, move: Params, length: Array) -> Params:
 
 
 def _solve(matrix: Array, right: Array) -> Array:
-    """`matrix^-1 right`, for a positive definite matrix."""
     size = len(matrix)
     if size > 4:
         return cho_solve(cho_factor(matrix), right)
