@@ -142,14 +142,14 @@ def accuracy(prediction: Array, query: Batch) -> Array:
     query = examples(query)
     if query.y.shape[-1] == 1:
         raise ValueError(
-            "accuracy is of classes, and these targets are single numbers: give metric=jmeta.evaluation.mean_squared_error"
+            "accuracy is of classes, and these targets are single numbers: measure jmeta.evaluation.mean_squared_error"
         )
     return weighted_mean(hits(possible(prediction, query.classes), query.y), query.weight)
 
 
 def query_loss(prediction: Array, query: Batch, loss_fn: LossFn) -> tuple[Array, Metrics]:
-    """The mean loss and its `Metrics`, as `Learner.loss` returns them; without an accuracy for targets that are numbers,
-    which are those of a single column, and those of a loss of numbers."""
+    """The mean loss and its `Metrics`, as `Learner.loss` returns them; without an accuracy where targets are numbers:
+    those of a single column, and those of a loss of numbers."""
     loss = mean_loss(prediction, query, loss_fn)
     numbers = query.y.shape[-1] == 1 or getattr(loss_fn, "of_numbers", False)
     return loss, Metrics(loss, None if numbers else accuracy(prediction, query))

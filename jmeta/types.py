@@ -17,8 +17,8 @@ class Batch(NamedTuple):
     Attributes:
         x: inputs `[N, ...]`.
         y: one-hot labels `[N, way]`, or regression targets `[N, targets]`.
-        weight: `[N]`, how much each example counts; None means all alike. One of weight 0 is not there: whatever x and y
-            hold of it, NaN too, reaches nothing.
+        weight: `[N]`, how much each example counts; None means all alike. One of weight 0 is not there: what x and
+            y hold of it, NaN too, reaches nothing.
         classes: `[way]`, 1 for classes that the episode has and 0 for padding; None means all. Losses and metrics leave
             padding out, see `jmeta.losses.possible`; `Learner.predict` gives it any logit.
     """
@@ -158,9 +158,7 @@ def _started(init: Callable[[Array, Any], Params], key: Array, x: Any) -> Params
         params = init(key, jax.tree.map(lambda a: wide(jnp.asarray(a)), x))
     except Exception as error:
         if type(error).__module__.split(".")[0] == "flax" and "Rng" in type(error).__name__:
-            raise ValueError(
-                f"dropout can't be adapted with, and a layer asks for its key: {advice} ({error})"
-            ) from error
+            raise ValueError(f"a layer asks for a key, as dropout does, which adaptation has not: {advice}") from error
         raise
     linen = lambda tree: isinstance(tree, Mapping) and "params" in tree
     for variables in jax.tree.leaves(params, is_leaf=linen):

@@ -27,15 +27,8 @@ VALIDATION_SEED = 0x5EED
 
 
 class Data(NamedTuple):
-    """Samplers of problems.
-
-    Attributes:
-        training: of the groups to train on.
-        validation: of groups for validation where the split has some that are large enough, else of those to train on,
-            by other keys.
-        test: of new groups.
-        facts: what is known of the data.
-    """
+    """Samplers of problems, and what is known of the data. Those for validation are of groups of their own where the
+    split has some that are large enough, else of those to train on, by other keys; those of the test of new groups."""
 
     training: Partial
     validation: Partial
@@ -55,12 +48,7 @@ def test_key() -> Array:
 
 
 def load_data(problems: Problems) -> Data:
-    """Load the data of problems.
-
-    Raises:
-        DataError: for data that are missing or damaged.
-        RunError: if no group has classes for so many tasks.
-    """
+    """Load the data of problems; a RunError says that no group has classes for so many tasks."""
     data = datasets.load(problems.dataset, problems.data_dir)
     part, groups = data.split(problems.split), np.asarray(data.groups)
 

@@ -13,7 +13,7 @@ from jmeta.episodes import Sampler, few_shot_sampler
 from jmeta.evaluation import Evaluation, accuracy, summarize
 from jmeta.inner import check_steps, descend
 from jmeta.loop import as_partial, mapped
-from jmeta.training import TrainState, init_state, make_run
+from jmeta.training import init_state, make_run
 from jmeta.types import Batch, Episode, Learner, Metrics, Params
 
 Split = Callable[[Batch], Episode]
@@ -29,8 +29,7 @@ def all_as_queries(support: Batch) -> Episode:
 def halves(support: Batch) -> Episode:
     """Two episodes: each half of the examples is learned from and asked for the other.
 
-    Rows must be ordered by example first, as the samplers order them, with an even shot, so that each half has all
-    classes.
+    Rows must be ordered by example first, as the samplers do, with an even shot, so that each half has all classes.
 
     Raises:
         ValueError: if there is an odd number of examples.
@@ -90,9 +89,13 @@ def joined(
         return learner.init(key, x[0])
 
     def jointly(params: Params, support: Batch) -> Params:
-        return train_on(
-            learner, params, support, optimizer=optimizer, steps=steps, split=split, first_order=first_order
-        )
+        episodes = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), jax.vmap(split)(support))
+
+        def mean_loss(params: Params) -> Array:
+            return jnp.mean(jax.vmap(learner.loss, in_axes=(None, 0))(params, episodes)[0])
+
+        truncation = 0 if first_order else None
+        return descend(jax.grad(mean_loss), params, optimizer, steps, truncation=truncation, value_fn=mean_loss)
 
     def adapt(params: Params, support: Batch) -> Any:
         return jax.vmap(learner.adapt, in_axes=(None, 0))(jointly(params, support), support)
@@ -105,36 +108,6 @@ def joined(
         return jnp.mean(values), jax.tree.map(jnp.mean, metrics)
 
     return Learner(init, adapt, predict, loss)
-
-
-def train_on(
-    learner: Learner,
-    params: Params,
-    support: Batch,
-    *,
-    optimizer: optax.GradientTransformation,
-    steps: int,
-    split: Split = halves,
-    first_order: bool = False,
-) -> Params:
-    """Train on jointly: what the tasks of a problem share goes down the mean of their losses, from `params`.
-
-    Args:
-        learner: any algorithm.
-        params: its meta-parameters.
-        support: the few examples of the problem's tasks, with a leading axis of tasks.
-        optimizer, steps, split, first_order: as in `joined`.
-
-    Returns:
-        Parameters like `params`. `vmap` of `learner.adapt` over the tasks makes the new heads.
-    """
-    episodes = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), jax.vmap(split)(support))
-
-    def mean_loss(params: Params) -> Array:
-        return jnp.mean(jax.vmap(learner.loss, in_axes=(None, 0))(params, episodes)[0])
-
-    truncation = 0 if first_order else None
-    return descend(jax.grad(mean_loss), params, optimizer, steps, truncation=truncation, value_fn=mean_loss)
 
 
 class Joined(NamedTuple):
@@ -167,40 +140,25 @@ def learn(
 ) -> Joined:
     """The join in one call: meta-train over many problems, adapt to a new one, train on jointly.
 
+    `learner`, `optimizer` of the joint steps and `split` are as in `joined`.
+
     Args:
-        learner: any algorithm of the library.
         sample: `key -> problem`, an `Episode` with a leading axis of tasks, such as `pairs_sampler` draws.
         support: the few examples of the new problem's tasks, with a leading axis of tasks.
         key: of the run.
         outer_optimizer: the rule of meta-training.
         outer_steps: of meta-training.
         meta_batch_size: problems of each outer step.
-        optimizer: the rule of the joint steps.
         steps: joint steps on each problem of meta-training.
         train_on_steps: joint steps on the new problem; None for `steps`, which meta-training prepares for.
-        split: as in `joined`.
-
-    Returns:
-        `Joined`.
     """
     whole = joined(learner, optimizer=optimizer, steps=steps, split=split)
     state = init_state(whole, outer_optimizer, key, sample(key).support.x)
     run = make_run(whole, outer_optimizer, sample, meta_batch_size=meta_batch_size, chunk_size=1)
     state, metrics = run(state, outer_steps)
     last = steps if train_on_steps is None else train_on_steps
-    return Joined(state.params, adapt_jointly(learner, state, support, optimizer, last, split), metrics)
-
-
-def adapt_jointly(
-    learner: Learner,
-    state: TrainState,
-    support: Batch,
-    optimizer: optax.GradientTransformation,
-    steps: int,
-    split: Split = halves,
-) -> Any:
-    """Steps two and three of the join alone, for parameters that are there."""
-    return jax.jit(joined(learner, optimizer=optimizer, steps=steps, split=split).adapt)(state.params, support)
+    adapt = jax.jit(joined(learner, optimizer=optimizer, steps=last, split=split).adapt)
+    return Joined(state.params, adapt(state.params, support), metrics)
 
 
 def pairs_sampler(
@@ -214,8 +172,7 @@ def pairs_sampler(
         images: `[classes, examples, H, W, C]`, as in `jmeta.few_shot_sampler`.
         groups: `[classes]`, the group that each class is of; one of fewer than `2 * tasks` classes is left out.
         tasks: T, binary tasks of a problem.
-        shot: support examples of each class.
-        query_shot: query examples of each class.
+        shot, query_shot: support and query examples of each class.
         rotations: turn all of a problem by the same multiple of 90 degrees, which makes four groups of one.
         augment: as in `jmeta.few_shot_sampler`.
 
@@ -263,9 +220,6 @@ def evaluate_problems(
         key: decides the problems: the same for all that are compared, and the first of more are the same as of fewer.
         problems: how many.
         chunk_size: problems computed at once.
-
-    Returns:
-        An `Evaluation` over problems.
     """
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(problems, dtype=jnp.int32))
     judge = Partial(_mean_accuracy, as_partial(predict), as_partial(sample))

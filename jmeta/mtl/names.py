@@ -11,10 +11,7 @@ from jmeta.mtl.types import Aggregator, Weighting
 
 
 def weighting_named(name: str) -> Weighting:
-    """A weighting with its defaults.
-
-    Args:
-        name: one of `weighting_names()`.
+    """A weighting with its defaults, by one of `weighting_names()`.
 
     Raises:
         ValueError: if there is none of that name, with the nearest that there is.
@@ -27,14 +24,7 @@ def weighting_named(name: str) -> Weighting:
 
 
 def aggregator_named(name: str) -> Aggregator:
-    """An aggregator with its defaults.
-
-    Args:
-        name: one of `aggregator_names()`.
-
-    Raises:
-        ValueError: if there is none of that name, with the nearest that there is.
-    """
+    """An aggregator with its defaults, by one of `aggregator_names()`; as `weighting_named`."""
     return _named("aggregator", name, _factories(aggregators))
 
 
@@ -50,13 +40,13 @@ def aggregator_names() -> tuple[str, ...]:
 
 def _factories(module: ModuleType) -> dict[str, Callable[[], Any]]:
     """The functions that a package exports and that can be called without arguments, so that none is forgotten here."""
-    found = {name: getattr(module, name) for name in sorted(getattr(module, "__all__", ()))}
-    return {name: rule for name, rule in found.items() if inspect.isfunction(rule) and not _needed(rule)}
+    found = {name: getattr(module, name) for name in sorted(module.__all__)}
+    return {name: rule for name, rule in found.items() if inspect.isfunction(rule) and not _needs_arguments(rule)}
 
 
-def _needed(rule: Callable[..., Any]) -> list[str]:
+def _needs_arguments(rule: Callable[..., Any]) -> bool:
     parameters = inspect.signature(rule).parameters.values()
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return any(p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
 
 
 def _named(kind: str, name: str, known: Mapping[str, Callable[[], Any]]) -> Any:

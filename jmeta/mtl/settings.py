@@ -96,30 +96,24 @@ class Settings:
 
 
 def defaults(choice: Choice) -> Settings:
-    """What to start from, for a meta-learner.
-
-    Raises:
-        RunError: if there is no such algorithm, or it learns without episodes.
-    """
+    """What to start from, for a meta-learner."""
     name = spelled(choice.algorithm)
-    row = LEARNERS.get(name)
-    if row.ordinary:
-        raise RunError(f"{name} is trained without episodes: choose another --algorithm.")
-    learner = row.settings()
+    _check_episodic(name)
+    learner = LEARNERS.get(name).settings()
     if hasattr(learner, "inner"):
         learner = dataclasses.replace(learner, inner=dataclasses.replace(learner.inner, eval_inner_steps=None))
     return Settings(name, learner, Problems(), Network(features=(32,)), Joint(), Outer())
 
 
 def check(settings: Settings) -> None:
-    """Refuse what makes no problems.
-
-    Raises:
-        RunError: naming the setting.
-    """
+    """Refuse what makes no problems, with a RunError that names the setting."""
     catalog.check(settings.network)
     shot = settings.problems.shot
     if shot % 2:
         raise RunError(f"--shot must be 2 or another even number, half to learn from and half to ask, got {shot}.")
-    if LEARNERS.get(settings.algorithm).ordinary:
-        raise RunError(f"{settings.algorithm} is trained without episodes: choose another --algorithm.")
+    _check_episodic(settings.algorithm)
+
+
+def _check_episodic(algorithm: str) -> None:
+    if LEARNERS.get(algorithm).ordinary:
+        raise RunError(f"{algorithm} is trained without episodes: choose another --algorithm.")

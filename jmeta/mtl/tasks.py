@@ -16,24 +16,22 @@ def predictions(model: MultiTaskModel, params: Params, batch: Batch) -> Array:
     """Predictions `[T, N, k]` of all tasks.
 
     Args:
-        model: of T tasks.
-        params: its parameters.
+        model, params: of T tasks.
         batch: labels `[T, N, k]`, and inputs `[T, N, ...]`; or `[N, ...]` that all tasks have in common, where what the
             tasks share is computed once. Weights `[T, N]` mark padding, which has no part in normalization; they must
             be one `[N]` where the inputs are.
     """
     numbers = jnp.arange(model.tasks, dtype=jnp.int32)
-    axis = None if has_common_inputs(batch) else 0
-    weight_axis = 0 if batch.weight is not None and batch.weight.ndim == 2 else None
-    return jax.vmap(model.apply, in_axes=(None, axis, 0, weight_axis))(params, batch.x, numbers, batch.weight)
+    axes = (None, None if has_common_inputs(batch) else 0, 0, _weight_axis(batch))
+    return jax.vmap(model.apply, in_axes=axes)(params, batch.x, numbers, batch.weight)
+
+
+def _weight_axis(batch: Batch) -> int | None:
+    return 0 if batch.weight is not None and batch.weight.ndim == 2 else None
 
 
 def has_common_inputs(batch: Batch) -> bool:
-    """Whether all tasks have the same inputs `[N, ...]`, and not each its own `[T, N, ...]`.
-
-    Raises:
-        ValueError: if the inputs fit neither.
-    """
+    """Whether all tasks have the same inputs `[N, ...]`, and not each its own `[T, N, ...]`."""
     tasks, n = batch.y.shape[:2]
     if batch.x.shape[:2] == (tasks, n):
         return False
@@ -80,28 +78,18 @@ def task_losses(model: MultiTaskModel, loss_fn: LossFn | Sequence[LossFn] = cros
                 f"the model predicts {found.shape} where the labels are {batch.y.shape}: "
                 "give it as many tasks and outputs"
             )
-        weight = batch.weight
-        weight_axis = 0 if weight is not None and weight.ndim == 2 else None
-        classes_axis = None if batch.classes is None else 0
-        axes = (0, 0, weight_axis, classes_axis, 0)
-        return jax.vmap(one, in_axes=axes)(found, batch.y, weight, batch.classes, which)
+        axes = (0, 0, _weight_axis(batch), None if batch.classes is None else 0, 0)
+        return jax.vmap(one, in_axes=axes)(found, batch.y, batch.weight, batch.classes, which)
 
     return losses
 
 
 def binary_cross_entropy(logits: Array, y: Array) -> Array:
-    """Cross-entropy of the sigmoid of one logit, in nats.
+    """Cross-entropy `[N]` of the sigmoid of one logit, in nats.
 
         loss_n = -y_n log sigmoid(logit_n) - (1 - y_n) log(1 - sigmoid(logit_n))
 
-    The first column counts; others are padding.
-
-    Args:
-        logits: `[N, k]`.
-        y: `[N, k]`, 0 or 1 in the first column.
-
-    Returns:
-        `[N]`.
+    Of logits `[N, k]` and `y [N, k]` the first column counts, in which y is 0 or 1; others are padding.
 
     Example:
         >>> round(binary_cross_entropy(jnp.zeros((1, 1)), jnp.ones((1, 1))).item(), 4)  # log 2

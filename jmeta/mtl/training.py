@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from jmeta import loop, rules
 from jmeta.mtl.aggregators.gram import gram
 from jmeta.mtl.types import Aggregator, Losses, View, Weighting
-from jmeta.mtl.weightings.fixed import uniform
+from jmeta.mtl.weightings.stateless import uniform
 from jmeta.types import Params
 
 Sample = Callable[[Array], Any]
@@ -20,15 +20,7 @@ Sample = Callable[[Array], Any]
 
 
 class MTLState(NamedTuple):
-    """All that a run goes on from.
-
-    Attributes:
-        params: of the model.
-        opt_state: of the Optax rule.
-        weighting: state of the weights.
-        key: of the run.
-        step: `[]`, int32, steps taken.
-    """
+    """All that a run goes on from: `weighting` is the state of the weights, `step` `[]` counts the steps taken."""
 
     params: Params
     opt_state: optax.OptState
@@ -38,12 +30,7 @@ class MTLState(NamedTuple):
 
 
 class MTLMetrics(NamedTuple):
-    """What a step saw.
-
-    Attributes:
-        losses: `[T]`, before the step.
-        weights: `[T]`, of the losses; what an aggregator made of their gradients is not in them.
-    """
+    """The losses `[T]` before a step, and their weights `[T]`, which an aggregator's work on gradients is not in."""
 
     losses: Array
     weights: Array
@@ -59,12 +46,8 @@ def init_state(
 ) -> MTLState:
     """The state before the first step.
 
-    Args:
-        params: where to start.
-        optimizer: any Optax rule.
-        key: of the run: it decides the batches, and the numbers that weights and aggregators draw.
-        tasks: T.
-        weighting: as in `make_step`.
+    Args are those of `make_step`, the number of `tasks`, and the `key` of the run, which decides the batches and the
+    numbers that weights and aggregators draw.
     """
     weighting = uniform() if weighting is None else weighting
     return MTLState(params, optimizer.init(params), weighting.init(tasks), key, jnp.int32(0))

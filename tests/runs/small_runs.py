@@ -10,7 +10,7 @@ from jmeta.runs.engine.folder import read_rows
 from jmeta.runs.few_shot import load_trained
 
 TINY = tuple(
-    "--way 2 --query-shot 2 --network mlp --features 16 --norm none --inner-lr 0.5 --outer-lr 0.01 "  # noqa: SIM905
+    "--way 2 --query-shot 2 --network mlp --features 16 --norm none --inner-lr 0.5 --outer-lr 0.01 "
     "--meta-batch-size 4 --outer-steps 20 --log-every 5 --save-every 10 --val-episodes 10 --devices 1".split()
 )
 PLAIN = tuple(word for word in TINY if word not in ("--inner-lr", "0.5"))

@@ -15,9 +15,6 @@ def aligned_mtl() -> Aggregator:
 
     The rows of `B J` are the orthogonal system closest to J, of condition number 1.
 
-    Returns:
-        An `Aggregator`.
-
     Example:
         >>> [round(a, 4) for a in aligned_mtl()(jnp.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])).tolist()]
         [0.2133, 0.9673, 0.9673]
@@ -31,14 +28,7 @@ def aligned_mtl() -> Aggregator:
 
 
 def aligned_mtl_weights(gram: Array) -> Array:
-    """The weights of `aligned_mtl`.
-
-    Args:
-        gram: `[T, T]`.
-
-    Returns:
-        `[T]`.
-    """
+    """The weights `[T]` of `aligned_mtl`, for the products `[T, T]` of the gradients."""
     tasks = len(gram)
     sizes, vectors = jnp.linalg.eigh(over_trace(gram))
     kept = sizes > tasks * jnp.finfo(gram.dtype).eps * jnp.max(sizes)

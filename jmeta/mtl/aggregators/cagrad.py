@@ -21,9 +21,6 @@ def cagrad(*, c: float = 0.5) -> Aggregator:
     Args:
         c: 0 or more; how far from the mean gradient, in parts of its length.
 
-    Returns:
-        An `Aggregator`.
-
     Raises:
         ValueError: if `c` is negative or not finite.
 
@@ -42,14 +39,7 @@ def cagrad(*, c: float = 0.5) -> Aggregator:
 
 
 def cagrad_weights(gram: Array, *, c: float = 0.5) -> Array:
-    """The weights of `cagrad`.
-
-    Args:
-        gram: `[T, T]`.
-        c: as there.
-
-    Returns:
-        `[T]`, `1 / T + c |g_0| / |g_w| w`.
+    """The weights `[T]` of `cagrad`, `1 / T + c |g_0| / |g_w| w`, for the products `[T, T]` of the gradients.
 
     Raises:
         ValueError: if `c` is negative or not finite.

@@ -5,6 +5,7 @@ nothing. They are made for single precision: the matrices are expected to have a
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -29,18 +30,10 @@ class _Point(NamedTuple):
     price: Array
 
 
-def least_above(matrix: Array, bounds: Array, *, steps: int = STEPS) -> Array:
-    """The point above given bounds at which a quadratic form is least.
+def least_above(matrix: Array, bounds: Array) -> Array:
+    """The point `[T]` above given bounds `[T]` at which a quadratic form, of a positive definite M `[T, T]`, is least.
 
         argmin_v  v' M v   subject to   v_i >= bounds_i
-
-    Args:
-        matrix: M `[T, T]`, symmetric, positive definite.
-        bounds: `[T]`.
-        steps: Newton steps.
-
-    Returns:
-        `[T]`.
 
     Example:
         >>> [round(a, 4) for a in least_above(jnp.array([[1.0, -1.0], [-1.0, 2.0]]), jnp.array([1.0, 0.0])).tolist()]
@@ -48,58 +41,34 @@ def least_above(matrix: Array, bounds: Array, *, steps: int = STEPS) -> Array:
     """
     x = jnp.ones_like(bounds)
     start = _Point(x, jnp.full_like(x, jnp.trace(matrix) / len(matrix)), jnp.zeros_like(x[0]))
-
-    def body(_: Array, at: _Point) -> _Point:
-        gap = _CUT * jnp.mean(at.x * at.z)
-        move, length = _newton(at, product(matrix, bounds + at.x), matrix, jnp.zeros_like(x), gap, jnp.trace(matrix))
-        return _moved(at, move, length)
-
-    return bounds + lax.fori_loop(0, steps, body, start).x
+    return bounds + _end(start, matrix, jnp.zeros_like(x), lambda x: product(matrix, bounds + x))
 
 
-def least_on_simplex(matrix: Array, *, steps: int = STEPS) -> Array:
-    """The weights with which a quadratic form is least.
+def least_on_simplex(matrix: Array) -> Array:
+    """The weights `[T]` with which a quadratic form, of a positive semi-definite M `[T, T]`, is least.
 
         argmin_w  w' M w   subject to   w_i >= 0,  sum_i w_i = 1
 
-    Args:
-        matrix: M `[T, T]`, symmetric, positive semi-definite. Where several w are equally good, one of them is found.
-        steps: Newton steps.
-
-    Returns:
-        `[T]`.
+    Where several w are equally good, one of them is found.
 
     Example:
         >>> [round(a, 4) for a in least_on_simplex(jnp.array([[1.0, 0.0], [0.0, 3.0]])).tolist()]
         [0.75, 0.25]
     """
-
-    def body(_: Array, at: _Point) -> _Point:
-        gap = _CUT * jnp.mean(at.x * at.z)
-        move, length = _newton(at, product(matrix, at.x), matrix, jnp.ones_like(at.x), gap, jnp.trace(matrix))
-        return _moved(at, move, length)
-
     middle = jnp.full_like(matrix[0], 1 / len(matrix))
-    return lax.fori_loop(0, steps, body, _on_simplex(middle, product(matrix, middle))).x
+    start = _on_simplex(middle, product(matrix, middle))
+    return _end(start, matrix, jnp.ones_like(middle), lambda x: product(matrix, x))
 
 
-def least_with_norm(matrix: Array, linear: Array, factor: Array | float, *, steps: int = STEPS) -> tuple[Array, Array]:
-    """The weights with which a linear function and a norm are least together, and the direction of the norm there.
+def least_with_norm(matrix: Array, linear: Array, factor: Array | float) -> tuple[Array, Array]:
+    """The weights w `[T]` with which a linear function and a norm are least together, and the norm's direction v `[T]`.
 
         argmin_w  b.w + c sqrt(w' M w)   subject to   w_i >= 0,  sum_i w_i = 1
         argmax_v  min_i (b + c M v)_i    subject to   v' M v <= 1,   v = w / sqrt(w' M w) where that is not 0
 
-    The two have the same value. v has Newton steps of its own, since where the norm comes to 0 its direction cannot
-    be found by dividing by it.
-
-    Args:
-        matrix: M `[T, T]`, symmetric, positive semi-definite.
-        linear: b `[T]`, of size about 1.
-        factor: c, 0 or more.
-        steps: Newton steps.
-
-    Returns:
-        w `[T]` and v `[T]`.
+    with a positive semi-definite `matrix` M `[T, T]`, `linear` b `[T]` of size about 1, and `factor` c of 0 or more.
+    The two have the same value. v has Newton steps of its own, since where the norm comes to 0 its direction cannot be
+    found by dividing by it.
 
     Example:
         >>> w, v = least_with_norm(jnp.eye(2), jnp.array([0.0, 0.0]), 1.0)
@@ -129,21 +98,14 @@ def least_with_norm(matrix: Array, linear: Array, factor: Array | float, *, step
         square = jnp.sum(v * product(matrix, v)) + eps * jnp.sum(v * v * jnp.diagonal(matrix))
         return at, v / jnp.sqrt(jnp.maximum(square, 1))
 
-    at, v = lax.fori_loop(0, steps, body, (_on_simplex(middle, linear), jnp.zeros_like(linear)))
+    at, v = lax.fori_loop(0, STEPS, body, (_on_simplex(middle, linear), jnp.zeros_like(linear)))
     return at.x, v
 
 
-def center(matrix: Array, *, steps: int = STEPS) -> Array:
-    """The point at which each coordinate is one over its product with a matrix.
+def center(matrix: Array) -> Array:
+    """The point a `[T]` whose coordinates are one over its product with a positive definite matrix M `[T, T]`.
 
         M a = 1 / a,   a > 0,   which is where  a' M a / 2 - sum_i log a_i  is least
-
-    Args:
-        matrix: M `[T, T]`, symmetric, positive definite.
-        steps: Newton steps.
-
-    Returns:
-        a `[T]`.
 
     Example:
         >>> [round(a, 4) for a in center(jnp.array([[1.0, 0.0], [0.0, 4.0]])).tolist()]
@@ -152,13 +114,19 @@ def center(matrix: Array, *, steps: int = STEPS) -> Array:
     size = len(matrix)
     # Where the function is least of all points whose coordinates are equal.
     x = jnp.full_like(matrix[0], jnp.sqrt(size / jnp.sum(matrix)))
+    start = _Point(x, 1 / x, jnp.zeros_like(x[0]))
+    return _end(start, matrix, jnp.zeros_like(x), lambda x: product(matrix, x), cut=False)
+
+
+def _end(start: _Point, matrix: Array, normal: Array, gradient: Callable[[Array], Array], *, cut: bool = True) -> Array:
+    """Where the path ends, along which the gap is cut or stays 1."""
 
     def body(_: Array, at: _Point) -> _Point:
-        gap = jnp.ones_like(at.price)
-        move, length = _newton(at, product(matrix, at.x), matrix, jnp.zeros_like(x), gap, jnp.trace(matrix))
+        gap = _CUT * jnp.mean(at.x * at.z) if cut else jnp.ones_like(at.price)
+        move, length = _newton(at, gradient(at.x), matrix, normal, gap, jnp.trace(matrix))
         return _moved(at, move, length)
 
-    return lax.fori_loop(0, steps, body, _Point(x, 1 / x, jnp.zeros_like(x[0]))).x
+    return lax.fori_loop(0, STEPS, body, start).x
 
 
 def _on_simplex(x: Array, gradient: Array) -> _Point:
@@ -173,8 +141,7 @@ def _newton(
 ) -> tuple[_Point, Array]:
     """The Newton step `[T], [T], []` toward `gradient - z = price normal, x z = gap`, and how much of it stays inside.
 
-    With `normal = 1` the sum of x is 1; with 0 nothing is asked of it. `size` is the Hessian's, its trace or
-    more.
+    With `normal = 1` the sum of x is 1; with 0 nothing is asked of it. `size` is the Hessian's, its trace or more.
     """
     x, z, price = at
     # Of matrices without full rank the factors exist with a ridge alone. It slows steps, and does not move their end.
@@ -198,7 +165,6 @@ def _moved(at: Params, move: Params, length: Array) -> Params:
 
 
 def _solve(matrix: Array, right: Array) -> Array:
-    """`matrix^-1 right`, for a positive definite matrix."""
     size = len(matrix)
     if size > 4:
         return cho_solve(cho_factor(matrix), right)

@@ -25,9 +25,6 @@ def grad_drop(*, leak: float | Sequence[float] = 0.0) -> Aggregator:
     Args:
         leak: the share of each gradient that is never dropped, from 0 to 1; a number, or one for each task.
 
-    Returns:
-        An `Aggregator` that needs a key.
-
     Raises:
         ValueError: if `leak` is not from 0 to 1, or, when it is called, if there is no key or not a leak for each task.
 

@@ -24,7 +24,7 @@ def gram(jacobian: Params) -> Array:
         `[T, T]`, in float32 or better.
 
     Raises:
-        ValueError: if there are no leaves, or they do not have their first axis in common.
+        ValueError: if there are no leaves, or their first axes differ.
 
     Example:
         >>> gram({"a": jnp.array([3.0, 1.0]), "b": jnp.array([[4.0], [0.0]])}).tolist()
@@ -41,9 +41,6 @@ def by_weights(weights_fn: Callable[[Array, Array | None], Array]) -> Aggregator
 
     Args:
         weights_fn: `(G [T, T], key) -> [T]`.
-
-    Returns:
-        An `Aggregator`.
 
     Example:
         >>> of_length_1 = by_weights(lambda gram, key: 1 / jnp.sqrt(jnp.diagonal(gram)))
@@ -68,11 +65,7 @@ def combine(weights: Array, jacobian: Params) -> Params:
 
 
 def leaves(jacobian: Params) -> list[Array]:
-    """The leaves `[T, ...]` of a Jacobian.
-
-    Raises:
-        ValueError: as `gram`.
-    """
+    """The leaves `[T, ...]` of a Jacobian."""
     found = jax.tree.leaves(jacobian)
     tasks = {jnp.shape(leaf)[:1] for leaf in found}
     if len(tasks) != 1 or tasks == {()}:
@@ -94,7 +87,7 @@ def cosines(gram: Array) -> tuple[Array, Array]:
 
 
 def regularized(gram: Array, strength: float) -> Array:
-    """A Gram matrix with a number added to its diagonal."""
+    """With a number added to the diagonal."""
     return gram + strength * jnp.eye(len(gram), dtype=gram.dtype)
 
 
@@ -104,11 +97,7 @@ def ratio(a: Array, b: Array) -> Array:
 
 
 def needed(key: Array | None, name: str) -> Array:
-    """The key of an aggregator that draws numbers.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """The key of an aggregator that draws numbers."""
     if key is None:
         raise ValueError(f"{name} draws numbers, got no key: pass one, as in aggregate(jacobian, key)")
     return key

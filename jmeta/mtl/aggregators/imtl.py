@@ -15,9 +15,6 @@ def imtl_g() -> Aggregator:
 
     Weights may be negative, and where `sum_i v_i` is, the result leads uphill for every task.
 
-    Returns:
-        An `Aggregator`.
-
     Example:
         >>> [round(a, 4) for a in imtl_g()(jnp.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])).tolist()]
         [0.0767, 1.0, 1.0]
@@ -31,13 +28,9 @@ def imtl_g() -> Aggregator:
 
 
 def imtl_g_weights(gram: Array) -> Array:
-    """The weights of `imtl_g`.
+    """The weights `[T]` of `imtl_g`, for the products `[T, T]` of the gradients.
 
-    Args:
-        gram: `[T, T]`.
-
-    Returns:
-        `[T]`, of sum 1, or 0 where there are none; 0 for a gradient of 0.
+    Their sum is 1, or all are 0 where there are none; a gradient of 0 has the weight 0.
     """
     between, norms = cosines(gram)
     nonzero = (norms > 0).astype(gram.dtype)

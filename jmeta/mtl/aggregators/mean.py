@@ -1,5 +1,7 @@
 """The mean and the sum of the gradients, which are those of the mean and the sum of the losses."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -14,19 +16,11 @@ def mean() -> Aggregator:
 
         A(J) = sum_i g_i / T
 
-    Returns:
-        An `Aggregator`.
-
     Example:
         >>> mean()(jnp.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])).tolist()
         [1.0, 1.0, 1.0]
     """
-
-    def aggregate(jacobian: Params, key: Array | None = None) -> Params:
-        leaves(jacobian)
-        return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), jacobian)
-
-    return aggregate
+    return _reduced(jnp.mean)
 
 
 def total() -> Aggregator:
@@ -34,16 +28,16 @@ def total() -> Aggregator:
 
         A(J) = sum_i g_i
 
-    Returns:
-        An `Aggregator`.
-
     Example:
         >>> total()(jnp.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])).tolist()
         [2.0, 2.0, 2.0]
     """
+    return _reduced(jnp.sum)
 
+
+def _reduced(function: Callable[..., Array]) -> Aggregator:
     def aggregate(jacobian: Params, key: Array | None = None) -> Params:
         leaves(jacobian)
-        return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), jacobian)
+        return jax.tree.map(lambda leaf: function(leaf, axis=0), jacobian)
 
     return aggregate

@@ -14,9 +14,6 @@ def mgda() -> Aggregator:
 
     A step against it lets no loss grow, and it is 0 exactly where the point is Pareto stationary.
 
-    Returns:
-        An `Aggregator`.
-
     Example:
         >>> from jax import numpy as jnp
         >>> [round(a, 4) for a in mgda()(jnp.array([[2.0, 0.0], [0.0, 1.0]])).tolist()]
@@ -32,12 +29,5 @@ def mgda() -> Aggregator:
 
 
 def mgda_weights(gram: Array) -> Array:
-    """The weights of `mgda`.
-
-    Args:
-        gram: `[T, T]`.
-
-    Returns:
-        `[T]`, 0 or more, of sum 1.
-    """
+    """The weights `[T]` of `mgda`, 0 or more and of sum 1, for the products `[T, T]` of the gradients."""
     return least_on_simplex(over_trace(gram))

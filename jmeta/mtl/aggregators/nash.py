@@ -22,9 +22,6 @@ def nash_mtl(*, max_norm: float = 1.0) -> Aggregator:
     Args:
         max_norm: the result is shortened to this norm where it is longer, above 0.
 
-    Returns:
-        An `Aggregator`.
-
     Raises:
         ValueError: if `max_norm` is not above 0.
 
@@ -44,14 +41,7 @@ def nash_mtl(*, max_norm: float = 1.0) -> Aggregator:
 
 
 def nash_mtl_weights(gram: Array, *, max_norm: float = 1.0) -> Array:
-    """The weights of `nash_mtl`.
-
-    Args:
-        gram: `[T, T]`.
-        max_norm: as there.
-
-    Returns:
-        `[T]`, 0 or more; 0 for a gradient of 0.
+    """The weights `[T]` of `nash_mtl`, for the products `[T, T]` of the gradients: 0 or more, 0 for a gradient of 0.
 
     Raises:
         ValueError: if `max_norm` is not above 0.

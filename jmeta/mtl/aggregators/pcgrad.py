@@ -14,11 +14,8 @@ def pcgrad() -> Aggregator:
         g_i' <- g_i' - (g_i' . g_j) / |g_j|^2 g_j   where g_i' . g_j < 0,   for all j != i, starting from g_i' = g_i
         A(J) = sum_i g_i'
 
-    Returns:
-        An `Aggregator` that needs a key.
-
     Raises:
-        ValueError: when it is called without a key.
+        ValueError: when it is called without a key, which it needs.
 
     Example:
         >>> jacobian = jnp.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])
@@ -33,15 +30,7 @@ def pcgrad() -> Aggregator:
 
 
 def pcgrad_weights(gram: Array, key: Array) -> Array:
-    """The weights of `pcgrad`.
-
-    Args:
-        gram: `[T, T]`.
-        key: decides the order.
-
-    Returns:
-        `[T]`.
-    """
+    """The weights `[T]` of `pcgrad`, for the products `[T, T]` of the gradients; the key decides the order."""
     tasks = len(gram)
 
     def one(own: Array, key: Array) -> Array:

@@ -21,9 +21,6 @@ def upgrad(*, regularization: float = 1e-4) -> Aggregator:
     Args:
         regularization: added to the diagonal of G over its trace, above 0, so that v is unique.
 
-    Returns:
-        An `Aggregator`.
-
     Raises:
         ValueError: if `regularization` is not above 0.
 
@@ -31,8 +28,7 @@ def upgrad(*, regularization: float = 1e-4) -> Aggregator:
         >>> [round(a, 4) for a in upgrad()(jnp.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])).tolist()]
         [0.2929, 1.9004, 1.9004]
 
-    Differs from the paper: the regularization, which makes both properties approximate, as it does in the authors'
-    code.
+    Differs from the paper: the regularization makes both properties approximate, as it does in the authors' code.
 
     Source: Quinton and Rey 2024, Jacobian Descent for Multi-Objective Optimization, section 3.
     https://arxiv.org/abs/2406.16232
@@ -42,14 +38,7 @@ def upgrad(*, regularization: float = 1e-4) -> Aggregator:
 
 
 def upgrad_weights(gram: Array, *, regularization: float = 1e-4) -> Array:
-    """The weights of `upgrad`.
-
-    Args:
-        gram: `[T, T]`.
-        regularization: as there.
-
-    Returns:
-        `[T]`, `1 / T` or more.
+    """The weights `[T]` of `upgrad`, `1 / T` or more, for the products `[T, T]` of the gradients.
 
     Raises:
         ValueError: if `regularization` is not above 0.
@@ -63,16 +52,7 @@ def upgrad_weights(gram: Array, *, regularization: float = 1e-4) -> Array:
 def dual_projection(*, regularization: float = 1e-4) -> Aggregator:
     """Project the mean gradient onto the cone of directions in conflict with no task.
 
-        A(J) = P(sum_i g_i / T),   P as in `upgrad`
-
-    Args:
-        regularization: as in `upgrad`.
-
-    Returns:
-        An `Aggregator`.
-
-    Raises:
-        ValueError: if `regularization` is not above 0.
+        A(J) = P(sum_i g_i / T),   P, `regularization` and errors as in `upgrad`
 
     Example:
         >>> [round(a, 4) for a in dual_projection()(jnp.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])).tolist()]
@@ -88,17 +68,6 @@ def dual_projection(*, regularization: float = 1e-4) -> Aggregator:
 
 
 def dual_projection_weights(gram: Array, *, regularization: float = 1e-4) -> Array:
-    """The weights of `dual_projection`.
-
-    Args:
-        gram: `[T, T]`.
-        regularization: as there.
-
-    Returns:
-        `[T]`, `1 / T` or more.
-
-    Raises:
-        ValueError: if `regularization` is not above 0.
-    """
+    """The weights `[T]` of `dual_projection`; as `upgrad_weights`."""
     check_above_zero("regularization", regularization)
     return least_above(regularized(over_trace(gram), regularization), jnp.full_like(gram[0], 1 / len(gram)))

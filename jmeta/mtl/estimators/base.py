@@ -54,10 +54,7 @@ class SharedNetwork(BaseEstimator):
         self.random_state = random_state
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted estimator to one file, which appears whole or not at all.
-
-        Args:
-            path: the file, an .npz of arrays and JSON.
+        """Write the fitted estimator to one file, an .npz of arrays and JSON, which appears whole or not at all.
 
         Raises:
             NotFittedError: before `fit`.
@@ -70,9 +67,6 @@ class SharedNetwork(BaseEstimator):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """The estimator that `save` wrote; its predictions are the same, bit for bit.
-
-        Args:
-            path: the file.
 
         Raises:
             ValueError: if the file is damaged, or holds another estimator.
@@ -166,5 +160,5 @@ class SharedNetwork(BaseEstimator):
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a parameter is a number, and finite."""
+    """Whether it is a number, and finite."""
     return isinstance(value, int | float | np.number) and bool(np.isfinite(value))

@@ -9,9 +9,7 @@ from sklearn.metrics import accuracy_score, precision_score, recall_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from jmeta.mtl.estimators.network import Layer
-from jmeta.mtl.estimators.predictor import SharedPredictor
-from jmeta.mtl.estimators.scores import Metric, Scores, metric_named, scores
+from jmeta.mtl.estimators.predictor import Metric, Scores, SharedPredictor
 from jmeta.mtl.estimators.targets import class_targets, own_classes
 
 OVER_CLASSES: dict[str, Any] = {"average": "macro", "zero_division": 0}
@@ -28,9 +26,9 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
         logits of task i = W_i trunk(x) + b_i
         minimize  sum_i w_i mean_n cross-entropy(logits, y_n) + l2 / 2 |W|^2    by Adam, its rate falling to 0
 
-    Tasks may have other classes, other examples and other numbers of them. Inputs are standardized, by the mean and
-    standard deviation of all rows of all tasks. With no task named there is one, and this is an ordinary classifier.
-    Which task a row is of is told by `task=` of the methods, or, for tools that hand on X alone, by a column of X.
+    Tasks may differ in their classes, examples and numbers of them. Inputs are standardized, by the mean and standard
+    deviation of all rows of all tasks. With no task named there is one, and this is an ordinary classifier. `task=` of
+    the methods names each row's task; for tools that hand on X alone, a column of X can.
 
     Args:
         hidden: units of the trunk's layers; empty for a linear model of each task.
@@ -43,8 +41,8 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
         l2: penalty on the kernels.
         batch_size: rows of each task in a step, drawn with replacement; None for all rows.
         adapt_l2: penalty on a head that `adapt` fits.
-        task_column: the column of X that names the tasks, by its position, or by its name in a data frame; it is taken
-            out of the features. None for none.
+        task_column: the column of X that names the tasks, by its position, or by its name in a data frame; it is no
+            feature. None for none.
         random_state: as in scikit-learn; it decides where the parameters start and which rows are drawn.
 
     Attributes:
@@ -62,6 +60,8 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
         >>> model.predict([[0.0, 1.0]], task="and").tolist()
         ['yes']
     """
+
+    _metrics = METRICS
 
     def fit(self, X: Any, y: Any, task: Any = None) -> Self:
         """Learn all tasks at once.
@@ -102,9 +102,6 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
             y_new: `[N]`, two classes or more; they may be new, and join `classes_`.
             task: the name of the new task; None for the least whole number above all whole numbers among the names.
 
-        Returns:
-            self.
-
         Raises:
             NotFittedError: before `fit`.
             ValueError: for input that can't be used, such as a task that is fitted already.
@@ -129,74 +126,48 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
         return self
 
     def predict(self, X: Any, task: Any = None) -> np.ndarray:
-        """The most probable class of each row, `[N]`, among those of its task.
+        """The most probable class of each row `[N]`, among those of its task.
 
-        Args:
-            X: `[N, D]`.
-            task: as in `fit`; None where there is one task.
+        Args are those of `fit`; `task` may be None where there is one task.
 
         Raises:
             NotFittedError: before `fit`.
             ValueError: for input that can't be used, such as a task that was not fitted.
         """
-        z, names, which = self._fitted_rows(X, task)
-        predicted = np.empty(len(z), self.classes_.dtype)
-        for i, name in enumerate(names):
-            predicted[which == i] = self.task_classes_[name][np.argmax(_logits(self.heads_[name], z[which == i]), 1)]
+        rows = self._fitted_rows(X, task)
+        predicted = np.empty(len(rows[0]), self.classes_.dtype)
+        for name, own, logits in self._outputs(*rows):
+            predicted[own] = self.task_classes_[name][np.argmax(logits, 1)]
         return predicted
 
     def predict_proba(self, X: Any, task: Any = None) -> np.ndarray:
         """Probabilities `[N, len(classes_)]`, 0 for classes that the row's task does not have.
 
-        Args:
-            X: `[N, D]`.
-            task: as in `predict`.
-
-        Raises:
-            NotFittedError: before `fit`.
-            ValueError: as in `predict`.
+        Args and errors are those of `predict`.
         """
-        z, names, which = self._fitted_rows(X, task)
-        found = np.zeros((len(z), len(self.classes_)))
-        for i, name in enumerate(names):
-            logits = _logits(self.heads_[name], z[which == i])
+        rows = self._fitted_rows(X, task)
+        found = np.zeros((len(rows[0]), len(self.classes_)))
+        for name, own, logits in self._outputs(*rows):
             odds = np.exp(logits - np.max(logits, axis=1, keepdims=True))
             columns = np.searchsorted(self.classes_, self.task_classes_[name])
-            found[np.ix_(which == i, columns)] = odds / np.sum(odds, axis=1, keepdims=True)
+            found[np.ix_(own, columns)] = odds / np.sum(odds, axis=1, keepdims=True)
         return found
 
     def score(self, X: Any, y: Any, task: Any = None, sample_weight: Any = None) -> float:
         """Share of all rows whose class is predicted; a class that was not fitted counts as missed.
 
-        Args:
-            X: `[N, D]`.
-            y: `[N]`, what is true.
-            task: as in `predict`.
-            sample_weight: `[N]`, how much each row counts; None for all alike.
+        Args are those of `fit`, and `sample_weight` `[N]`, how much each row counts; None for all alike.
         """
         return float(accuracy_score(y, self.predict(X, task), sample_weight=sample_weight))
 
     def evaluate(self, X: Any, y: Any, task: Any = None, metric: str = "accuracy") -> Scores:
         """A metric of each task, and its mean over tasks.
 
-        Args:
-            X: `[N, D]`.
-            y: `[N]`, what is true.
-            task: as in `predict`.
-            metric: accuracy; or precision or recall, which are means over the classes that occur in the task's rows or
-                predictions, 0 for a class without any.
-
-        Returns:
-            `Scores`.
+        Args are those of `fit`, and `metric`: accuracy; or precision or recall, which are means over the classes that
+        occur in the task's rows or predictions, 0 for a class without any.
 
         Raises:
             NotFittedError: before `fit`.
             ValueError: as in `predict`, or for another metric.
         """
-        measure = metric_named(metric, METRICS)
-        _, names, which = self._fitted_rows(X, task)
-        return scores(measure, y, self.predict(X, task), names, which)
-
-
-def _logits(head: Layer, z: np.ndarray) -> np.ndarray:
-    return z @ head[0] + head[1]
+        return self._evaluate(X, y, task, metric)

@@ -11,19 +11,7 @@ Name = str | int
 
 
 def without_task(X: Any, task: Any, task_column: str | int | None) -> tuple[Any, Any]:
-    """Features, and the names of the rows' tasks.
-
-    Args:
-        X: a table, `[N, D]`.
-        task: names, or None.
-        task_column: the column of X that has them, by its position, or its name in a data frame; None for none.
-
-    Returns:
-        X without the column, and the names; both as they came where there is no such column.
-
-    Raises:
-        ValueError: if tasks are given twice, or X has no such column.
-    """
+    """X without the column that names the tasks, and those names; both as they came where there is no such column."""
     if task_column is None:
         return X, task
     if task is not None:
@@ -52,18 +40,9 @@ def _position(column: int, columns: int) -> int:
 
 
 def rows_of(task: Any, rows: int) -> tuple[list[Name], np.ndarray]:
-    """The tasks of the rows.
+    """The names that occur, and the position `[N]` of each row's among them; from a name for each row, or one for all.
 
-    Args:
-        task: a name for each row, or one for all.
-        rows: N.
-
-    Returns:
-        The names that occur, whole numbers before strings, each in order; and the position among them of each row's,
-        `[N]`.
-
-    Raises:
-        ValueError: if there is not a name for each row, or one that is no string and no whole number.
+    Whole numbers come before strings, each in order.
     """
     names = np.array(task, dtype=object) if isinstance(task, list | tuple) else np.asarray(task)
     if names.ndim == 0:
@@ -77,14 +56,9 @@ def rows_of(task: Any, rows: int) -> tuple[list[Name], np.ndarray]:
         each = [_name(kind) for kind in kinds.tolist()]
     else:
         each, inverse = [_name(name) for name in names.tolist()], np.arange(rows)
-    found = in_order(each)
+    found = sorted(set(each), key=lambda name: (isinstance(name, str), name))
     places = {name: i for i, name in enumerate(found)}
     return found, np.array([places[name] for name in each], np.int64)[inverse]
-
-
-def in_order(names: Iterable[Name]) -> list[Name]:
-    """Different names: whole numbers, then strings."""
-    return sorted(set(names), key=lambda name: (isinstance(name, str), name))
 
 
 def _name(value: Any) -> Name:

@@ -28,18 +28,8 @@ ROWS, FEATURES, CLASSES = 64, 8, 4
 
 
 class Plan(NamedTuple):
-    """What a program is compiled for.
-
-    Attributes:
-        hidden: units of the trunk's layers.
-        components: outputs of a linear layer on top of them; None for none.
-        classes: whether targets are classes, or else numbers.
-        tasks: T.
-        weighting: a name or a `Weighting`.
-        aggregate: a name, an aggregator, or None.
-        steps: of training.
-        batch_size: rows of each task in a step; None for all.
-    """
+    """What a program is compiled for. `components` are the outputs of a linear layer on top of the hidden ones, None
+    for none; targets that are not classes are numbers; `batch_size` is that of each task, None for all rows."""
 
     hidden: tuple[int, ...]
     components: int | None
@@ -60,17 +50,9 @@ class Trained(NamedTuple):
 
 
 def train(plan: Plan, batch: Batch, *, learning_rate: float, l2: float, seed: int) -> Trained:
-    """Train trunk and heads by Adam, whose rate falls to 0 along a cosine.
+    """Train trunk and heads on what `stacked` made, by Adam, whose rate falls to 0 along a cosine.
 
-    Args:
-        plan: what to compile, or to take from what was compiled before.
-        batch: of `stacked`.
-        learning_rate: at the first step.
-        l2: penalty `l2 / 2 |W|^2` on all kernels beside the losses.
-        seed: of the initial parameters and the batches.
-
-    Raises:
-        ValueError: if the parameters are no longer finite.
+    The penalty on all kernels beside the losses is `l2 / 2 |W|^2`; the seed is of initial parameters and batches.
     """
     rates = jnp.float32(learning_rate), jnp.float32(l2)
     width = batch.x.shape[-1]
@@ -145,16 +127,9 @@ def _drawn(batch: Batch, key: Array, *, size: int | None) -> Batch:
 
 
 def stacked(x: np.ndarray, y: np.ndarray, which: np.ndarray, classes: np.ndarray | None = None) -> Batch:
-    """Rows of several tasks as one batch, in float32.
+    """Rows of several tasks as one batch of NumPy's float32, with a leading axis of tasks.
 
-    Args:
-        x: `[N, D]`.
-        y: `[N, k]`.
-        which: `[N]`, the number of the row's task; each of 0 .. T - 1 occurs.
-        classes: `[T, k]`, 1 for the classes that a task has.
-
-    Returns:
-        A `Batch` with a leading axis of tasks, of arrays that are NumPy's.
+    `which [N]` is the number of the row's task, each of 0 .. T - 1 occurs; `classes [T, k]` is 1 for those it has.
     """
     counts = np.bincount(which)
     order = np.argsort(which, kind="stable")
@@ -177,12 +152,9 @@ def up_to_power_of_two(n: int, least: int = 1) -> int:
 
 
 def represent(layers: list[Layer], x: np.ndarray, *, linear: bool = False) -> np.ndarray:
-    """What the trunk makes of inputs `[N, D]`, in float64, so that a row's result does not hang on the rows beside it.
+    """What the trunk makes of standardized inputs `[N, D]`; `linear` is for a last layer without ReLU.
 
-    Args:
-        layers: of `Trained`.
-        x: standardized inputs.
-        linear: whether the last layer is without ReLU.
+    In float64, so that a row's result does not hang on the rows beside it.
     """
     for i, (kernel, bias) in enumerate(layers):
         x = x @ kernel + bias

@@ -1,20 +1,38 @@
-"""What estimators that predict have in common: a head for each task, and heads for new ones."""
+"""What estimators that predict have in common: a head for each task, heads for new ones, and scores."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from jmeta.mtl.estimators.base import SharedNetwork, is_finite
 from jmeta.mtl.estimators.columns import Name, rows_of, shown
 from jmeta.mtl.estimators.network import Layer, moments
 from jmeta.mtl.types import Aggregator, Weighting
 
+Metric = Callable[[np.ndarray, np.ndarray], float]
+"""`(true [N], predicted [N]) -> number`."""
+
+
+class Scores(NamedTuple):
+    """A metric on several tasks.
+
+    Attributes:
+        overall: the mean over the tasks, each counted alike however many rows it has.
+        tasks: of each.
+    """
+
+    overall: float
+    tasks: dict[Name, float]
+
 
 class SharedPredictor(SharedNetwork):
     """A shared network with heads that are kept, and to which those of new tasks are added."""
 
     heads_: dict[Name, Layer]
+    predict: Callable[..., np.ndarray]
+    _metrics: ClassVar[Mapping[str, Metric]]
 
     def __init__(
         self,
@@ -65,3 +83,19 @@ class SharedPredictor(SharedNetwork):
         kernel = kernel / self.representation_scale_[:, None]
         self.tasks_ = [*self.tasks_, name]
         self.heads_ = {**self.heads_, name: (kernel, bias - self.representation_mean_ @ kernel)}
+
+    def _outputs(self, z: np.ndarray, names: list[Name], which: np.ndarray) -> Iterator[tuple[Name, np.ndarray, Any]]:
+        """Each task, the mask `[N]` of its rows, and what its head makes of them."""
+        for i, name in enumerate(names):
+            kernel, bias = self.heads_[name]
+            yield name, which == i, z[which == i] @ kernel + bias
+
+    def _evaluate(self, X: Any, y: Any, task: Any, metric: str) -> Scores:
+        if metric not in self._metrics:
+            raise ValueError(f"there is no metric {metric!r} here: choose one of {', '.join(self._metrics)}")
+        _, names, which = self._fitted_rows(X, task)
+        predicted, y = self.predict(X, task), column_or_1d(y)
+        check_consistent_length(which, y)
+        measure = self._metrics[metric]
+        found = {name: float(measure(y[which == i], predicted[which == i])) for i, name in enumerate(names)}
+        return Scores(float(np.mean(list(found.values()))), found)

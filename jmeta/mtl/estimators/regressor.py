@@ -8,8 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from jmeta.mtl.estimators.predictor import SharedPredictor
-from jmeta.mtl.estimators.scores import Metric, Scores, metric_named, scores
+from jmeta.mtl.estimators.predictor import Metric, Scores, SharedPredictor
 from jmeta.mtl.estimators.targets import number_targets
 
 METRICS: dict[str, Metric] = {
@@ -28,17 +27,7 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
     because its numbers are larger; predictions are in the targets' own units. Inputs are standardized by the mean and
     standard deviation of all rows of all tasks. With no task named there is one, and this is an ordinary regressor.
 
-    Args:
-        hidden: as in `MultiTaskClassifier`.
-        weighting: as in `MultiTaskClassifier`.
-        aggregate: as in `MultiTaskClassifier`.
-        learning_rate: as in `MultiTaskClassifier`.
-        steps: as in `MultiTaskClassifier`.
-        l2: as in `MultiTaskClassifier`.
-        batch_size: as in `MultiTaskClassifier`.
-        adapt_l2: as in `MultiTaskClassifier`.
-        task_column: as in `MultiTaskClassifier`.
-        random_state: as in `MultiTaskClassifier`.
+    Args are those of `MultiTaskClassifier`.
 
     Attributes:
         tasks_: names, those of `adapt` last.
@@ -54,13 +43,10 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
         True
     """
 
-    def fit(self, X: Any, y: Any, task: Any = None) -> Self:
-        """Learn all tasks at once.
+    _metrics = METRICS
 
-        Args:
-            X: `[N, D]`.
-            y: `[N]`, numbers.
-            task: `[N]`, names of the rows' tasks, strings or whole numbers; one name for all; None for one task.
+    def fit(self, X: Any, y: Any, task: Any = None) -> Self:
+        """Learn all tasks at once; as `MultiTaskClassifier.fit`, with `y [N]` numbers.
 
         Raises:
             ValueError: for input that can't be used.
@@ -83,19 +69,8 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
             minimize over the new head   sum_n (w z_n + b - y_n)^2 + adapt_l2 |w|^2
 
         with `z` the trunk's representation, standardized by the rows of `fit`. That is scikit-learn's
-        `Ridge(alpha=adapt_l2)`, solved exactly, so that the same examples give the same head.
-
-        Args:
-            X_new: `[N, D]`.
-            y_new: `[N]`, numbers.
-            task: the name of the new task; None for the least whole number above all whole numbers among the names.
-
-        Returns:
-            self.
-
-        Raises:
-            NotFittedError: before `fit`.
-            ValueError: for input that can't be used, such as a task that is fitted already.
+        `Ridge(alpha=adapt_l2)`, solved exactly, so that the same examples give the same head. Args and errors are those
+        of `MultiTaskClassifier.adapt`, with `y_new [N]` numbers.
         """
         z, y, name = self._new_rows(X_new, y_new, task)
         y = check_array(column_or_1d(y, warn=True), ensure_2d=False, input_name="y").astype(np.float64)
@@ -105,50 +80,23 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
         return self
 
     def predict(self, X: Any, task: Any = None) -> np.ndarray:
-        """A number for each row, `[N]`, in the units of its task.
-
-        Args:
-            X: `[N, D]`.
-            task: as in `fit`; None where there is one task.
-
-        Raises:
-            NotFittedError: before `fit`.
-            ValueError: for input that can't be used, such as a task that was not fitted.
-        """
-        z, names, which = self._fitted_rows(X, task)
-        predicted = np.empty(len(z))
-        for i, name in enumerate(names):
-            kernel, bias = self.heads_[name]
-            predicted[which == i] = (z[which == i] @ kernel + bias)[:, 0]
+        """A number for each row `[N]`, in the units of its task; as `MultiTaskClassifier.predict`."""
+        rows = self._fitted_rows(X, task)
+        predicted = np.empty(len(rows[0]))
+        for _, own, outputs in self._outputs(*rows):
+            predicted[own] = outputs[:, 0]
         return predicted
 
     def score(self, X: Any, y: Any, task: Any = None, sample_weight: Any = None) -> float:
         """The R2 of all rows together, as scikit-learn's regressors have it; `evaluate` has that of each task.
 
-        Args:
-            X: `[N, D]`.
-            y: `[N]`, what is true.
-            task: as in `predict`.
-            sample_weight: `[N]`, how much each row counts; None for all alike.
+        Args are those of `MultiTaskClassifier.score`.
         """
         return float(r2_score(y, self.predict(X, task), sample_weight=sample_weight))
 
     def evaluate(self, X: Any, y: Any, task: Any = None, metric: str = "r2") -> Scores:
-        """A metric of each task, and its mean over tasks.
+        """A metric of each task, and its mean over tasks; as `MultiTaskClassifier.evaluate`.
 
-        Args:
-            X: `[N, D]`.
-            y: `[N]`, what is true.
-            task: as in `predict`.
-            metric: r2, or mse, the mean squared error in the squared units of each task.
-
-        Returns:
-            `Scores`.
-
-        Raises:
-            NotFittedError: before `fit`.
-            ValueError: as in `predict`, or for another metric.
+        `metric` is r2, or mse, the mean squared error in the squared units of each task.
         """
-        measure = metric_named(metric, METRICS)
-        _, names, which = self._fitted_rows(X, task)
-        return scores(measure, y, self.predict(X, task), names, which)
+        return self._evaluate(X, y, task, metric)

@@ -15,16 +15,7 @@ _ABOUT = "about"
 
 
 def write(path: str | os.PathLike[str], estimator: Any) -> None:
-    """Write parameters and what was fitted; the file appears whole or not at all.
-
-    Args:
-        path: the file, an .npz.
-        estimator: whose parameters and attributes are numbers, strings, arrays, and lists and dictionaries of them.
-
-    Raises:
-        ValueError: if a parameter is a function or another object that a file can't hold.
-        OSError: if it can't be written.
-    """
+    """Write parameters and what was fitted: numbers, strings, arrays, and lists and dictionaries of them."""
     arrays: dict[str, np.ndarray] = {}
     parameters = {}
     for name, value in estimator.get_params(deep=False).items():
@@ -47,12 +38,7 @@ def write(path: str | os.PathLike[str], estimator: Any) -> None:
 
 
 def read(path: str | os.PathLike[str], estimator: type) -> Any:
-    """The estimator that `write` wrote.
-
-    Raises:
-        ValueError: if the file is damaged, or holds another estimator.
-        OSError: if it can't be read.
-    """
+    """The estimator that `write` wrote."""
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -30,14 +30,8 @@ class SharedSpace(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SharedNetwo
         targets: whether y holds classes or numbers; auto takes what `sklearn.utils.multiclass.type_of_target` says, by
             which whole numbers are classes.
         hidden: units of the trunk's layers; empty for a linear space.
-        weighting: as in `MultiTaskClassifier`.
-        aggregate: as in `MultiTaskClassifier`.
-        learning_rate: as in `MultiTaskClassifier`.
-        steps: as in `MultiTaskClassifier`.
-        l2: as in `MultiTaskClassifier`.
-        batch_size: as in `MultiTaskClassifier`.
-        task_column: as in `MultiTaskClassifier`; the column is taken out in `transform` too.
-        random_state: as in `MultiTaskClassifier`.
+
+    Other args are those of `MultiTaskClassifier`; `task_column` is taken out in `transform` too.
 
     Attributes:
         tasks_: names.
@@ -79,12 +73,7 @@ class SharedSpace(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SharedNetwo
         return tags
 
     def fit(self, X: Any, y: Any, task: Any = None) -> Self:
-        """Learn the space from all tasks at once.
-
-        Args:
-            X: `[N, D]`.
-            y: `[N]`, classes or numbers.
-            task: `[N]`, names of the rows' tasks, strings or whole numbers; one name for all; None for one task.
+        """Learn the space from all tasks at once; as `MultiTaskClassifier.fit`, with `y [N]` classes or numbers.
 
         Raises:
             ValueError: for input that can't be used, such as classes where all rows of a task have the same.
@@ -107,10 +96,7 @@ class SharedSpace(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SharedNetwo
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Where the rows are in the space, `[N, n_components]`.
-
-        Args:
-            X: `[N, D]`.
+        """Where the rows `[N, D]` are in the space, `[N, n_components]`.
 
         Raises:
             NotFittedError: before `fit`.

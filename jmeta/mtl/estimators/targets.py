@@ -9,13 +9,8 @@ from jmeta.mtl.estimators.network import CLASSES, moments, up_to_power_of_two
 
 
 class ClassTargets(NamedTuple):
-    """Classes as columns, which mean other classes in each task.
-
-    Attributes:
-        classes: those of each task, in order.
-        onehot: `[N, k]`, with k for the task that has most, up to a power of two.
-        has: `[T, k]`, which columns a task has.
-    """
+    """Each task's classes, in order; their columns `[N, k]`, with k for the task that has most, up to a power of two;
+    and which of them a task has, `[T, k]`."""
 
     classes: list[np.ndarray]
     onehot: np.ndarray
@@ -31,11 +26,7 @@ class NumberTargets(NamedTuple):
 
 
 def class_targets(y: np.ndarray, names: list[Name], which: np.ndarray) -> ClassTargets:
-    """Targets of classes `[N]`.
-
-    Raises:
-        ValueError: if a task has one class alone.
-    """
+    """Targets of classes `[N]`."""
     own = [own_classes(y[which == i], name) for i, name in enumerate(names)]
     width = up_to_power_of_two(max(len(classes) for classes in own), CLASSES)
     onehot = np.zeros((len(y), width), np.float32)
@@ -45,11 +36,7 @@ def class_targets(y: np.ndarray, names: list[Name], which: np.ndarray) -> ClassT
 
 
 def own_classes(y: np.ndarray, name: Name) -> np.ndarray:
-    """The classes of a task's rows, in order.
-
-    Raises:
-        ValueError: if there is one alone.
-    """
+    """The classes of a task's rows, in order: two or more."""
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(

@@ -1,6 +1,7 @@
 """Cross-stitch: a network for each task, whose layers take from each other what helps (Misra et al. 2016)."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -66,13 +67,10 @@ def cross_stitch(layers: Sequence[Model], head: Model, *, tasks: int, own: float
         return CrossStitchParams(tuple(found), tuple(stitches), heads)
 
     def apply(params: CrossStitchParams, x: Array, task: Array, weight: Array | None = None) -> Array:
-        def own_layer(layer: Model, axis: int | None) -> Callable[[Params, Array], Array]:
-            return jax.vmap(lambda p, h: calls.apply(layer, p, h, weight), in_axes=(0, axis))
-
         h, axis = x, None
         for layer, p, stitch in zip(layers, params.layers, params.stitches, strict=True):
-            h = jnp.tensordot(stitch, own_layer(layer, axis)(p, h), 1)
-            axis = 0
+            own_layer = jax.vmap(functools.partial(calls.apply, layer), in_axes=(0, axis, None))
+            h, axis = jnp.tensordot(stitch, own_layer(p, h, weight), 1), 0
         return calls.apply(head, jax.tree.map(lambda p: p[task], params.heads), h[task], weight)
 
     def shared(params: CrossStitchParams) -> Params:

@@ -52,10 +52,6 @@ def hard_sharing(trunk: Model, head: Model, *, tasks: int) -> MultiTaskModel:
 
 
 def check_tasks(tasks: int) -> None:
-    """Refuse a number of tasks below 1.
-
-    Raises:
-        ValueError: naming it.
-    """
+    """Refuse a number of tasks below 1."""
     if tasks < 1:
         raise ValueError(f"the number of tasks must be 1 or more, got {tasks}")

@@ -68,12 +68,7 @@ def task_affinity(
 
 
 class MeanAffinity(NamedTuple):
-    """Affinities averaged along a run of training, which a loop carries beside its own state.
-
-    Attributes:
-        affinity: `[T, T]`, the mean so far.
-        count: `[]`, how many were averaged.
-    """
+    """The mean `[T, T]` of so many affinities `[]`, which a training loop carries beside its own state."""
 
     affinity: Array
     count: Array
@@ -85,13 +80,9 @@ def no_affinity(tasks: int) -> MeanAffinity:
 
 
 def add_affinity(mean: MeanAffinity, affinity: Array) -> MeanAffinity:
-    """The mean with one more.
+    """The mean, which starts as `no_affinity`, with one more affinity `[T, T]`, of `task_affinity` at this step.
 
         mean <- mean + (affinity - mean) / count
-
-    Args:
-        mean: so far, from `no_affinity`.
-        affinity: `[T, T]`, of `task_affinity` at this step.
 
     Example:
         >>> mean = add_affinity(no_affinity(1), jnp.array([[0.5]]))

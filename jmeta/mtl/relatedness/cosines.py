@@ -5,15 +5,12 @@ from jax import Array
 
 
 def gradient_cosines(gram: Array) -> Array:
-    """Cosines of the angles between gradients, from their products.
+    """Cosines `[T, T]` of the angles between gradients, from their products.
 
         c_ij = g_i.g_j / (|g_i| |g_j|),   between -1 and 1;   0 where a gradient is 0
 
     Args:
-        gram: `[T, T]`, the products of the gradients of T tasks, such as `jmeta.mtl.training.gram` gives.
-
-    Returns:
-        `[T, T]`.
+        gram: `[T, T]`, the products of the gradients of T tasks, of `jmeta.mtl.aggregators.gram`.
 
     Example:
         >>> gradient_cosines(jnp.array([[4.0, -2.0, 0.0], [-2.0, 4.0, 0.0], [0.0, 0.0, 0.0]])).tolist()

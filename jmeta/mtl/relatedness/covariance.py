@@ -26,8 +26,8 @@ class TaskCovariance(NamedTuple):
     Attributes:
         weights: `[T, D]`, the regression of each task: its prediction is `x @ weights[task]`.
         omega: `[T, T]`, of trace 1: how the tasks are related.
-        objective: `[iterations + 1]`, what is minimized, after each step in both; the first is that of the ridge
-            regressions that it starts from, with the best omega for them.
+        objective: `[iterations + 1]`, what is minimized, after each step in both; first, for the ridge regressions that
+            it starts from, with the best omega for them.
     """
 
     weights: Array
@@ -121,7 +121,7 @@ def related_ridge(
     weight: Array | None = None,
     solver: Solver | None = None,
 ) -> Array:
-    """The regressions for a relatedness that is given.
+    """The regressions `[T, D]` for a relatedness that is given.
 
         W = argmin_W  sum_i 1/n_i |y_i - X_i w_i|^2 + ridge |W|^2 + relation tr(W' Omega^-1 W)
 
@@ -132,15 +132,11 @@ def related_ridge(
 
     of which the U are the unknowns. Directions in which Omega is 0 have no part in W.
 
-    Args:
-        x, y, ridge, relation, weight, solver: as in `task_covariance`.
+    Args are those of `task_covariance`, and:
         omega: `[T, T]`, symmetric, with eigenvalues of 0 or more (those within rounding errors of it, and those
             below, are taken for 0). For weights whose columns are Gaussian with the covariance S between tasks, and
             noise of variance v, the weights expected given n examples of each task are those for Omega = S / tr S and
             relation = v / (n tr S), without ridge.
-
-    Returns:
-        `[T, D]`.
 
     Raises:
         ValueError: as in `task_covariance`.
@@ -156,12 +152,9 @@ def related_ridge(
 
 
 def covariance_of(weights: Array) -> Array:
-    """The best Omega for given regressions `[T, D]`, in closed form.
+    """The best Omega `[T, T]`, of trace 1, for given regressions `[T, D]`, in closed form.
 
         Omega = (W W')^{1/2} / tr (W W')^{1/2},   by the singular values of W;   I / T where W is 0
-
-    Returns:
-        `[T, T]`, of trace 1.
 
     Example:
         >>> covariance_of(jnp.array([[3.0, 0.0], [0.0, 1.0]])).round(4).tolist()
@@ -183,16 +176,11 @@ def correlations(omega: Array) -> Array:
 
 
 def task_ridge(x: Array, y: Array, *, ridge: Any, weight: Array | None = None) -> Array:
-    """A ridge regression of each task by itself.
+    """A ridge regression of each task by itself, `[T, D]`.
 
         w_i = argmin_w  1/n_i |y_i - X_i w|^2 + ridge |w|^2
 
-    Args:
-        x, y, weight: as in `task_covariance`.
-        ridge: the penalty, above 0.
-
-    Returns:
-        `[T, D]`.
+    Args are those of `task_covariance`, with a ridge above 0.
 
     Raises:
         ValueError: for shapes that do not fit, examples that are not of floating point, or a ridge that is not above 0.
@@ -202,19 +190,9 @@ def task_ridge(x: Array, y: Array, *, ridge: Any, weight: Array | None = None) -
 
 
 def pooled_ridge(x: Array, y: Array, *, ridge: Any, weight: Array | None = None) -> Array:
-    """One ridge regression of the examples of all tasks together.
+    """One ridge regression of the examples of all tasks together, `[D]`. Args and errors are those of `task_ridge`.
 
-        w = argmin_w  1/n sum_i |y_i - X_i w|^2 + ridge |w|^2,    n = sum_i n_i
-
-    Args:
-        x, y, weight: as in `task_covariance`.
-        ridge: the penalty, above 0.
-
-    Returns:
-        `[D]`, for every task.
-
-    Raises:
-        ValueError: as `task_ridge`.
+    w = argmin_w  1/n sum_i |y_i - X_i w|^2 + ridge |w|^2,    n = sum_i n_i
     """
     check_above_zero("ridge", ridge)
     gram, cross, counts = moments(x, y, weight)

@@ -39,10 +39,10 @@ def task_evidence(x: Array, y: Array, *, iterations: int = 100, weight: Array | 
         Omega <- 1/D sum_d (M_:d M_:d' + C_:d,:d)
         v     <- 1/n sum_in ((y_in - x_in . m_i)^2 + x_in' C_i:,i: x_in)
 
-    Where `task_covariance` shrinks singular values of W, by penalties that have to be chosen on examples held out, and
-    estimates the root of the covariance, this estimates the covariance itself, and the penalties with it; on tasks
-    drawn with a known covariance it is the better of the two. It assumes that the weights of all features are of one
-    size, and solves a dense system of T * D unknowns in each iteration, which limits it to a few thousand.
+    `task_covariance` shrinks singular values of W by penalties chosen on examples held out, and estimates the root of
+    the covariance; this estimates the covariance itself and the penalties with it, and on tasks drawn with a known one
+    it is the better. It assumes that the weights of all features are of one size, and solves a dense system of T * D
+    unknowns, up to a few thousand, in each iteration.
 
     Args:
         x: `[T, N, D]`, floating point, padded to N examples of each task. A constant feature has a weight like others.
@@ -123,6 +123,5 @@ def _or_one(value: Array) -> Array:
 
 
 def _root(omega: Array) -> Array:
-    """Its symmetric root."""
     sizes, directions = jnp.linalg.eigh(omega)
     return product(directions * jnp.sqrt(jnp.maximum(sizes, 0))[None, :], directions.T)

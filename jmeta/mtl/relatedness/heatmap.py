@@ -28,21 +28,16 @@ def draw_heatmap(
     limit: float | None = None,
     groups: Sequence[Sequence[int]] | None = None,
 ) -> Path:
-    """Draw a matrix as a PNG file: red above 0, blue below, white at 0.
+    """Draw a matrix as a PNG file, whose path it returns: red above 0, blue below, white at 0.
 
     Args:
         matrix: `[T, T]`, finite.
         names: of the T tasks. Left out above `NAMED` tasks, and the numbers in cells above `NUMBERED`.
         path: of the file, in a folder that exists. It is written whole or not at all.
-        title: of the picture.
-        label: what the numbers are.
-        rows: what the rows are, where they are not the same as columns.
-        columns: what the columns are.
+        title, label: of the picture, and what the numbers are.
+        rows, columns: what they are, where they are not the same.
         limit: where colors end, above 0; None for the greatest absolute value.
         groups: a partition of the tasks; they are drawn in its order, with lines between the groups.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: if names or groups do not fit the matrix, or it has numbers that are not finite.

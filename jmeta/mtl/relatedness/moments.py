@@ -17,19 +17,13 @@ class Moments(NamedTuple):
 
 
 def moments(x: Array, y: Array, weight: Array | None) -> Moments:
-    """Those of `x [T, N, D]` and `y [T, N]`, in float32 or better, with `weight [T, N]`; None means all alike.
-
-    Raises:
-        ValueError: for shapes that do not fit, or examples that are not of floating point.
-    """
+    """Those of `x [T, N, D]` and `y [T, N]`, in float32 or better, with `weight [T, N]`; None means all alike."""
     if x.ndim != 3 or y.shape != x.shape[:2] or (weight is not None and weight.shape != y.shape):
         got = f"{list(x.shape)}, {list(y.shape)}" + ("" if weight is None else f" and {list(weight.shape)}")
         raise ValueError(f"x must be [T, N, D], with y and weight [T, N], got {got}")
     for name, array in (("x", x), ("y", y)):
         if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise ValueError(
-                f"{name} must be of floating point, got {array.dtype}: cast it, since its products overflow"
-            )
+            raise ValueError(f"{name} must be of floating point, got {array.dtype}: cast it, its products overflow")
     x, y = wide(x), wide(y).astype(wide(x).dtype)
     weight = jnp.ones_like(y) if weight is None else weight.astype(y.dtype)
     counts = jnp.sum(weight, axis=1)

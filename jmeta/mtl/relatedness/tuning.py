@@ -45,23 +45,16 @@ def held_out_errors(fit: Fit, penalties: Any, x: Array, y: Array, *, train: Arra
         error_p = weighted mean over all examples held out, of all tasks, of (y - x.w_task)^2
 
     Args:
-        fit: as above.
+        fit: a `Fit`.
         penalties: `{name: [P]}`, keyword arguments of `fit`.
-        x: `[T, N, D]`.
-        y: `[T, N]`.
-        train: `[T, N]`, weights of the examples that are fitted.
-        held_out: `[T, N]`, weights of those that are judged by.
+        x, y: `[T, N, D]` and `[T, N]`.
+        train, held_out: `[T, N]`, weights of the examples that are fitted, and of those that are judged by.
 
     Returns:
         `[P]`.
     """
 
-    def one(penalties: Any) -> Array:
-        weights = fit(x, y, weight=train, **penalties)
-        wrong = y - jnp.einsum("ind,id->in", x, weights, precision="highest")
-        return weighted_mean((wrong * wrong).ravel(), held_out.ravel())
-
-    return jax.vmap(one)(penalties)
+    return jax.vmap(lambda penalties: _error(fit(x, y, weight=train, **penalties), x, y, held_out.ravel()))(penalties)
 
 
 def explained_variance(weights: Array, x: Array, y: Array, *, weight: Array | None = None) -> Array:
@@ -70,8 +63,7 @@ def explained_variance(weights: Array, x: Array, y: Array, *, weight: Array | No
         1 - sum (y - x.w_task)^2 / sum (y - mean y)^2,    over all examples of all tasks, with one mean
 
     Args:
-        weights: `[T, D]`.
-        x: `[T, N, D]`.
+        weights, x: `[T, D]` and `[T, N, D]`.
         y: `[T, N]`, not all the same.
         weight: `[T, N]`, 0 for padding and what is not judged by; None means all alike.
 
@@ -84,6 +76,10 @@ def explained_variance(weights: Array, x: Array, y: Array, *, weight: Array | No
         0.5
     """
     counts = None if weight is None else weight.ravel()
-    wrong = y - jnp.einsum("ind,id->in", x, weights, precision="highest")
     apart = y - weighted_mean(y.ravel(), counts)
-    return 1 - weighted_mean((wrong * wrong).ravel(), counts) / weighted_mean((apart * apart).ravel(), counts)
+    return 1 - _error(weights, x, y, counts) / weighted_mean((apart * apart).ravel(), counts)
+
+
+def _error(weights: Array, x: Array, y: Array, counts: Array | None) -> Array:
+    wrong = y - jnp.einsum("ind,id->in", x, weights, precision="highest")
+    return weighted_mean((wrong * wrong).ravel(), counts)

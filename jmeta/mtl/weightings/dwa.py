@@ -31,9 +31,6 @@ def dynamic_weight_average(*, period: int = 100, temperature: float = 2.0) -> We
         period: steps that losses are averaged over, 1 or more; an epoch in the paper.
         temperature: above 0; the larger, the more alike the weights.
 
-    Returns:
-        A `Weighting` whose state is a `DWAState`.
-
     Raises:
         ValueError: if `period` is below 1 or `temperature` not above 0.
 

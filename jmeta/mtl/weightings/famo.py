@@ -28,15 +28,13 @@ def famo(
         w_i  = c z_i / (L_i - least_i),   c = 1 / sum_j z_j / (L_j - least_j)
         xi  <- rule(xi,  J_z' (log(L - least) before the step - after it) + decay xi)
 
-    with J_z the Jacobian of the softmax. A task whose logarithm fell by less than the others' gains weight.
+    with J_z the Jacobian of the softmax. A task whose logarithm fell by less than the others' gains weight. The
+    losses of the batch are computed once more after the step.
 
     Args:
         least: a number or `[T]` that the losses stay above, their least values.
         decay: of xi toward equal weights, 0 or more.
         optimizer: any Optax rule for xi, which starts at 0; None for Adam at 0.025.
-
-    Returns:
-        A `Weighting` whose state is a `FAMOState`. It computes the losses of the batch once more after the step.
 
     Raises:
         ValueError: if `decay` is negative.

@@ -26,14 +26,12 @@ def gradnorm(*, asymmetry: float = 1.5, optimizer: optax.GradientTransformation 
         minimize over w   sum_i | w_i |g_i| - target_i |,   target_i = mean_j w_j |g_j| * (l_i / mean_j l_j)^asymmetry
 
     with `l_i = L_i / L_i at the start`, the share of its loss that a task still has, and the targets held constant. The
-    weights are kept positive and at the sum T; what the network is given is `w_i / T`.
+    weights are kept positive and at the sum T; what the network is given is `w_i / T`. Each step needs a
+    gradient of each task, in the shared parameters.
 
     Args:
         asymmetry: 0 or more; how much more a task that lags behind is to weigh.
         optimizer: any Optax rule for w, which starts at 1; None for Adam at 0.025.
-
-    Returns:
-        A `Weighting` whose state is a `GradNormState`. It needs a gradient of each task, in the shared parameters.
 
     Raises:
         ValueError: if `asymmetry` is negative.

@@ -29,15 +29,12 @@ def lookahead(
         xi       <- rule(xi,  gradient in xi of mean_i L_i^validation(theta'(w)))
 
     The weights are MAML's outer parameters, theta its inner ones: a task whose gradient helps the validation losses of
-    all gains weight, and one of noise loses it.
+    all gains weight, and one of noise loses it. The step that it is used in must be given a validation batch.
 
     Args:
         inner_lr: rate of the look-ahead, about that of the network's own steps, above 0.
         inner_steps: how many steps are looked ahead, 1 or more.
         optimizer: any Optax rule for xi, which starts at 0; None for Adam at 0.025.
-
-    Returns:
-        A `Weighting` whose state is a `LookaheadState`. The step that it is used in must be given a validation batch.
 
     Raises:
         ValueError: if `inner_lr` is not above 0 or `inner_steps` is below 1.

@@ -21,10 +21,7 @@ def uncertainty(optimizer: optax.GradientTransformation | None = None) -> Weight
     Args:
         optimizer: any Optax rule for s, which starts at 0; None for Adam at 0.025.
 
-    Returns:
-        A `Weighting` whose state is `(s [T], optimizer state)`.
-
-    Differs from the paper: s has an optimizer of its own.
+    The state is `(s [T], optimizer state)`. Differs from the paper: s has an optimizer of its own.
 
     Source: Kendall et al. 2018, Multi-Task Learning Using Uncertainty to Weigh Losses. https://arxiv.org/abs/1705.07115
     """

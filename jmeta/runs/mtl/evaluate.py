@@ -73,12 +73,7 @@ def tested(learner: Learner, params: Params, sample: Partial, problems: int) -> 
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Measure, print and write evaluation.json.
-
-    Raises:
-        RunError: if it is no run folder of a join, has no checkpoint yet, or is damaged.
-        DataError: for data that are missing or damaged.
-    """
+    """Measure, print and write evaluation.json."""
     check(config)
     run_dir = Path(config.run_dir)
     names = record.members_of(run_dir) if (run_dir / folder.GROUP).exists() else [""]

@@ -77,7 +77,7 @@ def test_one_by_one_and_together_differ_with_batch_statistics(cli, shapes, tmp_p
 
 
 def test_curves_are_judged_by_their_error(cli, tmp_path):
-    words = "--preset maml-sinusoid --outer-steps 100 --log-every 50 --save-every 100 --val-episodes 20".split()  # noqa: SIM905
+    words = "--preset maml-sinusoid --outer-steps 100 --log-every 50 --save-every 100 --val-episodes 20".split()
     assert cli("train", *words, "--run-dir", tmp_path / "run").code == 0
     result = cli("evaluate", "--run-dir", tmp_path / "run", "--shot", 5, "--inner-steps", 2, "--episodes", 50)
     found = json.loads((tmp_path / "run" / "evaluation-1w5s.json").read_text())
