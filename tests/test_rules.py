@@ -50,7 +50,8 @@ RATE = 0.01
 ARGUMENTS = {
     "adaptive_grad_clip": (0.1,), "add_decayed_weights": (0.1,), "add_noise": (0.01, 0.5, jax.random.key(0)),
     "clip": (0.5,), "clip_by_block_rms": (0.5,), "clip_by_global_norm": (0.5,), "ema": (0.9,), "scale": (-RATE,),
-    "trace": (0.9,),     "scale_by_learning_rate": (RATE,), "scale_by_schedule": (lambda step: -RATE,), "polyak_sgd": (RATE,),
+    "trace": (0.9,), "scale_by_learning_rate": (RATE,), "scale_by_schedule": (lambda step: -RATE,),
+    "polyak_sgd": (RATE,),
     "scale_by_backtracking_linesearch": (10,), "scale_by_zoom_linesearch": (10,),
 }  # fmt: skip
 # By loops that end when they are good enough, or by singular vectors.
