@@ -11,6 +11,7 @@ import numpy as np
 from jmeta.datasets import cache, downloads, omniglot
 from jmeta.datasets.pictures import MIXED, fit
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
+from jmeta.errors import first_line
 
 MAX_BYTES = 8 * 2**30
 
@@ -26,9 +27,6 @@ def load(name: str, root: Path, download: bool = True) -> Dataset:
         name: a TFDS name such as "mnist" or "cmaterdb/bangla", or the path of a folder that holds a prepared set.
         root: a TFDS data folder.
         download: False takes what is prepared alone.
-
-    Returns:
-        The `Dataset`, named after the set; classes with fewer images than the largest are padded with zeros.
 
     Raises:
         DataError: an unknown set, one that is neither prepared nor to be had, or one without images and labels.
@@ -53,7 +51,7 @@ def _builder(name: str, root: Path) -> Any:
         return next((builder for builder in builders if builder.is_prepared()), builders[0])
     except (ValueError, ImportError, OSError) as error:
         raise DataError(
-            f"TFDS has no set {name!r} that can be opened ({_first_line(error)}): "
+            f"TFDS has no set {name!r} that can be opened ({first_line(error)}): "
             "choose a name from its catalog, or the folder of a prepared set."
         ) from error
 
@@ -77,7 +75,7 @@ def _prepare(builder: Any, root: Path) -> None:
         builder.download_and_prepare(file_format="array_record", download_config=settings)
     except (OSError, ValueError, ImportError, NotImplementedError, *refusals) as error:
         raise DataError(
-            f"tfds:{builder.name} could not be prepared in {root} ({_first_line(error)}): many sets need TensorFlow "
+            f"tfds:{builder.name} could not be prepared in {root} ({first_line(error)}): many sets need TensorFlow "
             "for this step, so prepare it where that is installed, with file_format='array_record'."
         ) from error
 
@@ -115,7 +113,7 @@ def _examples(builder: Any, split: str) -> Any:
         return builder.as_data_source(split)
     except (NotImplementedError, ImportError, OSError, ValueError) as error:
         raise DataError(
-            f"tfds:{builder.name} in {builder.data_path} cannot be read ({_first_line(error)}): "
+            f"tfds:{builder.name} in {builder.data_path} cannot be read ({first_line(error)}): "
             "prepare it again with file_format='array_record'."
         ) from error
 
@@ -126,15 +124,13 @@ def _keys(builder: Any) -> tuple[str, str]:
     features = dict(builder.info.features)
     labels = [key for key, value in features.items() if isinstance(value, tfds.features.ClassLabel)]
     images = [key for key, value in features.items() if _is_image(value)]
-    supervised = builder.info.supervised_keys or ()
-    label = next((key for key in supervised if key in labels), next(iter(labels), None))
-    image = next((key for key in supervised if key in images), next(iter(images), None))
-    if image is None or label is None:
+    order = (*(builder.info.supervised_keys or ()), *features)
+    if not (images and labels):
         raise DataError(
             f"tfds:{builder.name} is no image classification set, got the features {', '.join(features)}: "
             "it needs a uint8 image and a class label."
         )
-    return image, label
+    return next(key for key in order if key in images), next(key for key in order if key in labels)
 
 
 def _is_image(feature: Any) -> bool:
@@ -142,8 +138,7 @@ def _is_image(feature: Any) -> bool:
 
     if not isinstance(feature, tfds.features.Image | tfds.features.Tensor):
         return False
-    shape = feature.shape
-    return feature.np_dtype == np.uint8 and isinstance(shape, tuple) and len(shape) in (2, 3)
+    return feature.np_dtype == np.uint8 and isinstance(feature.shape, tuple) and len(feature.shape) in (2, 3)
 
 
 def _of_one_shape(classes: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
@@ -163,7 +158,3 @@ def _quietly(make: Callable[[], Any]) -> Any:
         return make()
     finally:
         logger.setLevel(level)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
