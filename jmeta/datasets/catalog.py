@@ -88,13 +88,8 @@ def _digits(folder: Path, rest: str | None, download: bool, size: int | None) ->
 
 
 def own_row(name: str, found: Any) -> Row:
-    """The row of a user's data.
-
-    Args:
-        name: that it is found by.
-        found: a `Row`, a `Dataset`, or a function without arguments that returns a `Dataset` or an array of images as
-            `make_dataset` takes it.
-    """
+    """The row of a user's data: a `Row`, a `Dataset`, or a function without arguments that returns a `Dataset` or an
+    array of images as `make_dataset` takes it."""
     if isinstance(found, Row):
         return found
     needed = inspect.signature(found).parameters if callable(found) else {}
@@ -214,8 +209,7 @@ def available(root: str | os.PathLike[str] | None = None) -> list[Available]:
     """The data sets that can be asked for, without reading them: the built-in names, then the .npz files in `root` (as
     in `load`) and the sets that TFDS has prepared there."""
     folder = cache.data_root(root)
-    rows = DATASETS.items()
-    built_in = [Available(shown(name), row.what, row.status(folder)) for name, row in rows]
+    built_in = [Available(shown(name), row.what, row.status(folder)) for name, row in DATASETS.items()]
     runs = omniglot_runs.find(folder)
     where = f"lacks {omniglot_runs.FILE} from {omniglot_runs.SOURCE}" if runs is None else str(runs.parent)
     built_in += [

@@ -18,10 +18,9 @@ _IGNORED = {"thumbs.db", "desktop.ini"}
 def load_npz(path: Path) -> Dataset:
     """Loads an npz file, as a data set of its name; warns of pictures that are there twice.
 
-    Args:
-        path: a file with the array `images` (or just one array of rank 5), uint8 or bool `[classes, examples, H, W, C]`
-            or `[classes, examples, H, W]`, and if wanted `class_names`, `groups` and `counts` `[classes]`. Or `images`
-            `[N, H, W, C]` or `[N, H, W]` and `labels` `[N]`, whose values are the class names.
+    It has the array `images` (or just one array of rank 5), uint8 or bool `[classes, examples, H, W, C]` or `[classes,
+    examples, H, W]`, and if wanted `class_names`, `groups` and `counts` `[classes]`. Or it has `images` `[N, H, W, C]`
+    or `[N, H, W]` and `labels` `[N]`, whose values are the class names.
 
     Raises:
         DataError: a file that cannot be read, or other contents.

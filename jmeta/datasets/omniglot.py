@@ -45,14 +45,10 @@ class Characters(NamedTuple):
 def load(name: str, root: Path, download: bool = True) -> Dataset:
     """Loads Omniglot at 28x28, ink bright, from its archives or from the cache.
 
-    The archives are looked for in `root/omniglot`, `root`, and the download folders of TFDS; where they are missing
-    and there is a network, they may be downloaded through TFDS. Classes are in the order archive, alphabet, character.
-
-    Args:
-        name: "omniglot", with images [1623, 20, 28, 28, 1], or "omniglot-small1" [795, ...] or "omniglot-small2"
-            [815, ...], a small background set with the evaluation set.
-        root: folder to look in.
-        download: whether missing archives may be downloaded.
+    The set is "omniglot", images [1623, 20, 28, 28, 1], or "omniglot-small1" [795, ...] or "omniglot-small2"
+    [815, ...], a small background set with the evaluation set. Archives are looked for in `root/omniglot`, `root`, and
+    the download folders of TFDS; missing ones may be downloaded through TFDS, where there is a network. Classes are in
+    the order archive, alphabet, character.
 
     Raises:
         DataError: a missing, damaged or wrong archive.
@@ -110,14 +106,10 @@ def opened(path: Path, source: str) -> Iterator[zipfile.ZipFile]:
 
 
 def read_archive(path: Path, classes: int) -> Characters:
-    """The `Characters` of an archive, in sorted order.
-
-    Args:
-        path: a zip file laid out as `images_x/<alphabet>/<characterNN>/<id>_<drawer>.png`.
-        classes: how many characters it must have; each needs 20 drawings.
+    """The `Characters`, in sorted order, of a zip file `images_x/<alphabet>/<characterNN>/<id>_<drawer>.png`.
 
     Raises:
-        DataError: a file that is no zip file, is cut short, or has other contents.
+        DataError: no zip file, one cut short, or one without so many classes of 20 drawings.
     """
     with opened(path, SOURCE) as archive:
         # The copies named ._x.png that some zip programs add do not match.

@@ -32,11 +32,10 @@ class OneShotRuns(NamedTuple):
 
 
 def load_runs(root: Path, size: int = omniglot.SIZE) -> OneShotRuns:
-    """Loads the runs, made like the drawings of `omniglot.load`; classes and queries are in the order of their numbers.
+    """Loads the runs from `root/omniglot/all_runs.zip` or `root/all_runs.zip`.
 
-    Args:
-        root: folder to look in: `root/omniglot/all_runs.zip` or `root/all_runs.zip`.
-        size: height and width in pixels; 105 gives the drawings as they were published, as 0 and 255.
+    Drawings are made like those of `omniglot.load`. Classes and queries are in the order of their numbers. A size of
+    105 pixels gives the drawings as published, as 0 and 255.
 
     Raises:
         DataError: a missing, damaged or wrong archive.
@@ -58,11 +57,7 @@ def find(root: Path) -> Path | None:
 
 
 def read_runs(path: Path, size: int = omniglot.SIZE) -> OneShotRuns:
-    """As `load_runs`, from a zip of `runNN/training/classNN.png`, `runNN/test/itemNN.png` and `runNN/class_labels.txt`.
-
-    Raises:
-        DataError: a file that is no zip file, is cut short, or has other contents.
-    """
+    """As `load_runs`: `runNN/training/classNN.png`, `runNN/test/itemNN.png` and `runNN/class_labels.txt` in a zip."""
 
     def drawings(archive: zipfile.ZipFile, run: int, kind: str) -> np.ndarray:
         names = [f"run{run:02d}/{kind}{number:02d}.png" for number in range(1, WAY + 1)]

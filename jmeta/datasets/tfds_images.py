@@ -19,14 +19,10 @@ MAX_BYTES = 8 * 2**30
 def load(name: str, root: Path, download: bool = True) -> Dataset:
     """Loads every labeled image of all splits of a TFDS set, by class.
 
+    The name is one of TFDS, such as "mnist" or "cmaterdb/bangla", or the path of a folder that holds a prepared set.
     Omniglot is read from its archives, as `omniglot`. Another set is read where it is prepared in array_record form,
-    in `root` or in TFDS's default folder; else TFDS downloads and prepares it in `root`, as far as that goes without
-    TensorFlow. Images of different sizes are brought to 84x84 by `pictures.fit`.
-
-    Args:
-        name: a TFDS name such as "mnist" or "cmaterdb/bangla", or the path of a folder that holds a prepared set.
-        root: a TFDS data folder.
-        download: False takes what is prepared alone.
+    in `root` or in TFDS's default folder; else, if it may, TFDS downloads and prepares it in `root`, as far as that
+    goes without TensorFlow. Images of different sizes are brought to 84x84 by `pictures.fit`.
 
     Raises:
         DataError: an unknown set, one that is neither prepared nor to be had, or one without images and labels.

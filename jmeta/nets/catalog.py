@@ -112,12 +112,10 @@ def _layers(what: str, hidden: bool) -> Row:
 
 
 def own_row(name: str, found: Any) -> Row:
-    """The row of a user's network.
+    """The row of a user's network: a `Row`, or a function from a number of outputs to a model with `init` and `apply`.
 
-    Args:
-        name: that it is found by.
-        found: a `Row`, or a function from a number of outputs to a model with `init` and `apply`. Where a learner takes
-            the network without its head, the outputs are features, as many as the last of the setting `features`.
+    Where a learner takes the network without its head, the outputs are features, as many as the last of the setting
+    `features`.
     """
     if isinstance(found, Row):
         return found

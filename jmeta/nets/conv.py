@@ -6,14 +6,12 @@ from jax import Array, lax
 
 
 def conv3x3(x: Array, kernel: Array, *, stride: int = 1) -> Array:
-    """3x3 convolution of `[N, H, W, C]` with a kernel `[3, 3, C, features]`, padded with zeros ("SAME").
+    """`[N, H, W, C]` by a 3x3 kernel `[3, 3, C, features]` to `[N, ceil(H / stride), ceil(W / stride), features]`.
 
-    Under `vmap` over tasks with their own kernels, `lax.conv_general_dilated` becomes a grouped convolution, and inside
-    `lax.scan` it leaves its fast path: on a CPU both are 10 to 60 times slower than nine shifted views of the input and
-    one matrix product, whose derivatives of any order are again slices and matrix products.
-
-    Returns:
-        `[N, ceil(H / stride), ceil(W / stride), features]`.
+    Padding is zeros ("SAME"). Under `vmap` over tasks with their own kernels, `lax.conv_general_dilated` becomes a
+    grouped convolution, and inside `lax.scan` it leaves its fast path: on a CPU both are 10 to 60 times slower than
+    nine shifted views of the input and one matrix product, whose derivatives of any order are again slices and matrix
+    products.
 
     Example:
         >>> conv3x3(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()[:2]

@@ -75,11 +75,9 @@ def _small(
 def own_row(name: str, found: Any) -> Row:
     """The row of a user's tasks or pictures.
 
-    Args:
-        name: that it is found by.
-        found: a `Row`; a function `sample(key) -> Episode`; a function `(shot, query_shot) -> sample`; or what
-            `jmeta.datasets.catalog.own_row` takes. Of a function, one task is drawn to see what it has: targets that
-            are one-hot are classes, and others numbers.
+    Found is a `Row`; a function `sample(key) -> Episode`; a function `(shot, query_shot) -> sample`; or what
+    `jmeta.datasets.catalog.own_row` takes. Of a function, one task is drawn to see what it has: one-hot targets are
+    classes, and others numbers.
     """
     if isinstance(found, Row):
         return found
