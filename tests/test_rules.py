@@ -14,7 +14,7 @@ import pytest
 from jmeta import inner, losses, nets, training
 from jmeta.algorithms import maml
 from jmeta.rules import smooth
-from jmeta.tasks.sinusoid import sinusoid_sampler
+from jmeta.tasks.functions import sinusoid_sampler
 
 
 @pytest.fixture(autouse=True)

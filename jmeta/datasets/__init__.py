@@ -2,9 +2,9 @@
 
 from jmeta.datasets.cache import cache_dir as cache_dir
 from jmeta.datasets.cache import data_root as data_root
-from jmeta.datasets.load import Available as Available
-from jmeta.datasets.load import available as available
-from jmeta.datasets.load import load as load
+from jmeta.datasets.catalog import Available as Available
+from jmeta.datasets.catalog import available as available
+from jmeta.datasets.catalog import load as load
 from jmeta.datasets.splits import protocols as protocols
 from jmeta.datasets.splits import split as split
 from jmeta.datasets.types import DataError as DataError

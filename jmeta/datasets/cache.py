@@ -18,8 +18,7 @@ DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.err
 
 def cache_dir() -> Path:
     """The folder for what is worked out once: $JMETA_CACHE, else jmeta in the user's cache folder."""
-    chosen = os.environ.get("JMETA_CACHE")
-    if chosen:
+    if chosen := os.environ.get("JMETA_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jmeta"
 
@@ -42,15 +41,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 def cached(key: str, build: Callable[[], Dataset]) -> Dataset:
     """Reads a data set from the cache, or builds it and keeps it.
 
-    A file that is damaged, or whose checksum is wrong, is built again. Writing is atomic; where the folder cannot be
-    written to, the data set is returned all the same, with a warning.
-
-    Args:
-        key: file name without ending; must change with everything that `build` depends on.
-        build: makes the data set.
-
-    Returns:
-        The data set.
+    The key is the file's name without ending; it must change with everything that `build` depends on. A file that is
+    damaged, or whose checksum is wrong, is built again. Where the folder can't be written to, it only warns.
     """
     path = cache_dir() / f"{key}.npz"
     kept = _read(path)

@@ -1,7 +1,8 @@
-"""Data sets by name: how each is loaded, and what is a fact of it."""
+"""Data sets by name: what is a fact of each, `load`, and `available`."""
 
 import importlib.util
 import inspect
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jmeta.datasets import files, omniglot, tfds_images
+from jmeta.datasets import cache, files, omniglot, omniglot_runs, tfds_images
+from jmeta.datasets.pictures import resized
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 from jmeta.errors import kind_and_line
 from jmeta.registry import Registry, said, short
@@ -85,21 +87,9 @@ def _digits(folder: Path, rest: str | None, download: bool, size: int | None) ->
     return make_dataset("digits", images, counts=counts)
 
 
-def _digits_status(folder: Path) -> str:
-    return "built in" if importlib.util.find_spec("sklearn") else "needs scikit-learn"
-
-
 def own_row(name: str, found: Any) -> Row:
-    """The row of a user's data.
-
-    Args:
-        name: that it is found by.
-        found: a `Row`, a `Dataset`, or a function without arguments that returns a `Dataset` or an array of images as
-            `make_dataset` takes it.
-
-    Raises:
-        DataError: for another thing.
-    """
+    """The row of a user's data: a `Row`, a `Dataset`, or a function without arguments that returns a `Dataset` or an
+    array of images as `make_dataset` takes it."""
     if isinstance(found, Row):
         return found
     needed = inspect.signature(found).parameters if callable(found) else {}
@@ -125,7 +115,11 @@ DATASETS = Registry[Row](
     {
         **{name: _omniglot(name) for name in omniglot.ARCHIVES},
         "glyphs": Row("made-up handwriting, as many classes as asked for", _glyphs, after="N"),
-        "digits": Row("10 digits, 8x8", _digits, _digits_status),
+        "digits": Row(
+            "10 digits, 8x8",
+            _digits,
+            lambda folder: "built in" if importlib.util.find_spec("sklearn") else "needs scikit-learn",
+        ),
         "tfds": Row(
             "an image classification set of TensorFlow Datasets",
             lambda folder, name, download, size: tfds_images.load(name or "", folder, download),
@@ -146,11 +140,7 @@ def is_built_in(name: str) -> bool:
 
 
 def row(name: str) -> Row:
-    """What is a fact of the data set of a name: one of `DATASETS`, or else a path, whether it is there or not.
-
-    Raises:
-        RunError: for a file, module or package that can't be loaded.
-    """
+    """What is a fact of the data set of a name: one of `DATASETS`, or else a path, whether it is there or not."""
     kind = name.partition(":")[0]
     if is_built_in(name):
         return DATASETS.get(kind)
@@ -166,7 +156,8 @@ def _of_path(name: str, folder: Path, rest: str | None, download: bool, size: in
         if path.is_file():
             return files.load_npz(path)
     looked = f", looked for as {', '.join(map(str, places))}" if places else ""
-    raise DataError(f"there is no data set {name!r}{looked}: choose one of {', '.join(_known())}.")
+    known = ", ".join([*map(shown, DATASETS), "an .npz file", "a folder of images"])
+    raise DataError(f"there is no data set {name!r}{looked}: choose one of {known}.")
 
 
 def shown(name: str) -> str:
@@ -175,5 +166,56 @@ def shown(name: str) -> str:
     return ", ".join([name] * row.bare + [f"{name}:{row.after}"] * bool(row.after))
 
 
-def _known() -> list[str]:
-    return [*map(shown, DATASETS), "an .npz file", "a folder of images"]
+class Available(NamedTuple):
+    """A data set that can be asked for: its name, what it is, and where it is or what it lacks."""
+
+    name: str
+    what: str
+    status: str
+
+
+def load(
+    name: str, root: str | os.PathLike[str] | None = None, *, download: bool = True, size: int | None = None
+) -> Dataset:
+    """Loads a data set as one uint8 array.
+
+    Args:
+        name: one of
+            omniglot          1,623 characters x 20 drawings at 28x28; a first load takes some seconds, later ones less.
+            omniglot-small1   the first small background set with the evaluation set; omniglot-small2 the second.
+            glyphs            made-up handwriting that needs no files; glyphs:N has N classes.
+            digits            10 digits at 8x8, from scikit-learn.
+            tfds:NAME         an image classification set of TensorFlow Datasets.
+            FILE.py:OBJECT    a data set of one's own, or MODULE:OBJECT; see `jmeta.datasets.catalog.own_row`.
+            a path            an .npz file or a folder of images with a sub-folder a class, as `files` has them. A path
+                              that is not here is looked for in `root` too, where .npz can be left out.
+        root: the folder data sets are looked for in; None means $JMETA_DATA, else a folder in the user's cache.
+        download: whether files that are missing may be downloaded.
+        size: height and width that pictures are brought to, see `pictures.fit`; otherwise their own, or 84 if they are
+            of several sizes.
+
+    Raises:
+        DataError: an unknown name, or data that is missing, damaged or of another form.
+    """
+    folder = cache.data_root(root)
+    if name == omniglot_runs.NAME:
+        raise DataError(f"{name} is a test of fixed episodes: take it with jmeta evaluate --dataset {name}.")
+    _, colon, rest = name.partition(":")
+    dataset = row(name).load(folder, rest if colon else None, download, size)
+    return dataset if size is None else resized(dataset, (size, size, dataset.look.channels))
+
+
+def available(root: str | os.PathLike[str] | None = None) -> list[Available]:
+    """The data sets that can be asked for, without reading them: the built-in names, then the .npz files in `root` (as
+    in `load`) and the sets that TFDS has prepared there."""
+    folder = cache.data_root(root)
+    built_in = [Available(shown(name), row.what, row.status(folder)) for name, row in DATASETS.items()]
+    runs = omniglot_runs.find(folder)
+    where = f"lacks {omniglot_runs.FILE} from {omniglot_runs.SOURCE}" if runs is None else str(runs.parent)
+    built_in += [
+        Available(omniglot_runs.NAME, "the official one-shot test, 20 runs of 20-way 1-shot, to evaluate on", where),
+        Available("<path>", "an .npz file, or a folder of images with a sub-folder a class", "any path"),
+    ]
+    arrays = [Available(path.stem, "an .npz file", str(path)) for path in sorted(folder.glob("*.npz"))]
+    prepared = {path.relative_to(folder).parent.parent.as_posix() for path in folder.glob("*/**/dataset_info.json")}
+    return built_in + arrays + [Available(f"tfds:{n}", "prepared by TFDS", str(folder / n)) for n in sorted(prepared)]

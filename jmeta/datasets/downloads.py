@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jmeta.datasets.types import DataError
+from jmeta.errors import first_line
 
 
 def tfds_folders(root: Path) -> list[Path]:
@@ -17,16 +18,8 @@ def tfds_folders(root: Path) -> list[Path]:
 
 
 def find_in_tfds(name: str, url: str, root: Path) -> Path | None:
-    """Finds the file of a TFDS data set where TFDS's own downloader looks for it.
-
-    Args:
-        name: name of the TFDS data set, for example "omniglot".
-        url: where the file comes from.
-        root: a TFDS data folder; the user's default one is searched too.
-
-    Returns:
-        The path in `downloads/manual` or in the download cache, or None.
-    """
+    """Finds the file of a TFDS data set where TFDS's own downloader looks for it, in `root` and the user's data folder:
+    in `downloads/manual` or in the download cache."""
     from tensorflow_datasets.core.download import resource
 
     info = _url_infos(name).get(url)
@@ -60,15 +53,7 @@ def reachable(url: str, seconds: float = 3.0) -> bool:
 
 
 def download(name: str, urls: Mapping[str, str], root: Path) -> dict[str, Path]:
-    """Downloads files through TFDS into `root/downloads`.
-
-    Args:
-        name: name of the TFDS data set they belong to.
-        urls: file name -> address.
-        root: a TFDS data folder.
-
-    Returns:
-        File name -> path.
+    """Downloads files of a TFDS data set, by name and address, through TFDS into `root/downloads`, to name and path.
 
     Raises:
         DataError: a download that failed, or whose size or checksum is not the registered one.
@@ -79,16 +64,12 @@ def download(name: str, urls: Mapping[str, str], root: Path) -> dict[str, Path]:
     downloads = root / "downloads"
     try:
         manager = tfds.download.DownloadManager(
-            download_dir=downloads,
-            manual_dir=downloads / "manual",
-            dataset_name=name,
-            url_infos=_url_infos(name),
+            download_dir=downloads, manual_dir=downloads / "manual", dataset_name=name, url_infos=_url_infos(name)
         )
         return {file: Path(path) for file, path in manager.download(dict(urls)).items()}
     except (OSError, util.DownloadError, download_manager.NonMatchingChecksumError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
         raise DataError(
-            f"{name}: downloading {', '.join(urls.values())} to {downloads} failed ({first}): "
+            f"{name}: downloading {', '.join(urls.values())} to {downloads} failed ({first_line(error)}): "
             "try again, or fetch the files by hand."
         ) from error
 

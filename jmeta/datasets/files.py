@@ -16,15 +16,11 @@ _IGNORED = {"thumbs.db", "desktop.ini"}
 
 
 def load_npz(path: Path) -> Dataset:
-    """Loads an npz file.
+    """Loads an npz file, as a data set of its name; warns of pictures that are there twice.
 
-    Args:
-        path: a file with the array `images` (or just one array of rank 5), uint8 or bool `[classes, examples, H, W, C]`
-            or `[classes, examples, H, W]`, and if wanted `class_names`, `groups` and `counts` `[classes]`. Or `images`
-            `[N, H, W, C]` or `[N, H, W]` and `labels` `[N]`, whose values are the class names.
-
-    Returns:
-        The `Dataset`, named after the file. It warns of pictures that are there twice.
+    It has the array `images` (or just one array of rank 5), uint8 or bool `[classes, examples, H, W, C]` or `[classes,
+    examples, H, W]`, and if wanted `class_names`, `groups` and `counts` `[classes]`. Or it has `images` `[N, H, W, C]`
+    or `[N, H, W]` and `labels` `[N]`, whose values are the class names.
 
     Raises:
         DataError: a file that cannot be read, or other contents.
@@ -49,18 +45,11 @@ def load_npz(path: Path) -> Dataset:
 
 
 def load_folder(path: Path, size: int | None = None) -> Dataset:
-    """Loads a folder of pictures with a sub-folder for each class; sub-folders may be nested, as alphabet/character.
+    """Loads a folder of pictures, as a data set of its name; warns of pictures that are there twice.
 
-    Args:
-        path: the folder. Every folder below it that holds files is a class, named by its path below `path`; its group
-            is the folder above. Hidden files and those of file browsers are passed over.
-        size: height and width that pictures are brought to, see `pictures.fit`; otherwise their own, or 84 if they are
-            of several sizes.
-
-    Returns:
-        The `Dataset`, named after the folder; classes and files are in sorted order, and a class with fewer pictures
-        than the largest is padded with zeros. Pictures are gray if all of them are, and gray drawings of dark ink are
-        inverted, see `pictures.look_of_files`. It warns of pictures that are there twice.
+    Every folder below it that holds files is a class, named by its path from there, such as alphabet/character; its
+    group is the folder above. Hidden files and those of file browsers are passed over. Classes and files are in sorted
+    order, and smaller classes are padded with zeros. What pictures are brought to is `pictures.look_of_files`.
 
     Raises:
         DataError: no classes, an empty class, or a file that is no picture.

@@ -33,10 +33,6 @@ def _bell(uniform: Array) -> Array:
     return math.sqrt(2) * jax.lax.erf_inv(jnp.clip(2.0 * uniform - 1.0, -0.99998, 0.99998))
 
 
-def _sign(uniform: Array) -> Array:
-    return jnp.where(uniform < 0.5, -1.0, 1.0)
-
-
 def _sample_shapes(uniform: Array, normal: Array) -> tuple[Array, Array, Array, Array]:
     """Length, bend, corner `[S, P]` and heading `[S]` of strokes by themselves, from noise `[9 and 2, S, P]`."""
     place = jnp.arange(PIECES, dtype=jnp.int32)[None]
@@ -51,8 +47,9 @@ def _sample_shapes(uniform: Array, normal: Array) -> tuple[Array, Array, Array, 
         uniform[8, :, 2] < 0.75, compass + 0.2 * (uniform[8, :, 3] - 0.5), 2 * math.pi * uniform[8, :, 3]
     )
     length = jnp.where(there, size * jnp.where(loop, 1.3, 1.0), 0.0)
-    bend = jnp.where(there, _sign(uniform[3]) * turn, 0.0)
-    return length, bend, jnp.where(sharp, _sign(uniform[7]) * square, 0.0), heading
+    sign = jnp.where(uniform < 0.5, -1.0, 1.0)
+    bend = jnp.where(there, sign[3] * turn, 0.0)
+    return length, bend, jnp.where(sharp, sign[7] * square, 0.0), heading
 
 
 def _sample_once(uniform: Array, count: Array) -> Program:
@@ -142,12 +139,6 @@ def sample_program(key: Array) -> Program:
     One to five strokes. A later stroke starts, crosses or ends on an earlier one (joined), closes a shape with it
     (bridge), or stands beside it; some repeat or mirror the first stroke, some are dots. Of `TRIES` programs the
     most legible is kept: strokes that do not cover one another, a box that is not a mere line.
-
-    Args:
-        key: a PRNG key.
-
-    Returns:
-        A `Program` of float32 (and int32 and bool) arrays of fixed shapes.
     """
     # One call: every call to the generator adds half a second to the compilation.
     uniform = jax.random.uniform(key, (TRIES, 15, STROKES, PIECES), jnp.float32)
@@ -158,15 +149,7 @@ def sample_program(key: Array) -> Program:
 
 
 def draw(key: Array, program: Program, *, size: int = 28) -> Array:
-    """Draws one example of a class; `vmap` over keys for many.
-
-    Args:
-        key: a PRNG key; another key is another redraw.
-        program: the class, from `sample_program`.
-        size: side of the picture in pixels.
-
-    Returns:
-        Ink, float32 `[size, size, 1]` in [0, 1], 1 being ink and 0 paper.
+    """Draws one example of a class, as ink float32 `[size, size, 1]`, 1 on paper of 0; `vmap` over keys for many.
 
     Raises:
         ValueError: `size` is below 8.
@@ -180,21 +163,9 @@ def draw(key: Array, program: Program, *, size: int = 28) -> Array:
     return ink(paths, shaken.drawn, width, size)[..., None]
 
 
-def _check_counts(classes: int, examples: int) -> None:
-    for name, value in (("classes", classes), ("examples", examples)):
-        if value < 1:
-            raise ValueError(f"Glyphs need at least one of each, got {name}={value}: ask for 1 or more.")
-
-
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def glyph_images(key: Array, classes: int, examples: int, size: int = 28) -> Array:
     """Pictures of `classes` classes; class i depends on `key` and i only, whatever the number of classes.
-
-    Args:
-        key: a PRNG key for the whole set.
-        classes: number of classes.
-        examples: redraws of each.
-        size: side of a picture in pixels.
 
     Returns:
         uint8 `[classes, examples, size, size, 1]`, 255 being ink.
@@ -202,7 +173,9 @@ def glyph_images(key: Array, classes: int, examples: int, size: int = 28) -> Arr
     Raises:
         ValueError: `classes` or `examples` is below 1, or `size` is below 8.
     """
-    _check_counts(classes, examples)
+    for name, value in (("classes", classes), ("examples", examples)):
+        if value < 1:
+            raise ValueError(f"Glyphs need at least one of each, got {name}={value}: ask for 1 or more.")
 
     def program_of(index: Array) -> tuple[Array, Program]:
         what, how = jax.random.split(jax.random.fold_in(key, index))
@@ -220,23 +193,14 @@ def glyph_images(key: Array, classes: int, examples: int, size: int = 28) -> Arr
 
 
 def load(classes: int = DEFAULT_CLASSES, *, examples: int = DEFAULT_EXAMPLES, size: int = 28, seed: int = 0) -> Dataset:
-    """Glyphs as a data set, drawn anew at each call.
+    """Glyphs as a data set, drawn anew at each call: images uint8 `[classes, examples, size, size, 1]` of one group.
 
     The same arguments give the same pictures on the same machine; on another kind of processor a pixel may differ by
-    one level of 255. Class i is the same whatever the number of classes, so more classes only add to the set.
-
-    Args:
-        classes: number of classes; there is no end of them.
-        examples: redraws of each.
-        size: side of a picture in pixels.
-        seed: another seed gives other classes.
-
-    Returns:
-        A `Dataset` named "glyphs" with images uint8 `[classes, examples, size, size, 1]`, all classes in one group.
+    one level of 255. Class i is the same whatever the number of classes, so more only add to the set; another seed
+    gives others.
 
     Raises:
         ValueError: `classes` or `examples` is below 1, or `size` is below 8.
     """
-    _check_counts(classes, examples)
     images = np.asarray(glyph_images(jax.random.key(seed), classes, examples, size))
     return make_dataset("glyphs", images, [f"glyph{i + 1:05d}" for i in range(classes)])

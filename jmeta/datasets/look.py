@@ -20,8 +20,7 @@ class Look(NamedTuple):
         size: (H, W).
         channels: 1 for gray, 3 for colors.
         ink: "dark" on bright paper, "light" on dark paper, or "none" in photographs; see `ink_of`.
-        files: the ink of the picture files that they were read from, or None if they were made or were arrays. Pictures
-            were inverted in reading where it isn't `ink`.
+        files: the ink of the files that they were read from, inverted where it isn't `ink`; None if there were none.
     """
 
     size: tuple[int, int]
@@ -36,12 +35,7 @@ class Look(NamedTuple):
 
 
 def look(images: np.ndarray, counts: np.ndarray) -> Look:
-    """The `Look` of an array of pictures.
-
-    Args:
-        images: uint8 `[classes, examples, H, W, C]`.
-        counts: `[classes]`, how many examples are real.
-    """
+    """The `Look` of pictures uint8 `[classes, examples, H, W, C]`, of which `counts [classes]` are real."""
     height, width, channels = images.shape[2:]
     rows = np.argwhere(np.arange(images.shape[1]) < counts[:, None])
     pictures = ((brightness(images[c, i]), None) for c, i in rows[some(len(rows))])
@@ -51,15 +45,15 @@ def look(images: np.ndarray, counts: np.ndarray) -> Look:
 def ink_of(pictures: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> str:
     """Whether ink is dark or light, decided for all pictures of a data set together.
 
-    A picture's paper is the median brightness of its border. Where its border is transparent, paper is white if what is
-    seen is dark (a median below 128), and black if it is light. The paper of a data set is the median of its pictures'.
+    A picture's paper is the median brightness of its border; of a transparent border, white if what is seen is dark (a
+    median below 128), else black. The paper of a data set is the median of its pictures'.
 
     Args:
-        pictures: pairs of brightness `[H, W]`, 0 to 255, and opacity `[H, W]`, 0 to 255, or None for what has none.
+        pictures: pairs of brightness `[H, W]` and opacity `[H, W]`, or None for what has none; both 0 to 255.
 
     Returns:
-        "dark" if the paper is 128 or brighter, else "light". "none" if it is between 64 and 192, and less than two
-        thirds of a picture's pixels, in the median, are within 32 of its own paper: then pictures are photographs.
+        "dark" if the paper is 128 or brighter, else "light". "none", for photographs, if it is between 64 and 192 and
+        less than two thirds of a picture's pixels, in the median, are within 32 of its own paper.
     """
     papers, plain = np.array([_paper(*picture) for picture in pictures]).T
     paper = np.median(papers)

@@ -4,7 +4,9 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,26 +36,19 @@ _MEMBER = re.compile(r"[^/]+/(?P<alphabet>[^/]+)/(?P<character>character\d+)/(?P
 
 
 class Characters(NamedTuple):
-    """The contents of one archive: images uint8 [classes, 20, 28, 28], class names "alphabet/character", alphabets."""
+    """The contents of an archive: images uint8 [classes, 20, 28, 28], and class names "alphabet/character"."""
 
     images: np.ndarray
     names: tuple[str, ...]
-    alphabets: tuple[str, ...]
 
 
 def load(name: str, root: Path, download: bool = True) -> Dataset:
     """Loads Omniglot at 28x28, ink bright, from its archives or from the cache.
 
-    The archives are looked for in `root/omniglot`, `root`, and the download folders of TFDS; where they are missing
-    and there is a network, they may be downloaded through TFDS. Classes are in the order archive, alphabet, character.
-
-    Args:
-        name: "omniglot", or "omniglot-small1" or "omniglot-small2" for a small background set with the evaluation set.
-        root: folder to look in.
-        download: whether missing archives may be downloaded.
-
-    Returns:
-        Images [1623, 20, 28, 28, 1]; for the small sets [795, ...] and [815, ...].
+    The set is "omniglot", images [1623, 20, 28, 28, 1], or "omniglot-small1" [795, ...] or "omniglot-small2"
+    [815, ...], a small background set with the evaluation set. Archives are looked for in `root/omniglot`, `root`, and
+    the download folders of TFDS; missing ones may be downloaded through TFDS, where there is a network. Classes are in
+    the order archive, alphabet, character.
 
     Raises:
         DataError: a missing, damaged or wrong archive.
@@ -61,17 +56,13 @@ def load(name: str, root: Path, download: bool = True) -> Dataset:
     Source: Lake et al. 2015, Human-level concept learning through probabilistic program induction.
     """
     paths = archives(name, root, download)
-    key = hashlib.sha256("".join(_file_hash(path) for path in paths.values()).encode()).hexdigest()[:16]
+    hashes = "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths.values())
+    key = hashlib.sha256(hashes.encode()).hexdigest()[:16]
     return cache.cached(f"{name}{SIZE}-{key}", lambda: _build(name, paths))
 
 
 def archives(name: str, root: Path, download: bool = True) -> dict[str, Path]:
-    """Finds the archives of a set, file name -> path, downloading those that are missing where there is a network.
-
-    Args:
-        name: of the set.
-        root: folder to look in.
-        download: False downloads nothing.
+    """Paths of the archives of a set by file name, as `load` finds or downloads them.
 
     Raises:
         DataError: archives that are neither there nor to be had; says so within a few seconds.
@@ -89,54 +80,49 @@ def archives(name: str, root: Path, download: bool = True) -> dict[str, Path]:
 
 
 def find(file: str, root: Path) -> Path | None:
-    """Finds one archive, or returns None."""
-    for place in (root / "omniglot" / file, root / file):
-        if place.is_file():
-            return place
-    return downloads.find_in_tfds("omniglot", URL + file, root)
+    """The path of an archive, or None."""
+    return find_here(file, root) or downloads.find_in_tfds("omniglot", URL + file, root)
 
 
-def read_archive(path: Path, classes: int) -> Characters:
-    """Reads one archive.
+def find_here(file: str, root: Path) -> Path | None:
+    """The path of a file in `root/omniglot` or `root`, or None."""
+    return next((path for path in (root / "omniglot" / file, root / file) if path.is_file()), None)
 
-    Args:
-        path: a zip file laid out as `images_x/<alphabet>/<characterNN>/<id>_<drawer>.png`.
-        classes: how many characters it must have; each needs 20 drawings.
 
-    Returns:
-        Its `Characters`, in sorted order.
-
-    Raises:
-        DataError: a file that is no zip file, is cut short, or has other contents.
-    """
+@contextmanager
+def opened(path: Path, source: str) -> Iterator[zipfile.ZipFile]:
+    """A zip file from which what can't be read is told as a `DataError`."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = sorted((m.group("alphabet", "character", "drawing"), m.string) for m in _members(archive))
-            _check_members(path, [key for key, _ in members], classes)
-            images = np.stack([read_drawing(archive.read(member)) for _, member in _progress(members, path)])
+            yield archive
     except DataError:
         raise
     except cache.DAMAGED as error:
+        why = str(error).strip("'\"")
         raise DataError(
-            f"{path} is damaged ({error}), {path.stat().st_size} bytes long: delete it and get it again from {SOURCE}."
+            f"{path} is damaged or another file ({why}), {path.stat().st_size} bytes long: delete it and get it again "
+            f"from {source}."
         ) from error
-    names = [key for key, _ in members[::DRAWINGS]]
-    return Characters(
-        images.reshape(classes, DRAWINGS, SIZE, SIZE),
-        tuple(f"{alphabet}/{character}" for alphabet, character, _ in names),
-        tuple(alphabet for alphabet, _, _ in names),
-    )
+
+
+def read_archive(path: Path, classes: int) -> Characters:
+    """The `Characters`, in sorted order, of a zip file `images_x/<alphabet>/<characterNN>/<id>_<drawer>.png`.
+
+    Raises:
+        DataError: no zip file, one cut short, or one without so many classes of 20 drawings.
+    """
+    with opened(path, SOURCE) as archive:
+        # The copies named ._x.png that some zip programs add do not match.
+        found = [m for m in map(_MEMBER.fullmatch, archive.namelist()) if m]
+        members = sorted((m.group("alphabet", "character", "drawing"), m.string) for m in found)
+        _check_members(path, [key for key, _ in members], classes)
+        images = np.stack([read_drawing(archive.read(member)) for _, member in _progress(members, path)])
+    names = tuple(f"{alphabet}/{character}" for (alphabet, character, _), _ in members[::DRAWINGS])
+    return Characters(images.reshape(classes, DRAWINGS, SIZE, SIZE), names)
 
 
 def read_drawing(content: bytes, size: int = SIZE) -> np.ndarray:
-    """Reads one drawing of 105x105 pixels, from a file in memory.
-
-    Args:
-        content: the bytes of a PNG file.
-        size: height and width wanted.
-
-    Returns:
-        uint8 `[size, size]`, with ink 255 and paper 0.
+    """A drawing of 105x105 pixels, from the bytes of its PNG file, as uint8 `[size, size]` with ink 255 and paper 0.
 
     Raises:
         ValueError: a drawing of another size; or another of `cache.DAMAGED`, for what is no picture.
@@ -151,29 +137,14 @@ def read_drawing(content: bytes, size: int = SIZE) -> np.ndarray:
 
 def _build(name: str, paths: dict[str, Path]) -> Dataset:
     parts = [read_archive(path, CLASSES[file]) for file, path in paths.items()]
-    return make_dataset(
-        name,
-        np.concatenate([part.images for part in parts]),
-        [n for part in parts for n in part.names],
-        [a for part in parts for a in part.alphabets],
-    )
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _members(archive: zipfile.ZipFile) -> list[re.Match[str]]:
-    # The copies named ._x.png that some zip programs add do not match.
-    return [m for m in map(_MEMBER.fullmatch, archive.namelist()) if m]
+    names = [name for part in parts for name in part.names]
+    images = np.concatenate([part.images for part in parts])
+    return make_dataset(name, images, names, [name.partition("/")[0] for name in names])
 
 
 def _check_members(path: Path, keys: list[tuple[str, ...]], classes: int) -> None:
-    drawings: dict[tuple[str, ...], int] = {}
-    for alphabet, character, _ in keys:
-        drawings[alphabet, character] = drawings.get((alphabet, character), 0) + 1
-    if len(drawings) != classes or set(drawings.values()) != {DRAWINGS}:
+    drawings = Counter(key[:2] for key in keys)
+    if len(drawings) != classes or {*drawings.values()} != {DRAWINGS}:
         raise DataError(
             f"{path} must have {classes} characters of {DRAWINGS} drawings each, got {len(drawings)} characters and "
             f"{len(keys)} drawings: get the original from {SOURCE}."

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jmeta.datasets import cache, omniglot
+from jmeta.datasets import omniglot
 from jmeta.datasets.types import DataError
 
 NAME = "omniglot-runs"
@@ -32,14 +32,10 @@ class OneShotRuns(NamedTuple):
 
 
 def load_runs(root: Path, size: int = omniglot.SIZE) -> OneShotRuns:
-    """Loads the runs, made like the drawings of `omniglot.load`.
+    """Loads the runs from `root/omniglot/all_runs.zip` or `root/all_runs.zip`.
 
-    Args:
-        root: folder to look in: `root/omniglot/all_runs.zip` or `root/all_runs.zip`.
-        size: height and width in pixels; 105 gives the drawings as they were published, as 0 and 255.
-
-    Returns:
-        The `OneShotRuns`; classes and queries are in the order of their numbers.
+    Drawings are made like those of `omniglot.load`. Classes and queries are in the order of their numbers. A size of
+    105 pixels gives the drawings as published, as 0 and 255.
 
     Raises:
         DataError: a missing, damaged or wrong archive.
@@ -56,40 +52,22 @@ def load_runs(root: Path, size: int = omniglot.SIZE) -> OneShotRuns:
 
 
 def find(root: Path) -> Path | None:
-    """Finds the archive, or returns None."""
-    return next((path for path in (root / "omniglot" / FILE, root / FILE) if path.is_file()), None)
+    """The path of the archive, or None."""
+    return omniglot.find_here(FILE, root)
 
 
 def read_runs(path: Path, size: int = omniglot.SIZE) -> OneShotRuns:
-    """Reads the archive: `runNN/training/classNN.png`, `runNN/test/itemNN.png`, and `runNN/class_labels.txt`.
-
-    Args:
-        path: the zip file.
-        size: as in `load_runs`.
-
-    Returns:
-        The `OneShotRuns`.
-
-    Raises:
-        DataError: a file that is no zip file, is cut short, or has other contents.
-    """
+    """As `load_runs`: `runNN/training/classNN.png`, `runNN/test/itemNN.png` and `runNN/class_labels.txt` in a zip."""
 
     def drawings(archive: zipfile.ZipFile, run: int, kind: str) -> np.ndarray:
         names = [f"run{run:02d}/{kind}{number:02d}.png" for number in range(1, WAY + 1)]
         return np.stack([omniglot.read_drawing(archive.read(name), size) for name in names])[..., None]
 
     runs = range(1, RUNS + 1)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            labels = [_labels(archive.read(f"run{run:02d}/class_labels.txt").decode(), run) for run in runs]
-            support = np.stack([drawings(archive, run, "training/class") for run in runs])
-            query = np.stack([drawings(archive, run, "test/item") for run in runs])
-    except cache.DAMAGED as error:
-        why = str(error).strip("'\"")
-        raise DataError(
-            f"{path} is damaged or another file ({why}), {path.stat().st_size} bytes long: delete it and get it again "
-            f"from {SOURCE}."
-        ) from error
+    with omniglot.opened(path, SOURCE) as archive:
+        labels = [_labels(archive.read(f"run{run:02d}/class_labels.txt").decode(), run) for run in runs]
+        support = np.stack([drawings(archive, run, "training/class") for run in runs])
+        query = np.stack([drawings(archive, run, "test/item") for run in runs])
     return OneShotRuns(support, query, np.stack(labels))
 
 

@@ -1,7 +1,8 @@
 """The one reader of pictures: any file, and any array, to the form that a learner takes."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,24 +23,15 @@ UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.De
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A file by `decode`.
-
-    Raises:
-        DataError: a file that can't be read.
-    """
-    try:
+    """A file by `decode`, or a `DataError` that names it."""
+    with _told(path):
         return decode(path)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
 
 
 def decode(file: Path | BinaryIO) -> Image.Image:
     """A picture as a viewer shows it: of 8 bits, turned as EXIF says, in mode L or RGB, or RGBA if it has transparency.
 
-    16 bits are scaled to 8, palettes are looked up, CMYK becomes RGB.
-
-    Raises:
-        One of `UNREADABLE`: what can't be read.
+    16 bits are scaled to 8, palettes are looked up, CMYK becomes RGB. What can't be read raises one of `UNREADABLE`.
     """
     with Image.open(file) as stored:
         stored.load()
@@ -54,18 +46,10 @@ def decode(file: Path | BinaryIO) -> Image.Image:
 
 
 def look_of_files(paths: Sequence[Path], size: int | None = None) -> Look:
-    """What the pictures of a data set are brought to, from its files.
+    """What the pictures of a data set are brought to, from all its files.
 
-    Args:
-        paths: all files.
-        size: height and width. Otherwise their own if all are of one size, else 84.
-
-    Returns:
-        Gray if all pictures are, else of three channels. `files` is their `ink_of_files`; gray pictures of dark ink are
-        inverted, so that `ink` is light as in all data sets of drawings.
-
-    Raises:
-        DataError: a file that can't be read.
+    Their size is `size`, else their own if all are of one size, else 84. They are gray if all pictures are, else of
+    three channels. Gray pictures of dark ink are inverted, so that `ink` is light as in all data sets of drawings.
     """
     heads = [_head(path) for path in paths]
     sizes, channels = {head[1] for head in heads}, 1 if all(mode in _GRAY for mode, _ in heads) else 3
@@ -78,25 +62,13 @@ def look_of_files(paths: Sequence[Path], size: int | None = None) -> Look:
 def ink_of_files(paths: Sequence[Path]) -> str:
     """`ink_of` the pictures of a data set, or of 200 of them, evenly spaced, if they are more."""
     pictures = (open_picture(paths[i]) for i in some(len(paths)))
-    return ink_of(
-        (np.asarray(picture.convert("L")), np.asarray(picture)[..., 3] if picture.mode == "RGBA" else None)
-        for picture in pictures
-    )
+    return ink_of((np.asarray(p.convert("L")), np.asarray(p)[..., 3] if p.mode == "RGBA" else None) for p in pictures)
 
 
 def as_learned(picture: Image.Image, shape: tuple[int, ...], ink: str, *, inverted: bool) -> np.ndarray:
-    """A picture as a learner takes it.
+    """A picture from `open_picture` as a learner takes it: uint8 `shape`, by `fit`, and inverted if asked for.
 
-    Transparent parts are put on the paper that leaves the ink seen: black if the ink is light, else white.
-
-    Args:
-        picture: from `open_picture`.
-        shape: (H, W, C), which it is brought to by `fit`.
-        ink: of the data set that it is from.
-        inverted: whether bright and dark change places in the end.
-
-    Returns:
-        uint8 `[H, W, C]`.
+    Transparent parts are put on the paper that leaves the ink of its data set seen: black if it is light, else white.
     """
     if picture.mode == "RGBA":
         paper = Image.new("RGBA", picture.size, (*(PAPER[ink],) * 3, 255))
@@ -107,18 +79,11 @@ def as_learned(picture: Image.Image, shape: tuple[int, ...], ink: str, *, invert
 
 
 def match(dataset: Dataset, like: Look) -> tuple[Dataset, tuple[str, ...]]:
-    """A data set as a learner takes it that was trained on others.
-
-    Args:
-        dataset: the pictures.
-        like: what they are to look like.
+    """A data set as a learner takes it that was trained on pictures that look `like` this.
 
     Returns:
-        The data set with pictures `[classes, examples, *like.shape]`, by `resize`, inverted where its ink and that of
-        `like` are dark and light, or light and dark; and what was done, each in a few words.
-
-    Raises:
-        DataError: for other channels that are neither gray nor colors.
+        The data set with pictures `[classes, examples, *like.shape]`, by `resize`, inverted where one ink is dark and
+        the other light; and what was done, each in a few words.
     """
     old, done = dataset.look, []
     images, inverted = resize(dataset.images, like.shape), differ(old.ink, like.ink)
@@ -142,11 +107,7 @@ def resized(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
 
 
 def resize(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Images `[..., H, W, C]` uint8 as `[..., *shape]`, each by `fit`.
-
-    Raises:
-        DataError: as `fit`.
-    """
+    """Images `[..., H, W, C]` uint8 as `[..., *shape]`, each by `fit`."""
     if images.shape[-3:] == tuple(shape):
         return images
     flat = images.reshape(-1, *images.shape[-3:])
@@ -178,8 +139,7 @@ def fit(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _filled_up(pixels: np.ndarray, aspect: float) -> np.ndarray:
     height, width, channels = pixels.shape
     tall, wide = max(height, round(width / aspect)), max(width, round(height * aspect))
-    filled = np.empty((tall, wide, channels), np.uint8)
-    filled[:] = border(pixels).astype(np.uint8)
+    filled = np.full((tall, wide, channels), border(pixels).astype(np.uint8))
     top, left = (tall - height) // 2, (wide - width) // 2
     filled[top : top + height, left : left + width] = pixels
     return filled
@@ -187,12 +147,9 @@ def _filled_up(pixels: np.ndarray, aspect: float) -> np.ndarray:
 
 def _head(path: Path) -> tuple[str, tuple[int, int]]:
     """Mode and (H, W) as shown, without the pixels."""
-    try:
-        with Image.open(path) as picture:
-            wide, tall = picture.size
-            return picture.mode, (wide, tall) if _orientation(picture) in _SIDEWAYS else (tall, wide)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    with _told(path), Image.open(path) as picture:
+        wide, tall = picture.size
+        return picture.mode, (wide, tall) if _orientation(picture) in _SIDEWAYS else (tall, wide)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -202,5 +159,9 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is not a picture that can be read ({error}): remove or replace it.")
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UNREADABLE as error:
+        raise DataError(f"{path} is not a picture that can be read ({error}): remove or replace it.") from error

@@ -7,6 +7,7 @@ the classes, and stay the same for ever.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -25,9 +26,11 @@ _EVALUATION = frozenset({
     "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG",
 })
 # fmt: on
-# Validation is the smallest alphabet of the set that still has 20 characters for a 20-way episode.
-_SMALL1, _SMALL1_VALIDATION = frozenset({"Balinese", "Greek", "Korean", "Latin"}), frozenset({"Early_Aramaic"})
-_SMALL2, _SMALL2_VALIDATION = frozenset({"Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog"}), frozenset({"Greek"})
+# Training and validation alphabets; the latter is the smallest that still has 20 characters for a 20-way episode.
+_SMALL = {
+    "small1": ({"Balinese", "Greek", "Korean", "Latin"}, {"Early_Aramaic"}),
+    "small2": ({"Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog"}, {"Greek"}),
+}
 
 _Parts = tuple[Iterable[int], Iterable[int], Iterable[int]]
 
@@ -50,10 +53,6 @@ def split(dataset: Dataset, protocol: str = "default") -> Split:
         folders  the classes of the folders train, val (or valid, validation) and test, where all classes are in these.
         all      every class in test, train and validation empty: for a learner trained on other data.
         default  `finn` where all 1,623 classes of Omniglot are there, `folders` where there are such, else `classes`.
-
-    Args:
-        dataset: the data set.
-        protocol: one of the names above.
 
     Returns:
         The `Split`. `split.protocol` names the protocol used, never "default".
@@ -79,7 +78,9 @@ def split(dataset: Dataset, protocol: str = "default") -> Split:
             f"{dataset.name} has too few classes for the protocol {name}, got {len(dataset.class_names)}: "
             "use the protocol all, or at least 4 classes."
         )
-    return Split(name, train, val, test, _hash(dataset, name, (train, val, test)))
+    names = [sorted(dataset.class_names[i] for i in part) for part in (train, val, test)]
+    digest = hashlib.sha256(json.dumps([dataset.name, name, names]).encode()).hexdigest()[:16]
+    return Split(name, train, val, test, digest)
 
 
 def _protocols(dataset: Dataset) -> dict[str, Callable[[], _Parts]]:
@@ -90,10 +91,9 @@ def _protocols(dataset: Dataset) -> dict[str, Callable[[], _Parts]]:
         val, train = background[:_LAKE_VALIDATION_ALPHABETS], background[_LAKE_VALIDATION_ALPHABETS:]
         found["finn"] = lambda: _shuffled(dataset.class_names, _FINN_SIZES)
         found["lake"] = lambda: _by_group(groups, train, val, _EVALUATION)
-    if set(groups) >= _EVALUATION | _SMALL1 | _SMALL1_VALIDATION:
-        found["small1"] = lambda: _by_group(groups, _SMALL1, _SMALL1_VALIDATION, _EVALUATION)
-    if set(groups) >= _EVALUATION | _SMALL2 | _SMALL2_VALIDATION:
-        found["small2"] = lambda: _by_group(groups, _SMALL2, _SMALL2_VALIDATION, _EVALUATION)
+    for name, parts in _SMALL.items():
+        if set(groups) >= _EVALUATION.union(*parts):
+            found[name] = partial(_by_group, groups, *parts, _EVALUATION)
     tops = [group.partition("/")[0].lower() for group in groups]
     if set(tops) <= _FOLDERS.keys() and len({_FOLDERS[top] for top in tops}) > 1:
         found["folders"] = lambda: _by_folder(dataset, [_FOLDERS[top] for top in tops])
@@ -138,8 +138,3 @@ def _by_folder(dataset: Dataset, parts: Sequence[int]) -> _Parts:
         )
     train, val, test = ([i for i, part in enumerate(parts) if part == k] for k in range(3))
     return train, val, test
-
-
-def _hash(dataset: Dataset, protocol: str, parts: tuple[np.ndarray, ...]) -> str:
-    names = [sorted(dataset.class_names[i] for i in part) for part in parts]
-    return hashlib.sha256(json.dumps([dataset.name, protocol, names]).encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ import numpy as np
 from jmeta.datasets import cache, downloads, omniglot
 from jmeta.datasets.pictures import MIXED, fit
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
+from jmeta.errors import first_line
 
 MAX_BYTES = 8 * 2**30
 
@@ -18,17 +19,10 @@ MAX_BYTES = 8 * 2**30
 def load(name: str, root: Path, download: bool = True) -> Dataset:
     """Loads every labeled image of all splits of a TFDS set, by class.
 
+    The name is one of TFDS, such as "mnist" or "cmaterdb/bangla", or the path of a folder that holds a prepared set.
     Omniglot is read from its archives, as `omniglot`. Another set is read where it is prepared in array_record form,
-    in `root` or in TFDS's default folder; else TFDS downloads and prepares it in `root`, as far as that goes without
-    TensorFlow. Images of different sizes are brought to 84x84 by `pictures.fit`.
-
-    Args:
-        name: a TFDS name such as "mnist" or "cmaterdb/bangla", or the path of a folder that holds a prepared set.
-        root: a TFDS data folder.
-        download: False takes what is prepared alone.
-
-    Returns:
-        The `Dataset`, named after the set; classes with fewer images than the largest are padded with zeros.
+    in `root` or in TFDS's default folder; else, if it may, TFDS downloads and prepares it in `root`, as far as that
+    goes without TensorFlow. Images of different sizes are brought to 84x84 by `pictures.fit`.
 
     Raises:
         DataError: an unknown set, one that is neither prepared nor to be had, or one without images and labels.
@@ -53,7 +47,7 @@ def _builder(name: str, root: Path) -> Any:
         return next((builder for builder in builders if builder.is_prepared()), builders[0])
     except (ValueError, ImportError, OSError) as error:
         raise DataError(
-            f"TFDS has no set {name!r} that can be opened ({_first_line(error)}): "
+            f"TFDS has no set {name!r} that can be opened ({first_line(error)}): "
             "choose a name from its catalog, or the folder of a prepared set."
         ) from error
 
@@ -77,7 +71,7 @@ def _prepare(builder: Any, root: Path) -> None:
         builder.download_and_prepare(file_format="array_record", download_config=settings)
     except (OSError, ValueError, ImportError, NotImplementedError, *refusals) as error:
         raise DataError(
-            f"tfds:{builder.name} could not be prepared in {root} ({_first_line(error)}): many sets need TensorFlow "
+            f"tfds:{builder.name} could not be prepared in {root} ({first_line(error)}): many sets need TensorFlow "
             "for this step, so prepare it where that is installed, with file_format='array_record'."
         ) from error
 
@@ -115,7 +109,7 @@ def _examples(builder: Any, split: str) -> Any:
         return builder.as_data_source(split)
     except (NotImplementedError, ImportError, OSError, ValueError) as error:
         raise DataError(
-            f"tfds:{builder.name} in {builder.data_path} cannot be read ({_first_line(error)}): "
+            f"tfds:{builder.name} in {builder.data_path} cannot be read ({first_line(error)}): "
             "prepare it again with file_format='array_record'."
         ) from error
 
@@ -126,15 +120,13 @@ def _keys(builder: Any) -> tuple[str, str]:
     features = dict(builder.info.features)
     labels = [key for key, value in features.items() if isinstance(value, tfds.features.ClassLabel)]
     images = [key for key, value in features.items() if _is_image(value)]
-    supervised = builder.info.supervised_keys or ()
-    label = next((key for key in supervised if key in labels), next(iter(labels), None))
-    image = next((key for key in supervised if key in images), next(iter(images), None))
-    if image is None or label is None:
+    order = (*(builder.info.supervised_keys or ()), *features)
+    if not (images and labels):
         raise DataError(
             f"tfds:{builder.name} is no image classification set, got the features {', '.join(features)}: "
             "it needs a uint8 image and a class label."
         )
-    return image, label
+    return next(key for key in order if key in images), next(key for key in order if key in labels)
 
 
 def _is_image(feature: Any) -> bool:
@@ -142,8 +134,7 @@ def _is_image(feature: Any) -> bool:
 
     if not isinstance(feature, tfds.features.Image | tfds.features.Tensor):
         return False
-    shape = feature.shape
-    return feature.np_dtype == np.uint8 and isinstance(shape, tuple) and len(shape) in (2, 3)
+    return feature.np_dtype == np.uint8 and isinstance(feature.shape, tuple) and len(feature.shape) in (2, 3)
 
 
 def _of_one_shape(classes: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
@@ -163,7 +154,3 @@ def _quietly(make: Callable[[], Any]) -> Any:
         return make()
     finally:
         logger.setLevel(level)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -68,15 +68,12 @@ def make_dataset(
     """Makes a `Dataset` after checking that its parts agree.
 
     Args:
-        name: name of the data set.
+        name: of the data set.
         images: uint8 [classes, examples, H, W, C] or [classes, examples, H, W].
         class_names: unique names; None numbers the classes "0", "1", ...
         groups: the group of each class; None puts all in one group called `name`.
         counts: [classes], how many examples are real; None means all.
         seen: the look of the images; None finds it out.
-
-    Returns:
-        The `Dataset`, with its checksum.
 
     Raises:
         DataError: an array of another type or rank, an empty one, or names, groups or counts that do not fit it.
@@ -102,8 +99,10 @@ def make_dataset(
     if real.dtype.kind not in "iu" or real.min() < 1 or real.max() > examples:
         raise DataError(f"{name}: counts must be integers from 1 to {examples}, got {real.min()} to {real.max()}.")
     real = real.astype(np.int32)
-    checksum = _checksum(name, images, names, grouping, real)
-    return Dataset(name, images, names, grouping, real, checksum, look(images, real) if seen is None else seen)
+    digest = hashlib.sha256(repr((name, images.shape, names, grouping, real.tolist())).encode())
+    digest.update(images.data)
+    seen = look(images, real) if seen is None else seen
+    return Dataset(name, images, names, grouping, real, digest.hexdigest(), seen)
 
 
 def changed(dataset: Dataset, images: np.ndarray, seen: Look) -> Dataset:
@@ -120,11 +119,3 @@ def by_class(pictures: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
     for c, row in enumerate(pictures):
         images[c, : len(row)] = row
     return images, counts
-
-
-def _checksum(
-    name: str, images: np.ndarray, names: tuple[str, ...], groups: tuple[str, ...], counts: np.ndarray
-) -> str:
-    digest = hashlib.sha256(repr((name, images.shape, names, groups, counts.tolist())).encode())
-    digest.update(images.data)
-    return digest.hexdigest()

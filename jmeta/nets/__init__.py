@@ -4,14 +4,16 @@ from jmeta.nets.adapters import ConditionedModel, PureModel, from_equinox, from_
 from jmeta.nets.attention import LabelTransformer, attention_shares
 from jmeta.nets.context import AttentionLSTM, BidirectionalLSTM
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
-from jmeta.nets.modulated import ContextMLP, FiLM, FiLMConvNet
 from jmeta.nets.networks import (
     MLP,
+    ContextMLP,
     Conv4,
     ConvEncoder,
     ConvMap,
     ConvNet,
     CosineHead,
+    FiLM,
+    FiLMConvNet,
     Head,
     Linear,
     MLPEncoder,
@@ -20,34 +22,8 @@ from jmeta.nets.networks import (
 from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
 
 __all__ = [
-    "MLP",
-    "AttentionLSTM",
-    "BatchNorm",
-    "BidirectionalLSTM",
-    "ConditionedModel",
-    "ContextMLP",
-    "Conv",
-    "Conv4",
-    "ConvEncoder",
-    "ConvMap",
-    "ConvNet",
-    "CosineHead",
-    "FiLM",
-    "FiLMConvNet",
-    "GroupNorm",
-    "Head",
-    "LabelTransformer",
-    "LayerNorm",
-    "Linear",
-    "MLPEncoder",
-    "NoNorm",
-    "PureModel",
-    "RelationHead",
-    "SupportNorm",
-    "attention_shares",
-    "conv3x3",
-    "from_equinox",
-    "from_nnx",
-    "in_precision",
-    "max_pool2x2",
-]
+    "MLP", "AttentionLSTM", "BatchNorm", "BidirectionalLSTM", "ConditionedModel", "ContextMLP", "Conv", "Conv4",
+    "ConvEncoder", "ConvMap", "ConvNet", "CosineHead", "FiLM", "FiLMConvNet", "GroupNorm", "Head", "LabelTransformer",
+    "LayerNorm", "Linear", "MLPEncoder", "NoNorm", "PureModel", "RelationHead", "SupportNorm", "attention_shares",
+    "conv3x3", "from_equinox", "from_nnx", "in_precision", "max_pool2x2",
+]  # fmt: skip

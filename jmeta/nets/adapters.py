@@ -33,15 +33,8 @@ def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
 
         apply(params, x) = float32(model.apply(bfloat16(params), bfloat16(x)))
 
-    So the inner and outer updates, the losses, and sums of gradients over tasks stay in float32; the normalization
-    policies of `jmeta.nets` take their statistics in float32 as well.
-
-    Args:
-        model: any `Model`.
-        dtype: what it computes in.
-
-    Returns:
-        A model with the same parameters.
+    Inner and outer updates, losses, sums of gradients over tasks, and the statistics of `jmeta.nets`' normalization
+    stay in float32.
 
     Example:
         >>> from jmeta import nets
@@ -74,13 +67,10 @@ def from_nnx(build: Callable[[nnx.Rngs], Any]) -> PureModel:
     """A Flax NNX module as a model.
 
     Args:
-        build: `rngs -> module`; the module maps `[N, ...]` to `[N, way]`. All its state must be `nnx.Param`.
-
-    Returns:
-        `init(key, x)`, which does not need x, and `apply(params, x)`.
+        build: `rngs -> module`; the module maps `[N, ...]` to `[N, way]`. `init(key, x)` does not need x.
 
     Raises:
-        ValueError: if the module has other state, such as running statistics or dropout keys.
+        ValueError: if the module has state beside `nnx.Param`, such as running statistics or dropout keys.
     """
     graph, _, rest = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
     if jax.tree.leaves(rest):
@@ -100,11 +90,8 @@ def from_equinox(build: Callable[[Array], Any]) -> PureModel:
     """An Equinox module as a model.
 
     Args:
-        build: `key -> module`; the module maps one example to its output, as Equinox's do.
-
-    Returns:
-        `init(key, x)`, which does not need x, and `apply(params, x)` for `x [N, ...]`. Every array of floats is a
-        parameter.
+        build: `key -> module`; the module maps one example to its output, as Equinox's do. Every array of floats is a
+            parameter, `init(key, x)` does not need x, and `apply(params, x)` takes `x [N, ...]`.
     """
     import equinox as eqx  # optional: needed by those alone who have such modules
 

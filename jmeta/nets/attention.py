@@ -37,11 +37,7 @@ def attention_shares(queries: Array, keys: Array, weight: Array | None = None) -
 
 
 class Attention(nn.Module):
-    """Attention of several heads.
-
-    Attributes:
-        heads: how many; they share the features of a token among them.
-    """
+    """Attention of several heads, which share the features of a token among them."""
 
     heads: int
 
@@ -55,17 +51,13 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, and two layers for each token; each adds to what came in, and normalizes it before (pre-norm).
-
-    Attributes:
-        heads: of the attention.
-    """
+    """Attention, then two layers for each token; each adds to its input, which it normalizes first (pre-norm)."""
 
     heads: int
 
     @nn.compact
     def __call__(self, x: Array, examples: Array, weight: Array | None = None) -> Array:
-        """Tokens `[..., M, F]` that attend to examples `[..., N, F]`, to `[..., M, F]`."""
+        """As `Attention`."""
         norm = nn.LayerNorm(name="norm")
         x = x + Attention(self.heads, name="attention")(norm(x), norm(examples), weight)
         inner = nn.gelu(nn.Dense(2 * x.shape[-1])(nn.LayerNorm()(x)))
@@ -79,10 +71,10 @@ class LabelTransformer(Network):
         e, q = block(e; e), block(q; e)                                  for each layer: all attend to the examples
         f_mk = b(q_mk) + sum_h c_h(q_mk) sum_n a_h(q_mk, e_nk) y_nk      labels, read by the shares of the last layer
 
-    with linear b and c. Each class is told from the rest by the same parameters, so that labels in another order give
-    outputs in that order, and there may be any number of classes; a target of regression is treated as a class is. No
-    query sees another, and the order of the examples has no part. The last layer compares tokens in the same
-    projection, so that like examples share labels from the beginning, and training need not find this out.
+    with linear b and c. All classes share the same parameters, so permuted labels permute the outputs, and there may be
+    any number of classes; a regression target is treated as a class. No query sees another, and the order of the
+    examples has no part. The last layer compares tokens in one projection, so like examples share labels before any
+    training.
 
     Attributes:
         features: F of the tokens.

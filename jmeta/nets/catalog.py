@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,12 +15,9 @@ from jmeta.types import Model
 
 PRECISIONS = ("float32", "bfloat16")
 NORMS = {
-    "batch": nets.BatchNorm,
-    "support": nets.SupportNorm,
-    "group": nets.GroupNorm,
-    "layer": nets.LayerNorm,
+    "batch": nets.BatchNorm, "support": nets.SupportNorm, "group": nets.GroupNorm, "layer": nets.LayerNorm,
     "none": nets.NoNorm,
-}
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +26,14 @@ class Network:
 
     Attributes:
         network: conv4 (four strided convolutions, mean over positions), conv4-flat (all positions), conv4-pool
-            (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, mlp, linear, or one of your own,
+            (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, mlp, linear, or your own,
             FILE.py:NAME or MODULE:NAME, a function from a number of outputs to a model.
-        features: channels of the convolutions (one number, or one for each), or units of the MLP's layers; of a network
-            of your own, the last is the size of what a learner compares.
+        features: channels of the convolutions (one number, or one for each), or units of the MLP's layers; of your own
+            network, the last is the size of what a learner compares.
         norm: whose statistics normalize: batch (of the examples at hand, queries included: transductive), support,
             group, layer, or none.
-        precision: what the network, and any other that a learner has beside it, computes in: float32, or bfloat16;
-            parameters, distances, losses and updates stay in float32.
+        precision: what all networks of a learner compute in: float32, or bfloat16; parameters, distances, losses and
+            updates stay in float32.
     """
 
     network: str = "conv4"
@@ -53,9 +49,8 @@ class Row(NamedTuple):
         what: it is, in a few words.
         network: `(settings, outputs, kernel_init of the head) -> model`.
         encoder: `settings -> model` without the head.
-        context: `(settings, outputs, kernel_init of the head) -> model` with a context beside its input; None where
-            there is none.
-        feature_map: `settings -> model` without the head whose features keep their places; None for the encoder.
+        context: as `network`, with a context beside its input; None where there is none.
+        feature_map: as `encoder`, with features that keep their places; None for the encoder.
         kernel_init: how the head usually starts.
         pool: whether it halves by a maximum.
         dense: whether it has a dense layer before the head.
@@ -77,56 +72,50 @@ class Row(NamedTuple):
     paper: str = ""
 
 
-def _convolutions(what: str, blocks: int = 4, *, pool: bool = False, flatten: bool = False, dense: int = 0) -> Row:
+def _convolutions(
+    what: str, blocks: int = 4, *, pool: bool = False, flatten: bool = False, dense: int | None = None, paper: str = ""
+) -> Row:
     def options(settings: Network) -> dict[str, Any]:
         features = settings.features * blocks if len(settings.features) == 1 else settings.features
         return {"features": features, "pool": pool, "norm": NORMS[settings.norm]}
-
-    def whole(make: Any, settings: Network, outputs: int, kernel_init: Any, **more: Any) -> Model:
-        return make(outputs, **options(settings), flatten=flatten, kernel_init=kernel_init, **more)
 
     # MAML's N(0, 1) on the 64 means over positions; on more features, logits of a usual size.
     usual = jax.nn.initializers.glorot_uniform() if flatten else jax.nn.initializers.normal(1.0)
     return Row(
         what,
-        partial(whole, nets.ConvNet, dense=dense or None),
-        lambda settings: nets.ConvEncoder(**options(settings), flatten=flatten, dense=dense or None),
-        partial(whole, nets.FiLMConvNet),
-        lambda settings: nets.ConvMap(**options(settings)),
+        lambda own, outputs, init: nets.ConvNet(
+            outputs, **options(own), flatten=flatten, dense=dense, kernel_init=init
+        ),
+        lambda own: nets.ConvEncoder(**options(own), flatten=flatten, dense=dense),
+        lambda own, outputs, init: nets.FiLMConvNet(outputs, **options(own), flatten=flatten, kernel_init=init),
+        lambda own: nets.ConvMap(**options(own)),
         usual,
         pool,
-        bool(dense),
+        dense is not None,
+        paper=paper,
     )
 
 
 def _layers(what: str, hidden: bool) -> Row:
-    def options(settings: Network) -> tuple[tuple[int, ...], Any]:
-        return settings.features if hidden else (), None if settings.norm == "none" else NORMS[settings.norm]
-
-    def whole(make: Any, settings: Network, outputs: int, _: Any) -> Model:
-        features, norm = options(settings)
-        return make(features, outputs, norm)
+    def options(own: Network) -> dict[str, Any]:
+        features = own.features if hidden else ()
+        return {"features": features, "norm": None if own.norm == "none" else NORMS[own.norm]}
 
     return Row(
         what,
-        partial(whole, nets.MLP),
-        lambda settings: nets.MLPEncoder(*options(settings)),
-        partial(whole, nets.ContextMLP),
+        lambda own, outputs, _: nets.MLP(out=outputs, **options(own)),
+        lambda own: nets.MLPEncoder(**options(own)),
+        lambda own, outputs, _: nets.ContextMLP(out=outputs, **options(own)),
         layers=hidden,
         vectors=True,
     )
 
 
 def own_row(name: str, found: Any) -> Row:
-    """The row of a user's network.
+    """The row of a user's network: a `Row`, or a function from a number of outputs to a model with `init` and `apply`.
 
-    Args:
-        name: that it is found by.
-        found: a `Row`, or a function from a number of outputs to a model with `init` and `apply`. Where a learner takes
-            the network without its head, the outputs are features, as many as the last of the setting `features`.
-
-    Raises:
-        RunError: for another thing.
+    Where a learner takes the network without its head, the outputs are features, as many as the last of the setting
+    `features`.
     """
     if isinstance(found, Row):
         return found
@@ -152,10 +141,10 @@ _MATCHING = "Vinyals et al. 2016, Matching Networks for One Shot Learning, https
 NETWORKS = Registry[Row](
     "network",
     {
-        "conv4": _convolutions("four strided convolutions, mean over positions")._replace(paper=_MAML),
+        "conv4": _convolutions("four strided convolutions, mean over positions", paper=_MAML),
         "conv4-flat": _convolutions("four strided convolutions, all positions", flatten=True),
-        "conv4-pool": _convolutions("four convolutions with max-pooling, mean over positions", pool=True)._replace(
-            paper=_MATCHING
+        "conv4-pool": _convolutions(
+            "four convolutions with max-pooling, mean over positions", pool=True, paper=_MATCHING
         ),
         "convnet2-512": _convolutions(
             "two convolutions with max-pooling and a 512-unit layer", 2, pool=True, flatten=True, dense=512
@@ -170,23 +159,13 @@ NETWORKS = Registry[Row](
 
 
 def check(settings: Network) -> None:
-    """Refuse a network that there is not, or one without layers.
-
-    Raises:
-        RunError: saying what is missing.
-    """
+    """Refuse, by a `RunError`, a network that there is not, or one without layers."""
     if NETWORKS.get(settings.network).layers and not settings.features:
         raise RunError("--features must be numbers of 1 or more, got none: give at least one.")
 
 
 def network(settings: Network, outputs: int, *, small_head: bool = False) -> Model:
-    """The network with its head.
-
-    Args:
-        settings: which.
-        outputs: of the head.
-        small_head: let it start with logits of a usual size, whatever the network.
-    """
+    """The network with its head; a small head starts with logits of a usual size, whatever the network."""
     row = NETWORKS.get(settings.network)
     kernel_init = jax.nn.initializers.glorot_uniform() if small_head else row.kernel_init
     return in_precision(settings, row.network(settings, outputs, kernel_init))
@@ -204,11 +183,7 @@ def head(settings: Network, outputs: int) -> Model:
 
 
 def with_context(settings: Network, outputs: int) -> Model:
-    """A network with a context beside its input, for CAVIA; it has no 512-unit layer.
-
-    Raises:
-        RunError: for a network that takes none.
-    """
+    """A network with a context beside its input, for CAVIA, without a 512-unit layer; `RunError` if there is none."""
     row = NETWORKS.get(settings.network)
     if row.context is None:
         raise RunError(f"{settings.network} takes no context beside its input: choose another --network.")
@@ -216,7 +191,7 @@ def with_context(settings: Network, outputs: int) -> Model:
 
 
 def feature_map(settings: Network) -> Model:
-    """The network without its head and with features that keep their places, for Relation networks."""
+    """The network without its head, with features that keep their places, for Relation networks."""
     row = NETWORKS.get(settings.network)
     return in_precision(settings, (row.feature_map or row.encoder)(settings))
 

@@ -18,8 +18,7 @@ class BidirectionalLSTM(Network):
 
     So the order of the examples matters. Padding is passed over.
 
-    Source: Vinyals et al. 2016, Matching Networks for One Shot Learning, appendix A.2.
-    https://arxiv.org/abs/1606.04080
+    Source: Vinyals et al. 2016, Matching Networks for One Shot Learning, appendix A.2. https://arxiv.org/abs/1606.04080
     """
 
     @nn.compact
@@ -81,7 +80,7 @@ class AttentionLSTM(Network):
 
 
 def _orthogonal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    """In float32 or more, in which alone it can be worked out."""
+    """In float32 or more, as there is no QR decomposition in less."""
     return nn.initializers.orthogonal()(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
 
 

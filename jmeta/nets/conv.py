@@ -6,19 +6,12 @@ from jax import Array, lax
 
 
 def conv3x3(x: Array, kernel: Array, *, stride: int = 1) -> Array:
-    """3x3 convolution with zero padding, as many outputs as `ceil(size / stride)` ("SAME").
+    """`[N, H, W, C]` by a 3x3 kernel `[3, 3, C, features]` to `[N, ceil(H / stride), ceil(W / stride), features]`.
 
-    Under `vmap` over tasks with their own kernels, `lax.conv_general_dilated` becomes a grouped convolution, and inside
-    `lax.scan` it leaves its fast path: on a CPU both are 10 to 60 times slower than the nine shifted views of the input
-    side by side and one matrix product, whose derivatives of any order are again slices and matrix products.
-
-    Args:
-        x: `[N, H, W, C]`.
-        kernel: `[3, 3, C, features]`.
-        stride: 1 or more.
-
-    Returns:
-        `[N, ceil(H / stride), ceil(W / stride), features]`.
+    Padding is zeros ("SAME"). Under `vmap` over tasks with their own kernels, `lax.conv_general_dilated` becomes a
+    grouped convolution, and inside `lax.scan` it leaves its fast path: on a CPU both are 10 to 60 times slower than
+    nine shifted views of the input and one matrix product, whose derivatives of any order are again slices and matrix
+    products.
 
     Example:
         >>> conv3x3(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()[:2]
@@ -35,9 +28,9 @@ def conv3x3(x: Array, kernel: Array, *, stride: int = 1) -> Array:
 def _patches(x: Array, stride: int) -> Array:
     """The nine inputs of each output side by side, `[N, rows, columns, 9 C]`.
 
-    Slices with a stride would have as their derivative a sum of nine arrays with holes, which XLA computes on a CPU by
-    nine questions for each value. Here rows and columns are first sorted by their remainder, so that all slices are
-    of neighbors, and the sorted parts are split, whose derivative is a concatenation: 1.05 to 1.1 times the tasks/s.
+    The derivative of strided slices is a sum of nine arrays with holes, slow on a CPU. With rows and columns sorted by
+    their remainder all slices are of neighbors, and `split` has a concatenation as its derivative: 1.05 to 1.1 times
+    the tasks/s.
     """
     n, height, width, channels = x.shape
     (rows, top, bottom), (columns, left, right) = _padding(height, stride), _padding(width, stride)
@@ -61,12 +54,7 @@ def _padding(size: int, stride: int) -> tuple[int, int, int]:
 
 
 class Conv(nn.Module):
-    """A 3x3 convolution with bias, see `conv3x3`.
-
-    Attributes:
-        features: output channels.
-        stride: 1 or more.
-    """
+    """A 3x3 convolution with bias, by `conv3x3`."""
 
     features: int
     stride: int = 1
@@ -92,6 +80,3 @@ def max_pool2x2(x: Array) -> Array:
     rows, columns = height // 2, width // 2
     blocks = x[:, : 2 * rows, : 2 * columns].reshape(n, rows, 2, columns, 2, channels)
     return jnp.max(blocks, axis=(2, 4))
-
-
-__all__ = ["Conv", "conv3x3", "max_pool2x2"]

@@ -1,4 +1,4 @@
-"""Networks of the few-shot literature, as Flax linen modules."""
+"""Networks of the few-shot literature, as Flax linen modules; for CAVIA, with a context beside their input."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -12,11 +12,16 @@ from jmeta.nets.conv import Conv, max_pool2x2
 from jmeta.nets.norms import BatchNorm, normalize
 
 Norm = Callable[[], nn.Module]
+_Change = Callable[[int, Array], Array]
+"""`(layer, x) -> x`, before the ReLU of a layer, counted from 0."""
+
+
+def _unchanged(layer: int, x: Array) -> Array:
+    return x
 
 
 class Network(nn.Module):
-    """A linen module `(x, weight=None) -> y` that knows of padding and can keep statistics of the support set, as
-    `jmeta.types.Model` says."""
+    """A linen module `(x, weight=None) -> y` with the two optional functions of `jmeta.types.Model`."""
 
     def apply_weighted(self, params: Any, x: Array, weight: Array) -> Array:
         """Outputs `[N, ...]`, where examples of weight 0 in `[N]` are left out of the normalization's statistics."""
@@ -48,7 +53,7 @@ class ConvEncoder(Network):
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, H, W, C]` to `[N, D]`."""
-        x = _blocks(x, weight, self.features, self.pool, self.norm)
+        x = _conv_blocks(self, x, weight)
         x = x.reshape(x.shape[0], -1) if self.flatten else jnp.mean(x, axis=(1, 2))
         return x if self.dense is None else nn.relu(nn.Dense(self.dense)(x))
 
@@ -56,10 +61,8 @@ class ConvEncoder(Network):
 class ConvMap(Network):
     """The blocks of `ConvEncoder` alone: features that keep their places, for a module that compares them.
 
-    Attributes:
-        features: channels of each block.
-        pool: as in `ConvEncoder`.
-        norm: as in `ConvEncoder`.
+    Attributes are those of `ConvEncoder`, and
+
         halvings: how many of the blocks halve, the first ones; Relation networks have two of four.
     """
 
@@ -71,18 +74,13 @@ class ConvMap(Network):
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, H, W, C]` to `[N, H', W', features[-1]]`."""
-        return _blocks(x, weight, self.features, self.pool, self.norm, self.halvings)
+        return _conv_blocks(self, x, weight, self.halvings)
 
 
 class RelationHead(Network):
-    """Blocks of convolution and two layers, from a pair of feature maps to one number: the relation module of Relation
-    networks, before its sigmoid.
+    """From a pair of feature maps to one number: the relation module of Relation networks, before its sigmoid.
 
-    Attributes:
-        features: channels of each block, as in `ConvEncoder`.
-        dense: units of the layer with ReLU on top.
-        pool: as in `ConvEncoder`.
-        norm: as in `ConvEncoder`.
+    Its attributes are those of `ConvEncoder`, for the blocks and the layer with ReLU; a layer to one number follows.
 
     Source: Sung et al. 2018, Learning to Compare, section 3.4. https://arxiv.org/abs/1711.06025
     """
@@ -95,18 +93,13 @@ class RelationHead(Network):
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, H, W, 2 C]` to `[N, 1]`; vectors `[N, 2 C]` go to the layers as they are."""
-        x = x if x.ndim == 2 else _blocks(x, weight, self.features, self.pool, self.norm)
+        x = x if x.ndim == 2 else _conv_blocks(self, x, weight)
         x = nn.relu(nn.Dense(self.dense)(x.reshape(x.shape[0], -1)))
         return nn.Dense(1)(x)
 
 
 class Head(Network):
-    """A linear layer from features to logits.
-
-    Attributes:
-        way: outputs.
-        kernel_init: initializer of the weights; MAML's code draws them from N(0, 1).
-    """
+    """A linear layer from features to `way` logits; MAML's code draws its weights from N(0, 1)."""
 
     way: int
     kernel_init: Callable[..., Any] = nn.initializers.normal(1.0)
@@ -118,13 +111,9 @@ class Head(Network):
 
 
 class CosineHead(Network):
-    """Logits that are cosines to one direction for each class, times a learned scale.
+    """Logits that are cosines to one direction for each class, times a learned scale that starts at `scale`.
 
         logit_k(x) = scale * cos(x, direction_k)
-
-    Attributes:
-        way: outputs.
-        scale: where the scale starts.
 
     Source: Chen et al. 2019, https://arxiv.org/abs/1904.04232, with a fixed scale; Gidaris and Komodakis 2018,
     https://arxiv.org/abs/1804.09458, with a learned one.
@@ -142,17 +131,7 @@ class CosineHead(Network):
 
 
 class ConvNet(Network):
-    """`ConvEncoder` and a linear head: two blocks and a 512-unit layer, eight layers, or any other depth.
-
-    Attributes:
-        way: outputs.
-        features: channels of each block.
-        pool: as in `ConvEncoder`.
-        norm: as in `ConvEncoder`.
-        flatten: as in `ConvEncoder`.
-        dense: as in `ConvEncoder`.
-        kernel_init: the head's initializer.
-    """
+    """`ConvEncoder` and a linear `Head`, of any depth; attributes are those of both."""
 
     way: int
     features: Sequence[int] = (64, 64, 64, 64)
@@ -185,16 +164,11 @@ class MLP(Network):
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, ...]` to `[N, out]`."""
-        return nn.Dense(self.out, name="head")(_hidden_layers(x, weight, self.features, self.norm))
+        return nn.Dense(self.out, name="head")(_hidden_layers(self, x, weight))
 
 
 class MLPEncoder(Network):
-    """Layers with ReLU, whose last activations are the features for a head.
-
-    Attributes:
-        features: units of each layer; empty to pass the inputs on.
-        norm: as in `MLP`.
-    """
+    """The hidden layers of `MLP`, whose last activations are the features for a head; empty, it passes inputs on."""
 
     features: Sequence[int] = (40, 40)
     norm: Norm | None = None
@@ -202,38 +176,109 @@ class MLPEncoder(Network):
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
         """`[N, ...]` to `[N, D]`."""
-        return _hidden_layers(x, weight, self.features, self.norm)
+        return _hidden_layers(self, x, weight)
 
 
-def _hidden_layers(x: Array, weight: Array | None, features: Sequence[int], norm: Norm | None) -> Array:
-    """Layers that belong to the module whose `__call__` this is called in."""
+class ContextMLP(Network):
+    """An `MLP` whose first layer sees the context too.
+
+        h = relu(norm(x W + b) + context V)
+
+    Without normalization this is a layer on the example with the context behind it. The context comes after the
+    normalization, which would remove what all examples have in common. Attributes are those of `MLP`; without hidden
+    layers, the outputs are a layer on both.
+
+    Source: Zintgraf et al. 2019, section 5. https://arxiv.org/abs/1810.03642
+    """
+
+    features: Sequence[int] = (40, 40)
+    out: int = 1
+    norm: Norm | None = None
+
+    @nn.compact
+    def __call__(self, inputs: tuple[Array, Array], weight: Array | None = None) -> Array:
+        """`([N, ...], [context_size])` to `[N, out]`."""
+        x, context = inputs
+        shift = nn.Dense([*self.features, self.out][0], use_bias=False, name="context")(context)[None]
+        change = lambda layer, x: x + shift if layer == 0 else x
+        x = nn.Dense(self.out, name="head")(_hidden_layers(self, x, weight, change))
+        return x if self.features else x + shift
+
+
+class FiLM(nn.Module):
+    """A scale and a shift of each channel, from a context.
+
+        y = (1 + a) * x + b,   (a, b) = context W + c
+
+    With c = 0 at the start, a context of zeros changes nothing.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array, context: Array) -> Array:
+        """`[N, ..., C], [context_size]` to `[N, ..., C]`."""
+        scale, shift = jnp.split(nn.Dense(2 * x.shape[-1])(context).reshape((1,) * (x.ndim - 1) + (-1,)), 2, axis=-1)
+        return (1 + scale) * x + shift
+
+
+class FiLMConvNet(Network):
+    """A `ConvNet` of which one block's channels are scaled and shifted by the context, before their ReLU.
+
+    Attributes are those of `ConvNet`, and
+
+        modulated: the block, counted from 1; the last where there are fewer.
+
+    Differs from the paper: its scale is a, here 1 + a, and it draws c, here 0; so this starts as the `ConvNet` of the
+    same parameters. Halving by a stride and the head's initializer are MAML's, for Omniglot.
+
+    Source: Zintgraf et al. 2019, section 5, after Perez et al. 2018. https://arxiv.org/abs/1810.03642
+    """
+
+    way: int
+    features: Sequence[int] = (64, 64, 64, 64)
+    pool: bool = False
+    norm: Norm = BatchNorm
+    flatten: bool = False
+    kernel_init: Callable[..., Any] = nn.initializers.normal(1.0)
+    modulated: int = 3
+
+    @nn.compact
+    def __call__(self, inputs: tuple[Array, Array], weight: Array | None = None) -> Array:
+        """`([N, H, W, C], [context_size])` to `[N, way]`."""
+        x, context = inputs
+        place = min(self.modulated, len(self.features)) - 1
+        change = lambda block, x: FiLM(name="film")(x, context) if block == place else x
+        x = _conv_blocks(self, x, weight, change=change)
+        x = x.reshape(x.shape[0], -1) if self.flatten else jnp.mean(x, axis=(1, 2))
+        return nn.Dense(self.way, kernel_init=self.kernel_init, name="head")(x)
+
+
+def _hidden_layers(net: Any, x: Array, weight: Array | None, change: _Change = _unchanged) -> Array:
+    """Layers of `MLP` for the network whose `__call__` this is called in."""
     x = x.reshape(x.shape[0], -1)
-    for units in features:
+    for i, units in enumerate(net.features):
         x = nn.Dense(units)(x)
-        x = nn.relu(x if norm is None else normalize(norm(), x, weight))
+        x = x if net.norm is None else normalize(net.norm(), x, weight)
+        x = nn.relu(change(i, x))
     return x
 
 
-def _blocks(
-    x: Array, weight: Array | None, features: Sequence[int], pool: bool, norm: Norm, halvings: int | None = None
+def _conv_blocks(
+    net: Any, x: Array, weight: Array | None, halvings: int | None = None, change: _Change = _unchanged
 ) -> Array:
-    """Blocks of `ConvEncoder`, that belong to the module whose `__call__` this is called in."""
-    for i, channels in enumerate(features):
+    """Blocks of `ConvEncoder` for the network whose `__call__` this is called in."""
+    for i, channels in enumerate(net.features):
         # Blocks past the last halving keep the size, so that a deep network fits a small image.
         halve = min(x.shape[1:3]) > 1 and (halvings is None or i < halvings)
-        x = Conv(channels, stride=1 if pool or not halve else 2)(x)
-        x = nn.relu(normalize(norm(), x, weight))
-        x = max_pool2x2(x) if pool and halve else x
+        x = normalize(net.norm(), Conv(channels, stride=1 if net.pool or not halve else 2)(x), weight)
+        x = max_pool2x2(x) if net.pool and halve else x
+        x = nn.relu(change(i, x))
     return x
 
 
 def Conv4(way: int, features: int = 64, **options: Any) -> ConvNet:
     """MAML's Omniglot network: four blocks of 3x3 convolution with stride 2, and a head on the mean over positions.
 
-    Args:
-        way: outputs.
-        features: channels.
-        **options: as `ConvNet`; `pool=True` gives the variant with max-pooling.
+    Options are those of `ConvNet`; `pool=True` gives the variant with max-pooling.
 
     Source: Finn et al. 2017, section 5.2, and Vinyals et al. 2016 for the variant with pooling.
     """

@@ -15,10 +15,7 @@ from jax import Array, lax
 class BatchNorm(nn.Module):
     """Statistics of the batch at hand, over examples and positions: queries see each other (transductive).
 
-    The published figures of MAML and Reptile were obtained so.
-
-    Attributes:
-        epsilon: added to the variance.
+    The published figures of MAML and Reptile were obtained so. `epsilon` is added to the variance.
     """
 
     epsilon: float = 1e-5
@@ -33,10 +30,7 @@ class SupportNorm(nn.Module):
     """Statistics of the support set, for queries too: every query is judged alone.
 
     `condition` of the network keeps them after adaptation, in the collection `statistics`; without them, those of the
-    batch at hand are used, which in the inner loop is the support set.
-
-    Attributes:
-        epsilon: added to the variance.
+    batch at hand are used, which in the inner loop is the support set. `epsilon` is added to the variance.
     """
 
     epsilon: float = 1e-5
@@ -69,13 +63,7 @@ LayerNorm = functools.partial(nn.GroupNorm, num_groups=1)
 
 
 def normalize(norm: nn.Module, x: Array, weight: Array | None = None) -> Array:
-    """Apply a policy, and tell it which examples are padding if its statistics are over examples.
-
-    Args:
-        norm: `BatchNorm`, `SupportNorm` or any other module; of others, statistics are taken to be of each example.
-        x: `[N, ..., C]`.
-        weight: `[N]`, 0 for padding; None means that there is none.
-    """
+    """Apply a policy to `[N, ..., C]`; `BatchNorm` and `SupportNorm`, which mix examples, are told the weight `[N]`."""
     over_examples = isinstance(norm, BatchNorm | SupportNorm)
     return norm(x, weight) if over_examples and weight is not None else norm(x)
 
@@ -83,16 +71,13 @@ def normalize(norm: nn.Module, x: Array, weight: Array | None = None) -> Array:
 def _moments(x: Array, weight: Array | None) -> tuple[Array, Array]:
     """Mean and variance of each channel, from one pass over the batch, in float32 or better."""
     x = _wide(x)
-    axes = tuple(range(x.ndim - 1))
-    if weight is None:
-        mean = jnp.mean(x, axis=axes, keepdims=True)
-        variance = jnp.mean(jnp.square(x), axis=axes, keepdims=True) - jnp.square(mean)
-        return mean, jnp.maximum(variance, 0)
-    share = weight.astype(x.dtype) / jnp.maximum(jnp.sum(weight), 1e-9).astype(x.dtype)
-    share = share.reshape(-1, *(1,) * (x.ndim - 1)) / math.prod(x.shape[1:-1])
-    mean = jnp.sum(share * x, axis=axes, keepdims=True)
-    variance = jnp.sum(share * jnp.square(x), axis=axes, keepdims=True) - jnp.square(mean)
-    return mean, jnp.maximum(variance, 0)
+    average = functools.partial(jnp.mean, axis=tuple(range(x.ndim - 1)), keepdims=True)
+    if weight is not None:
+        share = weight.astype(x.dtype) / jnp.maximum(jnp.sum(weight), 1e-9).astype(x.dtype)
+        share = share.reshape(-1, *(1,) * (x.ndim - 1)) / math.prod(x.shape[1:-1])
+        average = lambda value: jnp.sum(share * value, axis=tuple(range(x.ndim - 1)), keepdims=True)
+    mean = average(x)
+    return mean, jnp.maximum(average(jnp.square(x)) - jnp.square(mean), 0)
 
 
 def _normalize(module: Any, x: Array, mean: Array, variance: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -13,12 +14,11 @@ from jmeta.episodes import Sampler
 from jmeta.errors import RunError, kind_and_line
 from jmeta.nets.catalog import Network
 from jmeta.registry import Registry, said
-from jmeta.tasks.linear import linear_sampler
-from jmeta.tasks.quadratic import quadratic_sampler
-from jmeta.tasks.sinusoid import sinusoid_sampler
+from jmeta.tasks.functions import linear_sampler, quadratic_sampler, sinusoid_sampler
 from jmeta.types import Episode
 
 _UNITS = Network("mlp", (40, 40), "none")
+_MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400"
 
 
 class Row(NamedTuple):
@@ -32,10 +32,7 @@ class Row(NamedTuple):
         input_shape: of an example; None where the data say so.
         network: to start from.
         start: other settings to start from, by name.
-        turned: whether classes of pictures are turned by multiples of 90 degrees to have more, as is usual.
-        groups: whether classes are in groups.
-        published: whether the default split is a published one.
-        paper: that they are from, as "authors year, title, address"; empty for none.
+        turned: as in `jmeta.datasets.catalog.Row`, like the rest.
     """
 
     what: str
@@ -56,13 +53,13 @@ class Row(NamedTuple):
         return self.input_shape is not None and len(self.input_shape) == 1
 
 
-def drawn(
+def _small(
     what: str,
     sampler: Callable[[int, int], Sampler],
     *,
     way: int,
     numbers: bool,
-    input_shape: tuple[int, ...],
+    shape: tuple[int, ...],
     network: Network = _UNITS,
     inner_lr: float = 0.01,
     paper: str = "",
@@ -72,20 +69,15 @@ def drawn(
         "way": way, "shot": 10, "query_shot": 10, "outer_steps": 20_000, "meta_batch_size": 25, "val_episodes": 600,
         "inner_lr": inner_lr, "inner_steps": 1, "eval_inner_steps": None,
     }  # fmt: skip
-    return Row(what, sampler, way, numbers, input_shape, network, start, paper=paper)
+    return Row(what, sampler, way, numbers, shape, network, start, paper=paper)
 
 
 def own_row(name: str, found: Any) -> Row:
     """The row of a user's tasks or pictures.
 
-    Args:
-        name: that it is found by.
-        found: a `Row`; a function `sample(key) -> Episode`; a function `(shot, query_shot) -> sample`; or what
-            `jmeta.datasets.catalog.own_row` takes. Of a function, one task is drawn to see what it has: targets that
-            are one-hot are classes, and others numbers.
-
-    Raises:
-        RunError: for another thing, or a function that draws no episodes.
+    Found is a `Row`; a function `sample(key) -> Episode`; a function `(shot, query_shot) -> sample`; or what
+    `jmeta.datasets.catalog.own_row` takes. Of a function, one task is drawn to see what it has: one-hot targets are
+    classes, and others numbers.
     """
     if isinstance(found, Row):
         return found
@@ -99,8 +91,12 @@ def own_row(name: str, found: Any) -> Row:
         return _of_one_size(name, cast(Sampler, found))
     if set(needed) != {"shot", "query_shot"}:
         raise RunError(f"{name} must take a key, or shot and query_shot, or nothing, got {', '.join(needed)}: see Row.")
-    make = cast(Callable[[int, int], Sampler], lambda shot, query_shot: found(shot=shot, query_shot=query_shot))
+    make = _by_name(found)
     return _looked_at(name, found, make(2, 2), make)
+
+
+def _by_name(sampler: Callable[..., Any]) -> Callable[[int, int], Sampler]:
+    return lambda shot, query_shot: sampler(shot=shot, query_shot=query_shot)
 
 
 def _of_one_size(name: str, sample: Sampler) -> Row:
@@ -132,7 +128,7 @@ def _looked_at(name: str, found: Any, sample: Any, make: Callable[[int, int], Sa
     one_hot = y.shape[-1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=-1) == 1).all()
     shape = tuple(task.support.x.shape[1:])
     network = _UNITS if len(shape) == 1 else Network()
-    return drawn(said(found), make, way=y.shape[-1], numbers=not one_hot, input_shape=shape, network=network)
+    return _small(said(found), make, way=y.shape[-1], numbers=not one_hot, shape=shape, network=network)
 
 
 def pictures(row: data.Row) -> Row:
@@ -143,27 +139,22 @@ def pictures(row: data.Row) -> Row:
 TASKS = Registry[Row](
     "family of tasks",
     {
-        "sinusoid": drawn(
-            "sine curves to regress",
-            lambda shot, query_shot: sinusoid_sampler(shot=shot, query_shot=query_shot),
-            way=1,
-            numbers=True,
-            input_shape=(1,),
-            paper="Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400",
+        "sinusoid": _small(
+            "sine curves to regress", _by_name(sinusoid_sampler), way=1, numbers=True, shape=(1,), paper=_MAML
         ),
-        "quadratic": drawn(
+        "quadratic": _small(
             "parabolas to regress, of which the best answer is known",
-            lambda shot, query_shot: quadratic_sampler(shot=shot, query_shot=query_shot),
+            _by_name(quadratic_sampler),
             way=1,
             numbers=True,
-            input_shape=(1,),
+            shape=(1,),
         ),
-        "linear": drawn(
+        "linear": _small(
             "binary tasks of vectors, each split by its own plane",
-            lambda shot, query_shot: linear_sampler(features=10, shot=shot, query_shot=query_shot),
+            _by_name(partial(linear_sampler, features=10)),
             way=2,
             numbers=False,
-            input_shape=(10,),
+            shape=(10,),
             network=Network("linear", (), "none"),
             inner_lr=0.5,
         ),
@@ -174,10 +165,6 @@ TASKS = Registry[Row](
 
 
 def row(name: str) -> Row:
-    """What tasks of a name are: a family of `TASKS`, or of the pictures of a data set, whether it is there or not.
-
-    Raises:
-        RunError: for a file, module or package that can't be loaded, or has something else.
-    """
+    """What tasks of a name are: a family of `TASKS`, or of the pictures of a data set, whether it is there or not."""
     found = None if data.is_built_in(name) else TASKS.find(name)
     return pictures(data.row(name)) if found is None else found

@@ -92,7 +92,6 @@ def test_archive_is_read_in_sorted_order(tmp_path):
     path = write_archive(tmp_path / "images_background.zip", {"Zulu": 1, "Alpha": 2})
     characters = source.read_archive(path, 3)
     assert characters.names == ("Alpha/character01", "Alpha/character02", "Zulu/character01")
-    assert characters.alphabets == ("Alpha", "Alpha", "Zulu")
     for row, number in enumerate((2, 3, 1)):
         exact = drawing(number)[:104, :104].reshape(26, 4, 26, 4).any((1, 3))
         strokes = np.asarray(Image.fromarray(characters.images[row, 0]).resize((26, 26))) > 100
@@ -127,7 +126,9 @@ def test_copies_of_macos_are_passed_over(tmp_path):
 def test_truncated_archive(tmp_path):
     path = write_archive(tmp_path / "a.zip", {"A": 2})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(datasets.DataError, match=r"a\.zip is damaged \(File is not a zip file\), \d+ bytes long"):
+    with pytest.raises(
+        datasets.DataError, match=r"a\.zip is damaged or another file \(File is not a zip file\), \d+ bytes long"
+    ):
         source.read_archive(path, 2)
 
 
@@ -185,5 +186,7 @@ def test_wrong_png_in_archive(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         for drawer in range(1, 21):
             archive.writestr(f"a/A/character01/0001_{drawer:02d}.png", b"text" if drawer == 7 else png(~drawing(1)))
-    with pytest.raises(datasets.DataError, match=re.escape(f"{path} is damaged (cannot identify image file")):
+    with pytest.raises(
+        datasets.DataError, match=re.escape(f"{path} is damaged or another file (cannot identify image file")
+    ):
         source.read_archive(path, 1)
