@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 
-from jmeta.checks import check_sizes, example_major
+from jmeta.checks import check_sizes
+from jmeta.episodes import example_major
 from jmeta.types import Batch, Episode
 
 
