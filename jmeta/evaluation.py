@@ -87,8 +87,8 @@ def _class_counts(prediction: Array, query: Batch) -> tuple[Array, Array, Array]
         raise ValueError("precision and recall are of classes, and these targets are single numbers: leave them out")
     weight = jnp.ones(len(query.y)) if query.weight is None else query.weight
     logits = possible(filled(wide(prediction), query.weight), query.classes)
-    told = (jnp.max(logits, axis=-1) > NEVER)[:, None]  # and not NaN
-    predicted = jax.nn.one_hot(jnp.argmax(logits, axis=-1), query.y.shape[-1]) * told
+    predicted = jax.nn.one_hot(jnp.argmax(logits, axis=-1), query.y.shape[-1])
+    predicted = jnp.where(jnp.max(logits, axis=-1, keepdims=True) > NEVER, predicted, 0)  # none where one is NaN
     weighted = weight[:, None] * query.y
     return jnp.sum(weighted * predicted, axis=0), weight @ predicted, jnp.sum(weighted, axis=0)
 
