@@ -1,5 +1,6 @@
 """Optax rules as loops call them: any rule, differentiated right wherever a gradient is 0."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,8 +43,12 @@ def move(
     Raises:
         ValueError: if the rule asks for something else, or if a search is differentiated through.
     """
-    asks = value_fn is not None and isinstance(rule, optax.GradientTransformationExtraArgs)
-    offered = _offers(value_fn, grad_fn, params, grads) if asks else {}
+    wanted = inspect.signature(rule.update).parameters.values()
+    offered = {}
+    if value_fn is not None and isinstance(rule, optax.GradientTransformationExtraArgs):
+        offered = _offers(value_fn, grad_fn, params, grads)
+        if not any(p.kind is p.VAR_KEYWORD for p in wanted):
+            offered = {p.name: offered[p.name] for p in wanted if p.name in offered}
 
     def update(grads: Params, state: Any, params: Params) -> tuple[Params, Any]:
         try:

@@ -229,7 +229,8 @@ def test_gradients_agree_with_central_differences_to_the_same_target(inner_grad)
         def target_of(params):
             kept = []
             keep = lambda target, adapted, query: kept.append(target) or jnp.zeros(())
-            jmeta.bootstrapped(NETS["batch"], matching=keep, **options).loss(params, episode)
+            with jax.disable_jit():  # so that what is kept is of this program
+                jmeta.bootstrapped(NETS["batch"], matching=keep, **options).loss(params, episode)
             return kept[0]
 
         target = target_of(params)

@@ -99,7 +99,8 @@ def test_help_names_groups_by_what_they_are_and_describes_every_flag(area, capsy
             assert flag(name) in shown
     kinds = {type(own) for part in area.defaults(area.choice("maml")) for own in [part, *vars(part).values()]}
     for kind in filter(dataclasses.is_dataclass, kinds):
-        assert list(described(kind)) == [field.name for field in dataclasses.fields(kind)]
+        own = [field.name for field in dataclasses.fields(kind) if not dataclasses.is_dataclass(field.default)]
+        assert [name for name in described(kind) if name in own] == own
 
 
 @pytest.mark.parametrize(
