@@ -25,7 +25,7 @@ def predictions(model: MultiTaskModel, params: Params, batch: Batch) -> Array:
     numbers, common, weight = jnp.arange(model.tasks, dtype=jnp.int32), has_common_inputs(batch), batch.weight
     x, each = wide(jnp.asarray(batch.x)), _weight_axis(batch)
     if common:
-        x = filled(x, weight if each is None else jnp.max(jnp.abs(weight), axis=0))
+        x = filled(x, weight if weight is None or each is None else jnp.max(jnp.abs(weight), axis=0))
     else:
         x = jax.vmap(filled, in_axes=(0, each))(x, weight)
     return jax.vmap(model.apply, in_axes=(None, None if common else 0, 0, each))(params, x, numbers, weight)

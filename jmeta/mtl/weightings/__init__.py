@@ -4,14 +4,14 @@ from jmeta.mtl.weightings.dwa import DWAState, dynamic_weight_average
 from jmeta.mtl.weightings.famo import famo
 from jmeta.mtl.weightings.gradnorm import GradNormState, gradnorm
 from jmeta.mtl.weightings.lookahead import lookahead
-from jmeta.mtl.weightings.rule import Logits
+from jmeta.mtl.weightings.rule import LogitsState
 from jmeta.mtl.weightings.stateless import fixed, random_weights, scale_invariant, uniform
 from jmeta.mtl.weightings.uncertainty import uncertainty
 
 __all__ = [
     "DWAState",
     "GradNormState",
-    "Logits",
+    "LogitsState",
     "dynamic_weight_average",
     "famo",
     "fixed",

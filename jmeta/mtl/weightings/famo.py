@@ -6,7 +6,7 @@ import optax
 from jax import Array
 
 from jmeta.mtl.types import View, Weighting
-from jmeta.mtl.weightings.rule import Logits, or_adam, start, stepped, there
+from jmeta.mtl.weightings.rule import LogitsState, or_adam, start, stepped, there
 from jmeta.types import Params
 
 
@@ -43,19 +43,19 @@ def famo(
     def log(above: Array) -> Array:
         return jnp.log(jnp.maximum(above, 1e-8))
 
-    def weigh(state: Logits, view: View) -> Array:
+    def weigh(state: LogitsState, view: View) -> Array:
         z, left = jax.nn.softmax(state.logits), above(view.losses)
         counted = there(view) & (left > 0)
         ratio = jnp.where(counted, z / jnp.maximum(left, 1e-8), 0)
         rest, total = 1 - jnp.sum(jnp.where(counted, 0, z)), jnp.sum(ratio)
         return jnp.where(counted, rest * ratio / jnp.where(total > 0, total, 1), z)
 
-    def update(state: Logits, weights: Array, view: View, params: Params) -> Logits:
+    def update(state: LogitsState, weights: Array, view: View, params: Params) -> LogitsState:
         before, after = above(view.losses), above(view.losses_at(params))
         moving = there(view) & (before > 0) & (after > 0)
         fell = jnp.where(moving, log(before) - log(after), 0)
         softmax = lambda logits: jax.nn.softmax(logits, where=moving)
         grads = jax.vjp(softmax, state.logits)[1](fell)[0] + decay * state.logits
-        return Logits(*stepped(optimizer, grads, state.opt_state, state.logits, moving))
+        return LogitsState(*stepped(optimizer, grads, state.opt_state, state.logits, moving))
 
     return Weighting(lambda tasks: start(optimizer, tasks), weigh, update)

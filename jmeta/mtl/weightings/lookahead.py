@@ -7,7 +7,7 @@ from jax import Array
 
 from jmeta.inner import descend
 from jmeta.mtl.types import View, Weighting
-from jmeta.mtl.weightings.rule import Logits, or_adam, start, stepped, there
+from jmeta.mtl.weightings.rule import LogitsState, or_adam, start, stepped, there
 from jmeta.types import Params
 
 
@@ -41,10 +41,10 @@ def lookahead(
         raise ValueError(f"inner_steps must be 1 or more, got {inner_steps}")
     optimizer = or_adam(optimizer)
 
-    def weigh(state: Logits, view: View) -> Array:
+    def weigh(state: LogitsState, view: View) -> Array:
         return jax.nn.softmax(state.logits)
 
-    def update(state: Logits, weights: Array, view: View, params: Params) -> Logits:
+    def update(state: LogitsState, weights: Array, view: View, params: Params) -> LogitsState:
         def outer(logits: Array) -> Array:
             weights = jax.nn.softmax(logits)
 
@@ -56,6 +56,6 @@ def lookahead(
             return jnp.mean(view.validation_at(ahead))
 
         grads = jax.grad(outer)(state.logits)
-        return Logits(*stepped(optimizer, grads, state.opt_state, state.logits, there(view)))
+        return LogitsState(*stepped(optimizer, grads, state.opt_state, state.logits, there(view)))
 
     return Weighting(lambda tasks: start(optimizer, tasks), weigh, update)

@@ -10,17 +10,17 @@ from jax import Array
 from jmeta.mtl.types import View
 
 
-class Logits(NamedTuple):
+class LogitsState(NamedTuple):
     """Logits `[T]` of the weights, and their optimizer's state."""
 
     logits: Array
     opt_state: optax.OptState
 
 
-def start(rule: optax.GradientTransformation, tasks: int) -> Logits:
+def start(rule: optax.GradientTransformation, tasks: int) -> LogitsState:
     """Logits of 0."""
     logits = jnp.zeros(tasks, jnp.float32)
-    return Logits(logits, rule.init(logits))
+    return LogitsState(logits, rule.init(logits))
 
 
 def or_adam(rule: optax.GradientTransformation | None) -> optax.GradientTransformation:

@@ -29,7 +29,8 @@ def uncertainty(optimizer: optax.GradientTransformation | None = None) -> Weight
     optimizer = or_adam(optimizer)
 
     def init(tasks: int) -> tuple[Array, optax.OptState]:
-        return tuple(start(optimizer, tasks))
+        logits, opt_state = start(optimizer, tasks)
+        return logits, opt_state
 
     def weigh(state: tuple[Array, optax.OptState], view: View) -> Array:
         return jnp.exp(-state[0]) / 2
