@@ -1,15 +1,16 @@
 """Losses of several tasks at once: one model and one batch, over which tasks are a `vmap`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jmeta.losses import LossFn, cross_entropy, possible, weighted_mean
+from jmeta.losses import LossFn, cross_entropy, mean_loss
 from jmeta.mtl.types import Losses, MultiTaskModel
-from jmeta.types import Batch, Params
+from jmeta.types import Batch, Params, filled, wide
 
 
 def predictions(model: MultiTaskModel, params: Params, batch: Batch) -> Array:
@@ -18,12 +19,23 @@ def predictions(model: MultiTaskModel, params: Params, batch: Batch) -> Array:
     Args:
         model, params: of T tasks.
         batch: labels `[T, N, k]`, and inputs `[T, N, ...]`; or `[N, ...]` that all tasks have in common, where what the
-            tasks share is computed once. Weights `[T, N]` mark padding, which has no part in normalization; they must
-            be one `[N]` where the inputs are.
+            tasks share is computed once. Weights `[T, N]`, or `[N]` for all tasks, are 0 for rows that are not there:
+            they have no part in normalization, nor in anything else, and their predictions mean nothing.
     """
-    numbers = jnp.arange(model.tasks, dtype=jnp.int32)
-    axes = (None, None if has_common_inputs(batch) else 0, 0, _weight_axis(batch))
-    return jax.vmap(model.apply, in_axes=axes)(params, batch.x, numbers, batch.weight)
+    numbers, common, weight = jnp.arange(model.tasks, dtype=jnp.int32), has_common_inputs(batch), batch.weight
+    x, each = wide(jnp.asarray(batch.x)), _weight_axis(batch)
+    if common:
+        x = filled(x, weight if weight is None or each is None else jnp.max(jnp.abs(weight), axis=0))
+    else:
+        x = jax.vmap(filled, in_axes=(0, each))(x, weight)
+    return jax.vmap(model.apply, in_axes=(None, None if common else 0, 0, each))(params, x, numbers, weight)
+
+
+def present_tasks(batch: Any) -> Array | None:
+    """Which tasks `[T]` have rows in a batch as in `predictions`, of a weight that is not 0; None for all."""
+    if not isinstance(batch, Batch) or batch.weight is None:
+        return None
+    return jnp.broadcast_to(jnp.any(batch.weight != 0, axis=-1), batch.y.shape[:1])
 
 
 def _weight_axis(batch: Batch) -> int | None:
@@ -55,7 +67,8 @@ def task_losses(model: MultiTaskModel, loss_fn: LossFn | Sequence[LossFn] = cros
 
     Returns:
         `losses(params, batch) -> [T]`. The batch has a leading axis of tasks, as in `predictions`: `weight [T, N]` for
-        tasks of fewer examples, and `classes [T, k]` for tasks of fewer classes or targets.
+        tasks of fewer examples, and `classes [T, k]` for tasks of fewer classes or targets. The loss of a task without
+        rows is 0, and so is its gradient.
 
     Raises:
         ValueError: if there is not a loss for each task, or, when it is called, if model and labels do not fit.
@@ -67,9 +80,8 @@ def task_losses(model: MultiTaskModel, loss_fn: LossFn | Sequence[LossFn] = cros
     which = jnp.asarray([kinds.index(fn) for fn in fns], jnp.int32)
 
     def one(prediction: Array, y: Array, weight: Array | None, classes: Array | None, kind: Array) -> Array:
-        logits = possible(prediction, classes)
-        values = kinds[0](logits, y) if len(kinds) == 1 else lax.switch(kind, kinds, logits, y)
-        return weighted_mean(values, weight)
+        own = kinds[0] if len(kinds) == 1 else lambda prediction, y: lax.switch(kind, kinds, prediction, y)
+        return mean_loss(prediction, Batch(prediction, y, weight, classes), own)
 
     def losses(params: Params, batch: Batch) -> Array:
         found = predictions(model, params, batch)

@@ -10,8 +10,10 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta import loop, rules
-from jmeta.mtl.aggregators.gram import gram
+from jmeta.mtl.aggregators.gram import gram, with_mean
+from jmeta.mtl.tasks import present_tasks
 from jmeta.mtl.types import Aggregator, Losses, View, Weighting
+from jmeta.mtl.weightings.rule import held
 from jmeta.mtl.weightings.stateless import uniform
 from jmeta.types import Params
 
@@ -60,6 +62,7 @@ def make_step(
     weighting: Weighting | None = None,
     aggregate: Aggregator | None = None,
     shared: Callable[[Params], Params] | None = None,
+    present: Callable[[Any], Array | None] = present_tasks,
 ) -> Callable[..., tuple[MTLState, MTLMetrics]]:
     """One step on the losses of several tasks.
 
@@ -68,7 +71,8 @@ def make_step(
         params <- the Optax rule's update along g
 
     Without an aggregator that is one backward pass, of the sum. With one, or where a weighting asks for the products of
-    the gradients, each task has its own, in one `vmap`.
+    the gradients, each task has its own, in one `vmap`. A task without rows in a batch has no part in the step: its
+    loss is 0, and what the weighting knows of it stays as it is.
 
     Args:
         losses: `(params, batch) -> [T]`.
@@ -78,6 +82,7 @@ def make_step(
         shared: `params -> params`, the part that tasks share, such as `model.shared`. Aggregators and products of
             gradients see that part alone, and the tasks' own parts, in which gradients cannot conflict, have the sum.
             None for all.
+        present: `batch -> [T]`, which tasks have rows in it, or None if all have; by the weights of a `jmeta.Batch`.
 
     Returns:
         `step(state, batch, validation=None) -> (state, MTLMetrics)`, which can be compiled. `validation` is a batch for
@@ -88,7 +93,13 @@ def make_step(
 
     def step(state: MTLState, batch: Any, validation: Any = None) -> tuple[MTLState, MTLMetrics]:
         weigh_key, aggregate_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        values, pullback = jax.vjp(lambda params: losses(params, batch), state.params)
+        here = present(batch)
+
+        def losses_at(params: Params) -> Array:
+            found = losses(params, batch)
+            return found if here is None else jnp.where(here, found, 0)
+
+        values, pullback = jax.vjp(losses_at, state.params)
 
         def jacobian() -> Params:
             return jax.vmap(lambda row: pullback(row)[0])(jnp.eye(len(values), dtype=values.dtype))
@@ -100,17 +111,21 @@ def make_step(
 
         view = View(
             weigh_key, state.step, state.params, values, lambda: gram(shared(jacobian())),
-            lambda params: losses(params, batch), validation_at,
+            losses_at, validation_at, here,
         )  # fmt: skip
         weights = weighting.weigh(state.weighting, view)
         if aggregate is None:
             grads = pullback(weights.astype(values.dtype))[0]
         else:
             rows = jax.tree.map(lambda g: g * _column(weights, g), jacobian())
-            grads = _with_shared(rows, aggregate(shared(rows), aggregate_key), shared)
-        weighted = lambda params: jnp.sum(weights.astype(values.dtype) * losses(params, batch))
+            seen = shared(rows)
+            if here is not None and getattr(aggregate, "of_hull", False):
+                seen = with_mean(seen, here)
+            grads = _with_shared(rows, aggregate(seen, aggregate_key), shared)
+        weighted = lambda params: jnp.sum(weights.astype(values.dtype) * losses_at(params))
         params, opt_state = rules.move(optimizer, grads, state.opt_state, state.params, value_fn=weighted)
         learned = weighting.update(state.weighting, weights, view, params)
+        learned = learned if here is None else held(here, learned, state.weighting)
         return MTLState(params, opt_state, learned, state.key, state.step + 1), MTLMetrics(values, weights)
 
     return step

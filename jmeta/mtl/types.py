@@ -45,6 +45,7 @@ class View(NamedTuple):
         gram: `() -> [T, T]`, the products of the gradients of the losses in the shared parameters.
         losses_at: `params -> [T]`, the losses of the same batch elsewhere.
         validation_at: `params -> [T]`, the losses of a batch of other examples.
+        present: `[T]`, which tasks have rows in the batch, whose losses are 0 where they have none; None for all.
     """
 
     key: Array
@@ -54,13 +55,15 @@ class View(NamedTuple):
     gram: Callable[[], Array]
     losses_at: Callable[[Params], Array]
     validation_at: Callable[[Params], Array]
+    present: Array | None = None
 
 
 class Weighting(NamedTuple):
     """Weights for the tasks' losses, which may be learned along the way: three pure functions.
 
     Attributes:
-        init: `tasks -> state`.
+        init: `tasks -> state`, whose leaves `[T, ...]` have a row for each task: that of a task without rows in a batch
+            stays as it is.
         weigh: `(state, view) -> weights [T]`, in the step that is about to be taken.
         update: `(state, weights, view, params) -> state`, with `params` as they are after the step.
     """

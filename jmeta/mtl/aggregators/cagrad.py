@@ -5,7 +5,7 @@ import numpy as np
 from jax import Array
 
 from jmeta.mtl.aggregators.convex import least_with_norm
-from jmeta.mtl.aggregators.gram import by_weights, over_trace
+from jmeta.mtl.aggregators.gram import by_weights, of_hull, over_trace
 from jmeta.mtl.types import Aggregator
 
 
@@ -35,7 +35,7 @@ def cagrad(*, c: float = 0.5) -> Aggregator:
     Source: Liu et al. 2021, Conflict-Averse Gradient Descent, algorithm 1. https://arxiv.org/abs/2110.14048
     """
     _check(c)
-    return by_weights(lambda gram, key: cagrad_weights(gram, c=c))
+    return of_hull(by_weights(lambda gram, key: cagrad_weights(gram, c=c)))
 
 
 def cagrad_weights(gram: Array, *, c: float = 0.5) -> Array:

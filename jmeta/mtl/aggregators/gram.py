@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,26 @@ def by_weights(weights_fn: Callable[[Array, Array | None], Array]) -> Aggregator
         return combine(weights_fn(gram(jacobian), key), jacobian)
 
     return aggregate
+
+
+def of_hull(aggregate: Any) -> Any:
+    """Mark an aggregator that a gradient of 0 holds back, and one in the convex hull of the others does not.
+
+    For a task without rows it is given the mean of the others, see `with_mean`; other aggregators are given 0.
+    """
+    aggregate.of_hull = True
+    return aggregate
+
+
+def with_mean(jacobian: Params, present: Array) -> Params:
+    """With the mean of the gradients that are there `[T]` in place of those that are not, which are 0."""
+    count = jnp.maximum(jnp.sum(present), 1)
+
+    def one(leaf: Array) -> Array:
+        mean = jnp.sum(leaf, axis=0, keepdims=True) / count.astype(leaf.dtype)
+        return jnp.where(present.reshape(-1, *(1,) * (leaf.ndim - 1)), leaf, mean)
+
+    return jax.tree.map(one, jacobian)
 
 
 def combine(weights: Array, jacobian: Params) -> Params:

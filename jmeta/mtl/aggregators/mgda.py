@@ -3,7 +3,7 @@
 from jax import Array
 
 from jmeta.mtl.aggregators.convex import least_on_simplex
-from jmeta.mtl.aggregators.gram import by_weights, over_trace
+from jmeta.mtl.aggregators.gram import by_weights, of_hull, over_trace
 from jmeta.mtl.types import Aggregator
 
 
@@ -25,7 +25,7 @@ def mgda() -> Aggregator:
     Source: Desideri 2012, Multiple-gradient descent algorithm, https://doi.org/10.1016/j.crma.2012.03.014. Sener and
     Koltun 2018, Multi-Task Learning as Multi-Objective Optimization, eq. 3. https://arxiv.org/abs/1810.04650
     """
-    return by_weights(lambda gram, key: mgda_weights(gram))
+    return of_hull(by_weights(lambda gram, key: mgda_weights(gram)))
 
 
 def mgda_weights(gram: Array) -> Array:

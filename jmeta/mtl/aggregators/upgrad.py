@@ -1,13 +1,15 @@
 """UPGrad and DualProj: gradients projected onto the directions in which no loss grows (Quinton and Rey 2024)."""
 
-import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jmeta.checks import check_above_zero
 from jmeta.mtl.aggregators.convex import least_above
 from jmeta.mtl.aggregators.gram import by_weights, over_trace, regularized
 from jmeta.mtl.types import Aggregator
+
+_AT_ONCE = 16
+"""Projections that are computed side by side, each of which has matrices `[T, T]` of its own."""
 
 
 def upgrad(*, regularization: float = 1e-4) -> Aggregator:
@@ -45,7 +47,7 @@ def upgrad_weights(gram: Array, *, regularization: float = 1e-4) -> Array:
     """
     check_above_zero("regularization", regularization)
     matrix = regularized(over_trace(gram), regularization)
-    each = jax.vmap(lambda own: least_above(matrix, own))(jnp.eye(len(gram), dtype=gram.dtype))
+    each = lax.map(lambda own: least_above(matrix, own), jnp.eye(len(gram), dtype=gram.dtype), batch_size=_AT_ONCE)
     return jnp.mean(each, axis=0)
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -29,6 +29,7 @@ class SharedNetwork(BaseEstimator):
 
     n_features_in_: int
     tasks_: list[Name]
+    _fitted: ClassVar[tuple[str, ...]] = ("n_features_in_", "tasks_", "mean_", "scale_", "layers_", "loss_curve_")
 
     def __init__(
         self,

@@ -62,6 +62,7 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
     """
 
     _metrics = METRICS
+    _fitted = (*SharedPredictor._fitted, "task_classes_", "classes_")
 
     def fit(self, X: Any, y: Any, task: Any = None) -> Self:
         """Learn all tasks at once.

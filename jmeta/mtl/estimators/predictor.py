@@ -31,6 +31,7 @@ class SharedPredictor(SharedNetwork):
     """A shared network with heads that are kept, and to which those of new tasks are added."""
 
     heads_: dict[Name, Layer]
+    _fitted = (*SharedNetwork._fitted, "heads_", "representation_mean_", "representation_scale_")
     predict: Callable[..., np.ndarray]
     _metrics: ClassVar[Mapping[str, Metric]]
 

@@ -2,12 +2,15 @@
 
 import json
 import os
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from jmeta.mtl.estimators.fields import check_fitted
 from jmeta.report.files import writing
 
 FORMAT = 1
@@ -37,23 +40,50 @@ def write(path: str | os.PathLike[str], estimator: Any) -> None:
         np.savez(file, allow_pickle=False, **{_ABOUT: np.array(json.dumps(about)), **arrays})  # type: ignore[arg-type]
 
 
-def read(path: str | os.PathLike[str], estimator: type) -> Any:
-    """The estimator that `write` wrote."""
+def read(path: str | os.PathLike[str], estimator: Any) -> Any:
+    """The estimator that `write` wrote, each of whose fields is as `fit` makes it."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} is no file, which a saved estimator is: give the path that it was saved to")
     try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with open(path, "rb") as handle, zipfile.ZipFile(handle) as members:
+            # As `write` leaves them, so that no member is larger than the file.
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist()):
+                raise ValueError("a member is compressed")
+            handle.seek(0)
+            with np.load(handle, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
         about = json.loads(arrays.pop(_ABOUT).item())
         version, kind = about["format"], about["estimator"]
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
+        parts = {part: {n: _decoded(v, arrays) for n, v in about[part].items()} for part in ("parameters", "fitted")}
+    except _DAMAGE as error:
         raise ValueError(f"{path} is damaged, or no file of an estimator: save it again") from error
     if version != FORMAT:
-        raise ValueError(f"{path} is of format {version}, and this jmeta reads {FORMAT}: save it again")
+        raise ValueError(f"{path} is of format {version!r:.40}, and this jmeta reads {FORMAT}: save it again")
     if kind != estimator.__name__:
-        raise ValueError(f"{path} holds a {kind}: read it by {kind}.load")
-    found = estimator(**{name: _decoded(value, arrays) for name, value in about["parameters"].items()})
-    for name, value in about["fitted"].items():
-        setattr(found, name, _decoded(value, arrays))
+        raise ValueError(f"{path} holds a {kind!s:.40}: read it by {kind!s:.40}.load")
+    try:
+        _same_names("parameters", parts["parameters"], estimator().get_params(deep=False))
+        found = estimator(**parts["parameters"])
+        found._check_parameters()
+        _same_names("fitted attributes", parts["fitted"], estimator._fitted, others=("feature_names_in_",))
+        check_fitted(parts["fitted"])
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} holds no estimator that was fitted, since {error}: save it again") from error
+    vars(found).update(parts["fitted"])
     return found
+
+
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError, AttributeError, TypeError,
+    MemoryError, OverflowError, RecursionError, RuntimeError,
+)  # fmt: skip
+"""What reading a file of anything may raise, beside what the disk does."""
+
+
+def _same_names(what: str, found: Iterable[str], wanted: Iterable[str], others: Iterable[str] = ()) -> None:
+    odd = sorted((set(wanted) - set(found)) | (set(found) - set(wanted) - set(others)))
+    if odd:
+        raise ValueError(f"of its {what} these are missing or unknown: {', '.join(odd)!r:.200}")
 
 
 def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:

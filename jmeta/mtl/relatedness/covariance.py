@@ -16,7 +16,7 @@ from jmeta.checks import check_above_zero, known
 from jmeta.distances import product, wide
 from jmeta.losses import weighted_mean
 from jmeta.mtl.relatedness.cosines import gradient_cosines
-from jmeta.mtl.relatedness.moments import Moments, moments
+from jmeta.mtl.relatedness.moments import Moments, counted, moments
 from jmeta.solvers import Solver, conjugate_gradient
 
 
@@ -288,8 +288,8 @@ def _after(x: Array, other: Array) -> Array:
 
 def _errors(x: Array, y: Array, weight: Array | None, weights: Array) -> Array:
     """The mean square error of each task, summed over tasks."""
-    wrong = y.astype(weights.dtype) - jnp.einsum("ind,id->in", x.astype(weights.dtype), weights, precision="highest")
-    weight = jnp.ones_like(wrong) if weight is None else weight.astype(wrong.dtype)
+    x, y, weight = counted(x, y, weight)
+    wrong = y - jnp.einsum("ind,id->in", x, weights, precision="highest")
     return jnp.sum(jax.vmap(weighted_mean)(wrong * wrong, weight))
 
 

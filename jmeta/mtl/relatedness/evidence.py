@@ -7,7 +7,7 @@ from jax import Array, lax
 from jax.scipy.linalg import cho_factor, cho_solve
 
 from jmeta.distances import product
-from jmeta.mtl.relatedness.moments import moments
+from jmeta.mtl.relatedness.moments import counted, moments
 
 
 class TaskEvidence(NamedTuple):
@@ -75,9 +75,8 @@ def task_evidence(x: Array, y: Array, *, iterations: int = 100, weight: Array | 
         raise ValueError(f"iterations must be 1 or more, got {iterations}")
     found = moments(x, y, weight)
     gram, cross = found.gram * found.counts[:, None, None], found.cross * found.counts[:, None]
-    x, y = x.astype(cross.dtype), y.astype(cross.dtype)
-    counted = jnp.ones_like(y) if weight is None else weight.astype(y.dtype)
-    (tasks, features), number = cross.shape, jnp.maximum(jnp.sum(counted), 1)
+    x, y, often = counted(x, y, weight)
+    (tasks, features), number = cross.shape, jnp.maximum(jnp.sum(often), 1)
     identity = jnp.eye(tasks * features, dtype=cross.dtype)
 
     def expect(omega: Array, noise: Array) -> _Expected:
@@ -89,7 +88,7 @@ def task_evidence(x: Array, y: Array, *, iterations: int = 100, weight: Array | 
         u = cho_solve(factor, (product(root.T, cross) / noise).ravel()).reshape(tasks, features)
         mean = product(root, u)
         spread = product(product(root, jnp.einsum("sdtd->st", inverse)), root.T)
-        wrong = jnp.sum(counted * jnp.square(y - jnp.einsum("ind,id->in", x, mean, precision="highest")))
+        wrong = jnp.sum(often * jnp.square(y - jnp.einsum("ind,id->in", x, mean, precision="highest")))
         known = jnp.sum(1 - jnp.einsum("sdsd->sd", inverse))
         volume = number * jnp.log(2 * jnp.pi * noise) + 2 * jnp.sum(jnp.log(jnp.diagonal(factor[0])))
         evidence = -(volume + wrong / noise + jnp.sum(u * u)) / 2
@@ -100,7 +99,7 @@ def task_evidence(x: Array, y: Array, *, iterations: int = 100, weight: Array | 
         noise = jnp.maximum(expected.wrong / number, least)
         return (expected.second / features, noise), expected.evidence
 
-    half = _or_one(jnp.sum(counted * y * y) / (2 * number))
+    half = _or_one(jnp.sum(often * y * y) / (2 * number))
     least = 100 * jnp.finfo(half.dtype).eps * half  # below, rounding decides
     size = _or_one(jnp.einsum("idd->", gram) / number)
     (omega, noise), path = lax.scan(step, (half / size * jnp.eye(tasks, dtype=y.dtype), half), None, length=iterations)

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta.distances import wide
+from jmeta.types import filled, wide
 
 
 class Moments(NamedTuple):
@@ -24,10 +25,17 @@ def moments(x: Array, y: Array, weight: Array | None) -> Moments:
     for name, array in (("x", x), ("y", y)):
         if not jnp.issubdtype(array.dtype, jnp.floating):
             raise ValueError(f"{name} must be of floating point, got {array.dtype}: cast it, its products overflow")
-    x, y = wide(x), wide(y).astype(wide(x).dtype)
-    weight = jnp.ones_like(y) if weight is None else weight.astype(y.dtype)
+    x, y, weight = counted(x, y, weight)
     counts = jnp.sum(weight, axis=1)
     weighted = x * (weight / jnp.where(counts > 0, counts, 1)[:, None])[..., None]
     gram = jnp.einsum("ind,ine->ide", weighted, x, precision="highest")
     cross = jnp.einsum("ind,in->id", weighted, y, precision="highest")
     return Moments(gram, cross, counts)
+
+
+def counted(x: Array, y: Array, weight: Array | None) -> tuple[Array, Array, Array]:
+    """The examples in float32 or better, with rows of weight 0 `filled`, and a weight for each."""
+    x, y = wide(x), wide(y).astype(wide(x).dtype)
+    if weight is None:
+        return x, y, jnp.ones_like(y)
+    return *jax.vmap(filled)((x, y), weight), weight.astype(y.dtype)

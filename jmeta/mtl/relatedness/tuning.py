@@ -10,6 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jmeta.losses import weighted_mean
+from jmeta.mtl.relatedness.moments import counted
 
 Fit = Callable[..., Array]
 """`(x [T, N, D], y [T, N], weight=[T, N], **penalties) -> weights [T, D]`, such as `task_ridge`."""
@@ -32,8 +33,8 @@ def fold_numbers(rng: np.random.Generator, weight: ArrayLike, folds: int) -> np.
     if folds < 2:
         raise ValueError(f"folds must be 2 or more, got {folds}")
     numbers = np.full(np.shape(weight), -1, np.int32)
-    for row, counted in zip(numbers, np.asarray(weight) > 0, strict=True):
-        examples = rng.permutation(np.flatnonzero(counted))
+    for row, real in zip(numbers, np.asarray(weight) > 0, strict=True):
+        examples = rng.permutation(np.flatnonzero(real))
         row[examples] = (np.arange(len(examples)) + rng.integers(folds)) % folds
     return numbers
 
@@ -54,7 +55,7 @@ def held_out_errors(fit: Fit, penalties: Any, x: Array, y: Array, *, train: Arra
         `[P]`.
     """
 
-    return jax.vmap(lambda penalties: _error(fit(x, y, weight=train, **penalties), x, y, held_out.ravel()))(penalties)
+    return jax.vmap(lambda penalties: _error(fit(x, y, weight=train, **penalties), x, y, held_out))(penalties)
 
 
 def explained_variance(weights: Array, x: Array, y: Array, *, weight: Array | None = None) -> Array:
@@ -64,22 +65,25 @@ def explained_variance(weights: Array, x: Array, y: Array, *, weight: Array | No
 
     Args:
         weights, x: `[T, D]` and `[T, N, D]`.
-        y: `[T, N]`, not all the same.
+        y: `[T, N]`.
         weight: `[T, N]`, 0 for padding and what is not judged by; None means all alike.
 
     Returns:
-        `[]`, 1 at best, 0 for a constant at the mean.
+        `[]`, 1 at best, 0 for a constant at the mean, and where there is no variance.
 
     Example:
         >>> x, y = jnp.array([[[1.0], [2.0]]]), jnp.array([[1.0, 3.0]])
         >>> explained_variance(jnp.array([[1.0]]), x, y).item()
         0.5
     """
-    counts = None if weight is None else weight.ravel()
-    apart = y - weighted_mean(y.ravel(), counts)
-    return 1 - _error(weights, x, y, counts) / weighted_mean((apart * apart).ravel(), counts)
+    x, y, weight = counted(x, y, weight)
+    apart = y - weighted_mean(y.ravel(), weight.ravel())
+    variance = weighted_mean((apart * apart).ravel(), weight.ravel())
+    explained = 1 - _error(weights, x, y, weight) / jnp.where(variance > 0, variance, 1)
+    return jnp.where(variance > 0, explained, 0)
 
 
-def _error(weights: Array, x: Array, y: Array, counts: Array | None) -> Array:
+def _error(weights: Array, x: Array, y: Array, weight: Array) -> Array:
+    x, y, weight = counted(x, y, weight)
     wrong = y - jnp.einsum("ind,id->in", x, weights, precision="highest")
-    return weighted_mean((wrong * wrong).ravel(), counts)
+    return weighted_mean((wrong * wrong).ravel(), weight.ravel())

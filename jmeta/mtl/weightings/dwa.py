@@ -11,7 +11,8 @@ from jmeta.types import Params
 
 
 class DWAState(NamedTuple):
-    """Mean losses `[T]` of the last two periods that are over, the sum of this one so far, and the steps in it."""
+    """Of each task `[T]`: mean losses in its last two periods that are over, the sum in this one so far, the steps in
+    it, and how many are over."""
 
     last: Array
     before: Array
@@ -25,7 +26,8 @@ def dynamic_weight_average(*, period: int = 100, temperature: float = 2.0) -> We
 
         w = softmax(r / temperature),   r_i = mean L_i in the last period / mean L_i in the one before
 
-    The first two periods have `w_i = 1 / T`.
+    The first two periods have `r_i = 1`, and so has a task with a mean that is not above 0. A task's periods are of the
+    steps in which it has rows.
 
     Args:
         period: steps that losses are averaged over, 1 or more; an epoch in the paper.
@@ -45,11 +47,12 @@ def dynamic_weight_average(*, period: int = 100, temperature: float = 2.0) -> We
 
     def init(tasks: int) -> DWAState:
         ones = jnp.ones(tasks, jnp.float32)
-        return DWAState(ones, ones, jnp.zeros_like(ones), jnp.int32(0), jnp.int32(0))
+        return DWAState(ones, ones, jnp.zeros_like(ones), *jnp.zeros((2, tasks), jnp.int32))
 
     def weigh(state: DWAState, view: View) -> Array:
-        ratio = state.last / jnp.where(state.before == 0, 1, state.before)
-        return jax.nn.softmax(jnp.where(state.periods < 2, jnp.ones_like(ratio), ratio) / temperature)
+        known = (state.periods >= 2) & (state.last > 0) & (state.before > 0)
+        ratio = jnp.where(known, state.last / jnp.where(known, state.before, 1), 1)
+        return jax.nn.softmax(ratio / temperature)
 
     def update(state: DWAState, weights: Array, view: View, params: Params) -> DWAState:
         total, steps = state.total + view.losses.astype(state.total.dtype), state.steps + 1

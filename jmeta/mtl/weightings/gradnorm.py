@@ -8,12 +8,12 @@ import optax
 from jax import Array
 
 from jmeta.mtl.types import View, Weighting
-from jmeta.mtl.weightings.rule import stepped
+from jmeta.mtl.weightings.rule import mean_over, or_adam, stepped, there
 from jmeta.types import Params
 
 
 class GradNormState(NamedTuple):
-    """Weights `[T]` that sum to T, their optimizer's state, and the losses `[T]` of the first step."""
+    """Weights `[T]` that sum to T, their optimizer's state, and the first loss above 0 `[T]` of each task."""
 
     weights: Array
     opt_state: optax.OptState
@@ -27,7 +27,8 @@ def gradnorm(*, asymmetry: float = 1.5, optimizer: optax.GradientTransformation 
 
     with `l_i = L_i / L_i at the start`, the share of its loss that a task still has, and the targets held constant. The
     weights are kept positive and at the sum T; what the network is given is `w_i / T`. Each step needs a
-    gradient of each task, in the shared parameters.
+    gradient of each task, in the shared parameters. A task whose loss is 0 or below has no share of it left to compare:
+    its weight stays, and the others are balanced among themselves.
 
     Args:
         asymmetry: 0 or more; how much more a task that lags behind is to weigh.
@@ -42,7 +43,7 @@ def gradnorm(*, asymmetry: float = 1.5, optimizer: optax.GradientTransformation 
     """
     if not asymmetry >= 0:
         raise ValueError(f"asymmetry must be 0 or more, got {asymmetry}")
-    optimizer = optax.adam(0.025) if optimizer is None else optimizer
+    optimizer = or_adam(optimizer)
 
     def init(tasks: int) -> GradNormState:
         ones = jnp.ones(tasks, jnp.float32)
@@ -53,15 +54,19 @@ def gradnorm(*, asymmetry: float = 1.5, optimizer: optax.GradientTransformation 
 
     def update(state: GradNormState, weights: Array, view: View, params: Params) -> GradNormState:
         losses = view.losses.astype(jnp.float32)
-        first = jnp.where(view.step == 0, losses, state.first)
+        counted = there(view) & (losses > 0)
+        first = jnp.where(counted & (state.first == 0), losses, state.first)
         norms = jnp.sqrt(jnp.maximum(jnp.diagonal(view.gram()), 0)).astype(jnp.float32)
         left = losses / jnp.where(first == 0, 1, first)
-        mean_left = jnp.mean(left)
+        mean_left = mean_over(left, counted)
         behind = jnp.maximum(left / jnp.where(mean_left == 0, 1, mean_left), 0) ** asymmetry
-        target = jnp.mean(state.weights * norms) * behind
+        target = mean_over(state.weights * norms, counted) * behind
         grads = jax.grad(lambda w: jnp.sum(jnp.abs(w * norms - target)))(state.weights)
-        new, opt_state = stepped(optimizer, grads, state.opt_state, state.weights)
+        new, opt_state = stepped(optimizer, grads, state.opt_state, state.weights, counted)
         new = jnp.maximum(new, 1e-3)
-        return GradNormState(new * len(new) / jnp.sum(new), opt_state, first)
+        sums = (jnp.sum(jnp.where(which, new, 0)) for which in (~counted, counted))
+        kept, moved = sums
+        scaled = new * (len(new) - kept) / jnp.where(moved > 0, moved, 1)
+        return GradNormState(jnp.where(counted, scaled, new), opt_state, first)
 
     return Weighting(init, weigh, update)

@@ -1,7 +1,5 @@
 """Weights as meta-parameters: those after whose step the validation losses are least, by MAML's own verbs."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -9,15 +7,8 @@ from jax import Array
 
 from jmeta.inner import descend
 from jmeta.mtl.types import View, Weighting
-from jmeta.mtl.weightings.rule import stepped
+from jmeta.mtl.weightings.rule import LogitsState, or_adam, start, stepped, there
 from jmeta.types import Params
-
-
-class LookaheadState(NamedTuple):
-    """Logits `[T]` of the weights, and their optimizer's state."""
-
-    logits: Array
-    opt_state: optax.OptState
 
 
 def lookahead(
@@ -48,16 +39,12 @@ def lookahead(
         raise ValueError(f"inner_lr must be above 0, got {inner_lr}")
     if inner_steps < 1:
         raise ValueError(f"inner_steps must be 1 or more, got {inner_steps}")
-    optimizer = optax.adam(0.025) if optimizer is None else optimizer
+    optimizer = or_adam(optimizer)
 
-    def init(tasks: int) -> LookaheadState:
-        logits = jnp.zeros(tasks, jnp.float32)
-        return LookaheadState(logits, optimizer.init(logits))
-
-    def weigh(state: LookaheadState, view: View) -> Array:
+    def weigh(state: LogitsState, view: View) -> Array:
         return jax.nn.softmax(state.logits)
 
-    def update(state: LookaheadState, weights: Array, view: View, params: Params) -> LookaheadState:
+    def update(state: LogitsState, weights: Array, view: View, params: Params) -> LogitsState:
         def outer(logits: Array) -> Array:
             weights = jax.nn.softmax(logits)
 
@@ -69,6 +56,6 @@ def lookahead(
             return jnp.mean(view.validation_at(ahead))
 
         grads = jax.grad(outer)(state.logits)
-        return LookaheadState(*stepped(optimizer, grads, state.opt_state, state.logits))
+        return LogitsState(*stepped(optimizer, grads, state.opt_state, state.logits, there(view)))
 
-    return Weighting(init, weigh, update)
+    return Weighting(lambda tasks: start(optimizer, tasks), weigh, update)

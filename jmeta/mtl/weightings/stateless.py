@@ -56,7 +56,7 @@ def scale_invariant(*, least: float = 1e-6) -> Weighting:
         sum_i log L_i,   so that   w_i = 1 / L_i
 
     Args:
-        least: losses below it count as it, above 0. Losses must be positive.
+        least: losses below it count as it, above 0. One of 0 or below has no logarithm: its weight is 1.
 
     Raises:
         ValueError: if `least` is not above 0.
@@ -65,7 +65,12 @@ def scale_invariant(*, least: float = 1e-6) -> Weighting:
     """
     if not least > 0:
         raise ValueError(f"least must be above 0, got {least}")
-    return _stateless(lambda view: 1 / jnp.maximum(lax.stop_gradient(view.losses), least))
+
+    def weigh(view: View) -> Array:
+        losses = lax.stop_gradient(view.losses)
+        return jnp.where(losses > 0, 1 / jnp.maximum(losses, least), 1)
+
+    return _stateless(weigh)
 
 
 def _stateless(weigh: Callable[[View], Array]) -> Weighting:

@@ -6,7 +6,7 @@ import optax
 from jax import Array
 
 from jmeta.mtl.types import View, Weighting
-from jmeta.mtl.weightings.rule import stepped
+from jmeta.mtl.weightings.rule import or_adam, start, stepped, there
 from jmeta.types import Params
 
 
@@ -16,7 +16,8 @@ def uncertainty(optimizer: optax.GradientTransformation | None = None) -> Weight
         minimize over s too   sum_i exp(-s_i) L_i / 2 + s_i / 2,   so that   w_i = exp(-s_i) / 2
 
     where `exp(s_i)` stands for the variance of task i's noise. It is at its best at `exp(s_i) = L_i`, where the weights
-    are those of `scale_invariant`, halved.
+    are those of `scale_invariant`, halved. Where L_i is 0 or below, as the likelihood of a Gaussian can be, there is no
+    best s_i, and it stays as it is.
 
     Args:
         optimizer: any Optax rule for s, which starts at 0; None for Adam at 0.025.
@@ -25,11 +26,11 @@ def uncertainty(optimizer: optax.GradientTransformation | None = None) -> Weight
 
     Source: Kendall et al. 2018, Multi-Task Learning Using Uncertainty to Weigh Losses. https://arxiv.org/abs/1705.07115
     """
-    optimizer = optax.adam(0.025) if optimizer is None else optimizer
+    optimizer = or_adam(optimizer)
 
     def init(tasks: int) -> tuple[Array, optax.OptState]:
-        s = jnp.zeros(tasks, jnp.float32)
-        return s, optimizer.init(s)
+        logits, opt_state = start(optimizer, tasks)
+        return logits, opt_state
 
     def weigh(state: tuple[Array, optax.OptState], view: View) -> Array:
         return jnp.exp(-state[0]) / 2
@@ -40,6 +41,6 @@ def uncertainty(optimizer: optax.GradientTransformation | None = None) -> Weight
         s, opt_state = state
         losses = view.losses.astype(s.dtype)
         grads = jax.grad(lambda s: jnp.sum(jnp.exp(-s) * losses + s) / 2)(s)
-        return stepped(optimizer, grads, opt_state, s)
+        return stepped(optimizer, grads, opt_state, s, there(view) & (losses > 0))
 
     return Weighting(init, weigh, update)
