@@ -71,7 +71,7 @@ def value_head(ridge: float = 1e-5) -> Baseline:
     return value
 
 
-def values_at_cuts(trajectories: Trajectory, cut: Cut, rewards: Array, discount: float | Array) -> Array:
+def values_at_cuts(trajectories: Trajectory, cut: Cut, rewards: Array, discount: float) -> Array:
     """What the states are worth at which a limit of time cut trajectories of one task, `[n]`.
 
         w = argmin  mean (V(x_t) - discount^(T - t) V(x_T) - (r_t + ... + discount^(T - t - 1) r_{T-1}))^2,
