@@ -5,6 +5,8 @@ from jax import Array, lax
 
 from jmeta.checks import known
 
+ROUNDING = 2.0**-18  # of sums of many numbers in float32, as a share of the largest: 32 times that of one
+
 
 def generalized_advantages(
     reward: Array,
@@ -66,8 +68,17 @@ def centered(advantage: Array, weight: Array) -> Array:
 
 
 def normalized(advantage: Array, weight: Array) -> Array:
-    """With mean 0 and variance 1 over all entries of weight 1."""
+    """With mean 0 and variance 1 over all entries of weight 1; all 0 where these differ by rounding alone."""
     total = jnp.maximum(jnp.sum(weight), 1)
-    apart = advantage - jnp.sum(weight * advantage) / total
+    apart = jnp.where(alike(advantage, weight, advantage), 0, advantage - jnp.sum(weight * advantage) / total)
     spread = jnp.sqrt(jnp.sum(weight * jnp.square(apart)) / total)
-    return apart / (spread + 1e-8)
+    return apart / jnp.where(spread == 0, 1, spread)
+
+
+def alike(advantage: Array, weight: Array, of: Array) -> Array:
+    """Whether entries of weight 1 differ by no more than the rounding of numbers as large as `of`, such as the returns
+    that advantages are a difference of, bool `[]`: to normalize them would make much of nothing."""
+    there = weight > 0
+    low, high = jnp.min(jnp.where(there, advantage, jnp.inf)), jnp.max(jnp.where(there, advantage, -jnp.inf))
+    rounding = ROUNDING * jnp.max(jnp.where(there, jnp.abs(of), 0))
+    return high - low <= rounding

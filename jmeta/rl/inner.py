@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.rl.advantages import generalized_advantages, normalized, returns
-from jmeta.rl.baselines import Baseline
+from jmeta.rl.advantages import alike, generalized_advantages, normalized, returns
+from jmeta.rl.baselines import Baseline, values_at_cuts
 from jmeta.rl.distributions import distribution_of, each_step
 from jmeta.rl.policies.policy import Decision, Policy, unroll
 from jmeta.rl.rollout import Trajectory, rollout
@@ -26,7 +26,7 @@ class Sample(NamedTuple):
 
     trajectory: Trajectory
     advantage: Array  # scaled
-    target: Array  # discounted returns
+    target: Array  # discounted returns, with what comes after a limit of time
     weight: Array  # of sum 1; 0 for steps after an episode's end
     stretch: Array  # what scaling has made of a difference of 1 between advantages; 1 where there is none
 
@@ -67,10 +67,14 @@ def inner_loop(
         keys = jax.random.split(key, n)
         trajectory = lax.stop_gradient(jax.vmap(lambda key: rollout(env, policy, params, key, task))(keys))
         reward = trajectory.reward * trajectory.weight
+        if trajectory.cut is not None:  # what comes after a limit of time is added to the last reward
+            beyond = values_at_cuts(trajectory, trajectory.cut, reward, discount)
+            reward = reward + discount * trajectory.cut.at * beyond[:, None]
         target = jax.vmap(partial(returns, discount=discount))(reward)
         value = baseline(trajectory, target) * trajectory.weight
         advantage = jax.vmap(advantages)(reward, value)
         weight = trajectory.weight / jnp.sum(trajectory.weight)
+        advantage = jnp.where(alike(advantage, weight, target), jnp.sum(weight * advantage), advantage)
         scaled = scale(advantage, trajectory.weight)
         apart = weight * (advantage - jnp.sum(weight * advantage))
         spread = jnp.sum(apart * advantage)

@@ -1,8 +1,9 @@
 """RL^2: a recurrent policy that learns new tasks in its memory (Duan et al. 2016, Wang et al. 2016)."""
 
+import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import optax
 from jax import Array, lax
 
 from jmeta.experiment import TrainState
-from jmeta.rl.advantages import discounted_steps, generalized_advantages, normalized
+from jmeta.rl.advantages import alike, discounted_steps, generalized_advantages, normalized
 from jmeta.rl.agent import Agent, RLMetrics, first_state, update_keys
 from jmeta.rl.checks import check_counts
 from jmeta.rl.distributions import distribution_of, each_step
@@ -19,6 +20,20 @@ from jmeta.rl.rollout import Trajectory, rollout, see_all, total_reward
 from jmeta.rl.surrogates import Objective, ppo_clip
 from jmeta.rl.types import Env, Task
 from jmeta.types import Params
+
+
+class Paid(NamedTuple):
+    """The unit that rewards are told in: the mean size of those that are not 0."""
+
+    unit: Array  # `[]`, what the environment says at first; 0 while nothing is known, when rewards are not shown
+    batches: Array  # `[]`, how many it is a mean of
+
+
+class Learned(NamedTuple):
+    """What RL^2 learns, and the unit that it has learned it in."""
+
+    policy: Params
+    paid: Paid
 
 
 def rl2(
@@ -40,15 +55,19 @@ def rl2(
     """RL^2: a trial is some episodes of a new task; the policy remembers from one to the next, and is trained to get
     the most out of whole trials.
 
-        inputs_t = (observation_t, action_{t-1}, reward_{t-1}, done_{t-1})
-        loss     = -mean objective(log pi now, log pi then, A) + value_coef mean ((V - R) / s)^2
+        inputs_t = (observation_t, action_{t-1}, reward_{t-1} / u, done_{t-1})
+        loss     = -mean objective(log pi now, log pi then, A) + value_coef mean ((V - R) / (s u))^2
                    - entropy_coef mean H(pi)
-        s        = sum_t discount^t over the steps of a trial,   V = s times the policy's value
+        s        = sum_t discount^t over the steps of a trial,   V = s u times the policy's value
+        u        = mean |reward| of the rewards seen that are not 0
 
-    Advantages A and targets R = A + V go on across the episodes of a trial, whose end is the end of all. Each update
-    draws new tasks, a trial of each, and goes over them `epochs` times in `minibatches`, through the memory of whole
-    trials. Values are told in units of s: in those of the reward their error grows with the square of a trial's length,
-    and drowns the gain in the layers that both share. The `Agent`'s test gives the total reward of each episode.
+    Advantages A and targets R = A + V go on across the episodes of a trial, whose end is the end of all; only where a
+    limit of time cuts its last episode, V of the last state comes after it. Each update draws new tasks, a trial of
+    each, and goes over them `epochs` times in `minibatches`, through the memory of whole trials. Values are told in
+    units of s u: in those of the reward their error grows with the square of a trial's length, and drowns the gain in
+    the layers that both share. What is learned does not depend on the unit of the rewards: u is a mean over updates,
+    over about the last hundred once there are more, and a part of the parameters, which are `Learned`. Rewards of 0 and
+    1 are told as they are. The `Agent`'s test gives the total reward of each episode.
 
     Args:
         env: the environment.
@@ -78,18 +97,34 @@ def rl2(
     scale = discounted_steps(episodes * env.horizon, discount)
     advantages = jax.vmap(partial(generalized_advantages, discount=discount, gae_lambda=gae_lambda))
     loss = _loss(env, policy, ppo_clip() if objective is None else objective, scale, value_coef)
+    said = max(map(abs, env.reward_range))
 
-    def act(params: Params, key: Array, task: Task) -> Trajectory:
-        return rollout(env, policy, params, key, task, episodes=episodes, see=see_all)
+    def init(key: Array) -> Learned:
+        return Learned(policy.init(key), Paid(jnp.float32(said if math.isfinite(said) else 0), jnp.float32(0)))
+
+    def act(params: Learned, key: Array, task: Task) -> Trajectory:
+        unit = params.paid.unit
+        shown = lambda reward: jnp.where(unit > 0, reward / jnp.where(unit > 0, unit, 1), 0)
+        see = lambda observation, action, reward, done: see_all(observation, action, shown(reward), done)
+        return rollout(env, policy, params.policy, key, task, episodes=episodes, see=see)
 
     def update(state: TrainState) -> tuple[TrainState, RLMetrics]:
         task_key, act_key, order_key = update_keys(state, 3)
         task_keys, act_keys = (spread(jax.random.split(key, trials)) for key in (task_key, act_key))
         tasks = jax.vmap(env.sample_task)(task_keys)
         trial = jax.vmap(act, in_axes=(None, 0, 0))(state.params, act_keys, tasks)
-        reward, value = trial.reward * trial.weight, scale * trial.decision.value * trial.weight
+        paid = _paid(state.params.paid, trial)
+        reward = trial.reward * trial.weight / jnp.where(paid.unit > 0, paid.unit, 1)
+        value = scale * trial.decision.value * trial.weight
+        if trial.cut is not None:
+            reward = reward + discount * scale * trial.cut.at * trial.cut.value[:, None]
         advantage = advantages(reward, value)
-        batch = (trial, normalized(advantage, trial.weight), advantage + value)
+        target = advantage + value
+        batch = (
+            trial,
+            jnp.where(alike(advantage, trial.weight, target), 0, normalized(advantage, trial.weight)),
+            target,
+        )
         bonus = jnp.asarray(entropy_coef(state.step) if callable(entropy_coef) else entropy_coef, jnp.float32)
 
         def minibatch(carry: tuple[Params, Any], rows: Array) -> tuple[tuple[Params, Any], Any]:
@@ -101,10 +136,10 @@ def rl2(
         def epoch(carry: tuple[Params, Any], key: Array) -> tuple[tuple[Params, Any], Any]:
             return lax.scan(minibatch, carry, jax.random.permutation(key, trials).reshape(minibatches, -1))
 
-        start = state.params, state.opt_state
+        start = state.params.policy, state.opt_state
         (params, opt_state), seen = lax.scan(epoch, start, jax.random.split(order_key, epochs))
         metrics = RLMetrics(jnp.mean(jax.vmap(total_reward)(trial)), *(a[-1, -1] for a in seen))
-        return TrainState(params, opt_state, state.key, state.step + 1), metrics
+        return TrainState(Learned(params, paid), opt_state, state.key, state.step + 1), metrics
 
     def test(params: Params, key: Array, task: Task) -> Array:
         trial = act(params, key, task)
@@ -115,13 +150,23 @@ def rl2(
     def show(params: Params, key: Array, task: Task) -> Trajectory:
         return jax.tree.map(lambda a: a[None], act(params, key, task))
 
-    return Agent(partial(first_state, policy.init, optimizer.init), update, test, show)
+    return Agent(partial(first_state, init, lambda params: optimizer.init(params.policy)), update, test, show)
+
+
+def _paid(before: Paid, trial: Trajectory) -> Paid:
+    """The unit after the rewards of another batch of trials; one that pays nothing tells nothing."""
+    there = (trial.weight > 0) & (trial.reward != 0)
+    count = jnp.sum(there.astype(jnp.float32))
+    size = jnp.sum(jnp.where(there, jnp.abs(trial.reward), 0)) / jnp.maximum(count, 1)
+    batches = before.batches + (count > 0).astype(jnp.float32)
+    share = (count > 0) / jnp.clip(batches, 1, 100)
+    return Paid(before.unit + share * (size - before.unit), batches)
 
 
 def _loss(
     env: Env, policy: Policy, objective: Objective, scale: float | Array, value_coef: float
 ) -> Callable[..., tuple[Array, Any]]:
-    """`(params, (trials, advantage, target), entropy_coef) -> (loss, (loss, entropy, KL))`, all `[]`."""
+    """`(policy's params, (trials, advantage, target), entropy_coef) -> (loss, (loss, entropy, KL))`, all `[]`."""
     distribution = distribution_of(env.action)
 
     def loss(params: Params, batch: tuple[Trajectory, Array, Array], bonus: Array) -> tuple[Array, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jmeta.checks import known
+from jmeta.checks import check_above_zero, known
 
 Objective = Callable[[Array, Array, Array], Array]
 """`(log_prob now, log_prob when it acted, advantage) -> value`, elementwise; the larger the better."""
@@ -17,12 +17,11 @@ def ppo_clip(clip: float = 0.2) -> Objective:
         min(r A, clip(r, 1 - clip, 1 + clip) A),   r = exp(log_prob now - log_prob then)
 
     Raises:
-        ValueError: if `clip` is not above 0.
+        ValueError: if `clip` is not a finite number above 0.
 
     Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, eq. 7. https://arxiv.org/abs/1707.06347
     """
-    if not clip > 0:
-        raise ValueError(f"clip must be above 0, got {clip}")
+    check_above_zero("clip", clip)
 
     def objective(log_prob: Array, before: Array, advantage: Array) -> Array:
         ratio = jnp.exp(log_prob - before)

@@ -19,11 +19,11 @@ class Discrete(NamedTuple):
 
 
 class Box(NamedTuple):
-    """Actions of real numbers, float32 `[size]`; environments clip them to `low` and `high`."""
+    """Actions of real numbers, float32 `[size]`; environments clip them to `low` and `high`, of all or of each."""
 
     size: int
-    low: float
-    high: float
+    low: float | tuple[float, ...]
+    high: float | tuple[float, ...]
 
 
 class Step(NamedTuple):
@@ -33,11 +33,14 @@ class Step(NamedTuple):
         observation: float32 `[D]`, of the state that the action led to.
         reward: float32 `[]`.
         done: bool `[]`, whether the episode is over. What comes after is undefined until the next `reset`.
+        truncated: bool `[]`, whether it is over by a limit of time alone: in truth it would go on, so that what the
+            last observation is worth counts. An end that is part of the task, such as a bandit's last pull, is none.
     """
 
     observation: Array
     reward: Array
     done: Array
+    truncated: Array | bool = False
 
 
 class Env(NamedTuple):

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
+
 from jmeta import cli
 from jmeta.rl.settings import Choice, defaults
+from jmeta.rl.types import Discrete, Env, Step
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.options import Options
 from jmeta.settings import replaced
@@ -42,3 +45,16 @@ def without_clock(rows):
 
 def rows_of(folder_of_run):
     return without_clock(folder.read_rows(folder_of_run / folder.METRICS))
+
+
+def for_ever(cuts, horizon=5, pay=1.0):
+    """It pays at each step, and is over after some: cut by a limit of time, or at an end."""
+    start = jnp.zeros((1,), jnp.float32)
+
+    def step(key, state, action, task):
+        over = state + 1 >= horizon
+        return state + 1, Step(start, jnp.float32(pay), over, over & cuts)
+
+    return Env(
+        lambda key: jnp.int32(0), lambda key, task: (jnp.int32(0), start), step, Discrete(2), 1, horizon, (0.0, pay)
+    )

@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from jmeta.rl.baselines import linear_baseline, no_baseline, value_head
+from jmeta.rl.baselines import linear_baseline, no_baseline, value_head, values_at_cuts
 from jmeta.rl.policies.policy import Decision
-from jmeta.rl.rollout import Trajectory
+from jmeta.rl.rollout import Cut, Trajectory
 
 N, STEPS, SIZE = 6, 5, 2
 RNG = np.random.default_rng(0)
@@ -33,10 +35,10 @@ def features(inputs):
 def fitted(features, ridge, returns=RETURNS):
     """Rows of weight 1 alone, as the least squares of a taller system."""
     rows, target = features[WEIGHT > 0], np.asarray(returns, np.float64)[WEIGHT > 0]
-    size = rows.shape[1]
-    tall = np.concatenate([rows / np.sqrt(len(rows)), np.sqrt(ridge) * np.eye(size)])
-    weights = np.linalg.lstsq(tall, np.concatenate([target / np.sqrt(len(rows)), np.zeros(size)]), rcond=None)[0]
-    return features @ weights
+    n, mean = len(rows), target.mean()
+    tall = np.concatenate([rows / np.sqrt(n), np.diag(np.sqrt(ridge * np.mean(rows**2, axis=0)))])
+    right = np.concatenate([(target - mean) / np.sqrt(n), np.zeros(rows.shape[1])])
+    return mean + features @ np.linalg.lstsq(tall, right, rcond=None)[0]
 
 
 @pytest.mark.parametrize("ridge", [1e-2, 1.0])
@@ -74,6 +76,33 @@ def test_padding_has_no_part(baseline):
     first, second = (np.asarray(baseline(trajectories(), jnp.asarray(r))) for r in (RETURNS, changed))
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - np.asarray(baseline(trajectories(), jnp.asarray(RETURNS + 1)))).min() > 0.5
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    w=st.lists(st.floats(-2, 2, width=32), min_size=5, max_size=5),
+    discount=st.sampled_from([0.5, 0.9, 0.99]),
+    seed=st.integers(0, 99),
+    unit=st.sampled_from([1e-6, 1.0, 1e6]),
+)
+def test_what_is_beyond_a_limit_is_found_from_the_rewards(w, discount, seed, unit):
+    """V is a square of the place, and a reward what V falls by on the way: some ways are cut, some come to an end."""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(-1, 1, (N, STEPS + 1, SIZE))
+    worth = np.concatenate([places, places**2, np.ones((N, STEPS + 1, 1))], axis=-1) @ np.array(w) * unit
+    lengths, cut = np.array([5, 5, 3, 4, 1, 5]), np.array([1, 0, 1, 1, 0, 1])
+    last = np.arange(STEPS)[None] == lengths[:, None] - 1
+    reward = (worth[:, :-1] - discount * worth[:, 1:] * np.where(last, cut[:, None], 1)) * WEIGHT
+    float32 = lambda a: jnp.asarray(a, jnp.float32)
+    ways = trajectories(places[:, :-1].astype(np.float32))
+    at = Cut(float32(last * cut[:, None]), float32(places[np.arange(N), lengths] * cut[:, None]), jnp.zeros(N))
+    got = at_cuts(ways, at, float32(reward), discount)
+    bound = np.abs(reward).max() / (1 - discount)
+    wanted = np.clip(worth[np.arange(N), lengths], -bound, bound)[cut > 0]
+    np.testing.assert_allclose(got[cut > 0], wanted, atol=5e-3 * unit * max(1, np.abs(w).max()) / (1 - discount))
+
+
+at_cuts = jax.jit(values_at_cuts)
 
 
 def test_no_baseline_expects_nothing():

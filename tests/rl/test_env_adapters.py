@@ -70,13 +70,14 @@ def test_many_python_walks_in_one_program():
     pays, first, steps = jax.tree.map(np.asarray, run(keys))
     assert len(np.unique(pays)) == 12 and len(np.unique(first[:, 0])) == 3
     for pay, start, step in zip(pays, first, zip(*steps, strict=True), strict=True):
-        observation, reward, done = step
+        observation, reward, done, truncated = step
         places = start[0] + np.cumsum(2 * actions - 1)
         over = (abs(places) == 3) | (np.arange(1, 8) >= 6)
         last = int(over.argmax())
         np.testing.assert_array_equal(observation[: last + 1, 0], places[: last + 1])
         np.testing.assert_allclose(reward[: last + 1], pay * places[: last + 1], rtol=1e-6)
         assert not done[:last].any() and done[last:].all()
+        assert not truncated[:last].any() and truncated[last] == (abs(places[last]) < 3)
         # Over: the environment is not asked again.
         assert not reward[last + 1 :].any() and not observation[last + 1 :].any()
     same = jax.tree.map(np.asarray, run(keys))
@@ -131,7 +132,58 @@ def test_boxes_and_kinds():
     state, step = env.step(jax.random.key(0), state, jnp.array([9.0, 0.25]), task)
     np.testing.assert_array_equal(observation, [1, 0, 0])
     np.testing.assert_array_equal(step.observation, [0, 0, 1])
-    assert step.reward == 1.25 and step.done
+    assert step.reward == 1.25 and step.done and step.truncated
+
+
+def told(space, action):
+    """What an environment of this action space is told."""
+    heard = []
+
+    class Told(Walk):
+        action_space = space
+
+        def step(self, action):
+            heard.append(np.asarray(action).tolist())
+            return np.zeros(2), 0.0, False, False, {}
+
+    env = envs.from_gymnasium(lambda seed: Told(), horizon=3)
+    task = env.sample_task(jax.random.key(0))
+    jax.block_until_ready(env.step(jax.random.key(0), env.reset(jax.random.key(0), task)[0], action, task))
+    return env.action, heard[-1]
+
+
+def test_each_number_of_an_action_has_its_own_bounds():
+    space = Space(shape=(2, 1), low=np.array([[-1.0], [0.0]]), high=np.array([[1.0], [5.0]]))
+    assert told(space, jnp.array([-3.0, 9.0])) == (Box(2, (-1.0, 0.0), (1.0, 5.0)), [[-1.0], [5.0]])
+    half = Space(shape=(2,), low=np.array([0.0, -np.inf]), high=np.full(2, np.inf))
+    assert told(half, jnp.array([-3.0, -9.0])) == (Box(2, (0.0, -np.inf), np.inf), [0.0, -9.0])
+
+
+def test_each_combination_of_choices_is_an_action():
+    """Catches a MultiBinary of 3 that is taken for three actions, since it has an `n` as Discrete has."""
+    several = Space(nvec=np.array([[2], [3]]), shape=(2, 1), start=np.array([[5], [0]]))
+    assert [told(several, jnp.int32(i)) for i in (0, 2, 5)] == [
+        (Discrete(6), [[5 + i // 3], [i % 3]]) for i in (0, 2, 5)
+    ]
+    assert told(Space(n=3, shape=(3,)), jnp.int32(6)) == (Discrete(8), [1, 1, 0])
+
+
+def test_an_observation_of_parts_is_one_row_in_the_order_of_its_space():
+    kinds, numbers = Space(n=3, start=1), Space(shape=(2, 1))
+    parts = Space(spaces={"goal": Space(spaces=(kinds, Space(n=2, shape=(2,)))), "place": numbers})
+
+    class Parts(Walk):
+        observation_space = parts
+
+        def reset(self, seed=None):
+            return {"place": np.array([[0.5], [7]]), "goal": (np.int64(2), np.array([1, 0], np.int8))}, {}
+
+        def step(self, action):
+            return self.reset()[0], 0.0, False, False, {}
+
+    env = envs.from_gymnasium(lambda seed: Parts(), horizon=3)
+    assert env.observation_size == 7
+    np.testing.assert_array_equal(env.reset(jax.random.key(0), 0)[1], [0, 1, 0, 1, 0, 0.5, 7])
 
 
 def walk_with(**methods):
@@ -165,9 +217,14 @@ GOOD = (np.zeros(2), {})
         (walk_with(step=None), "make must return an environment with reset and step, got a Other"),
         (type("Bare", (Walk,), {"action_space": None}), "Bare has no action_space: give from_gymnasium its action"),
         (type("Odd", (Walk,), {"action_space": Space(spaces=[])}), "an action space must be Discrete or Box"),
+        (type("Many", (Walk,), {"action_space": Space(nvec=np.full(9, 3), shape=(9,))}), "or fewer, got 19683: "),
         (
-            type("Uneven", (Walk,), {"action_space": Space(shape=(2,), low=np.array([0, 1]), high=np.ones(2) * 2)}),
-            "the bounds of a Box of actions must be the same",
+            type("Else", (Walk,), {"observation_space": Space(spaces={"a": Space(shape=(1,))})}),
+            "observation of reset must be <.*Space object at .*>, got a ndarray",
+        ),
+        (
+            type("Outside", (Walk,), {"observation_space": Space(n=2)}),
+            "observation of reset must be <.*Space object at .*>, got a ndarray",
         ),
     ],
 )
@@ -250,6 +307,9 @@ def test_parameters_of_gymnax_are_the_task():
     np.testing.assert_allclose(steps.reward[:, :3], tasks.rate[:, None] * jnp.array([[2.0, 0.5, -0.6]]), rtol=1e-6)
     np.testing.assert_array_equal(steps.observation[0, :, 1], [1, 2, 3, 4])
     np.testing.assert_array_equal(steps.done[0], [False, False, True, True])
+    assert not steps.truncated[0, 2], "an end that comes with the limit is an end"
+    on = jax.jit(episode(env, jnp.zeros((3, 1))))(jax.random.key(0))[2]
+    np.testing.assert_array_equal((on.done, on.truncated), 2 * [[False, False, True]])
     always = envs.from_gymnax(Clock(), Params())
     assert always.sample_task(jax.random.key(5)).rate == 2
 

@@ -332,11 +332,13 @@ def test_random_actions_are_within_their_bounds():
         (Box(3, -0.1, 0.1), -0.1, 0.1),
         (Box(3, 2.0, 5.0), 2, 5),
         (Box(3, -math.inf, math.inf), -1, 1),
+        (Box(2, (-1.0, 0.0), (1.0, 5.0)), np.array([-1, 0]), np.array([1, 5])),
     ):
         draw_one = lambda key, box=box: envs.random_action(key, env._replace(action=box))
         actions = np.asarray(jax.jit(jax.vmap(draw_one))(jax.random.split(jax.random.key(0), 300)))
-        width = high - low
-        assert low <= actions.min() < low + 0.1 * width and high - 0.1 * width < actions.max() <= high
+        width = np.subtract(high, low)
+        assert np.all(np.float32(low) <= actions.min(0)) and np.all(actions.min(0) < low + 0.1 * width)
+        assert np.all(actions.max(0) <= np.float32(high)) and np.all(actions.max(0) > high - 0.1 * width)
 
 
 def test_actions_in_units_are_the_environments_own():
@@ -354,6 +356,11 @@ def test_actions_in_units_are_the_environments_own():
     )
     env.step(key, state, jnp.array([-1.0, 0.5]), goal)
     np.testing.assert_allclose(taken[0], [2, 4.25])
+    box = Box(2, (-1.0, 0.0), (1.0, 5.0))
+    env = envs.unit_actions(navigation._replace(action=box, step=lambda key, state, action, task: taken.append(action)))
+    assert env.action == Box(2, -1.0, 1.0)
+    env.step(key, state, jnp.array([1.0, -0.5]), goal)
+    np.testing.assert_allclose(taken[1], [1, 1.25])
     pole = envs.cart_pole()
     assert envs.unit_actions(pole) is pole
 
@@ -409,6 +416,9 @@ def broken(name):
         "reward shape": lambda: with_step(reward=lambda r: r[None]),
         "reward dtype": lambda: with_step(reward=lambda r: r.astype(jnp.int32)),
         "done": lambda: with_step(done=lambda d: d.astype(jnp.float32)),
+        "truncated": lambda: with_step(truncated=lambda _: jnp.float32(0)),
+        "bounds": lambda: env._replace(action=Box(2, (0.0, 0.0), (1.0, 1.0, 1.0))),
+        "one bound": lambda: env._replace(action=Box(2, (0.0, 1.0), 1.0)),
         "observation": lambda: with_step(observation=lambda o: o[:1]),
         "reset": lambda: env._replace(reset=lambda key, task: env.reset(key, task)[0].position),
         "reset observation": lambda: env._replace(reset=lambda key, task: (0, [1.0])),
@@ -434,6 +444,9 @@ def broken(name):
     [
         ("reward shape", r"the reward of step must be float32 \[\], since it is of one step, got float32 \[1\]"),
         ("reward dtype", r"the reward of step must be float32 \[\], .* got int32 \[\]"),
+        ("truncated", r"truncated of step must be bool \[\], .* got float32 \[\]"),
+        ("bounds", "Box must have a size of 1 or more and low below high"),
+        ("one bound", "Box must have a size of 1 or more and low below high"),
         ("done", r"done of step must be bool \[\], .* got float32 \[\]"),
         (
             "observation",
@@ -482,4 +495,5 @@ def start(env):
 
 
 def test_a_step_has_names():
-    assert Step._fields == ("observation", "reward", "done")
+    assert Step._fields == ("observation", "reward", "done", "truncated")
+    assert Step(jnp.zeros(1), jnp.float32(0), jnp.bool_(True)).truncated is False

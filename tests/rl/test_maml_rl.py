@@ -9,16 +9,20 @@ import numpy as np
 import optax
 import pytest
 from algorithms_table import relaxed
+from small_rl import for_ever
 
 from jmeta.rl.advantages import centered
 from jmeta.rl.agent import make_run, update_keys
 from jmeta.rl.baselines import linear_baseline, no_baseline, value_head
 from jmeta.rl.envs import bandit, point_navigation
+from jmeta.rl.experiment import build
 from jmeta.rl.inner import inner_loop
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.outer import Readapted, promp, trpo
 from jmeta.rl.policies import mlp_policy
+from jmeta.rl.settings import Choice, defaults
 from jmeta.rl.surrogates import dice, lvc, reinforce
+from jmeta.settings import replaced
 from scripts.rl.exact_returns import adapted, bandit_return, maml_return, softmax_policy
 
 START = jnp.asarray([[0.3, -0.4, 0.0]], jnp.float32)
@@ -98,6 +102,59 @@ def test_a_sample_has_advantages_of_its_own_task():
     close((plain.stretch, middle.stretch, jnp.sum(plain.weight)), (1, 1, 1))
     ahead = np.concatenate([np.full((6, 2), 0.5), np.zeros((6, 1))], axis=1)
     close(other.advantage, reward + ahead - 1)
+
+
+@pytest.mark.parametrize("baseline", [no_baseline(), linear_baseline(), value_head()])
+def test_a_limit_of_time_is_no_end(baseline):
+    """Every state of a task that pays 1 for ever is worth 10 at a discount of 0.9; no action is better than another."""
+    for cuts in (True, False):
+        env = for_ever(jnp.bool_(cuts), 10)
+        inner = inner_loop(env, mlp_policy(1, env.action, units=()), surrogate=lvc(), baseline=baseline, discount=0.9)
+        params = mlp_policy(1, env.action, units=()).init(jax.random.key(0))
+        sample = jax.jit(inner.sample, static_argnums=3)(params, jax.random.key(1), jnp.int32(0), 3)
+        ended = np.tile([(1 - 0.9**steps) / 0.1 for steps in range(10, 0, -1)], (3, 1))
+        np.testing.assert_allclose(sample.target, np.full((3, 10), 10.0) if cuts else ended, rtol=1e-4)
+        np.testing.assert_array_equal(sample.trajectory.reward, np.ones((3, 10)))
+        if cuts:
+            np.testing.assert_array_equal(sample.advantage, np.zeros((3, 10)))
+
+
+def paying(env, unit):
+    """Its step, with rewards in another unit."""
+
+    def step(key, state, action, task):
+        state, after = env.step(key, state, action, task)
+        return state, after._replace(reward=unit * after.reward)
+
+    return step
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_unit_of_rewards_changes_nothing(scale):
+    """A step of a task in another unit: catches a ridge, or a spread's least size, that is a number."""
+    steps = []
+    for unit in (1.0, scale):
+        env = fixed_arms(MEANS, pulls=3, noise=0.5)
+        paid = env._replace(step=paying(env, unit))
+        inner = inner_loop(paid, softmax_policy(paid), surrogate=lvc(), baseline=linear_baseline())
+        steps.append(
+            inner.ascend(START, jax.jit(inner.sample, static_argnums=3)(START, jax.random.key(1), MEANS, 6), 0.7)[0]
+        )
+    close(*steps, 1e-4)
+
+
+@pytest.mark.standard_promotion
+@pytest.mark.parametrize("env", ["bandit", "gaussian-bandit", "dependent-bandit"])
+def test_it_learns_a_bandit_from_settings(env):
+    """A policy that sees nothing: its first layer is empty."""
+    changes = {"pulls": 5, "meta_batch_size": 8, "updates": 2, "inner_lr": (2.0,), "val_tasks": 200}
+    experiment = build(replaced(defaults(Choice("maml", env)), changes))
+    state, metrics = jax.jit(experiment.update)(experiment.init(jax.random.key(0)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.params, metrics)))
+    learned = np.mean(jax.jit(experiment.validate)(state.params)["returns"])
+    assert learned > {"bandit": 2.7, "gaussian-bandit": 0.3, "dependent-bandit": 2.6}[env], (
+        "adaptation finds better arms"
+    )
 
 
 def test_without_inner_steps_it_is_the_policy_gradient():

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_rl import for_ever
 
 from jmeta.rl.agent import make_run
-from jmeta.rl.envs import bernoulli_bandit, dependent_bandit, tabular_mdp
-from jmeta.rl.policies import gru_policy
-from jmeta.rl.rl2 import rl2
-from jmeta.rl.rollout import inputs_size, see_all
+from jmeta.rl.envs import bernoulli_bandit, dependent_bandit, gaussian_bandit, tabular_mdp
+from jmeta.rl.policies import Decision, Policy, gru_policy
+from jmeta.rl.rl2 import Paid, _paid, rl2
+from jmeta.rl.rollout import Trajectory, inputs_size, see_all
 from jmeta.rl.surrogates import actor_critic
 
 pytestmark = pytest.mark.standard_promotion
@@ -79,8 +80,8 @@ def test_a_step_is_the_gradient_of_its_formula():
         discount=0.9, gae_lambda=0.7, entropy_coef=0.05, value_coef=0.25,
     )  # fmt: skip
     state = agent.init(jax.random.key(0))
-    params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(1), p.shape), state.params)
-    after, _ = jax.jit(agent.update)(state._replace(params=params))
+    params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(1), p.shape), state.params.policy)
+    after, _ = jax.jit(agent.update)(state._replace(params=state.params._replace(policy=params)))
 
     from jmeta.rl.agent import update_keys
     from jmeta.rl.distributions import categorical
@@ -109,7 +110,76 @@ def test_a_step_is_the_gradient_of_its_formula():
 
     grads = jax.jit(jax.grad(formula))(params)
     jax.tree.map(
-        lambda new, old, g: np.testing.assert_allclose(new, old - g, rtol=1e-3, atol=1e-5), after.params, params, grads
+        lambda new, old, g: np.testing.assert_allclose(new, old - g, rtol=1e-3, atol=1e-5),
+        after.params.policy,
+        params,
+        grads,
+    )
+
+
+def tells(start=0.0):
+    """A policy whose value is a parameter."""
+
+    def step(params, memory, x):
+        return memory, Decision(jnp.zeros((2,), jnp.float32), params)
+
+    return Policy(lambda key: jnp.float32(start), (), step)
+
+
+@pytest.mark.parametrize("episodes", [1, 3])
+@pytest.mark.parametrize("gae_lambda", [1.0, 0.9])
+def test_a_limit_of_time_is_no_end(episodes, gae_lambda):
+    """Every state of a task that pays 5 for ever is worth 50 at a discount of 0.9, and that is what is learned."""
+    options = dict(optimizer=optax.sgd(0.5), trials=4, episodes=episodes, discount=0.9, gae_lambda=gae_lambda)
+    for cuts, right in ((True, 50.0), (False, None)):
+        agent = rl2(for_ever(cuts, pay=5.0), tells(), entropy_coef=0.0, **options)
+        state, metrics = make_run(agent)(agent.init(jax.random.key(0)), 100)
+        state = jax.device_get(state)
+        worth = state.params.policy * state.params.paid.unit * sum(0.9**t for t in range(5 * episodes))
+        np.testing.assert_allclose(metrics.returns, 25 * episodes, rtol=1e-5)  # what is paid is paid
+        if right is None:
+            assert worth < 5 * sum(0.9**t for t in range(5 * episodes)), "an end is one"
+        else:
+            np.testing.assert_allclose(worth, right, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "unit"), [("bernoulli", 1e-6), ("gaussian", 1e6)])
+def test_the_unit_of_rewards_changes_nothing(kind, unit):
+    """But rounding. A bandit of pay 0 and 1 has the unit 1: it is told as it is."""
+    make = bernoulli_bandit if kind == "bernoulli" else gaussian_bandit
+    plain = make(arms=3, pulls=4)
+
+    def step(key, state, action, task):
+        state, after = plain.step(key, state, action, task)
+        return state, after._replace(reward=unit * after.reward)
+
+    paid = plain._replace(step=step, reward_range=tuple(unit * bound for bound in plain.reward_range))
+    out = []
+    for env in (plain, paid):
+        agent = agent_for(env, units=4, trials=16, minibatches=2, epochs=2)
+        out.append(make_run(agent)(agent.init(jax.random.key(0)), 2))
+    (one, metrics), (other, in_units) = out
+    same = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    jax.tree.map(same, one.params.policy, other.params.policy)
+    same(metrics.returns, in_units.returns / unit)
+    same(one.params.paid.unit, other.params.paid.unit / unit)
+    assert one.params.paid.batches == 2
+    if kind == "bernoulli":
+        assert one.params.paid.unit == 1
+
+
+def test_the_unit_is_the_mean_size_of_what_is_paid():
+    """Catches padding and zeros that are counted, a declared range that is kept, and a batch of nothing that tells."""
+    nothing = jnp.zeros((2, 3), jnp.float32)
+    weight = jnp.array([[1.0, 1, 1], [1, 1, 0]])
+    trial = Trajectory(nothing, nothing, nothing, nothing, jnp.array([[0.0, -2, 0], [4, 0, 100]]), nothing, weight)
+    paid = _paid(Paid(jnp.float32(1000), jnp.float32(0)), trial)
+    assert (paid.unit, paid.batches) == (3, 1)
+    assert _paid(paid, trial._replace(reward=nothing)) == paid
+    later = _paid(paid, trial._replace(reward=nothing + 5))
+    assert (later.unit, later.batches) == (4, 2)
+    np.testing.assert_allclose(
+        _paid(Paid(jnp.float32(3), jnp.float32(500)), trial._replace(reward=nothing + 5)).unit, 3.02
     )
 
 

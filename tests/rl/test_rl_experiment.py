@@ -105,6 +105,10 @@ def test_every_environment_has_a_row_and_takes_what_it_says():
         assert row.blind == (env.observation_size == 0)
 
 
+def test_the_help_names_every_environment():
+    assert all(f" {name}," in Settings.__doc__ for name in ENVIRONMENTS)
+
+
 def test_what_can_be_swept():
     assert set(names(rl2(), "swept")) == {"outer_lr", "entropy_coef", "discount", "gae_lambda", "value_coef"}
     assert set(names(maml(), "swept")) == {"outer_lr", "discount", "gae_lambda", "value_coef"}

@@ -83,6 +83,31 @@ def test_normalized_leaves_padding_out():
     np.testing.assert_allclose(got[:2], [-1, 1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+def test_normalized_makes_nothing_of_rounding(unit):
+    """Catches a division by a spread that is rounding alone, and one by a spread and a number of fixed size."""
+    weight = jnp.ones((3, 7)).at[2, 4:].set(0)
+    equal = unit * jnp.float32(0.1) * (1 + 1e-7 * jax.random.normal(jax.random.key(0), (3, 7)))
+    np.testing.assert_array_equal(advantages.normalized(equal, weight), np.zeros((3, 7)))
+    small = jnp.asarray(unit * (1 + 1e-3 * np.arange(21.0).reshape(3, 7)), jnp.float32)
+    got = np.asarray(advantages.normalized(small, weight))[np.asarray(weight) > 0]
+    np.testing.assert_allclose([got.mean(), got.std()], [0, 1], atol=1e-3)
+    assert np.isnan(advantages.normalized(small.at[0, 0].set(jnp.nan), weight)).all()
+
+
+@pytest.mark.parametrize(("discount", "steps"), [(0.9, 10), (0.99, 1000), (1.0, 1)])
+def test_equal_returns_are_equal_advantages(discount, steps):
+    """Their baseline is as good as rounding is, whatever the discount, which counts as nothing."""
+    worth = 1 / (1 - discount) if discount < 1 else 1.0
+    last = jnp.float32(worth * discount if discount < 1 else 0)
+    reward = jnp.full((4, steps), 0.3).at[:, -1].add(0.3 * last)
+    returns = jax.vmap(lambda reward: advantages.returns(reward, discount=discount))(reward)
+    np.testing.assert_allclose(returns, 0.3 * worth, rtol=1e-4)
+    advantage = returns - jnp.mean(returns)
+    assert advantages.alike(advantage, jnp.ones_like(reward), returns)
+    assert not advantages.alike(advantage.at[0, 0].add(1e-4 * worth), jnp.ones_like(reward), returns)
+
+
 def test_ppo_stops_where_the_ratio_is_clipped():
     objective = surrogates.ppo_clip(0.2)
     before = jnp.log(jnp.full(4, 0.5))
@@ -94,8 +119,9 @@ def test_ppo_stops_where_the_ratio_is_clipped():
     same = jax.grad(lambda now: jnp.sum(objective(now, before, advantage)))(before)
     plain = jax.grad(lambda now: jnp.sum(surrogates.actor_critic()(now, before, advantage)))(before)
     np.testing.assert_allclose(same, plain, rtol=1e-6)
-    with pytest.raises(ValueError, match="clip must be above 0"):
-        surrogates.ppo_clip(0.0)
+    for clip in (0.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="clip must be a finite number above 0"):
+            surrogates.ppo_clip(clip)
 
 
 MAKE = {
@@ -177,6 +203,32 @@ def test_a_trial_goes_on_over_its_episodes():
     logits = np.asarray(trial.decision.action, np.float64)
     log_probs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     np.testing.assert_allclose(trial.log_prob, log_probs[np.arange(10), np.asarray(trial.action)], rtol=1e-4)
+
+
+@pytest.mark.standard_promotion
+@pytest.mark.parametrize("length", [3, 5])
+def test_a_policy_looks_at_the_state_where_time_cut_the_last_episode(length):
+    """Ends after three steps are none; the second cut is seen with the memory of the trial, not done, and not reset."""
+    env = countdown(length)
+
+    def step(key, state, action, task):
+        state, after = env.step(key, state, action, task)
+        return state, after._replace(truncated=after.done)
+
+    policy = MAKE["gru"](inputs_size(env, see_all), env.action)
+    params, key, task = policy.init(jax.random.key(0)), jax.random.key(2), jnp.float32(0.25)
+    act = lambda env: jax.jit(lambda key: rollout(env, policy, params, key, task, episodes=2, see=see_all))(key)
+    trial, plain = act(env._replace(step=step)), act(env)
+    n = 2 * length
+    jax.tree.map(
+        np.testing.assert_array_equal, *(jax.tree.map(lambda a: a[:n], t._replace(cut=None)) for t in (trial, plain))
+    )
+    assert plain.cut is None
+    np.testing.assert_array_equal(trial.cut.at, np.arange(10) == n - 1)
+    action = np.eye(4)[int(trial.action[n - 1])]
+    np.testing.assert_allclose(trial.cut.inputs, [length, 0.25, *action, trial.reward[n - 1], 0])
+    inputs = jnp.concatenate([trial.inputs[:n], trial.cut.inputs[None]])
+    np.testing.assert_allclose(trial.cut.value, policies.unroll(policy, params, inputs).value[-1], rtol=1e-4)
 
 
 @pytest.mark.parametrize(

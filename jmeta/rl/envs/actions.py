@@ -10,6 +10,8 @@ from jax import Array
 
 from jmeta.rl.types import Box, Discrete, Env, EnvState, Step, Task
 
+MOST_COMBINED = 4096  # choices of several parts that are one action; each is a number that a policy gives out
+
 
 def action_like(env: Env) -> jax.ShapeDtypeStruct:
     """Shape and dtype of an action."""
@@ -22,14 +24,21 @@ def random_action(key: Array, env: Env) -> Array:
     """An action, each as likely as another; a bound of a `Box` that is infinite counts as -1 or 1."""
     if isinstance(env.action, Discrete):
         return jax.random.randint(key, (), 0, env.action.n, jnp.int32)
-    low, high = (bound if math.isfinite(bound) else math.copysign(1, bound) for bound in env.action[1:])
+    low, high = (np.where(np.isfinite(bound), bound, np.sign(bound)) for bound in bounds(env.action))
+    low, high = (jnp.asarray(bound, jnp.float32) for bound in (low, high))
     return jax.random.uniform(key, (env.action.size,), jnp.float32, low, high)
+
+
+def bounds(box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest value of each number of an action, `[size]` in double precision."""
+    low, high = (np.broadcast_to(np.asarray(bound, np.float64), (box.size,)) for bound in box[1:])
+    return low, high
 
 
 def unit_actions(env: Env) -> Env:
     """The same environment, whose real actions are from -1 to 1.
 
-        action = low + (high - low) (u + 1) / 2
+        action = low + (high - low) (u + 1) / 2,   low and high of each number
 
     A policy then starts at the scale of its environment. It matters most for inner steps, which share one rate: of a
     mean in actions as small as 0.1, a rate that is right for the last layer leaves the layers before it, and the
@@ -51,9 +60,10 @@ def unit_actions(env: Env) -> Env:
     if not isinstance(env.action, Box):
         return env
     size, low, high = env.action
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if not np.isfinite(bounds(env.action)).all():
         raise ValueError(f"actions must have finite bounds to be brought to -1 and 1, got {low} and {high}")
-    middle, half = (high + low) / 2, (high - low) / 2
+    low, high = bounds(env.action)
+    middle, half = jnp.asarray((high + low) / 2, jnp.float32), jnp.asarray((high - low) / 2, jnp.float32)
 
     def step(key: Array, state: EnvState, action: Array, task: Task) -> tuple[EnvState, Step]:
         return env.step(key, state, middle + half * action, task)
@@ -61,17 +71,35 @@ def unit_actions(env: Env) -> Env:
     return env._replace(step=step, action=Box(size, -1.0, 1.0))
 
 
+def choices_of(space: Any) -> np.ndarray | None:
+    """How many values each part of a MultiDiscrete or MultiBinary space of Gymnasium has; None for another space."""
+    if hasattr(space, "nvec"):
+        return np.asarray(space.nvec)
+    binary = hasattr(space, "n") and getattr(space, "shape", ()) != ()
+    return np.full(space.shape, 2) if binary else None
+
+
 def action_of(space: Any) -> Discrete | Box:
-    """The actions of a space of gymnax or Gymnasium, known by its attributes `n`, or `shape`, `low` and `high`.
+    """The actions of a space of gymnax or Gymnasium, known by its attributes `n`, `nvec`, or `shape`, `low` and `high`.
+
+    Of parts that are chosen together, as in MultiDiscrete, each combination is an action.
 
     Raises:
-        ValueError: if it has neither, or its bounds differ from number to number.
+        ValueError: if it has none of them, or there are more than `MOST_COMBINED` combinations.
     """
-    if hasattr(space, "n") and np.ndim(space.n) == 0:
+    choices = choices_of(space)
+    if choices is not None:
+        combined = math.prod(choices.ravel().tolist())
+        if combined > MOST_COMBINED:
+            raise ValueError(
+                f"an action space must have {MOST_COMBINED} combinations or fewer, got {combined}: {space}"
+            )
+        return Discrete(combined)
+    if hasattr(space, "n"):
         return Discrete(int(space.n))
     if not all(hasattr(space, name) for name in ("shape", "low", "high")):
-        raise ValueError(f"an action space must be Discrete or Box, got {space!r}")
-    low, high = np.unique(np.asarray(space.low)), np.unique(np.asarray(space.high))
-    if len(low) != 1 or len(high) != 1:
-        raise ValueError(f"the bounds of a Box of actions must be the same for all numbers, got {space!r}")
-    return Box(int(np.prod(space.shape)), float(low[0]), float(high[0]))
+        raise ValueError(f"an action space must be Discrete or Box, MultiDiscrete or MultiBinary, got {space!r}")
+    size = math.prod(space.shape)
+    each = (np.broadcast_to(bound, space.shape).ravel().tolist() for bound in (space.low, space.high))
+    low, high = (bound[0] if len(set(bound)) == 1 else tuple(bound) for bound in each)
+    return Box(size, low, high)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jmeta.rl.checks import returned
 from jmeta.rl.envs.actions import action_like
@@ -39,6 +40,7 @@ def checked(env: Env) -> Env:
     _check_array("the observation of step", step.observation, (size,), jnp.float32, f"observation_size is {size}")
     _check_array("the reward of step", step.reward, (), jnp.float32, "it is of one step")
     _check_array("done of step", step.done, (), jnp.bool_, "it is of one step")
+    _check_array("truncated of step", step.truncated, (), jnp.bool_, "it is of one step")
     if _form(after) != _form(state):
         raise ValueError(f"step must return a state of the form that reset gives, {_form(state)}, got {_form(after)}")
     return env
@@ -53,10 +55,14 @@ def _check_numbers(env: Env) -> None:
         raise ValueError(f"action must be Discrete or Box, got {action!r}")
     if isinstance(action, Discrete) and not _whole(action.n, 1):
         raise ValueError(f"Discrete must have 1 action or more, got {action.n!r}")
-    if isinstance(action, Box) and not (_whole(action.size, 1) and action.low < action.high):
+    if isinstance(action, Box) and not (_whole(action.size, 1) and _in_order(action)):
         raise ValueError(f"Box must have a size of 1 or more and low below high, got {action}")
     if not low <= high:
         raise ValueError(f"reward_range must be (least, largest), got {env.reward_range}")
+
+
+def _in_order(box: Box) -> bool:
+    return all(np.shape(bound) in ((), (box.size,)) for bound in box[1:]) and bool(np.all(np.less(*box[1:])))
 
 
 def _whole(value: Any, least: int) -> bool:

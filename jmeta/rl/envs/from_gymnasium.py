@@ -4,7 +4,7 @@ import itertools
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,7 @@ from jax import Array
 from jax.experimental import io_callback
 
 from jmeta.rl.checks import check_counts, kind_of, returned
-from jmeta.rl.envs.actions import action_of
+from jmeta.rl.envs.actions import action_of, bounds, choices_of
 from jmeta.rl.types import Box, Discrete, Env, Step
 
 
@@ -44,8 +44,9 @@ def from_gymnasium(
     An environment is made at each `reset`, for one episode, and closed when it is done. They step one after the other,
     as slow as Python is, and are not pure: a state can be stepped once only, which is checked, and no derivative can be
     taken. One environment is made, reset and stepped once at the start, to see what it returns. A state is a
-    `PythonState`, an observation all numbers that the environment returns in one row, or one-hot where
-    `env.observation_space` is discrete.
+    `PythonState`, an observation all numbers that the environment returns in one row: one-hot where
+    `env.observation_space` is discrete, the parts one after another where it is a Dict or a Tuple. Each combination of
+    a MultiDiscrete is an action. An episode that `horizon` or the environment itself cuts is `truncated`.
 
     Args:
         make: `task -> environment`, with arrays of NumPy in the task.
@@ -93,8 +94,8 @@ def from_gymnasium(
         return PythonState(which, jnp.int32(0), jnp.bool_(False)), observation
 
     def step(key: Array, state: PythonState, taken: Array, task: Any) -> tuple[PythonState, Step]:
-        time, observation, reward, done = io_callback(host.step, (number, seen, scalar, truth), *state, taken)
-        return PythonState(state.number, time, done), Step(observation, reward, done)
+        time, *told = io_callback(host.step, (number, seen, scalar, truth, truth), *state, taken)
+        return PythonState(state.number, time, told[2]), Step(*told)
 
     return Env(sample, reset, step, host.action, host.size, horizon, reward_range)
 
@@ -120,9 +121,9 @@ class _Host:
         if action is None and space is None:
             raise ValueError(f"{type(env).__name__} has no action_space: give from_gymnasium its action")
         self.action = action_of(space) if action is None else action
-        space, observed = space if action is None else None, getattr(env, "observation_space", None)
-        self.first, self.shape = int(getattr(space, "start", 0)), getattr(space, "shape", None)
-        self.kinds, self.first_kind = int(getattr(observed, "n", 0)), int(getattr(observed, "start", 0))
+        space, self.observed = space if action is None else None, getattr(env, "observation_space", None)
+        self.first, self.shape = np.asarray(getattr(space, "start", 0)), getattr(space, "shape", None)
+        self.choices = choices_of(space)
         self.size = -1
         self.size = len(self.started(env, 0))
         self.stepped(env, np.zeros(() if isinstance(self.action, Discrete) else (self.action.size,), np.float32))
@@ -142,7 +143,7 @@ class _Host:
     def step(self, number: Any, time: Any, done: Any, action: Any) -> tuple[Any, ...]:
         number, time = int(number), int(time)
         if done:
-            return np.int32(time), np.zeros(self.size, np.float32), np.float32(0), np.bool_(True)
+            return np.int32(time), np.zeros(self.size, np.float32), np.float32(0), np.bool_(True), np.bool_(False)
         with self.lock:
             env, so_far = self.open.get(number, (None, 0))
         if env is None:
@@ -155,8 +156,8 @@ class _Host:
                 f"a state of a Python environment can be stepped once only: it was after {time} steps, and the "
                 f"environment has taken {so_far}"
             )
-        observation, reward, over = self.stepped(env, np.asarray(action))
-        over = over or time + 1 >= self.horizon
+        observation, reward, ends, cut = self.stepped(env, np.asarray(action))
+        over = ends or cut or time + 1 >= self.horizon
         with self.lock:
             self.open[number] = env, time + 1
             self.open.move_to_end(number)
@@ -164,16 +165,19 @@ class _Host:
                 del self.open[number]
         if over:
             _close(env)
-        return np.int32(time + 1), observation, np.float32(reward), np.bool_(over)
+        return np.int32(time + 1), observation, np.float32(reward), np.bool_(over), np.bool_(over and not ends)
 
     def started(self, env: Any, seed: int) -> np.ndarray:
         return self.row("reset", returned("reset(seed=)", "(observation, info)", env.reset(seed=seed))[0])
 
-    def stepped(self, env: Any, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
-        if isinstance(self.action, Discrete):
-            value = int(action) + self.first
+    def stepped(self, env: Any, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
+        if self.choices is not None:
+            value = np.reshape(np.unravel_index(int(action), self.choices.ravel()), self.choices.shape) + self.first
+        elif isinstance(self.action, Discrete):
+            value = int(action) + int(self.first)
         else:
-            value = np.clip(action.astype(np.float32), self.action.low, self.action.high)
+            low, high = (bound.astype(np.float32) for bound in bounds(self.action))
+            value = np.clip(action.astype(np.float32), low, high)
             value = value if self.shape is None else value.reshape(self.shape)
         form = "(observation, reward, terminated, truncated, info)"
         observation, reward, terminated, truncated, _ = returned("step(action)", form, env.step(value))
@@ -185,22 +189,36 @@ class _Host:
         low, high = self.reward_range
         if not low <= reward <= high:
             raise ValueError(f"the reward of step must be within reward_range {self.reward_range}, got {reward}")
-        return self.row("step", observation), reward, bool(terminated) or bool(truncated)
+        return self.row("step", observation), reward, bool(terminated), bool(truncated)
 
     def row(self, name: str, observation: Any) -> np.ndarray:
-        if self.kinds:
-            return np.eye(self.kinds, dtype=np.float32)[int(observation) - self.first_kind]
         try:
-            row = np.asarray(observation, np.float32).ravel()
-        except (TypeError, ValueError):
+            row = _numbers(self.observed, observation)
+        except (TypeError, ValueError, LookupError):
+            wanted = "an array of numbers" if self.observed is None else self.observed
             raise ValueError(
-                f"the observation of {name} must be an array of numbers, got {kind_of(observation)}: flatten it first"
+                f"the observation of {name} must be {wanted}, got {kind_of(observation)}: flatten it first"
             ) from None
         if self.size >= 0 and len(row) != self.size:
             raise ValueError(f"the observation of {name} must have {self.size} numbers as at first, got {len(row)}")
         if not np.isfinite(row).all():
             raise ValueError(f"the observation of {name} must be finite, got {row}")
         return row
+
+
+def _numbers(space: Any, value: Any) -> np.ndarray:
+    """All numbers of an observation in one row, float32."""
+    parts = getattr(space, "spaces", None)
+    if isinstance(parts, Mapping):
+        return np.concatenate([_numbers(own, value[name]) for name, own in parts.items()])
+    if isinstance(parts, tuple):
+        return np.concatenate([_numbers(own, part) for own, part in zip(parts, value, strict=True)])
+    if hasattr(space, "n") and getattr(space, "shape", ()) == ():
+        kinds = np.arange(int(space.n)) + int(getattr(space, "start", 0))
+        if int(value) not in kinds:
+            raise ValueError
+        return (kinds == int(value)).astype(np.float32)
+    return np.asarray(value, np.float32).ravel()
 
 
 def _close(env: Any) -> None:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta.rl.envs.actions import action_of
-from jmeta.rl.types import Discrete, Env, Step
+from jmeta.rl.envs.actions import action_of, bounds, choices_of
+from jmeta.rl.types import Box, Discrete, Env, Step
 
 
 def from_gymnax(
@@ -34,8 +34,7 @@ def from_gymnax(
         reward_range: see `Env`.
 
     Raises:
-        ValueError: if the environment is of an older gymnax, or its actions are neither `Discrete` nor a `Box` with the
-            same bounds for all numbers.
+        ValueError: if the environment is of an older gymnax, or its actions are neither `Discrete` nor a `Box`.
 
     Example::
 
@@ -52,7 +51,10 @@ def from_gymnax(
         if not hasattr(env, name):
             raise ValueError(f"from_gymnax needs an environment of gymnax 1.0 or newer, got one without {name}")
     space, start = env.action_space(params), jax.tree.map(jnp.asarray, params)
+    if choices_of(space) is not None:
+        raise ValueError(f"actions of several choices are not taken from gymnax, got {space!r}: combine them first")
     action = action_of(space)
+    low, high = bounds(action) if isinstance(action, Box) else (0, 0)
 
     def sample_task(key: Array) -> Any:
         return start if sample_params is None else jax.tree.map(jnp.asarray, sample_params(key))
@@ -63,12 +65,12 @@ def from_gymnax(
 
     def step(key: Array, state: Any, taken: Array, task: Any) -> tuple[Any, Step]:
         if not isinstance(action, Discrete):
-            taken = jnp.reshape(jnp.clip(taken, action.low, action.high), space.shape)
+            taken = jnp.reshape(jnp.clip(taken, *(jnp.asarray(b, taken.dtype) for b in (low, high))), space.shape)
         observation, after, reward, terminated, _ = env.step_env(key, state, taken, task)
-        done = jnp.asarray(terminated, bool) | jnp.asarray(env.is_truncated(after, task), bool)
+        ends, cut = (jnp.asarray(a, bool).reshape(()) for a in (terminated, env.is_truncated(after, task)))
         # A clock that starts as 0 and becomes 1.0 would not fit into a loop.
         after = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), after, state)
-        return after, Step(_row(observation), jnp.asarray(reward, jnp.float32).reshape(()), done.reshape(()))
+        return after, Step(_row(observation), jnp.asarray(reward, jnp.float32).reshape(()), ends | cut, cut & ~ends)
 
     shape = jax.eval_shape(reset, jax.random.key(0), start)[1].shape
     return Env(sample_task, reset, step, action, shape[0], int(params.max_steps_in_episode), reward_range)
