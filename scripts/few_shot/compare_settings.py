@@ -136,7 +136,7 @@ def settings(config: Config, algorithm: str, way: int, shot: int) -> Whole:
         "seed": config.seed,
         "data_dir": config.learned.data_dir,
         "run_dir": str(Path(config.run_dir) / f"{algorithm}-{way}w{shot}s-{budget}-seed{config.seed}"),
-        "resume": True,
+        "resume_if_there": True,
     }
     return begun(replaced(start, {**changes, **reptile}))
 

@@ -145,7 +145,7 @@ def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> 
         "devices": config.devices,
         "data_dir": config.data_dir,
         "run_dir": str(Path(config.run_dir) / f"{length}-{algorithm}{size}-seed{seed}"),
-        "resume": True,
+        "resume_if_there": True,
     }
     return replaced(Whole(*from_preset(f"{algorithm}-omniglot-{way}w{shot}s")), changes)
 

@@ -25,7 +25,16 @@ from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
 from jmeta.settings import differences, flag, names, read, replaced, to_dict
 
-_NOT_OF_FILES = ("run_dir", "resume", "coordinator", "num_processes", "process_id", "preset", "config")
+_NOT_OF_FILES = (
+    "run_dir",
+    "resume",
+    "resume_if_there",
+    "coordinator",
+    "num_processes",
+    "process_id",
+    "preset",
+    "config",
+)
 """What a run does not take from the settings of another."""
 
 
@@ -78,7 +87,12 @@ def _first(area: Area, words: Sequence[str]) -> tuple[dict[str, Any], Options]:
     values = dataclasses.asdict(found)
     chosen = {name: values[name] for name in own if values[name] is not None}
     first = Options(**{name: values[name] for name in _NOT_OF_FILES})
-    if first.resume and first.run_dir is None and first.preset is None and first.config is None:
+    if (
+        (first.resume or first.resume_if_there)
+        and first.run_dir is None
+        and first.preset is None
+        and first.config is None
+    ):
         # Which folder goes on is said by all the words together, and what it holds comes before them.
         whole = _parsed(area, words, _whole(area, chosen, first, Start({}, "")))
         first = replaced(first, {"run_dir": area.run_dir(whole.settings, whole.options)})
@@ -102,7 +116,7 @@ def _start(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
 
 def _of_run(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
     """The settings of a run that goes on, which its choice must be that of."""
-    stored = record.load_any(Path(first.run_dir)) if first.resume and first.run_dir else None
+    stored = record.going_on(first)
     if stored is None:
         return Start({}, "")
     if stored.kind != area.kind:
@@ -149,7 +163,8 @@ def _whole(area: Area, chosen: Mapping[str, Any], first: Options, start: Start) 
     """What stands before flags are put on top."""
     values = {name: value for name, value in start.values.items() if name not in chosen}
     whole = read(start_of(area, {**start.values, **chosen}), values, start.where)
-    return replaced(whole, {"resume": first.resume, "run_dir": first.run_dir})
+    own = {name: getattr(first, name) for name in ("resume", "resume_if_there", "run_dir")}
+    return replaced(whole, own)
 
 
 def _parsed(area: Area, words: Sequence[str], whole: Whole) -> Whole:

@@ -84,6 +84,7 @@ def train(
     members.check(settings, options)
     if options.run_dir is None:
         raise RunError("training needs a run folder: give --run-dir.")
+    checkpoints.check_path(Path(options.run_dir))
     processes.join(processes.check_place(processes.given_by(options)))
     settings, options = processes.same_settings(settings, options)
     if members.is_group(options) and jax.process_count() > 1:
@@ -92,7 +93,7 @@ def train(
     for own in each.values():
         check(own.settings)
     experiment = processes.together(build, next(iter(each.values())).settings)
-    number = processes.said_by_first(processes.on_first(_devices, run_dir, options, settings, experiment))
+    number = processes.said_by_first(processes.on_first(_devices, options, settings, experiment))
     options = replaced(options, {"devices": number})
     each = {
         name: own._replace(options=replaced(own.options, {"devices": number, "run_dir": str(run_dir / name)}))
@@ -110,7 +111,7 @@ def train(
     if processes.said_by_first(bool(files)):
         compiling = _compiled(run, shared(run, compiled.start()))
     with ExitStack() as stack:
-        kept = processes.on_first(_opened, run, stack, files)
+        kept = processes.on_first(_opened, run, stack, kind, settings)
         run = run._replace(kept=kept or {}, save_due=alarm(save_seconds))
         states, step, stopped_by = _loop(run, *first_states(run), compiling)
     own = own_copy(run, states)
@@ -121,8 +122,8 @@ def train(
     )  # fmt: skip
 
 
-def _devices(run_dir: Path, options: Options, settings: Any, experiment: Experiment) -> int:
-    stored, name = record.load_any(run_dir) if options.resume else None, experiment.tasks_setting
+def _devices(options: Options, settings: Any, experiment: Experiment) -> int:
+    stored, name = record.going_on(options), experiment.tasks_setting
     before = {} if stored is None else stored.values
     kept = before.get("devices") if before.get(name) == to_dict(settings).get(name) else None
     return devices.number_of(options.devices, experiment.tasks, named=flag(name), light=experiment.light, kept=kept)
@@ -138,10 +139,18 @@ def _files(run: Run, kind: str, settings: Any) -> record.Files:
     return files
 
 
-def _opened(run: Run, stack: ExitStack, files: record.Files) -> dict[str, Checkpoints]:
+def _opened(run: Run, stack: ExitStack, kind: str, settings: Any) -> dict[str, Checkpoints]:
+    stack.enter_context(folder.written_here(run.run_dir))
+    files = _files(run, kind, settings)  # again, now that nobody else writes there
+    for name in run.members if run.group else ():
+        stack.enter_context(folder.written_here(run.run_dir / name))
     record.make(files)
-    folders = {name: run.run_dir / name / folder.CHECKPOINTS for name in run.members}
-    return {name: stack.enter_context(checkpoints.opened(own, newest_kept=2)) for name, own in folders.items()}
+    return {
+        name: stack.enter_context(
+            checkpoints.opened(run.run_dir / name / folder.CHECKPOINTS, of=record.decisive(own.settings, own.options))
+        )
+        for name, own in run.members.items()
+    }
 
 
 def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]) -> tuple[Any, int, int | None]:
@@ -219,6 +228,8 @@ def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diver
 
     Who has is written first: without a checkpoint of this step, a member must be known to be out of it.
     """
+    written = (folder.CONFIG, *([folder.METRICS] if measured.before else []))
+    folder.check_there(run.run_dir / name / file for name in alive(run, diverged) for file in written)
     validates = step % run.options.save_every == 0 or step == run.experiment.steps
     saves = run.save_due() or validates
     own, found, rows = own_copy(run, states), dict(diverged), {}

@@ -102,7 +102,7 @@ def test_a_signal_saves_and_a_resumed_run_is_the_same(cli, finished, shapes, tmp
 
 
 def test_rows_after_the_last_checkpoint_are_written_again(cli, finished, shapes, tmp_path, monkeypatch):
-    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run", "--resume")
+    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run", "--resume-if-there")
     saves = checkpoints.save
 
     def killed(kept, state, score):
@@ -152,7 +152,7 @@ def test_a_full_disk_leaves_the_rows_whole(refused, shapes, tmp_path, monkeypatc
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(refused, cli, finished, shapes, tmp_path, monkeypatch):
-    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run", "--resume")
+    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run", "--resume-if-there")
     usage = shutil.disk_usage(tmp_path)
     saves = checkpoints.save
 
@@ -175,7 +175,7 @@ def small(shapes, run_dir, resume=False, **changes):
         "dataset": shapes, "way": 2, "query_shot": 2, "network": "mlp", "features": (16,), "norm": "none",
         "inner_lr": 0.5, "meta_batch_size": 4, "outer_steps": 20, "val_episodes": 5,
     }  # fmt: skip
-    options = Options(run_dir=str(run_dir), resume=resume, log_every=5, save_every=10)
+    options = Options(run_dir=str(run_dir), resume_if_there=resume, log_every=5, save_every=10)
     return settings_of(**{**values, **changes}), options
 
 
