@@ -25,16 +25,7 @@ from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
 from jmeta.settings import differences, flag, names, read, replaced, to_dict
 
-_NOT_OF_FILES = (
-    "run_dir",
-    "resume",
-    "resume_if_there",
-    "coordinator",
-    "num_processes",
-    "process_id",
-    "preset",
-    "config",
-)
+_NOT_OF_FILES = ("run_dir", "resume", "coordinator", "num_processes", "process_id", "preset", "config")
 """What a run does not take from the settings of another."""
 
 
@@ -87,12 +78,7 @@ def _first(area: Area, words: Sequence[str]) -> tuple[dict[str, Any], Options]:
     values = dataclasses.asdict(found)
     chosen = {name: values[name] for name in own if values[name] is not None}
     first = Options(**{name: values[name] for name in _NOT_OF_FILES})
-    if (
-        (first.resume or first.resume_if_there)
-        and first.run_dir is None
-        and first.preset is None
-        and first.config is None
-    ):
+    if first.resume and first.run_dir is None and first.preset is None and first.config is None:
         # Which folder goes on is said by all the words together, and what it holds comes before them.
         whole = _parsed(area, words, _whole(area, chosen, first, Start({}, "")))
         first = replaced(first, {"run_dir": area.run_dir(whole.settings, whole.options)})
@@ -163,8 +149,7 @@ def _whole(area: Area, chosen: Mapping[str, Any], first: Options, start: Start) 
     """What stands before flags are put on top."""
     values = {name: value for name, value in start.values.items() if name not in chosen}
     whole = read(start_of(area, {**start.values, **chosen}), values, start.where)
-    own = {name: getattr(first, name) for name in ("resume", "resume_if_there", "run_dir")}
-    return replaced(whole, own)
+    return replaced(whole, {"resume": first.resume, "run_dir": first.run_dir})
 
 
 def _parsed(area: Area, words: Sequence[str], whole: Whole) -> Whole:
@@ -203,7 +188,7 @@ def _ended(area: Area, options: Options, result: Result) -> int:
         return 128 + result.stopped_by
     if is_group(options) and result.summary:
         print_group(result.summary, f"validation at step {result.summary['step']}")
-    print(f"trained for {result.step} steps, kept in {result.run_dir}")
+    progress.say(f"trained for {result.step} steps, kept in {result.run_dir}")
     if area.evaluate:
-        print(f"next: {area.evaluate} --run-dir {result.run_dir}")
+        progress.say(f"next: {area.evaluate} --run-dir {result.run_dir}")
     return 0

@@ -11,8 +11,7 @@ class Options:
 
     Attributes:
         run_dir: where the run is kept; otherwise a folder in runs/ that is named after the settings.
-        resume: go on with the run in the run folder, bit for bit as if it had never stopped.
-        resume_if_there: the same, or begin where there is no run folder yet: for scripts that are started again.
+        resume: go on with the run in the run folder, which must be there, bit for bit as if it had never stopped.
         seed: decides the initial parameters and all that is drawn.
         seeds: train so many seeds, from --seed on, side by side in one program; each is what its single run would be,
             in a run folder of its own in the run folder.
@@ -34,7 +33,6 @@ class Options:
 
     run_dir: str | None = setting(None, place=True)
     resume: bool = setting(False, place=True)
-    resume_if_there: bool = setting(False, place=True)
     seed: int = setting(0, least=0, most=2**32 - 1)
     seeds: int | None = setting(None, least=1)
     sweep: tuple[str, ...] = ()

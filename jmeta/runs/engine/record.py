@@ -52,10 +52,10 @@ def load_any(run_dir: Path) -> Stored | None:
 
 def going_on(options: Options) -> Stored | None:
     """What is kept of the run, or the group, that is to go on; None where one begins."""
-    if options.run_dir is None or not (options.resume or options.resume_if_there):
+    if options.run_dir is None or not options.resume:
         return None
     run_dir = Path(options.run_dir)
-    if options.resume and not run_dir.is_dir():
+    if not run_dir.is_dir():
         raise RunError(f"there is no {run_dir} to go on with: correct --run-dir, or leave --resume out.")
     return load_any(run_dir)
 
@@ -106,7 +106,7 @@ def decisive(settings: Any, options: Options) -> dict[str, Any]:
 
 
 def _values(kind: str, settings: Any, options: Options) -> dict[str, Any]:
-    own = {"resume": False, "resume_if_there": False, **dict.fromkeys(name for name in OWN if name != "compile_cache")}
+    own = {"resume": False, **dict.fromkeys(name for name in OWN if name != "compile_cache")}
     return {KIND: kind, **to_dict(settings), **to_dict(options), **own}
 
 
@@ -120,7 +120,7 @@ def _going_on(run_dir: Path, name: str, kind: str, settings: Any, options: Optio
         if run_dir.exists() and (not run_dir.is_dir() or set(run_dir.iterdir()) - {*folder.leftovers(run_dir)}):
             raise RunError(f"{run_dir} is there and is no run folder: choose another --run-dir.")
         return None
-    if not (options.resume or options.resume_if_there):
+    if not options.resume:
         raise RunError(f"{run_dir} already holds a run: go on with it by --resume, or choose another --run-dir.")
     stored = read(path)
     places = [*names(settings, "place"), *names(options, "place")]

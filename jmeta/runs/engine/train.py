@@ -1,8 +1,10 @@
 """Training of any experiment in a run folder: one run, or every seed and swept value of a group, in one program."""
 
+import functools
 import math
 import time
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +12,11 @@ import jax
 import numpy as np
 import optax
 
-from jmeta.errors import DivergedError, RunError
+from jmeta.errors import DivergedError, RunError, kind_and_line
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
 from jmeta.runs.engine.checkpoints import Checkpoints
-from jmeta.runs.engine.devices import enough_memory
+from jmeta.runs.engine.devices import check_memory, enough_memory
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import Report, silent
 from jmeta.runs.engine.run import Diverged, Run, alarm, alive, first_states, member_of, own_copy, shared, take
@@ -92,7 +94,8 @@ def train(
     each, run_dir = members.members(settings, options), Path(str(options.run_dir))
     for own in each.values():
         check(own.settings)
-    experiment = processes.together(build, next(iter(each.values())).settings)
+    with fitting_settings():
+        experiment = processes.together(build, next(iter(each.values())).settings)
     number = processes.said_by_first(processes.on_first(_devices, options, settings, experiment))
     options = replaced(options, {"devices": number})
     each = {
@@ -103,7 +106,12 @@ def train(
     processes.meet(mesh)
     compiled = programs.compiled(build, settings, experiment, list(each.values()), mesh)
     # What does not fit together, or into the memory, shows here, before there is a folder.
-    processes.together(jax.eval_shape, compiled.advance, jax.eval_shape(compiled.start), 0)
+    with fitting_settings():
+        states = jax.eval_shape(compiled.start)
+        processes.together(jax.eval_shape, compiled.advance, states, 0)
+        if compiled.validate is not None:
+            one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), states.params)
+            processes.together(jax.eval_shape, functools.partial(compiled.validate, i=0), one)
     told = report if processes.is_first() else silent
     run = Run(run_dir, options, experiment, each, mesh, compiled, told, processes.agreed(stop))
     files = processes.on_first(_files, run, kind, settings)
@@ -120,6 +128,17 @@ def train(
         run_dir, step, stopped_by, {name: member_of(own, i) for i, name in enumerate(each)},
         folder.read_rows(run_dir / folder.METRICS) if single else [], keeping.summary(run_dir),
     )  # fmt: skip
+
+
+@contextmanager
+def fitting_settings() -> Iterator[None]:
+    """Settings that each are right and don't fit each other, or the data, fail inside where shapes meet."""
+    try:
+        yield
+    except RunError:
+        raise
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError, IndexError) as error:
+        raise RunError(f"these settings don't fit each other ({kind_and_line(error)}): change one of them.") from error
 
 
 def _devices(options: Options, settings: Any, experiment: Experiment) -> int:
@@ -179,6 +198,9 @@ def _compiled(run: Run, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
     began = time.perf_counter()
     with _fitting(run.experiment):
+        on_cpu = jax.default_backend() == "cpu" and run.mesh is not None
+        needed = run.programs.memory(states) * (len(run.mesh.local_devices) if on_cpu and run.mesh else 1)
+        check_memory(needed, "the programs of training and validation", f"{run.experiment.smaller}.")
         jax.block_until_ready(run.programs.advance(states, 0))
     return {"compile_seconds": round(time.perf_counter() - began, 3)}
 

@@ -35,8 +35,7 @@ def _check(settings: Settings, options: Options) -> None:
     """Refuse values that do not go together, and a run of another length where the length decides what came before."""
     check(settings)
     run_dir = options.run_dir or _run_dir(settings, options)
-    resumes = options.resume or options.resume_if_there
-    stored = record.load_any(Path(run_dir)) if resumes and length_decides(settings) else None
+    stored = record.load_any(Path(run_dir)) if options.resume and length_decides(settings) else None
     before, now = (None if stored is None else stored.values.get("updates")), settings.training.updates
     if before is not None and before != now:
         raise RunError(
