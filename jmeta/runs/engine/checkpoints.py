@@ -25,8 +25,6 @@ from jmeta.runs.engine.folder import CHECKPOINTS, CONFIG, locked, read_json, rem
 from jmeta.settings import differences
 
 _STATE, _RECORD, _FILES = "state", "record", "files.json"
-NEWEST = 2
-"""Of the newest, so many are kept: where one is damaged, there is another."""
 MARGIN = 2**16
 """Bytes that a checkpoint takes beside its arrays."""
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError)
@@ -34,11 +32,19 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, 
 
 
 class Checkpoints(NamedTuple):
-    """A folder of checkpoints, opened by Orbax's manager, and the settings and the seed that they are of, by name."""
+    """A folder of checkpoints, opened by Orbax's manager.
+
+    Attributes:
+        folder: where they are.
+        manager: Orbax's.
+        of: the settings and the seed that they are of, by name.
+        every: steps between them; those that a signal or the clock asks for in between are not kept for long.
+    """
 
     folder: Path
     manager: ocp.CheckpointManager
     of: Mapping[str, Any]
+    every: int
 
 
 def check_path(folder: Path) -> None:
@@ -53,7 +59,9 @@ def check_path(folder: Path) -> None:
 
 
 @contextmanager
-def opened(folder: Path, *, read_only: bool = False, of: Mapping[str, Any] | None = None) -> Iterator[Checkpoints]:
+def opened(
+    folder: Path, *, read_only: bool = False, of: Mapping[str, Any] | None = None, every: int = 1
+) -> Iterator[Checkpoints]:
     """Open a folder of checkpoints, made if it isn't there; what a killed save left there is removed.
 
     All stay until `prune`. Read-only, nothing is touched.
@@ -81,7 +89,7 @@ def opened(folder: Path, *, read_only: bool = False, of: Mapping[str, Any] | Non
         if not read_only:
             remove_leftovers(folder)
         try:
-            yield Checkpoints(folder, manager, of or {})
+            yield Checkpoints(folder, manager, of or {}, every)
         finally:
             manager.close()
 
@@ -156,11 +164,16 @@ def best(checkpoints: Checkpoints) -> int | None:
 
 
 def prune(checkpoints: Checkpoints, end: int | None = None) -> None:
-    """Remove those after a step, and then all but the newest ones and the best; what is being read stays for now."""
+    """Remove those after a step, and then all but the newest, the one before it and the best.
+
+    What is being read stays for now. The one before is of `every` steps, so that a run that was stopped in between ends
+    with the same ones as another.
+    """
     for step in steps(checkpoints):
         if end is not None and step > end:
             checkpoints.manager.delete(step)
-    for step in set(steps(checkpoints)[:-NEWEST]) - {checkpoints.manager.best_step()}:
+    before = [step for step in steps(checkpoints)[:-1] if not step % checkpoints.every]
+    for step in set(steps(checkpoints)) - {newest(checkpoints), *before[-1:], checkpoints.manager.best_step()}:
         with locked(checkpoints.folder / str(step)) as free:
             if free:
                 checkpoints.manager.delete(step)

@@ -43,22 +43,25 @@ def shown(title: str) -> AbstractContextManager[Report]:
 @contextmanager
 def _bar(title: str, console: Console) -> Iterator[Report]:
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[steps]}"),
         TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     progress = Progress(*columns, console=console)
     progress.start()
     try:
-        bar = progress.add_task(title, total=None, numbers="compiling")
+        bar = progress.add_task(title, total=None, steps="", numbers="compiling")
         told: dict[str, str] = {}
+        told_of: list[int] = []
 
         def begin(step: int, steps: int) -> None:
-            progress.update(bar, completed=step, total=steps)
+            told_of.append(steps)
+            progress.update(bar, completed=step, total=steps, steps=f"{step}/{steps}")
 
         def piece(step: int, metrics: Mapping[str, float]) -> None:
             name = "returns" if "returns" in metrics else "loss"
             told["now"] = _number(name, metrics[name])
-            progress.update(bar, completed=step, numbers="  ".join(told.values()))
+            steps = f"{step}/{told_of[-1]}"
+            progress.update(bar, completed=step, steps=steps, numbers="  ".join(told.values()))
 
         def row(values: Mapping[str, Any]) -> None:
             told["validation"] = _validation(values) or told.get("validation", "")

@@ -166,7 +166,11 @@ def _opened(run: Run, stack: ExitStack, kind: str, settings: Any) -> dict[str, C
     record.make(files)
     return {
         name: stack.enter_context(
-            checkpoints.opened(run.run_dir / name / folder.CHECKPOINTS, of=record.decisive(own.settings, own.options))
+            checkpoints.opened(
+                run.run_dir / name / folder.CHECKPOINTS,
+                of=record.decisive(own.settings, own.options),
+                every=own.options.save_every,
+            )
         )
         for name, own in run.members.items()
     }

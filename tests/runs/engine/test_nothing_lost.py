@@ -86,6 +86,14 @@ def test_the_two_newest_and_the_best_are_kept(tmp_path, best):
     assert kept_steps(tmp_path / "checkpoints") == ([5, 15, 20] if best == 5 else [15, 20])
 
 
+def test_a_run_that_was_stopped_in_between_ends_with_the_same_checkpoints(tmp_path):
+    with checkpoints.opened(tmp_path / "checkpoints", every=10) as kept:
+        for step, left in ((4, [4]), (10, [10]), (17, [10, 17]), (20, [10, 20])):
+            checkpoints.save(kept, state(step), None)
+            checkpoints.prune(kept)
+            assert kept_steps(tmp_path / "checkpoints") == left
+
+
 def test_what_is_being_read_is_not_removed(tmp_path):
     place = tmp_path / "checkpoints"
     with checkpoints.opened(place) as kept:
