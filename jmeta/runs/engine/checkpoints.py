@@ -7,6 +7,8 @@ import logging
 import os
 import re
 import shutil
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -121,11 +123,12 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
             _RECORD: ocp.args.JsonSave({"digest": digest_of(tree), "of": dict(checkpoints.of)}),
         }
     )
-    try:
-        checkpoints.manager.save(step, args=items, metrics=None if score is None else {"score": score}, force=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        _remove_half(checkpoints.folder, step)
-        raise _not_written(checkpoints, step, error) from error
+    with _unheard():
+        try:
+            checkpoints.manager.save(step, args=items, metrics=None if score is None else {"score": score}, force=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            _remove_half(checkpoints.folder, step)
+            raise _not_written(checkpoints, step, error) from error
     # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
     place = checkpoints.folder / str(step)
     files = sorted(path for path in place.rglob("*") if path.is_file())
@@ -134,11 +137,22 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
 
 def _remove_half(folder: Path, step: int) -> None:
     """Remove a checkpoint that failed half-way, until Orbax's other threads, which know nothing of it, are done too."""
-    gc.collect()  # what they failed with is told when it is let go of, so now, where nobody listens
     for _ in range(10):
+        gc.collect()  # what they failed with is told when it is let go of, so now, where nobody listens
         for half in folder.glob(f"{step}.*tmp*"):
             shutil.rmtree(half, ignore_errors=True)
         time.sleep(0.05)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """While inside, failures of other threads, and of what is let go of, are not told: one error is enough."""
+    hooks = sys.unraisablehook, threading.excepthook
+    sys.unraisablehook = threading.excepthook = lambda told: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook, threading.excepthook = hooks
 
 
 def _not_written(checkpoints: Checkpoints, step: int, error: Exception) -> RunError:

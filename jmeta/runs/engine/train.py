@@ -1,6 +1,5 @@
 """Training of any experiment in a run folder: one run, or every seed and swept value of a group, in one program."""
 
-import functools
 import math
 import time
 from collections.abc import Iterator
@@ -109,9 +108,9 @@ def train(
     with fitting_settings():
         states = jax.eval_shape(compiled.start)
         processes.together(jax.eval_shape, compiled.advance, states, 0)
-        if compiled.validate is not None:
+        if (validate := compiled.validate) is not None:
             one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), states.params)
-            processes.together(jax.eval_shape, functools.partial(compiled.validate, i=0), one)
+            processes.together(jax.eval_shape, lambda params: validate(params, 0), one)
     told = report if processes.is_first() else silent
     run = Run(run_dir, options, experiment, each, mesh, compiled, told, processes.agreed(stop))
     files = processes.on_first(_files, run, kind, settings)
