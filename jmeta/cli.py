@@ -4,6 +4,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from jmeta import __version__
 
@@ -60,13 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jmeta.errors import RunError, advice
 
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
     except RunError as error:
         return _complain(str(error))
-    except BrokenPipeError:  # whoever read the output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return USER_ERROR
     except OSError as error:
+        try:
+            sys.stdout.flush()
+        except OSError:  # whoever read the output has gone, or there is no room for it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return USER_ERROR
         place = f" ({error.filename})" if error.filename else ""
         return _complain(f"{error.strerror or error}{place}: {advice(error)}, and run it again.")
     except SystemExit as error:
@@ -84,22 +91,32 @@ def _dispatch(words: list[str]) -> int:
     if command not in COMMANDS:
         raise unknown("command", command, [*COMMANDS, *AREAS])
     module, _, function = COMMANDS[command].partition(":")
-    return getattr(importlib.import_module(module), function)(rest)
+    return getattr(_imported(module), function)(rest)
+
+
+def _imported(module: str) -> Any:
+    from jmeta.runs.engine.signals import interrupted_at_once
+
+    with interrupted_at_once():
+        return importlib.import_module(module)
 
 
 def _complain(text: str, code: int = USER_ERROR) -> int:
-    print(f"jmeta: {text}", file=sys.stderr, flush=True)
+    from jmeta.report.tables import printable
+
+    with suppress(OSError):
+        print(f"jmeta: {printable(text)}", file=sys.stderr, flush=True)
     return code
 
 
 def _area(name: str, words: list[str]) -> int:
     """Train an experiment of an area, or run one of its other programs, each a module with a `Config` and a `main`."""
+    area, program = _imported(f"jmeta.runs.{name}"), words[0] if words else "help"
     from jmeta.errors import RunError, unknown
     from jmeta.runs.engine.command import train_command
     from jmeta.runs.engine.compile_cache import use_compile_cache
     from jmeta.runs.engine.flags import parsed
 
-    area, program = importlib.import_module(f"jmeta.runs.{name}"), words[0] if words else "help"
     if program in ("-h", "--help", "help"):
         width = max(map(len, area.PROGRAMS)) + 2
         print(f"jmeta {name} PROGRAM; each has its own --help\n")
@@ -112,7 +129,7 @@ def _area(name: str, words: list[str]) -> int:
         raise unknown("program", program, area.PROGRAMS)
     if program == "train":
         return train_command(area.AREA, words[1:])
-    module = importlib.import_module(f"jmeta.runs.{name}.{program}")
+    module = _imported(f"jmeta.runs.{name}.{program}")
     description = (module.__doc__ or "").strip()
     config = parsed(module.Config, words[1:], prog=f"jmeta {name} {program}", description=description)
     use_compile_cache(True)

@@ -8,6 +8,8 @@ stands beside its default, by `setting`.
 import dataclasses
 import inspect
 import math
+import reprlib
+import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -118,7 +120,7 @@ def read(settings: S, values: Mapping[str, Any], where: str) -> S:
         raise RunError(f"two settings are called {twice[0]}, of which one must be your own: give it another name.")
     known = {name: hint for part in _parts(settings) for name, hint in typing.get_type_hints(type(part)).items()}
     check_names(every, values, where)
-    return _replaced(settings, {name: _read(name, value, known[name], where) for name, value in values.items()})
+    return _replaced(settings, {name: typed(name, value, known[name], where) for name, value in values.items()})
 
 
 def check_names(known: Iterable[str], values: Iterable[str], where: str) -> None:
@@ -141,15 +143,26 @@ def _parts(settings: Any) -> Iterator[Any]:
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
 
 
-def _read(name: str, value: Any, kind: Any, where: str) -> Any:
-    """A value as its annotation has it."""
+def typed(name: str, value: Any, kind: Any, where: str) -> Any:
+    """A value of JSON or TOML as its annotation has it: `int`, `float | None`, `tuple[str, ...]`, `dict`, `Any`.
+
+    Raises:
+        RunError: for another, naming it, what was found where, and what was expected.
+    """
+    if kind is Any:
+        return value
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     for option in options:
         fits, read = _as(value, option)
         if fits:
             return read
-    wanted = [_WORDS.get(option) or f"a list, each {_WORDS[typing.get_args(option)[0]]}" for option in options]
-    raise RunError(f"{where} has {name} {value!r}, which must be {' or '.join(wanted)}: correct it.")
+    wanted = [_word(option) for option in options]
+    raise RunError(f"{where} has {name} {reprlib.repr(value)}, which must be {' or '.join(wanted)}: correct it.")
+
+
+def _word(kind: Any) -> str:
+    of = typing.get_args(kind)
+    return f"a list, each {_word(of[0])}" if of else _WORDS.get(kind, "an object")
 
 
 def _as(value: Any, kind: Any) -> tuple[bool, Any]:
@@ -160,7 +173,8 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
         each = [_as(item, typing.get_args(kind)[0]) for item in value]
         return all(fits for fits, _ in each), tuple(item for _, item in each)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return True, float(value)
+        fits = abs(value) <= sys.float_info.max
+        return fits, float(value) if fits else None
     return type(value) is kind, value
 
 
@@ -188,10 +202,13 @@ def check(settings: Any) -> None:
 
 def _check_number(field: dataclasses.Field[Any], value: Any) -> None:
     limits = {name: field.metadata[name] for name in ("least", "above", "most") if name in field.metadata}
-    if not limits or not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         return
-    if isinstance(value, int) and "most" not in limits and value > INT32:
-        raise RunError(f"{flag(field.name)} must be {INT32} or less, got {value}: choose another.")
+    if isinstance(value, int) and "most" not in limits and abs(value) > INT32:
+        less = f"{INT32} or less" if value > 0 else f"{-INT32} or more"
+        raise RunError(f"{flag(field.name)} must be {less}, got {value}: choose another.")
+    if not limits:
+        return
     least, above, most = (limits.get(name) for name in ("least", "above", "most"))
     fits = (
         math.isfinite(value)

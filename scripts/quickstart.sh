@@ -6,6 +6,6 @@ cd "$(dirname "$0")/.."
 source scripts/environment.sh plots
 
 run=${1:-runs/quickstart}
-jmeta train --preset quickstart --run-dir "$run" --resume
+jmeta train --preset quickstart --run-dir "$run" $([ -d "$run" ] && echo --resume)
 jmeta evaluate --run-dir "$run"
 jmeta plot --run-dir "$run"

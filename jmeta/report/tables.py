@@ -7,6 +7,17 @@ from typing import Any
 
 _OF_SETTING = ("seeds", "mean", "ci95")
 _NUMBER = re.compile(r"-|\**[+-]?\d.*")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """A line for a terminal: what could steer it, turn text around, or is not UTF-8 is shown as Python writes it.
+
+    Example:
+        >>> printable("red \x1b[31m")
+        'red \\x1b[31m'
+    """
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def plus_minus(mean: float, ci95: float | None = None, *, digits: int = 2, sign: str = "") -> str:
@@ -46,7 +57,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     Raises:
         ValueError: for a row of another length than the header.
     """
-    lines = [list(header), *map(list, rows)]
+    lines = [[printable(cell) for cell in row] for row in (header, *rows)]
     columns = list(zip(*lines, strict=True))
     right = [any(column[1:]) and all(_NUMBER.fullmatch(cell) for cell in column[1:] if cell) for column in columns]
     widths = [max(3, *map(len, column)) for column in columns]
@@ -62,11 +73,12 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def show(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
     """Print a table on the terminal; 120 characters wide where the output is none."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*header, title=title, title_justify="left")
+    table = Table(*header, title=title and escape(printable(title)), title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(escape(printable(cell)) for cell in row))
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
 
 
@@ -74,7 +86,7 @@ def print_group(summary: Mapping[str, Any], title: str) -> None:
     """Print each run of a `statistics.summary`, then mean and 95 % interval over the seeds of each setting."""
     name = summary["measured"]
     kind = name.removeprefix("val_")
-    print(title)
+    print(printable(title))
     rows = []
     for member, own in summary["members"].items():
         value = f"diverged at step {own['diverged_at']}" if "diverged_at" in own else "-"

@@ -121,6 +121,7 @@ def settings(config: Config, algorithm: str, way: int, shot: int) -> Whole:
     steps = -(-config.training.tasks // config.meta_batch_size) if config.training.budget == "tasks" else 1_000_000
     budget = f"{config.training.tasks}tasks" if config.training.budget == "tasks" else f"{config.training.seconds:g}s"
     reptile = {"train_shot": shot + config.learned.query_shot, "query_shot": 1} if algorithm == "reptile" else {}
+    run_dir = Path(config.run_dir) / f"{algorithm}-{way}w{shot}s-{budget}-seed{config.seed}"
     changes = {
         "way": way,
         "shot": shot,
@@ -135,8 +136,8 @@ def settings(config: Config, algorithm: str, way: int, shot: int) -> Whole:
         "save_every": -(-steps // LOG_EVERY) * LOG_EVERY,
         "seed": config.seed,
         "data_dir": config.learned.data_dir,
-        "run_dir": str(Path(config.run_dir) / f"{algorithm}-{way}w{shot}s-{budget}-seed{config.seed}"),
-        "resume": True,
+        "run_dir": str(run_dir),
+        "resume": run_dir.is_dir(),
     }
     return begun(replaced(start, {**changes, **reptile}))
 

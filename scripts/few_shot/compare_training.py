@@ -80,7 +80,7 @@ def annealed(config: Config, run: Whole) -> Whole:
         return run
     asked = iter([None] * TIMED_ROWS)
     with tempfile.TemporaryDirectory() as place:
-        short = {"anneal_steps": max(1, TIMED_ROWS * LOG_EVERY // 10), "run_dir": f"{place}/run", "resume": False}
+        short = {"anneal_steps": max(1, TIMED_ROWS * LOG_EVERY // 10), "run_dir": f"{place}/run"}
         first = replaced(run, short)
         rows = train(first.settings, first.options, stop=lambda: next(asked, OUT_OF_TIME)).rows
     steps = rows[-1]["step"] * config.training.seconds / trained_seconds(rows)

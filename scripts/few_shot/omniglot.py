@@ -138,14 +138,15 @@ def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> 
     short = {} if config.published else SHORT.get((algorithm, way, shot), {})
     length = "short" if short else "preset"
     size = f"-{way}w{shot}s" if LEARNERS.get(algorithm).fixed_way else ""
+    run_dir = Path(config.run_dir) / f"{length}-{algorithm}{size}-seed{seed}"
     changes = {
         **short,
         "seed": seed,
         "chunk_size": config.chunk_size,
         "devices": config.devices,
         "data_dir": config.data_dir,
-        "run_dir": str(Path(config.run_dir) / f"{length}-{algorithm}{size}-seed{seed}"),
-        "resume": True,
+        "run_dir": str(run_dir),
+        "resume": run_dir.is_dir(),
     }
     return replaced(Whole(*from_preset(f"{algorithm}-omniglot-{way}w{shot}s")), changes)
 

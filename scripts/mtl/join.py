@@ -75,7 +75,7 @@ def start(words: Sequence[str]) -> Config:
 
 def meta_trained(settings: Settings, seed: int, run_dir: Path, name: str) -> Params:
     """Parameters after meta-training in a run folder, which a second start goes on with."""
-    options = Options(str(run_dir), resume=True, seed=seed, log_every=100, save_every=1000)
+    options = Options(str(run_dir), resume=run_dir.is_dir(), seed=seed, log_every=100, save_every=1000)
     return trained(partial(train, AREA, settings, options), shown(name)).params
 
 

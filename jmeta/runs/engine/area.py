@@ -68,10 +68,10 @@ class Loaded(NamedTuple):
     facts: dict[str, Any]
 
 
-def start_of(area: Area, values: Mapping[str, Any]) -> Whole:
-    """The defaults for the choice that settings by name are of."""
+def start_of(area: Area, values: Mapping[str, Any], where: str = "the choice") -> Whole:
+    """The defaults for the choice that settings by name are of; `where` they are from is for errors."""
     known = [field.name for field in dataclasses.fields(area.choice)]
-    return Whole(*area.defaults(area.choice(**{name: values[name] for name in known if name in values})))
+    return Whole(*area.defaults(flat.read(area.choice(), {n: values[n] for n in known if n in values}, where)))
 
 
 def presets(area: Area) -> dict[str, dict[str, Any]]:
@@ -112,7 +112,7 @@ def load_group(area: Area, run_dir: Path) -> Loaded:
 def _loaded(area: Area, stored: record.Stored, path: Path) -> Loaded:
     if stored.kind != area.kind:
         raise RunError(f"{path.parent} is a run of {stored.kind}, not {area.kind}: give it to the commands of its own.")
-    start = start_of(area, stored.values)
+    start = start_of(area, stored.values, str(path))
     names = {field.name for field in dataclasses.fields(area.choice)} & {*flat.names(start)}
     # What is None by default may be younger than the run.
     given = {name for name, value in flat.to_dict(start).items() if value is not None}
@@ -121,6 +121,10 @@ def _loaded(area: Area, stored: record.Stored, path: Path) -> Loaded:
             lacks = ", ".join(sorted(needed - stored.values.keys()))
             raise RunError(f"{path} lacks {lacks}: it was made by another version, or changed by hand.")
     whole = flat.read(start, stored.values, str(path))
+    try:
+        check(area, whole.settings, whole.options)
+    except RunError as error:
+        raise RunError(f"{path} can't be used: {error}") from error
     return Loaded(whole.settings, whole.options, stored.facts)
 
 

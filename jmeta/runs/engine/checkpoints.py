@@ -1,11 +1,16 @@
-"""Checkpoints of a run with Orbax: the newest and the best, each whole or not there."""
+"""Checkpoints of a run with Orbax: the two newest and the best, each whole or not there."""
 
 import errno
+import gc
 import hashlib
 import logging
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax import Array
-from orbax.checkpoint import checkpoint_managers
 
 from jmeta.errors import RunError, advice, first_line, unknown
 from jmeta.report.files import write_json
-from jmeta.runs.engine.folder import CHECKPOINTS, read_json, remove_leftovers
+from jmeta.runs.engine.folder import CHECKPOINTS, CONFIG, locked, read_json, remove_leftovers
+from jmeta.settings import differences
 
 _STATE, _RECORD, _FILES = "state", "record", "files.json"
 MARGIN = 2**16
@@ -29,45 +34,64 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, 
 
 
 class Checkpoints(NamedTuple):
-    """A folder of checkpoints, opened by Orbax's manager."""
+    """A folder of checkpoints, opened by Orbax's manager.
+
+    Attributes:
+        folder: where they are.
+        manager: Orbax's.
+        of: the settings and the seed that they are of, by name.
+        every: steps between them; those that a signal or the clock asks for in between are not kept for long.
+    """
 
     folder: Path
     manager: ocp.CheckpointManager
+    of: Mapping[str, Any]
+    every: int
+
+
+def check_path(folder: Path) -> None:
+    """Refuse a path that Orbax would take for a pattern or an address, or could not write."""
+    path = os.path.abspath(folder)
+    odd = re.search(r"[][*?\\\ud800-\udfff]|(?<=/)\w+:(?=/)", path + "/")
+    if odd is not None:
+        raise RunError(
+            f"{folder} has {odd[0]!r} in its whole path, which checkpoints can't be kept under: choose another "
+            "--run-dir, or reach it by a symbolic link."
+        )
 
 
 @contextmanager
-def opened(folder: Path, *, read_only: bool = False, newest_kept: int = 1) -> Iterator[Checkpoints]:
+def opened(
+    folder: Path, *, read_only: bool = False, of: Mapping[str, Any] | None = None, every: int = 1
+) -> Iterator[Checkpoints]:
     """Open a folder of checkpoints, made if it isn't there; what a killed save left there is removed.
 
-    So many of the newest stay, beside the best, until `prune`. Read-only, nothing is touched.
+    All stay until `prune`. Read-only, nothing is touched.
     """
-    score = lambda metrics: metrics["score"]
-    top = checkpoint_managers.BestN(get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False)
-    policy = checkpoint_managers.AnyPreservationPolicy([checkpoint_managers.LatestN(newest_kept), top])
+    check_path(folder)
     # In several processes it is the first alone that opens them, and waits for no other.
     alone = ocp.options.MultiprocessingOptions(active_processes={0} if jax.process_count() > 1 else None)
     if not read_only:
         folder.mkdir(parents=True, exist_ok=True)
     with _quiet():
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=None if read_only else policy,
             enable_async_checkpointing=False,
             cleanup_tmp_directories=not read_only,
             create=False,
             multiprocessing_options=alone,
             read_only=read_only,
-            best_fn=score,
+            best_fn=lambda metrics: metrics["score"],
             best_mode="max",
         )
         handlers = {
             _STATE: ocp.StandardCheckpointHandler(multiprocessing_options=alone),
             _RECORD: ocp.JsonCheckpointHandler(multiprocessing_options=alone),
         }
-        manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handlers)
+        manager = ocp.CheckpointManager(os.path.abspath(folder), options=options, item_handlers=handlers)
         if not read_only:
             remove_leftovers(folder)
         try:
-            yield Checkpoints(folder, manager)
+            yield Checkpoints(folder, manager, of or {}, every)
         finally:
             manager.close()
 
@@ -75,13 +99,15 @@ def opened(folder: Path, *, read_only: bool = False, newest_kept: int = 1) -> It
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Orbax logs every step it takes, and each failure with its traceback, beside raising it."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
@@ -92,18 +118,41 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
     if shutil.disk_usage(checkpoints.folder).free < 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN:
         raise _not_written(checkpoints, step, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     items = ocp.args.Composite(
-        **{_STATE: ocp.args.StandardSave(tree), _RECORD: ocp.args.JsonSave({"digest": digest_of(tree)})}
+        **{
+            _STATE: ocp.args.StandardSave(tree),
+            _RECORD: ocp.args.JsonSave({"digest": digest_of(tree), "of": dict(checkpoints.of)}),
+        }
     )
-    try:
-        checkpoints.manager.save(step, args=items, metrics=None if score is None else {"score": score}, force=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        for half in checkpoints.folder.glob(f"{step}.*tmp*"):
-            shutil.rmtree(half, ignore_errors=True)
-        raise _not_written(checkpoints, step, error) from error
+    with _unheard():
+        try:
+            checkpoints.manager.save(step, args=items, metrics=None if score is None else {"score": score}, force=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            _remove_half(checkpoints.folder, step)
+            raise _not_written(checkpoints, step, error) from error
     # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
     place = checkpoints.folder / str(step)
     files = sorted(path for path in place.rglob("*") if path.is_file())
     write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in files})
+
+
+def _remove_half(folder: Path, step: int) -> None:
+    """Remove a checkpoint that failed half-way, until Orbax's other threads, which know nothing of it, are done too."""
+    for _ in range(10):
+        gc.collect()  # what they failed with is told when it is let go of, so now, where nobody listens
+        for half in folder.glob(f"{step}.*tmp*"):
+            shutil.rmtree(half, ignore_errors=True)
+        time.sleep(0.05)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """While inside, failures of other threads, and of what is let go of, are not told: one error is enough."""
+    hooks = sys.unraisablehook, threading.excepthook
+    sys.unraisablehook = threading.excepthook = lambda told: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook, threading.excepthook = hooks
 
 
 def _not_written(checkpoints: Checkpoints, step: int, error: Exception) -> RunError:
@@ -129,22 +178,31 @@ def best(checkpoints: Checkpoints) -> int | None:
 
 
 def prune(checkpoints: Checkpoints, end: int | None = None) -> None:
-    """Remove those after a step, and then all but the newest and the best."""
+    """Remove those after a step, and then all but the newest, the one before it and the best.
+
+    What is being read stays for now. The one before is of `every` steps, so that a run that was stopped in between ends
+    with the same ones as another.
+    """
     for step in steps(checkpoints):
         if end is not None and step > end:
             checkpoints.manager.delete(step)
-    for step in set(steps(checkpoints)) - {newest(checkpoints), checkpoints.manager.best_step()}:
-        checkpoints.manager.delete(step)
+    before = [step for step in steps(checkpoints)[:-1] if not step % checkpoints.every]
+    for step in set(steps(checkpoints)) - {newest(checkpoints), *before[-1:], checkpoints.manager.best_step()}:
+        with locked(checkpoints.folder / str(step)) as free:
+            if free:
+                checkpoints.manager.delete(step)
 
 
 def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
     """Read a state like another back, bit for bit; RunError if it is damaged or of another structure."""
     _check_files(checkpoints, step)
-    target = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(_parts, like))
-    items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target), _RECORD: ocp.args.JsonRestore()})
+    place, target = checkpoints.folder / str(step), jax.tree.map(_zeros, jax.eval_shape(_parts, like))
+    record = read_json(place / _RECORD / "metadata", {"digest": str}, {"of": dict})
+    _check_owner(place, record.get("of", {}))
+    digest = record["digest"]
     try:
-        found = checkpoints.manager.restore(step, args=items)
-        tree, digest = found[_STATE], found[_RECORD]["digest"]
+        items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
+        tree = checkpoints.manager.restore(step, args=items)[_STATE]
     except _DAMAGED as error:
         raise _damaged(checkpoints, step, first_line(error)) from error
     if digest_of(tree) != digest:
@@ -159,12 +217,36 @@ def restored(run_dir: Path, init: Callable[[Array], Any], checkpoint: str = "bes
     none = RunError(f"{run_dir} has no checkpoint yet: wait for its first, or train with a smaller --save-every.")
     if not (run_dir / CHECKPOINTS).is_dir():
         raise none
-    like = jax.eval_shape(init, jax.random.key(0))
-    with opened(run_dir / CHECKPOINTS, read_only=True) as found:
-        step = best(found) if checkpoint == "best" else newest(found)
-        if step is None:
-            raise none
-        return step, restore(found, step, like)
+    folder, like = run_dir / CHECKPOINTS, jax.eval_shape(init, jax.random.key(0))
+    for tries_left in reversed(range(20)):
+        before = sorted(os.listdir(folder))
+        try:
+            with opened(folder, read_only=True) as found:
+                step = best(found) if checkpoint == "best" else newest(found)
+                if step is None:
+                    raise none
+                with locked(folder / str(step), shared=True):
+                    return step, restore(found, step, like)
+        except _DAMAGED:
+            # Training goes on there, and has removed what was about to be read.
+            if sorted(os.listdir(folder)) == before or not tries_left:
+                raise
+    raise none
+
+
+def _zeros(array: Any) -> np.ndarray:
+    return np.zeros(array.shape, array.dtype)
+
+
+def _check_owner(place: Path, of: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of other settings, or of another seed, than the run folder that it is in."""
+    config = place.parent.parent / CONFIG
+    mine = read_json(config) if of and config.exists() else {}
+    different = differences({name: mine[name] for name in of if name in mine}, of, [*of.keys() - mine.keys()])
+    if different:
+        raise RunError(
+            f"the checkpoint {place} is of another run than {config} ({'; '.join(different)}): put back its own."
+        )
 
 
 def _check_files(checkpoints: Checkpoints, step: int) -> None:
@@ -172,7 +254,7 @@ def _check_files(checkpoints: Checkpoints, step: int) -> None:
     place = checkpoints.folder / str(step)
     if not (place / _FILES).exists():
         return
-    for name, digest in read_json(place / _FILES).items():
+    for name, digest in read_json(place / _FILES, rest=str).items():
         if not (place / name).is_file():
             raise _damaged(checkpoints, step, f"{name} is missing")
         if _file_digest(place / name) != digest:

@@ -102,7 +102,7 @@ def _start(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
 
 def _of_run(area: Area, chosen: Mapping[str, Any], first: Options) -> Start:
     """The settings of a run that goes on, which its choice must be that of."""
-    stored = record.load_any(Path(first.run_dir)) if first.resume and first.run_dir else None
+    stored = record.going_on(first)
     if stored is None:
         return Start({}, "")
     if stored.kind != area.kind:
@@ -188,7 +188,7 @@ def _ended(area: Area, options: Options, result: Result) -> int:
         return 128 + result.stopped_by
     if is_group(options) and result.summary:
         print_group(result.summary, f"validation at step {result.summary['step']}")
-    print(f"trained for {result.step} steps, kept in {result.run_dir}")
+    progress.say(f"trained for {result.step} steps, kept in {result.run_dir}")
     if area.evaluate:
-        print(f"next: {area.evaluate} --run-dir {result.run_dir}")
+        progress.say(f"next: {area.evaluate} --run-dir {result.run_dir}")
     return 0

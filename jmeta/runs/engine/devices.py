@@ -1,8 +1,10 @@
 """Which devices a run computes on, and those with too little memory."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
@@ -78,6 +80,24 @@ def mesh_of(number: int) -> Mesh | None:
         return None
     each = [[device for device in jax.devices() if device.process_index == i] for i in range(processes)]
     return task_mesh([device for devices in each for device in devices[: number // processes]])
+
+
+def check_memory(needed: int, what: str, advice: str) -> None:
+    """RunError where what takes so many bytes is more than a device has free, before any of it is taken."""
+    there = _memory()
+    if needed > there:
+        raise RunError(f"{what} take {needed / 2**30:.3g} GiB, and {there / 2**30:.3g} GiB are free: {advice}")
+
+
+def _memory() -> float:
+    """Bytes that a device has free: of a CPU those of the machine, as far as it tells."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats:
+        return stats.get("bytes_limit", math.inf)
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
+    return math.inf
 
 
 @contextmanager

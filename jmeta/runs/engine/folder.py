@@ -2,35 +2,122 @@
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jmeta.errors import RunError
 from jmeta.report.files import write_text
+from jmeta.settings import typed
 
 CONFIG, METRICS, CHECKPOINTS, EVALUATION = "config.json", "metrics.jsonl", "checkpoints", "evaluation.json"
 GROUP, SUMMARY = "group.json", "summary.json"
 
 
+@contextmanager
+def locked(place: Path, *, shared: bool = False) -> Iterator[bool]:
+    """Hold a folder while inside, if it is free, which is said; others may hold it too where all share it.
+
+    The system lets go of it when the process ends, however it does. Where there are no locks, all is free.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    file = os.open(place, os.O_RDONLY)
+    free = True
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        free = False
+    except OSError:
+        pass
+    try:
+        yield free
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def written_here(run_dir: Path) -> Iterator[None]:
+    """While inside, no other process trains in a run folder, which is made if it isn't there; RunError if one does."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with locked(run_dir) as free:
+        if not free:
+            raise RunError(f"another process trains in {run_dir}: wait until it ends, or choose another --run-dir.")
+        remove_leftovers(run_dir)
+        yield
+
+
+def check_there(paths: Iterable[Path]) -> None:
+    """RunError for the first of the files of a run that was removed while it goes on."""
+    for path in paths:
+        if not path.is_file():
+            raise RunError(f"{path} has gone while training went on: restore it, then go on with --resume.")
+
+
+def leftovers(place: Path) -> list[Path]:
+    """What a kill in the middle of `write_text` leaves, here and one folder deeper."""
+    return [*place.glob(".*.tmp"), *place.glob("*/.*.tmp")]
+
+
 def remove_leftovers(place: Path) -> None:
-    """Remove what a kill in the middle of `write_text` leaves, here and one folder deeper."""
-    for path in (*place.glob(".*.tmp"), *place.glob("*/.*.tmp")):
+    """Remove `leftovers`, in a folder that is `written_here`."""
+    for path in leftovers(place):
         path.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; RunError if it is missing or is none."""
+def read_json(
+    path: Path, needed: Mapping[str, Any] | None = None, others: Mapping[str, Any] | None = None, *, rest: Any = Any
+) -> dict[str, Any]:
+    """A JSON object from a file, whose values have types: the one reader of all that is kept.
+
+    Args:
+        path: of a regular file.
+        needed: types as annotations by the names of what must be there, see `jmeta.settings.typed`.
+        others: of what may be there.
+        rest: the type of all else.
+
+    Raises:
+        RunError: if it is missing or damaged, naming the field, what was found and what was expected.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = _object(_text(path))
     except FileNotFoundError as error:
         said = f"{path.parent} is no run folder, it has no {path.name}: name one that jmeta has trained."
         raise RunError(said) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged ({error}): restore it, or train again in another folder.") from error
+    except RunError:
+        raise
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}): {_RESTORE}") from error
+    needed, others = needed or {}, others or {}
+    lacks = ", ".join(name for name in needed if name not in values)
+    if lacks:
+        raise RunError(f"{path} lacks {lacks}: it was made by another version, or changed by hand.")
+    known = {**dict.fromkeys(values, rest), **others, **needed}
+    return {name: typed(name, value, known[name], str(path)) for name, value in values.items()}
+
+
+def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path} is no regular file: {_RESTORE}")
+    return path.read_bytes().decode(errors="replace" if path.suffix == ".jsonl" else "strict")
+
+
+_RESTORE = "restore it, or train again in another folder."
+
+
+def _object(text: str) -> dict[str, Any]:
+    """JSON that is an object; ValueError for other text, numbers of thousands of digits among it."""
+    try:
+        values = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     if not isinstance(values, dict):
-        raise RunError(f"{path} is damaged, it holds no JSON object: restore it, or train again in another folder.")
+        raise ValueError("it holds no JSON object")
     return values
 
 
@@ -48,16 +135,36 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
             raise
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines, up to one that was cut off by a kill."""
-    rows, text = [], path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    with suppress(json.JSONDecodeError):
-        for line in text.splitlines():
-            rows.append(json.loads(line))
+def read_rows(path: Path, tell: Callable[[str], None] = lambda text: None) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines, each a step and numbers; what is damaged is left out, and told.
+
+    A last line that a kill has cut off is no damage.
+    """
+    lines = _text(path).split("\n") if path.exists() else [""]
+    rows, damage = [], []
+    for i, line in enumerate(lines, 1):
+        if i == len(lines) and not line:
+            continue
+        try:
+            row = _object(line)
+            for name in dict.fromkeys(["step", *row]):
+                typed(name, row.get(name), int if name == "step" else float, f"line {i}")
+        except ValueError as error:
+            damage += [str(error)] if i < len(lines) else []
+            continue
+        rows.append(row)
+    if damage:
+        tell(f"{path} is damaged in {len(damage)} of {len(lines)} lines, which are left out ({damage[0].rstrip('.')}).")
     return rows
 
 
-def cut_rows(path: Path, step: int) -> None:
-    """Drop the rows after a step, which a resumed run writes again."""
-    kept = [row for row in read_rows(path) if row["step"] <= step]
+def cut_rows(path: Path, step: int, tell: Callable[[str], None] = lambda text: None) -> None:
+    """Drop the rows after a step, which a resumed run writes again; of a damaged file, a copy is kept aside."""
+    damage: list[str] = []
+    kept = [row for row in read_rows(path, damage.append) if row["step"] <= step]
+    if damage:
+        number = sum(1 for _ in path.parent.glob(f"{path.stem}-damaged-*")) + 1
+        aside = path.with_name(f"{path.stem}-damaged-{number}{path.suffix}")
+        shutil.copyfile(path, aside)
+        tell(f"{damage[0][:-1]}: it is kept as {aside.name}.")
     write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

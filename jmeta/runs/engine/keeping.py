@@ -14,6 +14,7 @@ from jmeta.report.files import write_json
 from jmeta.runs.engine import checkpoints, folder
 from jmeta.runs.engine.checkpoints import Checkpoints
 from jmeta.runs.engine.members import Member
+from jmeta.settings import typed
 
 
 def row(step: int, metrics: Any, seconds: float, counts: Mapping[str, float]) -> dict[str, Any]:
@@ -45,7 +46,13 @@ def known_to_diverge(run_dir: Path) -> dict[str, int]:
 def summary(run_dir: Path) -> dict[str, Any]:
     """What `summary.json` of a group holds; empty where there is none."""
     path = run_dir / folder.SUMMARY
-    return folder.read_json(path) if path.exists() else {}
+    if not path.exists():
+        return {}
+    found = folder.read_json(path, {"step": int, "measured": str, "members": dict, "settings": tuple[dict, ...]})
+    for name, own in (*found["members"].items(), *(("settings", own) for own in found["settings"])):
+        for field, value in typed(name, own, dict, str(path)).items():
+            typed(field, value, int if field == "diverged_at" else float | None, f"{name} of {path}")
+    return found
 
 
 def common_step(kept: Mapping[str, Checkpoints], run_dir: Path, save_every: int) -> int:

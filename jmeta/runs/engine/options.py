@@ -11,7 +11,7 @@ class Options:
 
     Attributes:
         run_dir: where the run is kept; otherwise a folder in runs/ that is named after the settings.
-        resume: go on with the run in the run folder, bit for bit as if it had never stopped.
+        resume: go on with the run in the run folder, which must be there, bit for bit as if it had never stopped.
         seed: decides the initial parameters and all that is drawn.
         seeds: train so many seeds, from --seed on, side by side in one program; each is what its single run would be,
             in a run folder of its own in the run folder.

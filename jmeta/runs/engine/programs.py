@@ -23,11 +23,13 @@ class Programs(NamedTuple):
         start: `() -> states`.
         advance: `(states, steps) -> (states, metrics [members, PIECE])`, of up to `PIECE` steps; the rest is of none.
         validate: `(params, i) -> {name: [values]}` of member i; None where nothing is held out.
+        memory: `states -> ` bytes that a device needs for the largest, which are compiled to know it.
     """
 
     start: Callable[[], Any]
     advance: Advance
     validate: Callable[[Any, int], Mapping[str, Array]] | None
+    memory: Callable[[Any], int]
 
 
 def compiled(build: Build, settings: Any, experiment: Experiment, each: list[Member], mesh: Mesh | None) -> Programs:
@@ -58,14 +60,31 @@ def compiled(build: Build, settings: Any, experiment: Experiment, each: list[Mem
 
     local = rates if mesh is None else sharding.local(rates)
     advance = functools.partial(piece, update_data, rates)
-    return Programs(lambda: start(keys, local), advance, _validation(experiment, at, local))
+    validate, validate_memory = _validation(experiment, at, local)
+
+    def memory(states: Any) -> int:
+        own = states if mesh is None else sharding.local(states)
+        return max(_bytes(piece.lower(update_data, rates, states, 0)), validate_memory(own.params))
+
+    return Programs(lambda: start(keys, local), advance, validate, memory)
+
+
+def _bytes(lowered: Any) -> int:
+    """What a program needs on a device for arguments, results and what is between; 0 where the backend can't tell."""
+    sizes = lowered.compile().memory_analysis()
+    if sizes is None:
+        return 0
+    return (
+        sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes - sizes.alias_size_in_bytes
+    )
 
 
 def _validation(
     experiment: Experiment, at: Callable[[Mapping[str, Any]], Experiment], rates: Mapping[str, Array]
-) -> Callable[[Any, int], Mapping[str, Array]] | None:
+) -> tuple[Callable[[Any, int], Mapping[str, Array]] | None, Callable[[Any], int]]:
+    """The validation of a member, and what it needs for parameters of all."""
     if experiment.validate is None:
-        return None
+        return None, lambda params: 0
     data = _data(experiment.validate)
 
     @jax.jit
@@ -74,7 +93,13 @@ def _validation(
         assert found is not None, "members are validated alike"
         return _with_data(found, data)(params)
 
-    return lambda params, i: validate(data, jax.tree.map(lambda a: a[i], rates), params)
+    def arguments(params: Any, i: int) -> tuple[Any, Any, Any]:
+        return data, jax.tree.map(lambda a: a[i], rates), params
+
+    def memory(params: Any) -> int:
+        return _bytes(validate.lower(*arguments(jax.tree.map(lambda a: a[0], params), 0)))
+
+    return lambda params, i: validate(*arguments(params, i)), memory
 
 
 def over_runs() -> Over:

@@ -1,13 +1,17 @@
 """What a person sees of a run: a progress bar, or plain lines where there is no terminal."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from jmeta.errors import first_line
+from jmeta.report.tables import printable
 
 
 class Report(NamedTuple):
@@ -39,20 +43,25 @@ def shown(title: str) -> AbstractContextManager[Report]:
 @contextmanager
 def _bar(title: str, console: Console) -> Iterator[Report]:
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[steps]}"),
         TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(title, total=None, numbers="compiling")
+    progress = Progress(*columns, console=console)
+    progress.start()
+    try:
+        bar = progress.add_task(title, total=None, steps="", numbers="compiling")
         told: dict[str, str] = {}
+        told_of: list[int] = []
 
         def begin(step: int, steps: int) -> None:
-            progress.update(bar, completed=step, total=steps)
+            told_of.append(steps)
+            progress.update(bar, completed=step, total=steps, steps=f"{step}/{steps}")
 
         def piece(step: int, metrics: Mapping[str, float]) -> None:
             name = "returns" if "returns" in metrics else "loss"
             told["now"] = _number(name, metrics[name])
-            progress.update(bar, completed=step, numbers="  ".join(told.values()))
+            steps = f"{step}/{told_of[-1]}"
+            progress.update(bar, completed=step, steps=steps, numbers="  ".join(told.values()))
 
         def row(values: Mapping[str, Any]) -> None:
             told["validation"] = _validation(values) or told.get("validation", "")
@@ -60,9 +69,13 @@ def _bar(title: str, console: Console) -> Iterator[Report]:
             progress.update(bar, numbers="  ".join(told.values()))
 
         def note(text: str) -> None:
-            progress.console.print(text, highlight=False)
+            with suppress(OSError):
+                progress.console.print(printable(text), highlight=False, markup=False)
 
         yield Report(begin, piece, row, note)
+    finally:
+        with suppress(OSError):  # the terminal has gone
+            progress.stop()
 
 
 def _lines() -> Report:
@@ -77,9 +90,9 @@ def _lines() -> Report:
         words = [f"step {step}/{steps}"]
         words += [_number(name, values[name]) for name in ("returns", "loss", "accuracy", "entropy") if name in values]
         words += [word for word in (_validation(values), _speed(values)) if word]
-        print("  ".join([*words, f"{int(left) // 60}:{int(left) % 60:02d} left"]), flush=True)
+        say("  ".join([*words, f"{int(left) // 60}:{int(left) % 60:02d} left"]))
 
-    return Report(begin, lambda step, metrics: None, row, lambda text: print(text, flush=True))
+    return Report(begin, lambda step, metrics: None, row, say)
 
 
 def _number(name: str, value: float) -> str:
@@ -101,6 +114,21 @@ def _speed(values: Mapping[str, Any]) -> str:
     return f"{speeds[name]:,.0f} {name.replace('_', ' ')}/s"
 
 
+def say(text: str) -> None:
+    """One line on standard output. Where that has gone, it is told once, and what is going on goes on without."""
+    try:
+        print(printable(text), flush=True)
+    except OSError as error:
+        silence()
+        complain(f"standard output can't be written to any more ({first_line(error)}): going on without it.")
+
+
+def silence() -> None:
+    """Let standard output lead nowhere, what is still to be written to it included."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def complain(text: str) -> None:
-    """One line on standard error."""
-    print(f"jmeta: {text}", file=sys.stderr, flush=True)
+    """One line on standard error, if anybody is there."""
+    with suppress(OSError):
+        print(f"jmeta: {printable(text)}", file=sys.stderr, flush=True)

@@ -29,12 +29,9 @@ class Stored(NamedTuple):
 
 def read(path: Path) -> Stored:
     """A `config.json` or `group.json`; RunError if it is missing or damaged, or was made by an earlier version."""
-    found = folder.read_json(path)
-    kind, facts = found.pop(KIND, None), found.pop(FACTS, {})
-    if not isinstance(kind, str) or not isinstance(facts, dict):
-        raise RunError(f"{path} names no experiment: it was made by another version, or changed by hand.")
+    found = folder.read_json(path, {KIND: str}, {FACTS: dict})
     found.pop(MEMBERS, None)
-    return Stored(kind, found, facts)
+    return Stored(found.pop(KIND), found, facts=found.pop(FACTS, {}))
 
 
 def load(run_dir: Path) -> Stored:
@@ -53,9 +50,19 @@ def load_any(run_dir: Path) -> Stored | None:
     return None
 
 
+def going_on(options: Options) -> Stored | None:
+    """What is kept of the run, or the group, that is to go on; None where one begins."""
+    if options.run_dir is None or not options.resume:
+        return None
+    run_dir = Path(options.run_dir)
+    if not run_dir.is_dir():
+        raise RunError(f"there is no {run_dir} to go on with: correct --run-dir, or leave --resume out.")
+    return load_any(run_dir)
+
+
 def members_of(run_dir: Path) -> list[str]:
     """The names of the runs of a group."""
-    return folder.read_json(run_dir / folder.GROUP).get(MEMBERS, [])
+    return list(folder.read_json(run_dir / folder.GROUP, {MEMBERS: tuple[str, ...]})[MEMBERS])
 
 
 Files = dict[Path, Mapping[str, Any]]
@@ -86,10 +93,16 @@ def for_group(run_dir: Path, kind: str, settings: Any, options: Options, names: 
 
 
 def make(files: Files) -> None:
-    """Write files, in their order."""
+    """Write files, in their order, where a kill may have left half of one."""
     for path, values in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, values)
+
+
+def decisive(settings: Any, options: Options) -> dict[str, Any]:
+    """The settings that decide results, and the seed: what checkpoints belong to."""
+    places = names(settings, "place")
+    return {name: v for name, v in to_dict(settings).items() if name not in places} | {"seed": options.seed}
 
 
 def _values(kind: str, settings: Any, options: Options) -> dict[str, Any]:
@@ -101,17 +114,14 @@ def _going_on(run_dir: Path, name: str, kind: str, settings: Any, options: Optio
     """What the file of that name in a run folder holds if the run goes on, or None where one can begin."""
     path = run_dir / name
     if not path.exists():
-        if run_dir.is_dir():
-            folder.remove_leftovers(run_dir)
         for other, what in ((folder.CONFIG, "a single run"), (folder.GROUP, "a group of runs")):
             if (run_dir / other).exists():
                 raise RunError(f"{run_dir} holds {what}: choose another --run-dir.")
-        if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        if run_dir.exists() and (not run_dir.is_dir() or set(run_dir.iterdir()) - {*folder.leftovers(run_dir)}):
             raise RunError(f"{run_dir} is there and is no run folder: choose another --run-dir.")
         return None
     if not options.resume:
         raise RunError(f"{run_dir} already holds a run: go on with it by --resume, or choose another --run-dir.")
-    folder.remove_leftovers(run_dir)
     stored = read(path)
     places = [*names(settings, "place"), *names(options, "place")]
     mine = {**to_dict(settings), **to_dict(options)}

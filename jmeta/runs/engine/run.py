@@ -97,7 +97,7 @@ def _restored(run: Run, like: Any, diverged: Diverged) -> Any:
     for name in going_on:
         # What is from after the step is taken again.
         checkpoints.prune(run.kept[name], step)
-        folder.cut_rows(run.run_dir / name / folder.METRICS, step)
+        folder.cut_rows(run.run_dir / name / folder.METRICS, step, run.report.note)
     if not step:
         return None
     end, from_where = run.experiment.steps, f"going on from its checkpoint{'s' if run.group else ''}."

@@ -2,7 +2,8 @@
 
 import math
 import time
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +11,11 @@ import jax
 import numpy as np
 import optax
 
-from jmeta.errors import DivergedError, RunError
+from jmeta.errors import DivergedError, RunError, kind_and_line
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
 from jmeta.runs.engine.checkpoints import Checkpoints
-from jmeta.runs.engine.devices import enough_memory
+from jmeta.runs.engine.devices import check_memory, enough_memory
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import Report, silent
 from jmeta.runs.engine.run import Diverged, Run, alarm, alive, first_states, member_of, own_copy, shared, take
@@ -84,6 +85,7 @@ def train(
     members.check(settings, options)
     if options.run_dir is None:
         raise RunError("training needs a run folder: give --run-dir.")
+    checkpoints.check_path(Path(options.run_dir))
     processes.join(processes.check_place(processes.given_by(options)))
     settings, options = processes.same_settings(settings, options)
     if members.is_group(options) and jax.process_count() > 1:
@@ -91,8 +93,9 @@ def train(
     each, run_dir = members.members(settings, options), Path(str(options.run_dir))
     for own in each.values():
         check(own.settings)
-    experiment = processes.together(build, next(iter(each.values())).settings)
-    number = processes.said_by_first(processes.on_first(_devices, run_dir, options, settings, experiment))
+    with fitting_settings():
+        experiment = processes.together(build, next(iter(each.values())).settings)
+    number = processes.said_by_first(processes.on_first(_devices, options, settings, experiment))
     options = replaced(options, {"devices": number})
     each = {
         name: own._replace(options=replaced(own.options, {"devices": number, "run_dir": str(run_dir / name)}))
@@ -102,7 +105,12 @@ def train(
     processes.meet(mesh)
     compiled = programs.compiled(build, settings, experiment, list(each.values()), mesh)
     # What does not fit together, or into the memory, shows here, before there is a folder.
-    processes.together(jax.eval_shape, compiled.advance, jax.eval_shape(compiled.start), 0)
+    with fitting_settings():
+        states = jax.eval_shape(compiled.start)
+        processes.together(jax.eval_shape, compiled.advance, states, 0)
+        if (validate := compiled.validate) is not None:
+            one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), states.params)
+            processes.together(jax.eval_shape, lambda params: validate(params, 0), one)
     told = report if processes.is_first() else silent
     run = Run(run_dir, options, experiment, each, mesh, compiled, told, processes.agreed(stop))
     files = processes.on_first(_files, run, kind, settings)
@@ -110,7 +118,7 @@ def train(
     if processes.said_by_first(bool(files)):
         compiling = _compiled(run, shared(run, compiled.start()))
     with ExitStack() as stack:
-        kept = processes.on_first(_opened, run, stack, files)
+        kept = processes.on_first(_opened, run, stack, kind, settings)
         run = run._replace(kept=kept or {}, save_due=alarm(save_seconds))
         states, step, stopped_by = _loop(run, *first_states(run), compiling)
     own = own_copy(run, states)
@@ -121,8 +129,19 @@ def train(
     )  # fmt: skip
 
 
-def _devices(run_dir: Path, options: Options, settings: Any, experiment: Experiment) -> int:
-    stored, name = record.load_any(run_dir) if options.resume else None, experiment.tasks_setting
+@contextmanager
+def fitting_settings() -> Iterator[None]:
+    """Settings that each are right and don't fit each other, or the data, fail inside where shapes meet."""
+    try:
+        yield
+    except RunError:
+        raise
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError, IndexError) as error:
+        raise RunError(f"these settings don't fit each other ({kind_and_line(error)}): change one of them.") from error
+
+
+def _devices(options: Options, settings: Any, experiment: Experiment) -> int:
+    stored, name = record.going_on(options), experiment.tasks_setting
     before = {} if stored is None else stored.values
     kept = before.get("devices") if before.get(name) == to_dict(settings).get(name) else None
     return devices.number_of(options.devices, experiment.tasks, named=flag(name), light=experiment.light, kept=kept)
@@ -138,10 +157,22 @@ def _files(run: Run, kind: str, settings: Any) -> record.Files:
     return files
 
 
-def _opened(run: Run, stack: ExitStack, files: record.Files) -> dict[str, Checkpoints]:
+def _opened(run: Run, stack: ExitStack, kind: str, settings: Any) -> dict[str, Checkpoints]:
+    stack.enter_context(folder.written_here(run.run_dir))
+    files = _files(run, kind, settings)  # again, now that nobody else writes there
+    for name in run.members if run.group else ():
+        stack.enter_context(folder.written_here(run.run_dir / name))
     record.make(files)
-    folders = {name: run.run_dir / name / folder.CHECKPOINTS for name in run.members}
-    return {name: stack.enter_context(checkpoints.opened(own, newest_kept=2)) for name, own in folders.items()}
+    return {
+        name: stack.enter_context(
+            checkpoints.opened(
+                run.run_dir / name / folder.CHECKPOINTS,
+                of=record.decisive(own.settings, own.options),
+                every=own.options.save_every,
+            )
+        )
+        for name, own in run.members.items()
+    }
 
 
 def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]) -> tuple[Any, int, int | None]:
@@ -170,6 +201,9 @@ def _compiled(run: Run, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
     began = time.perf_counter()
     with _fitting(run.experiment):
+        on_cpu = jax.default_backend() == "cpu" and run.mesh is not None
+        needed = run.programs.memory(states) * (len(run.mesh.local_devices) if on_cpu and run.mesh else 1)
+        check_memory(needed, "the programs of training and validation", f"{run.experiment.smaller}.")
         jax.block_until_ready(run.programs.advance(states, 0))
     return {"compile_seconds": round(time.perf_counter() - began, 3)}
 
@@ -219,6 +253,8 @@ def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diver
 
     Who has is written first: without a checkpoint of this step, a member must be known to be out of it.
     """
+    written = (folder.CONFIG, *([folder.METRICS] if measured.before else []))
+    folder.check_there(run.run_dir / name / file for name in alive(run, diverged) for file in written)
     validates = step % run.options.save_every == 0 or step == run.experiment.steps
     saves = run.save_due() or validates
     own, found, rows = own_copy(run, states), dict(diverged), {}

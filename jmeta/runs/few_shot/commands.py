@@ -12,11 +12,12 @@ from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.datasets import cache
 from jmeta.errors import RunError, unknown
-from jmeta.report.tables import number, print_group, show, told
+from jmeta.report.tables import number, print_group, printable, show, told
 from jmeta.runs import few_shot
 from jmeta.runs.engine.command import train_command
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.folder import GROUP
+from jmeta.runs.engine.progress import say
 from jmeta.runs.few_shot import AREA, EvaluateConfig, PlotConfig, PredictConfig
 from jmeta.settings import check, setting
 
@@ -29,22 +30,22 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     rows = [(str(r["inner_steps"]), number(name, r[name]), f"+- {number(name, r['ci95'])}") for r in result["steps"]]
     show(("after inner steps", name, "95 % interval"), rows, _title(result))
     if result["way"] != result["trained_way"] and LEARNERS.get(result["algorithm"]).fixed_way:
-        print(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
+        say(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if result.get("changes"):
-        print(f"pictures of {result['dataset']}: {result['changes']}")
+        say(f"pictures of {result['dataset']}: {result['changes']}")
     if result["seen_classes"] is None:
-        print("whether its classes were trained on is not known, since the training data can't be read")
+        say("whether its classes were trained on is not known, since the training data can't be read")
     elif result["seen_classes"]:
-        print(f"{result['seen_classes']} of these classes were trained on: this is no measure of new ones")
+        say(f"{result['seen_classes']} of these classes were trained on: this is no measure of new ones")
     if "precision" in result:
-        print(f"precision {number(name, result['precision'])}, recall {number(name, result['recall'])} (macro)")
+        say(f"precision {number(name, result['precision'])}, recall {number(name, result['recall'])} (macro)")
     for reading in ("inductive", "transductive"):
         if f"{reading}_accuracy" in result:
             how = "one query at a time" if reading == "inductive" else "all queries together"
-            print(f"{reading} {told(name, result[f'{reading}_accuracy'], result[f'{reading}_ci95'])} ({how})")
+            say(f"{reading} {told(name, result[f'{reading}_accuracy'], result[f'{reading}_ci95'])} ({how})")
     if "errors" in result:
-        print(f"wrong in each run, %: {' '.join(f'{100 * wrong:.0f}' for wrong in result['errors'])}")
-    print(f"{told(name, result[name], result['ci95'])} ({result['episodes']} episodes)")
+        say(f"wrong in each run, %: {' '.join(f'{100 * wrong:.0f}' for wrong in result['errors'])}")
+    say(f"{told(name, result[name], result['ci95'])} ({result['episodes']} episodes)")
 
 
 def train(words: Sequence[str]) -> int:
@@ -56,11 +57,14 @@ def evaluate(words: Sequence[str]) -> int:
     """`jmeta evaluate`, of a run or each of a group."""
     config = _config(EvaluateConfig, words, "jmeta evaluate")
     if not (Path(config.run_dir) / GROUP).exists():
-        print_evaluation(few_shot.evaluate(config))
+        few_shot.evaluate(config, print_evaluation)
         return 0
-    summary = few_shot.evaluate_group(config)
-    size = f"{summary['episodes']} episodes of {summary['dataset']} ({summary['part']})"
-    print_group(summary, f"{config.run_dir}: {size}")
+
+    def shown(summary: Mapping[str, Any]) -> None:
+        size = f"{summary['episodes']} episodes of {summary['dataset']} ({summary['part']})"
+        print_group(summary, f"{config.run_dir}: {size}")
+
+    few_shot.evaluate_group(config, shown)
     return 0
 
 
@@ -69,23 +73,24 @@ def predict(words: Sequence[str]) -> int:
     config = _config(PredictConfig, words, "jmeta predict")
     found = few_shot.predict(config)
     if config.csv is not None:
-        print(f"{len(found)} pictures named in {config.csv}")
+        say(f"{len(found)} pictures named in {config.csv}")
         return 0
-    paths, names = (max(len(str(p[i])) for p in found) for i in (0, 1))
+    paths, names = (max(len(printable(str(p[i]))) for p in found) for i in (0, 1))
     for path, name, probability in found:
-        print(f"{path!s:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
+        print(f"{printable(str(path)):{paths}}  {printable(name):{names}}  {100 * probability:5.1f} %")
     return 0
 
 
 def plot(words: Sequence[str]) -> int:
     """`jmeta plot`: the files that are drawn."""
     for path in few_shot.plot(_config(PlotConfig, words, "jmeta plot")):
-        print(path)
+        say(str(path))
     return 0
 
 
 def _config(kind: type[C], words: Sequence[str], prog: str) -> C:
     config = tyro.cli(kind, args=list(words), prog=prog)
+    check(config)
     use_compile_cache(config.compile_cache)
     return config
 
@@ -129,8 +134,8 @@ class PrepareConfig:
 def data(words: Sequence[str]) -> int:
     """`jmeta data list` and `jmeta data prepare NAME`."""
     if not words or words[0] in ("-h", "--help"):
-        print("jmeta data list [--data-dir FOLDER]")
-        print("jmeta data prepare NAME [--npz FILE] [--examples N] [--data-dir FOLDER]")
+        say("jmeta data list [--data-dir FOLDER]")
+        say("jmeta data prepare NAME [--npz FILE] [--examples N] [--data-dir FOLDER]")
         return 0
     if words[0] not in ("list", "prepare"):
         raise unknown("data command", words[0], ("list", "prepare"))
@@ -139,8 +144,8 @@ def data(words: Sequence[str]) -> int:
     if isinstance(config, PrepareConfig):
         found = _prepared(config)
         classes, examples, height, width, channels = found.images.shape
-        print(f"{found.name}: {classes} classes, up to {examples} pictures each, {height} x {width} x {channels}")
-        print(f"splits: {', '.join(datasets.protocols(found))}; checksum {found.checksum[:16]}")
+        say(f"{found.name}: {classes} classes, up to {examples} pictures each, {height} x {width} x {channels}")
+        say(f"splits: {', '.join(datasets.protocols(found))}; checksum {found.checksum[:16]}")
         return 0
     show(("name", "what", "where"), datasets.available(config.data_dir))
     return 0

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from jmeta.runs.engine import folder, keeping
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import members
 from jmeta.runs.few_shot import one_shot
-from jmeta.runs.few_shot.experiment import AREA, eval_chunk_size, measured
+from jmeta.runs.few_shot.experiment import AREA, check_fits, eval_chunk_size, measured
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.runs.few_shot.trained import Trained, at_way, load_settings, load_trained
 from jmeta.runs.few_shot.transfer import show
@@ -30,6 +30,7 @@ from jmeta.settings import flag, setting
 from jmeta.tasks import catalog as sources
 
 PARTS = ("test", "val", "train")
+Tell = Callable[[Mapping[str, Any]], None]
 CHEAP_IMAGES = 600
 """Up to so many images an episode, the reading one query at a time is taken too."""
 
@@ -106,8 +107,12 @@ class EvaluateConfig:
     compile_cache: bool = True
 
 
-def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+def evaluate(config: EvaluateConfig, tell: Tell = lambda result: None) -> dict[str, Any]:
     """Evaluate a run and write `evaluation.json`, or what `file_name` calls the file of other episodes.
+
+    Args:
+        config: what is evaluated, and how.
+        tell: is given the result before it is written, so that it is not lost where it can't be.
 
     Returns:
         What was written.
@@ -117,6 +122,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         DataError: for data that are missing or damaged.
         OSError: if the file can't be written.
     """
+    path, result = _evaluated(config)
+    tell(result)
+    write_json(path, result)
+    return result
+
+
+def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
+    """What is to be written, and where."""
     check(config)
     trained = load_trained(config.run_dir, config.checkpoint)
     size, data = config.size, config.data
@@ -127,6 +140,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     way, shot, query_shot = size.way or tasks.way, size.shot or tasks.shot, size.query_shot or tasks.query_shot
     if sources.row(tasks.dataset).way not in (None, way):
         raise RunError(f"{tasks.dataset} has tasks of one way, {tasks.way}, got --way {way}: leave it out.")
+    if not problem.numbers and way < 2:
+        raise RunError(f"--way must be 2 or more classes to tell apart, got {way}: choose another.")
+    at_once = min(eval_chunk_size(tasks), config.episodes)
+    check_fits(problem, at_once, way, shot, query_shot, keys=config.episodes)
     sample = problem.sampler(data.part, way, shot, query_shot)
     cheap = way * query_shot * (way * shot + 1) <= CHEAP_IMAGES
     result = {
@@ -137,10 +154,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "within_groups": tasks.within_groups, "seed": config.seed,
         "seen_classes": seen, "changes": ", ".join(problem.changes),
     }  # fmt: skip
-    return _written(config, trained, result)
+    return _named(config, trained, result)
 
 
-def _one_shot_test(config: EvaluateConfig, trained: Trained, steps: int) -> dict[str, Any]:
+def _one_shot_test(config: EvaluateConfig, trained: Trained, steps: int) -> tuple[Path, dict[str, Any]]:
     _check_one_shot(config)
     test = one_shot.one_shot_test(trained, config.data.data_dir)
     numbers = one_shot.measure(trained, test, inner_steps=steps)
@@ -150,7 +167,7 @@ def _one_shot_test(config: EvaluateConfig, trained: Trained, steps: int) -> dict
         "dataset": omniglot_runs.NAME, "part": "test", "protocol": "official",
         "seen_classes": test.seen, "changes": ", ".join(test.changes),
     }  # fmt: skip
-    return _written(config, trained, result)
+    return _named(config, trained, result)
 
 
 def _check_one_shot(config: EvaluateConfig) -> None:
@@ -166,16 +183,14 @@ def _check_one_shot(config: EvaluateConfig) -> None:
         raise RunError(f"{omniglot_runs.NAME} is judged one query at a time anyway: leave --no-transductive out.")
 
 
-def _written(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -> dict[str, Any]:
+def _named(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     tasks = trained.settings.tasks
     result |= {
         "algorithm": trained.settings.algorithm, "trained_on": tasks.dataset,
         "trained_way": tasks.way, "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-    path = config.output or Path(config.run_dir) / file_name(result, tasks, trained.facts)
-    write_json(Path(path), result)
-    return result
+    return Path(config.output or Path(config.run_dir) / file_name(result, tasks, trained.facts)), result
 
 
 def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any]) -> str:
@@ -193,7 +208,7 @@ def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any])
     return "-".join(parts) + path.suffix
 
 
-def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
+def evaluate_group(config: EvaluateConfig, tell: Tell = lambda result: None) -> dict[str, Any]:
     """Evaluate each run of a group, and write a file as `evaluate` does in each and one of all in their folder.
 
     Returns:
@@ -210,14 +225,14 @@ def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
     settings, options, _ = load_group(AREA, run_dir)
     varied = {member: own.varied for member, own in members(settings, options).items()}
     diverged = {member: {"diverged_at": at} for member, at in keeping.known_to_diverge(run_dir).items()}
-    results = {
-        member: evaluate(dataclasses.replace(config, run_dir=str(run_dir / member), output=None))
+    evaluated = {
+        member: _evaluated(dataclasses.replace(config, run_dir=str(run_dir / member), output=None))
         for member in varied
         if member not in diverged
     }
-    if not results:
+    if not evaluated:
         raise RunError(f"all runs of {run_dir} have diverged: train them again with smaller rates.")
-    name = measured(settings.tasks)[0]
+    results, name = {member: found for member, (_, found) in evaluated.items()}, measured(settings.tasks)[0]
     numbers = {member: {key: own[key] for key in (name, "ci95", "checkpoint_step")} for member, own in results.items()}
     member, found = next(iter(results.items()))
     shared = {
@@ -227,6 +242,9 @@ def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
     }
     summary = {**shared, **statistics.summary(name, varied, {**numbers, **diverged})}
     facts = load_settings(run_dir / member)[1]
+    tell(summary)
+    for path, own in evaluated.values():
+        write_json(path, own)
     write_json(Path(config.output or run_dir / file_name(found, settings.tasks, facts)), summary)
     return summary
 
@@ -234,8 +252,11 @@ def evaluate_group(config: EvaluateConfig) -> dict[str, Any]:
 def check(config: EvaluateConfig) -> None:
     """Refuse settings that no run could make sense of; the RunError names the setting."""
     flat.check(config)
-    if config.output and not Path(config.output).resolve().parent.is_dir():
+    output = Path(config.output or folder.EVALUATION)
+    if not output.resolve().parent.is_dir():
         raise RunError(f"--output {config.output} is in no folder that exists: make it first.")
+    if output.name in (folder.CONFIG, folder.GROUP, folder.METRICS, folder.SUMMARY):
+        raise RunError(f"--output {config.output} has the name of a file of run folders: choose another.")
 
 
 def _measure(

@@ -1,6 +1,7 @@
 """A few-shot experiment: any learner, trained on episodes that are drawn as it goes on."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
+from jmeta.runs.engine.devices import check_memory
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import Choice, Outer, Settings, Tasks, check, defaults, run_dir
 from jmeta.tasks import catalog as sources
@@ -43,9 +45,25 @@ def builder() -> Build:
     load = functools.cache(load_data)
 
     def build(settings: Settings) -> Experiment:
-        return experiment(settings, load(settings.tasks, LEARNERS.get(settings.algorithm).ordinary))
+        data = load(settings.tasks, LEARNERS.get(settings.algorithm).ordinary)
+        tasks, outer, problem = settings.tasks, settings.outer, data.problem
+        way, shot = tasks.train_way or tasks.way, tasks.train_shot or tasks.shot
+        check_fits(problem, outer.meta_batch_size, way, shot, tasks.query_shot)
+        at_once = min(eval_chunk_size(tasks), outer.val_episodes)
+        check_fits(problem, at_once, tasks.way, tasks.shot, tasks.query_shot, keys=outer.val_episodes)
+        return experiment(settings, data)
 
     return build
+
+
+def check_fits(problem: Problem, episodes: int, way: int, shot: int, query_shot: int, *, keys: int = 0) -> None:
+    """RunError where the examples of so many episodes, and so many keys, are more than the memory has room for."""
+    example = 4 * (math.prod(problem.input_shape) + way)
+    check_memory(
+        episodes * way * (shot + query_shot) * example + 16 * keys,
+        f"{max(episodes, keys)} episodes of {way} x ({shot} + {query_shot}) examples",
+        "ask for fewer episodes, or a smaller --way, --shot or --query-shot.",
+    )
 
 
 def load_data(tasks: Tasks, ordinary: bool) -> Data:

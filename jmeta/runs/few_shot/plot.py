@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmeta.errors import RunError
 from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, save
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_group
@@ -19,10 +20,13 @@ from jmeta.runs.few_shot.experiment import AREA, measured
 from jmeta.runs.few_shot.problems import load_problem, with_dataset
 from jmeta.runs.few_shot.settings import Settings
 from jmeta.runs.few_shot.trained import Trained, load_trained
+from jmeta.settings import check, setting, typed
 from jmeta.tasks import catalog
 from jmeta.types import Episode
 
 MAX_CLASSES, MAX_ROWS = 10, 5
+_DRAWN = {"checkpoint_step": int, "algorithm": str, "dataset": str, "way": int, "shot": int, "episodes": int}
+_DRAWN |= {"steps": tuple[dict, ...]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +44,8 @@ class PlotConfig:
 
     run_dir: str
     checkpoint: str = "best"
-    episodes: int = 200
-    seed: int = 0
+    episodes: int = setting(200, least=2)
+    seed: int = setting(0, least=0)
     data_dir: str | None = None
     compile_cache: bool = True
 
@@ -57,16 +61,17 @@ def plot(config: PlotConfig) -> list[Path]:
         DataError: for data that are missing or damaged.
         OSError: if a file can't be written.
     """
+    check(config)
     figure_maker()
     run_dir = Path(config.run_dir)
     if (run_dir / folder.GROUP).exists():
         settings, options, _ = load_group(AREA, run_dir)
         each = members(settings, options)
-        kept = {member: folder.read_rows(run_dir / member / folder.METRICS) for member in each}
+        kept = {member: folder.read_rows(run_dir / member / folder.METRICS, complain) for member in each}
         return [save(group_curves(settings, each, kept), run_dir / "training.png")]
     trained = load_trained(run_dir, config.checkpoint)
     written = []
-    rows = folder.read_rows(run_dir / folder.METRICS)
+    rows = folder.read_rows(run_dir / folder.METRICS, complain)
     if rows:
         written.append(save(training_curve(trained, rows), run_dir / "training.png"))
     page = _episodes_page(trained, config)
@@ -76,15 +81,27 @@ def plot(config: PlotConfig) -> list[Path]:
     return [*written, save(steps, run_dir / "inner_steps.png")]
 
 
+def evaluation_of(path: Path) -> dict[str, Any]:
+    """What `evaluation.json` holds, as it is drawn."""
+    kept = folder.read_json(path, _DRAWN, {"accuracy": float, "error": float})
+    name = "accuracy" if "accuracy" in kept else "error"
+    for row in kept["steps"]:
+        for field, kind in {"inner_steps": int, name: float, "ci95": float}.items():
+            typed(field, row.get(field), kind, f"a step of {path}")
+    if not kept["steps"]:
+        raise RunError(f"{path} has no steps: jmeta evaluate writes it again.")
+    return kept
+
+
 def inner_steps_of(config: PlotConfig, step: int) -> dict[str, Any]:
     """What `evaluation.json` has of the checkpoint of this step; measured here where it has another, or isn't there."""
     path = Path(config.run_dir) / folder.EVALUATION
-    kept = folder.read_json(path) if path.exists() else None
-    if kept is not None:
-        if kept.get("checkpoint_step") == step:
-            return kept
+    if path.exists():
+        kept = folder.read_json(path, {"checkpoint_step": int})
+        if kept["checkpoint_step"] == step:
+            return evaluation_of(path)
         complain(
-            f"{path} is of step {kept.get('checkpoint_step')}, and the {config.checkpoint} checkpoint of step {step}: "
+            f"{path} is of step {kept['checkpoint_step']}, and the {config.checkpoint} checkpoint of step {step}: "
             f"it is left out, and {config.episodes} episodes are measured. jmeta evaluate writes it again."
         )
     with tempfile.TemporaryDirectory() as place:
@@ -107,13 +124,14 @@ def _loss_axes(axes: Any) -> None:
 
 def _line(rows: list[dict[str, Any]], name: str, scale: int = 1) -> tuple[list[int], list[float]]:
     """Outer steps, and a number that the rows have at them."""
+    rows = [row for row in rows if name in row]
     return [row["step"] for row in rows], [scale * row[name] for row in rows]
 
 
 def training_curve(trained: Trained, rows: list[dict[str, Any]]) -> Any:
     """Loss, and accuracy where there is one, with validation and its interval, over outer steps."""
     name = "accuracy" if "accuracy" in rows[0] else "error"
-    scale, validated = _scale(name), [row for row in rows if f"val_{name}" in row]
+    scale, validated = _scale(name), [row for row in rows if f"val_{name}" in row and "val_ci95" in row]
     figure = figure_maker()(9 if name == "accuracy" else 5, 3.6)
     axes = figure.subplots(1, 2 if name == "accuracy" else 1, squeeze=False)[0]
     axes[0].plot(*_line(rows, "loss"), color=INK, label="training")
@@ -137,9 +155,9 @@ def group_curves(settings: Settings, each: Mapping[str, Member], rows: Mapping[s
     losses, scores = figure.subplots(1, 2)
     colors: dict[str, str] = {}
     for member, own in each.items():
-        setting = ", ".join(f"{rate} {value:g}" for rate, value in own.rates.items()) or settings.algorithm
-        label = None if setting in colors else setting
-        line = {"color": colors.setdefault(setting, COLORS[len(colors) % len(COLORS)]), "linewidth": 1, "label": label}
+        rates = ", ".join(f"{rate} {value:g}" for rate, value in own.rates.items()) or settings.algorithm
+        label = None if rates in colors else rates
+        line = {"color": colors.setdefault(rates, COLORS[len(colors) % len(COLORS)]), "linewidth": 1, "label": label}
         validated = [row for row in rows[member] if f"val_{name}" in row]
         losses.plot(*_line(rows[member], "loss"), **line)
         scores.plot(*_line(validated, f"val_{name}", _scale(name)), **line)
@@ -237,7 +255,7 @@ def _pictures_page(trained: Trained, episodes: list[Episode]) -> Any:
 
 def _picture(ax: Any, x: Any, title: str, color: str) -> None:
     image = np.asarray(x)
-    shown = 1 - image[..., 0] if image.shape[-1] == 1 else image
+    shown = image if image.shape[-1] in (3, 4) else 1 - image.mean(axis=-1)
     ax.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=7, color=color, pad=2)

@@ -187,6 +187,9 @@ def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:
         raise RunError(f"{name} has no groups of classes: leave --within-groups out.")
     if source.way is not None and tasks.way != source.way:
         raise RunError(f"{name} has tasks of one way, {source.way}, got --way {tasks.way}: leave it out.")
+    for flag, way in (("--way", tasks.way), ("--train-way", tasks.train_way)):
+        if way == 1 and not source.numbers:
+            raise RunError(f"{flag} must be 2 or more classes to tell apart, got 1: choose another.")
     if source.light and not NETWORKS.get(network.network).vectors:
         raise RunError(f"{name} has no pictures, so --network must be mlp or linear, got {network.network}.")
 

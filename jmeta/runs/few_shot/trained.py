@@ -1,5 +1,6 @@
 """A trained learner out of its run folder, at any way and number of inner steps."""
 
+import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +16,12 @@ from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.few_shot.experiment import AREA, eval_steps, learner_of, starting
 from jmeta.runs.few_shot.settings import Settings
+from jmeta.settings import INT32, typed
 from jmeta.types import Learner, Params
 
-_FACTS = ("protocol", "split_hash", "checksum", "input_shape", "train_classes")
+_FACTS = {
+    "protocol": str, "split_hash": str, "checksum": str, "input_shape": tuple[int, ...], "train_classes": int | None,
+}  # fmt: skip
 
 
 class Trained(NamedTuple):
@@ -73,6 +77,15 @@ def load_settings(run_dir: Path) -> tuple[Settings, dict[str, Any]]:
     if missing:
         path = run_dir / folder.CONFIG
         raise RunError(f"{path} lacks {', '.join(missing)}: it was made by another version, or changed by hand.")
+    where = f"{run_dir / folder.CONFIG}, in its facts,"
+    for name, kind in _FACTS.items():
+        typed(name, facts[name], kind, where)
+    if look := typed("look", facts.get("look"), dict | None, where):
+        typed("ink", look.get("ink"), str, where)
+        typed("files", look.get("files"), str | None, where)
+    sizes = [*facts["input_shape"], *([] if facts["train_classes"] is None else [facts["train_classes"]])]
+    if not facts["input_shape"] or not all(1 <= size <= INT32 for size in sizes):
+        raise RunError(f"{where} has sizes {reprlib.repr(sizes)}, which must be 1 or more each: correct them.")
     return settings, facts
 
 

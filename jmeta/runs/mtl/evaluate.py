@@ -86,9 +86,9 @@ def main(config: Config) -> dict[str, Any]:
         "rows": rows, "problems": config.problems, "runs": len(each), "checkpoint": config.checkpoint,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-    write_json(run_dir / folder.EVALUATION, result)
     cells = [(name, percent(row["accuracy"], row["ci95"])) for name, row in rows.items()]
     print(markdown((f"{config.problems} new problems", "accuracy, %"), cells))
+    write_json(run_dir / folder.EVALUATION, result)
     return result
 
 

@@ -86,6 +86,6 @@ def main(config: Config) -> dict[str, Any]:
         "config": to_dict(own), "checkpoint": config.checkpoint, "steps": trained.steps, **found,
         "references": [row._asdict() for row in known],
     }  # fmt: skip
-    write_json(Path(config.run_dir) / EVALUATION, result)
     print(tables(f"{own.algorithm}, {own.network.policy}", found, known, ROUND[own.algorithm]))
+    write_json(Path(config.run_dir) / EVALUATION, result)
     return result

@@ -11,6 +11,7 @@ from jmeta.report.figures import COLORS, figure_maker, save
 from jmeta.rl.experiment import counted
 from jmeta.rl.rollout import Trajectory
 from jmeta.runs.engine.folder import METRICS, read_rows
+from jmeta.runs.engine.progress import complain
 from jmeta.runs.rl import evaluate
 from jmeta.runs.rl.references import Reference, references
 from jmeta.runs.rl.trained import load
@@ -39,7 +40,7 @@ def draw_training(rows: list[list[dict[str, Any]]], known: list[Reference], path
     figure = figure_maker()(7.0, 4.2)
     axes = figure.add_subplot()
     for i, own in enumerate(rows):
-        steps, returns = ([row[name] for row in own] for name in ("step", "returns"))
+        steps, returns = ([row[name] for row in own if "returns" in row] for name in ("step", "returns"))
         axes.plot(steps, returns, color=COLORS[0], alpha=0.8, label="trained" if i == 0 else None)
     for row, color in zip(known, COLORS[1:], strict=False):
         axes.axhline(row.total, color=color, linestyle="--", linewidth=1, label=row.name)
@@ -99,7 +100,9 @@ def main(config: Config) -> list[Path]:
     folder = Path(config.run_dir)
     known = references(own.env, own.world, env, own.learner.episodes, tasks=2000)
     rewards = evaluate.measured(trained, tasks=config.tasks, chunk=500)
-    drawn = [draw_training([read_rows(path / METRICS) for path in trained.params], known, folder / "training.png")]
+    drawn = [
+        draw_training([read_rows(path / METRICS, complain) for path in trained.params], known, folder / "training.png")
+    ]
     if rewards.shape[2] > 1:
         found = evaluate.summary(rewards, counted(own.learner, rewards))
         drawn.append(draw_rounds(found, known, evaluate.ROUND[own.algorithm], folder / "rounds.png"))

@@ -140,7 +140,7 @@ def test_a_kill_between_two_saves_leaves_a_step_that_all_have(cli, seeds, shapes
         assert rows_of(tmp_path / "g" / name) == rows_of(seeds / name)
         for ours, theirs in zip(arrays_of(tmp_path / "g" / name), arrays_of(seeds / name), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        assert names_in(tmp_path / "g" / name / "checkpoints") == ["20"]
+        assert names_in(tmp_path / "g" / name / "checkpoints") == ["10", "20"]
 
 
 def test_one_that_diverges_keeps_its_checkpoint_and_the_others_go_on(cli, seeds, shapes, tmp_path, monkeypatch):

@@ -102,7 +102,7 @@ def test_a_signal_saves_and_a_resumed_run_is_the_same(cli, finished, shapes, tmp
 
 
 def test_rows_after_the_last_checkpoint_are_written_again(cli, finished, shapes, tmp_path, monkeypatch):
-    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run", "--resume")
+    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run")
     saves = checkpoints.save
 
     def killed(kept, state, score):
@@ -117,7 +117,7 @@ def test_rows_after_the_last_checkpoint_are_written_again(cli, finished, shapes,
     metrics.write_text(metrics.read_text() + '{"step": 25, "lo')
     (tmp_path / "run" / "checkpoints" / "20.orbax-checkpoint-tmp").mkdir()
     monkeypatch.undo()
-    assert cli(*words).code == 0
+    assert cli(*words, "--resume").code == 0
     assert_same_run(finished, tmp_path / "run")
     assert not list((tmp_path / "run").rglob("*tmp*"))
 
@@ -152,7 +152,7 @@ def test_a_full_disk_leaves_the_rows_whole(refused, shapes, tmp_path, monkeypatc
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(refused, cli, finished, shapes, tmp_path, monkeypatch):
-    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run", "--resume")
+    words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run")
     usage = shutil.disk_usage(tmp_path)
     saves = checkpoints.save
 
@@ -166,7 +166,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(refused, cli, finished, shapes
     assert "checkpoint of step 20 could not be written" in message and "No space left" in message
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["10"]
     monkeypatch.undo()
-    assert cli(*words).code == 0
+    assert cli(*words, "--resume").code == 0
     assert_same_run(finished, tmp_path / "run")
 
 
@@ -185,14 +185,14 @@ def test_training_that_diverges_is_told_from_other_errors(shapes, tmp_path):
 
 
 def test_compiling_is_timed_apart_from_the_steps_at_each_start(shapes, tmp_path):
-    asked = small(shapes, tmp_path / "run", resume=True)
+    run_dir = tmp_path / "run"
 
     def after_two_rows():
         rows = tmp_path / "run" / "metrics.jsonl"
         return signal.SIGTERM if rows.exists() and len(rows.read_text().splitlines()) == 2 else None
 
-    assert train(*asked, stop=after_two_rows).step == 10
-    rows = train(*asked).rows
+    assert train(*small(shapes, run_dir), stop=after_two_rows).step == 10
+    rows = train(*small(shapes, run_dir, resume=True)).rows
     assert ["compile_seconds" in row for row in rows] == [True, False, True, False]
     assert all(row["seconds"] < row["compile_seconds"] for row in rows if "compile_seconds" in row)
 

@@ -119,7 +119,7 @@ def test_folders_that_are_no_runs(refused, finished, tmp_path):
     (tmp_path / "config.json").write_text("{")
     assert "config.json is damaged" in refused("evaluate", "--run-dir", tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    assert "config.json names no experiment" in refused("evaluate", "--run-dir", tmp_path)
+    assert "config.json lacks experiment" in refused("evaluate", "--run-dir", tmp_path)
     (tmp_path / "config.json").write_text('{"experiment": "few-shot"}')
     assert "config.json lacks algorithm, dataset" in refused("evaluate", "--run-dir", tmp_path)
     stored = json.loads((finished / "config.json").read_text())

@@ -115,10 +115,12 @@ def test_an_evaluation_of_another_checkpoint_is_not_drawn(finished, tmp_path, ca
     """Trained on, a run keeps its evaluation.json, whose curve would stand below that of the new training."""
     run = shutil.copytree(finished, tmp_path / "run")
     config, step = PlotConfig(str(run), episodes=5), load_trained(run).step
+    kept = [{"inner_steps": 0, "accuracy": 0.25, "ci95": 0.125}]
     for measured in (step, step - 10):
-        (run / "evaluation.json").write_text(json.dumps({"checkpoint_step": measured, "steps": "kept"}))
+        own = {"algorithm": "maml", "dataset": "x", "way": 2, "shot": 1, "episodes": 2, "steps": kept, "accuracy": 0.25}
+        (run / "evaluation.json").write_text(json.dumps({"checkpoint_step": measured, **own}))
         found = inner_steps_of(config, step)
-        assert (found["steps"] == "kept") == (measured == step) and found["checkpoint_step"] == step
+        assert (list(found["steps"]) == kept) == (measured == step) and found["checkpoint_step"] == step
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and f"evaluation.json is of step {step - 10}, and the best checkpoint of" in said
 
