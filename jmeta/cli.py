@@ -20,7 +20,8 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta mtl         multi-task learning joined with meta-learning: train, evaluate
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
 
-Each has its own --help; jmeta --version tells which it is. For example:
+Each has its own --help; jmeta --version tells which it is. Code of yours, FILE.py:NAME, that a run folder or --config
+names is run only if you name it too, or add --trust-code. For example:
 
   jmeta train --run-dir runs/first
   jmeta evaluate --run-dir runs/first
@@ -58,9 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"jmeta {__version__}")
         return 0
     from jmeta.errors import RunError, advice
+    from jmeta.registry import TRUST, named_in
 
     try:
-        return _dispatch(words)
+        with named_in(words):
+            return _dispatch([word for word in words if word != TRUST])
     except RunError as error:
         return _complain(str(error))
     except BrokenPipeError:  # whoever read the output has gone
