@@ -91,7 +91,9 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _complain(text: str, code: int = USER_ERROR) -> int:
-    print(f"jmeta: {text}", file=sys.stderr, flush=True)
+    from jmeta.errors import printable
+
+    print(f"jmeta: {printable(text)}", file=sys.stderr, flush=True)
     return code
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from jmeta.checks import bytes_of
 from jmeta.datasets.look import Look, look
-from jmeta.errors import RunError
+from jmeta.errors import RunError, printable
 from jmeta.report.arrays import check_fits
 
 
@@ -71,7 +71,7 @@ def make_dataset(
     """Makes a `Dataset` after checking that its parts agree.
 
     Args:
-        name: of the data set.
+        name: of the data set; of this and other names, what isn't printable is put in backslash notation.
         images: uint8 [classes, examples, H, W, C] or [classes, examples, H, W], or other integers or bools that can
             mean nothing else, see `jmeta.checks.bytes_of`.
         class_names: unique names; None numbers the classes "0", "1", ...
@@ -94,7 +94,7 @@ def make_dataset(
     except ValueError as error:
         raise DataError(f"{name}: {error}.") from error
     images = np.ascontiguousarray(images if images.ndim == 5 else images[..., None])
-    classes, examples = images.shape[:2]
+    name, (classes, examples) = printable(name), images.shape[:2]
     names = tuple(map(str, range(classes))) if class_names is None else _texts(name, "class_names", class_names)
     grouping = (name,) * classes if groups is None else _texts(name, "groups", groups)
     real = np.full(classes, examples) if counts is None else np.asarray(counts)
@@ -102,7 +102,7 @@ def make_dataset(
         raise DataError(f"{name}: {classes} classes need as many different names, got {len(set(names))}: rename them.")
     if len(grouping) != classes or real.shape != (classes,):
         raise DataError(
-            f"{name}: {classes} classes need as many groups and counts, got {len(grouping)} and {real.size}: correct them."
+            f"{name}: {classes} classes need as many groups and counts, got {len(grouping)} and {real.size}: add them."
         )
     if real.dtype.kind not in "iu" or real.min() < 1 or real.max() > examples:
         got = real if real.dtype.kind not in "iu" else f"{real.min()} to {real.max()}"
@@ -118,7 +118,7 @@ def _texts(name: str, what: str, values: Any) -> tuple[str, ...]:
     found = np.asarray(values)
     if found.ndim != 1 or found.dtype.kind not in "USOiub":
         raise DataError(f"{name}: {what} must be a list of names, got {found.dtype} of shape {list(found.shape)}.")
-    return tuple(v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in found.tolist())
+    return tuple(printable(v.decode(errors="surrogateescape") if isinstance(v, bytes) else v) for v in found.tolist())
 
 
 def changed(dataset: Dataset, images: np.ndarray, seen: Look) -> Dataset:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jmeta.errors import printable
+
 _OF_SETTING = ("seeds", "mean", "ci95")
 _NUMBER = re.compile(r"-|\**[+-]?\d.*")
 
@@ -63,10 +65,11 @@ def show(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None
     """Print a table on the terminal; 120 characters wide where the output is none."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*header, title=title, title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import tyro
 
-from jmeta.errors import RunError
+from jmeta.errors import RunError, printable
 from jmeta.report.tables import print_group
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine import processes, progress, record
@@ -188,7 +188,7 @@ def _ended(area: Area, options: Options, result: Result) -> int:
         return 128 + result.stopped_by
     if is_group(options) and result.summary:
         print_group(result.summary, f"validation at step {result.summary['step']}")
-    print(f"trained for {result.step} steps, kept in {result.run_dir}")
+    print(f"trained for {result.step} steps, kept in {printable(result.run_dir)}")
     if area.evaluate:
-        print(f"next: {area.evaluate} --run-dir {result.run_dir}")
+        print(f"next: {area.evaluate} --run-dir {printable(result.run_dir)}")
     return 0

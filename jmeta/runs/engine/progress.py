@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from jmeta.errors import printable
+
 
 class Report(NamedTuple):
     """What a run tells about itself.
@@ -60,7 +62,7 @@ def _bar(title: str, console: Console) -> Iterator[Report]:
             progress.update(bar, numbers="  ".join(told.values()))
 
         def note(text: str) -> None:
-            progress.console.print(text, highlight=False)
+            progress.console.print(printable(text), highlight=False, markup=False)
 
         yield Report(begin, piece, row, note)
 
@@ -79,7 +81,7 @@ def _lines() -> Report:
         words += [word for word in (_validation(values), _speed(values)) if word]
         print("  ".join([*words, f"{int(left) // 60}:{int(left) % 60:02d} left"]), flush=True)
 
-    return Report(begin, lambda step, metrics: None, row, lambda text: print(text, flush=True))
+    return Report(begin, lambda step, metrics: None, row, lambda text: print(printable(text), flush=True))
 
 
 def _number(name: str, value: float) -> str:
@@ -103,4 +105,4 @@ def _speed(values: Mapping[str, Any]) -> str:
 
 def complain(text: str) -> None:
     """One line on standard error."""
-    print(f"jmeta: {text}", file=sys.stderr, flush=True)
+    print(f"jmeta: {printable(text)}", file=sys.stderr, flush=True)

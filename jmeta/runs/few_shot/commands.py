@@ -11,7 +11,7 @@ import tyro
 from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.datasets import cache
-from jmeta.errors import RunError, unknown
+from jmeta.errors import RunError, printable, unknown
 from jmeta.report.tables import number, print_group, show, told
 from jmeta.runs import few_shot
 from jmeta.runs.engine.command import train_command
@@ -71,16 +71,17 @@ def predict(words: Sequence[str]) -> int:
     if config.csv is not None:
         print(f"{len(found)} pictures named in {config.csv}")
         return 0
-    paths, names = (max(len(str(p[i])) for p in found) for i in (0, 1))
-    for path, name, probability in found:
-        print(f"{path!s:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
+    told = [(printable(path), printable(name), probability) for path, name, probability in found]
+    paths, names = (max(len(p[i]) for p in told) for i in (0, 1))
+    for path, name, probability in told:
+        print(f"{path:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
     return 0
 
 
 def plot(words: Sequence[str]) -> int:
     """`jmeta plot`: the files that are drawn."""
     for path in few_shot.plot(_config(PlotConfig, words, "jmeta plot")):
-        print(path)
+        print(printable(path))
     return 0
 
 
