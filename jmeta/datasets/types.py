@@ -62,8 +62,8 @@ class Dataset(NamedTuple):
 def make_dataset(
     name: str,
     images: np.ndarray,
-    class_names: Sequence[str] | None = None,
-    groups: Sequence[str] | None = None,
+    class_names: Sequence[str] | np.ndarray | None = None,
+    groups: Sequence[str] | np.ndarray | None = None,
     counts: np.ndarray | None = None,
     *,
     seen: Look | None = None,

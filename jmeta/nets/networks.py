@@ -33,7 +33,7 @@ class Network(nn.Module):
         for name, kind in ((f.name, f.type) for f in dataclasses.fields(self) if f.name in ("features", "way", "out")):
             value, many = getattr(self, name), kind is not int
             sizes = value if many else (value,)
-            if not isinstance(sizes, Sequence) or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+            if not isinstance(sizes, Sequence) or not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
                 form = "sizes of layers, as in (64, 32)" if many else "a number of outputs"
                 raise ValueError(f"{name} of {type(self).__name__} must be {form}, got {value!r}")
         super().__post_init__()

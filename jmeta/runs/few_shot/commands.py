@@ -71,9 +71,9 @@ def predict(words: Sequence[str]) -> int:
     if config.csv is not None:
         print(f"{len(found)} pictures named in {config.csv}")
         return 0
-    told = [(printable(path), printable(name), probability) for path, name, probability in found]
+    told = [(printable(path), printable(name)) for path, name, _ in found]
     paths, names = (max(len(p[i]) for p in told) for i in (0, 1))
-    for path, name, probability in told:
+    for (path, name), (*_, probability) in zip(told, found, strict=True):
         print(f"{path:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
     return 0
 
