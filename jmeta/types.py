@@ -164,11 +164,9 @@ def _without_keys(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args)
         except Exception as error:
-            if type(error).__module__.split(".")[0] == "flax" and "Rng" in type(error).__name__:
-                layer = str(error).partition(" ")[0]
-                raise ValueError(
-                    f"{layer} asks for a key, as dropout does, and adaptation has none: {_ADVICE}"
-                ) from error
+            kind, text = f"{type(error).__module__} {type(error).__name__}", str(error).partition(" (http")[0]
+            if kind.startswith("flax") and ("Rng" in kind or "ModifyScope" in kind):
+                raise ValueError(f"adaptation has neither keys nor state for a layer ({text}): {_ADVICE}") from error
             raise
 
     return told

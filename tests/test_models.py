@@ -111,9 +111,11 @@ class _Linen(nn.Module):
     [nn.Dropout(0.5, deterministic=False), nn.BatchNorm(use_running_average=False)],
     ids=["dropout", "batch norm"],
 )
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", sorted(ALGORITHMS.keys() - {"nearest", "cavia", "relation_maps"}))
 def test_linen_layers_with_keys_or_state_are_refused_by_every_learner(name, layer):
-    """Fails for a learner that takes running statistics for parameters, or ends in an error of Flax's own."""
+    """Fails for a learner that takes running statistics for parameters, or ends in an error of Flax's own.
+
+    Left out are those that have no network, or one of the table's own."""
     episode = random_episode(0)
     encoder, model = _Linen(layer, 4), _Linen(layer, 3)
     net = Net(model, encoder, nets.Head(3))
