@@ -22,7 +22,8 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta mtl         multi-task learning joined with meta-learning: train, evaluate
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
 
-Each has its own --help; jmeta --version tells which it is. For example:
+Each has its own --help; jmeta --version tells which it is. Code of yours, FILE.py:NAME, that a run folder or --config
+names is run only if you name it too, or add --trust-code. For example:
 
   jmeta train --run-dir runs/first
   jmeta evaluate --run-dir runs/first
@@ -60,9 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"jmeta {__version__}")
         return 0
     from jmeta.errors import RunError, advice
+    from jmeta.registry import TRUST, named_in
 
     try:
-        code = _dispatch(words)
+        with named_in(words):
+            code = _dispatch([word for word in words if word != TRUST])
         sys.stdout.flush()
         return code
     except RunError as error:
@@ -102,7 +105,7 @@ def _imported(module: str) -> Any:
 
 
 def _complain(text: str, code: int = USER_ERROR) -> int:
-    from jmeta.report.tables import printable
+    from jmeta.errors import printable
 
     with suppress(OSError):
         print(f"jmeta: {printable(text)}", file=sys.stderr, flush=True)

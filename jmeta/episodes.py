@@ -11,7 +11,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta.augment import Augment
-from jmeta.checks import check_sizes
+from jmeta.checks import bytes_of, check_sizes
 from jmeta.types import Batch, Episode
 
 AUGMENTING = 0xA06
@@ -39,7 +39,8 @@ def few_shot_sampler(
     one-hot.
 
     Args:
-        images: uint8 `[classes, examples, H, W, C]`, 0 to 255, or floats, which are left as they are.
+        images: uint8 `[classes, examples, H, W, C]`, 0 to 255, or floats, which are left as they are; other integers
+            and bools that can mean nothing else are taken too, see `jmeta.checks.bytes_of`.
         way: classes in an episode.
         shot, query_shot: support and query examples of each class.
         rotations: turn each class of each episode by its own multiple of 90 degrees, which makes four classes of one;
@@ -62,7 +63,7 @@ def few_shot_sampler(
         >>> episode.support.x.shape, episode.query.y.shape
         ((5, 28, 28, 1), (15, 5))
     """
-    sizes = _check_few_shot(images, way, shot, query_shot, rotations, counts)
+    images, sizes = _check_few_shot(images, way, shot, query_shot, rotations, counts)
     large = None if groups is None else _large_groups(groups, way, images)
     draw = functools.partial(_draw_few_shot, way, shot, query_shot, rotations, augment)
     return Partial(draw, jnp.asarray(images), jnp.asarray(sizes, jnp.int32), large)
@@ -80,9 +81,9 @@ def _large_groups(groups: Sequence[Any], way: int, images: Any) -> Array:
     return jnp.asarray(np.where(sizes[numbers] < way, -1, numbers), jnp.int32)
 
 
-def _check_few_shot(images: Any, way: int, shot: int, query_shot: int, rotations: bool, counts: Any) -> np.ndarray:
+def _check_few_shot(images: Any, way: int, shot: int, query_shot: int, rotations: bool, counts: Any) -> Any:
     check_sizes(way=way, shot=shot, query_shot=query_shot)
-    sizes = _check_images(images, rotations, counts)
+    images, sizes = _check_images(images, rotations, counts)
     if way > len(sizes):
         raise ValueError(f"{way}-way episodes need {way} classes, got {len(sizes)}: ask for a smaller way")
     if shot + query_shot > sizes.min():
@@ -90,24 +91,24 @@ def _check_few_shot(images: Any, way: int, shot: int, query_shot: int, rotations
             f"{shot}-shot episodes with {query_shot} queries a class need {shot + query_shot} examples of each class, "
             f"got {sizes.min()}: ask for a smaller shot or query_shot"
         )
-    return sizes
+    return images, sizes
 
 
-def _check_images(images: Any, rotations: bool, counts: Any) -> np.ndarray:
-    """How many examples of each class are real; ValueError for images that are no images."""
+def _check_images(images: Any, rotations: bool, counts: Any) -> tuple[Any, np.ndarray]:
+    """Images of bytes or floats, and how many of each class are real; ValueError for images that are no images."""
+    images = bytes_of(images)
     if len(images.shape) != 5:
         raise ValueError(f"images must be [classes, examples, H, W, C], got an array of shape {tuple(images.shape)}")
-    if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(f"images must be uint8, 0 to 255, or floats, got {images.dtype}: convert them")
     classes, examples, height, width, _ = images.shape
-    sizes = np.full(classes, examples) if counts is None else np.asarray(counts, np.int64)
-    if len(sizes) != classes:
-        raise ValueError(f"counts must have a number for each of the {classes} classes, got {len(sizes)}")
+    sizes = np.full(classes, examples) if counts is None else np.asarray(counts)
+    if sizes.shape != (classes,) or sizes.dtype.kind not in "iu":
+        got = f"{sizes.dtype} of shape {list(sizes.shape)}"
+        raise ValueError(f"counts must be an integer for each of the {classes} classes, got {got}: correct them")
     if sizes.max(initial=0) > examples:
         raise ValueError(f"counts must be {examples} or less, the examples that the array has, got {sizes.max()}")
     if rotations and height != width:
         raise ValueError(f"rotations by 90 degrees need square images, got {height} x {width}")
-    return sizes
+    return images, sizes
 
 
 def _draw_few_shot(
@@ -218,7 +219,7 @@ def varied_sampler(
     Differs from the paper: classes are drawn from all that there are, without the hierarchies of ImageNet and Omniglot.
     Source: Triantafillou et al. 2020, Meta-Dataset, section 3.2 and appendix. https://arxiv.org/abs/1903.03096
     """
-    sizes = _check_few_shot(images, min_way, 1, 1, rotations, counts)
+    images, sizes = _check_few_shot(images, min_way, 1, 1, rotations, counts)
     way = min(max_way, images.shape[0])
     if max_way < min_way:
         raise ValueError(f"max_way must be min_way, {min_way}, or more, got {max_way}")
@@ -304,7 +305,7 @@ def classification_sampler(
         ((64, 28, 28, 1), (64, 120))
     """
     check_sizes(batch_size=batch_size)
-    sizes = _check_images(images, rotations, counts)
+    images, sizes = _check_images(images, rotations, counts)
     if not len(sizes) or sizes.min() < 1:
         raise ValueError(f"every class must have 1 example or more, got {sizes.min(initial=0)}")
     draw = functools.partial(_draw_batch, batch_size, rotations, augment)

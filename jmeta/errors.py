@@ -15,6 +15,11 @@ class DivergedError(RunError):
     """Training whose loss or parameters are no longer finite."""
 
 
+def printable(text: object) -> str:
+    """A text in one line for a terminal: what isn't printable, such as escapes, in backslash notation."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
     """An error for a name that isn't there, of a kind such as "algorithm", with the closest one that is."""
     names = list(known)

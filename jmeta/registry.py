@@ -6,9 +6,11 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -16,6 +18,9 @@ from typing import Any, Generic, TypeVar
 from jmeta.errors import RunError, closest, kind_and_line, unknown
 
 R = TypeVar("R")
+TRUST = "--trust-code"
+"""A word of a command line: code that files name is to be run."""
+_by_hand: ContextVar[tuple[str, ...] | None] = ContextVar("by_hand", default=None)
 
 
 class Registry(Generic[R]):
@@ -123,9 +128,33 @@ def is_place(name: str) -> bool:
     return what.isidentifier() and (where.endswith(".py") or all(part.isidentifier() for part in where.split(".")))
 
 
+@contextmanager
+def named_in(words: Sequence[str]) -> Iterator[None]:
+    """Within it, `load` takes the code alone that the words of a command line name, or any with `TRUST` among them.
+
+    What a run folder or a file of settings names is code of whoever wrote that, so it is asked for again.
+    """
+    before = _by_hand.set(tuple(part for word in words for part in re.split("[=,]", word)))
+    try:
+        yield
+    finally:
+        _by_hand.reset(before)
+
+
+def not_by_hand() -> AbstractContextManager[None]:
+    """`named_in` no words, where nothing has been said of it yet."""
+    return named_in(()) if _by_hand.get() is None else nullcontext()
+
+
 def load(kind: str, place: str) -> Any:
-    """The object, of a kind for errors, that a place names; RunError if it isn't there or can't be loaded."""
+    """The object, of a kind for errors, that a place names; RunError if it isn't there, can't be loaded, or is named by
+    a file alone, see `named_in`."""
     where, _, what = place.rpartition(":")
+    words = _by_hand.get()
+    if words is not None and not {TRUST, place} & {*words}:
+        raise RunError(
+            f"{kind} {place!r} is code that a file names, and not you: if you trust who wrote it, add {TRUST}."
+        )
     path = Path(where).expanduser()
     if where.endswith(".py"):
         if not path.is_file():

@@ -1,5 +1,6 @@
 """The types that everything else is written in, and the learner that most algorithms are."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -145,26 +146,39 @@ def learner(
         return loss(params, Episode(*map(examples, episode)))
 
     return Learner(
-        lambda key, x: _started(init, key, x),
-        jax.jit(lambda params, support: adapt(params, examples(support)), inline=True),
-        jax.jit(predict_examples, inline=True),
-        jax.jit(loss_of_examples, inline=True),
+        _without_keys(lambda key, x: _started(init, key, x)),
+        _without_keys(jax.jit(lambda params, support: adapt(params, examples(support)), inline=True)),
+        _without_keys(jax.jit(predict_examples, inline=True)),
+        _without_keys(jax.jit(loss_of_examples, inline=True)),
     )
 
 
+_ADVICE = "leave these layers out, or normalize by jmeta.nets.BatchNorm"
+
+
+def _without_keys(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, where a Flax layer that asks for a key is a ValueError."""
+
+    @functools.wraps(function)
+    def told(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except Exception as error:
+            kind, text = f"{type(error).__module__} {type(error).__name__}", str(error).partition(" (http")[0]
+            if kind.startswith("flax") and ("Rng" in kind or "ModifyScope" in kind):
+                raise ValueError(f"adaptation has neither keys nor state for a layer ({text}): {_ADVICE}") from error
+            raise
+
+    return told
+
+
 def _started(init: Callable[[Array, Any], Params], key: Array, x: Any) -> Params:
-    advice = "leave these layers out, or normalize by jmeta.nets.BatchNorm"
-    try:
-        params = init(key, jax.tree.map(lambda a: wide(jnp.asarray(a)), x))
-    except Exception as error:
-        if type(error).__module__.split(".")[0] == "flax" and "Rng" in type(error).__name__:
-            raise ValueError(f"a layer asks for a key, as dropout does, which adaptation has not: {advice}") from error
-        raise
+    params = init(key, jax.tree.map(lambda a: wide(jnp.asarray(a)), x))
     linen = lambda tree: isinstance(tree, Mapping) and "params" in tree
     for variables in jax.tree.leaves(params, is_leaf=linen):
         if linen(variables) and set(variables) != {"params"}:
             kept = {name: sorted(v) for name, v in variables.items() if name != "params"}
-            raise ValueError(f"only parameters of a Flax module are learned, and this one has {kept} too: {advice}")
+            raise ValueError(f"only parameters of a Flax module are learned, and this one has {kept} too: {_ADVICE}")
     return params
 
 

@@ -178,7 +178,7 @@ def test_formula_of_anil_is_what_reverse_mode_takes(steps):
 
 def test_layers_of_the_workloads_are_those_of_the_networks():
     for workload in (WORKLOADS["sinusoid"], WORKLOADS["conv4"], WORKLOADS["20-way"]):
-        net = jmeta.nets.Conv4(workload.way) if workload.way else jmeta.nets.MLP(features=(40, 40))
+        net = jmeta.nets.Conv4(workload.way) if workload.way else jmeta.nets.MLP((40, 40), 1)
         x = learners.sample_input(workload)[:1]
         params = jax.eval_shape(net.init, jax.random.key(0), x)
         layers, head = formulas.layer_operations(workload)

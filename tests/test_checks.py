@@ -6,6 +6,8 @@ import numpy as np
 import optax
 import pytest
 from algorithms_table import mlp_net, random_episode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import jmeta
 from jmeta import checks, distances
@@ -53,3 +55,37 @@ def test_a_size_of_ridge_is_not_zero():
         with pytest.raises(ValueError, match="the size of scale must be a finite number above 0"):
             jmeta.ridge(NET.encoder, scale=scale)
     jmeta.ridge(NET.encoder, scale=-1.0)
+
+
+KINDS_OF_PICTURES = [f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (1, 2, 4, 8)] + ["bool"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(KINDS_OF_PICTURES), st.integers(-70_000, 70_000), st.integers(0, 70_000), st.integers(0, 99))
+def test_pictures_of_integers_are_what_they_can_only_mean_or_refused(kind, low, span, seed):
+    """Fails where a type is scaled by another's range, cut off, or 0 and 1 are taken for black."""
+    dtype = np.dtype(kind)
+    values = np.random.default_rng(seed).integers(low, low + span + 1, (2, 2, 3, 3, 1))
+    known = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    values = np.clip(values, *known)
+    low, high = int(values.min()), int(values.max())
+    if dtype.kind == "b":
+        right = 255 * values
+    elif dtype.newbyteorder("=") == np.uint16:
+        right = values // 256 if high > 255 or high == 0 else None
+    else:
+        right = values if low >= 0 and high <= 255 and not (low == 0 and high == 1) else None
+    if right is None:
+        with pytest.raises(ValueError, match=r"multiply them by 255|give uint8, 0 to 255"):
+            checks.bytes_of(values.astype(dtype))
+    else:
+        found = checks.bytes_of(values.astype(dtype))
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, right)
+
+
+@pytest.mark.parametrize("bad", [(0, np.nan), (np.inf, 1), (-np.inf, np.inf), (2, 1), (1,), 3.0])
+@pytest.mark.parametrize("name", ["amplitude", "phase", "interval"])
+def test_intervals_that_are_none_are_refused(name, bad):
+    with pytest.raises(ValueError, match=f"{name} must be two finite numbers, the smaller first, got"):
+        jmeta.sinusoid_sampler(shot=2, query_shot=2, **{name: bad})

@@ -73,11 +73,13 @@ ALLOWED = {
         *CORE, *GROUND, *CATALOGS, *TRAINING,
     },
     "mtl/estimators/": {
-        "jax", "numpy", "optax", "sklearn", "jmeta.mtl", "jmeta.nets", "jmeta.loop", "jmeta.report.files", *CORE,
+        "jax", "numpy", "optax", "sklearn", "jmeta.mtl", "jmeta.nets", "jmeta.loop",
+        *jmeta_names("report.files report.arrays"),
+        *CORE,
     },
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
-        *jmeta_names("types errors registry datasets report.files"),
+        *jmeta_names("types checks errors registry datasets report.files report.arrays"),
     },
     "rl/envs/settings.py": {"jmeta.settings"},
     "rl/envs/catalog.py": {"jmeta.rl", *jmeta_names("errors registry settings")},

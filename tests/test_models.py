@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from algorithms_table import assert_close, random_episode
+from algorithms_table import ALGORITHMS, Net, assert_close, random_episode
 from flax import linen as nn
 
 import jmeta
-from jmeta import calls, nets
+from jmeta import calls, losses, nets
 from jmeta.nets import PureModel
 from jmeta.nets.networks import Network
 
@@ -93,3 +93,32 @@ def test_parts_that_normalize_by_the_support_set_judge_queries_alone(learner, we
     together = learner.predict(adapted, episode.query.x)
     alone = jnp.concatenate([learner.predict(adapted, x[None]) for x in episode.query.x])
     assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+class _Linen(nn.Module):
+    """A network with a layer that is no plain function of parameters."""
+
+    layer: nn.Module
+    out: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.out)(self.layer(nn.Dense(4)(x.reshape(len(x), -1))))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Dropout(0.5, deterministic=False), nn.BatchNorm(use_running_average=False)],
+    ids=["dropout", "batch norm"],
+)
+@pytest.mark.parametrize("name", sorted(ALGORITHMS.keys() - {"nearest", "cavia", "relation_maps"}))
+def test_linen_layers_with_keys_or_state_are_refused_by_every_learner(name, layer):
+    """Fails for a learner that takes running statistics for parameters, or ends in an error of Flax's own.
+
+    Left out are those that have no network, or one of the table's own."""
+    episode = random_episode(0)
+    encoder, model = _Linen(layer, 4), _Linen(layer, 3)
+    net = Net(model, encoder, nets.Head(3))
+    with pytest.raises(ValueError, match=r"layer.*leave these layers out"):
+        learner = ALGORITHMS[name].make(net, losses.cross_entropy, 0.1, 1)
+        learner.loss(learner.init(jax.random.key(0), episode.support.x), episode)

@@ -2,18 +2,14 @@
 
 import os
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from jmeta.datasets.types import Dataset, make_dataset
+from jmeta.report.arrays import DAMAGED, read_npz
 from jmeta.report.files import writing
-
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""What reading a damaged zip or npz file may raise."""
 
 
 def cache_dir() -> Path:
@@ -27,15 +23,6 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """The folder that data sets are looked for in: `root`, else $JMETA_DATA, else data in the cache folder."""
     chosen = root or os.environ.get("JMETA_DATA")
     return Path(chosen).expanduser() if chosen else cache_dir() / "data"
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Reads all arrays of an npz file; raises one of `DAMAGED` where that fails."""
-    with path.open("rb") as file:  # given a path, numpy leaves the file open where it is damaged
-        arrays = np.load(file, allow_pickle=False)
-        if isinstance(arrays, np.ndarray):
-            raise ValueError("one array and not an archive of arrays")
-        return dict(arrays)
 
 
 def cached(key: str, build: Callable[[], Dataset]) -> Dataset:

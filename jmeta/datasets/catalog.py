@@ -15,6 +15,7 @@ from jmeta.datasets.pictures import resized
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 from jmeta.errors import kind_and_line
 from jmeta.registry import Registry, said, short
+from jmeta.report.arrays import check_fits
 
 
 class Row(NamedTuple):
@@ -70,8 +71,14 @@ def _glyphs(folder: Path, classes: str | None, download: bool, size: int | None)
 
     if classes is None:
         return glyphs.load()
-    if not (classes.isascii() and classes.isdigit() and int(classes) > 0):
-        raise DataError(f"glyphs:N needs N to be a number of classes of 1 or more, got {classes!r}: try glyphs:1000.")
+    if not (classes.isascii() and classes.isdigit() and len(classes) < 20 and int(classes) > 0):
+        raise DataError(
+            f"glyphs:N needs N to be a number of classes of 1 or more, got {classes!r:.60}: try glyphs:1000."
+        )
+    try:
+        check_fits(f"glyphs:{classes}", 2 * 20 * 28**2 * int(classes))
+    except ValueError as error:
+        raise DataError(f"{error}.") from error
     return glyphs.load(int(classes))
 
 

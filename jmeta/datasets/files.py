@@ -3,14 +3,17 @@
 import os
 import warnings
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from jmeta.datasets.cache import DAMAGED, read_npz
+from jmeta.checks import bytes_of
 from jmeta.datasets.look import differ
 from jmeta.datasets.pictures import as_learned, look_of_files, open_picture
-from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
+from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset, room
+from jmeta.report.arrays import DAMAGED, Declared, read_npz
 
 _IGNORED = {"thumbs.db", "desktop.ini"}
 
@@ -18,26 +21,29 @@ _IGNORED = {"thumbs.db", "desktop.ini"}
 def load_npz(path: Path) -> Dataset:
     """Loads an npz file, as a data set of its name; warns of pictures that are there twice.
 
-    It has the array `images` (or just one array of rank 5), uint8 or bool `[classes, examples, H, W, C]` or `[classes,
-    examples, H, W]`, and if wanted `class_names`, `groups` and `counts` `[classes]`. Or it has `images` `[N, H, W, C]`
-    or `[N, H, W]` and `labels` `[N]`, whose values are the class names.
+    It has the array `images` (or just one array of rank 5), uint8, or integers or bools that can mean nothing else,
+    `[classes, examples, H, W, C]` or `[classes, examples, H, W]`, and if wanted `class_names`, `groups` and `counts`
+    `[classes]`. Or it has `images` `[N, H, W, C]` or `[N, H, W]` and `labels` `[N]`, whose values are the class names.
+    Other arrays are not read.
 
     Raises:
         DataError: a file that cannot be read, or other contents.
     """
     try:
-        arrays = read_npz(path)
+        arrays = read_npz(path, partial(_wanted, path))
+    except DataError:
+        raise
     except DAMAGED as error:
         raise DataError(
             f"{path} cannot be read as an npz file ({error}): make it with numpy.savez(path, images=..., "
             "class_names=...)."
         ) from error
-    images = arrays["images"] if "images" in arrays else _only_images(path, arrays)
-    if images.dtype == bool:
-        images = np.where(images, np.uint8(255), np.uint8(0))
-    if images.dtype == np.uint8 and images.size and images.max() == 1:
-        raise DataError(f"{path} has images of 0 and 1 alone, where 255 is white: multiply them by 255.")
-    names, groups = (arrays[k].tolist() if k in arrays else None for k in ("class_names", "groups"))
+    images = arrays["images"] if "images" in arrays else next(a for a in arrays.values() if a.ndim == 5)
+    try:
+        images = bytes_of(images) if images.dtype.kind in "biu" else images
+    except ValueError as error:
+        raise DataError(f"{path}: {error}.") from error
+    names, groups = arrays.get("class_names"), arrays.get("groups")
     counts = arrays.get("counts")
     if "labels" in arrays:
         images, names, counts = _by_label(path, images, arrays["labels"])
@@ -61,7 +67,7 @@ def load_folder(path: Path, size: int | None = None) -> Dataset:
     assert seen.files is not None, "they are files"
     inverted = differ(seen.files, seen.ink)
     counts = np.array([len(files) for files in classes.values()], np.int32)
-    images = np.zeros((len(classes), int(counts.max()), *seen.shape), np.uint8)
+    images = room(counts, seen.shape)
     for c, files in enumerate(classes.values()):
         for i, file in enumerate(files):
             images[c, i] = as_learned(open_picture(file), seen.shape, seen.files, inverted=inverted)
@@ -75,19 +81,21 @@ def visible(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower() not in _IGNORED)
 
 
-def _only_images(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    found = [array for array in arrays.values() if array.ndim == 5]
+def _wanted(path: Path, declared: Mapping[str, Declared]) -> list[str]:
+    """The names of the arrays that are read, from what there is."""
+    found = ["images"] if "images" in declared else [key for key, array in declared.items() if len(array.shape) == 5]
     if len(found) != 1:
+        has = ", ".join(f"{key} of shape {list(array.shape)}" for key, array in list(declared.items())[:8])
         raise DataError(
-            f"{path} must have an array called images of shape [classes, examples, H, W, C], got "
-            f"{', '.join(f'{key} of shape {list(array.shape)}' for key, array in arrays.items()) or 'no arrays'}: "
+            f"{path} must have an array called images of shape [classes, examples, H, W, C], got {has or 'no arrays'}: "
             "rename it."
         )
-    return found[0]
+    return found + [key for key in ("class_names", "groups", "counts", "labels") if key in declared]
 
 
 def _by_label(path: Path, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Images by class, the names of classes, and counts."""
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if images.ndim not in (3, 4) or not images.size or labels.shape != images.shape[:1]:
         raise DataError(
             f"{path} has labels, so that images must be [N, H, W, C] or [N, H, W] and labels [N], got "

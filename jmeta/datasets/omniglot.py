@@ -15,6 +15,7 @@ import numpy as np
 from jmeta.datasets import cache, downloads
 from jmeta.datasets.pictures import decode, fit
 from jmeta.datasets.types import DataError, Dataset, make_dataset
+from jmeta.report.arrays import DAMAGED, member
 
 SIZE = 28
 DRAWINGS = 20
@@ -32,6 +33,7 @@ ARCHIVES = {
     "omniglot-small2": ("images_background_small2.zip", "images_evaluation.zip"),
 }
 _FULL_SIZE = (105, 105)
+_MOST_BYTES = 2**20
 _MEMBER = re.compile(r"[^/]+/(?P<alphabet>[^/]+)/(?P<character>character\d+)/(?P<drawing>\d+_\d+)\.png")
 
 
@@ -97,12 +99,18 @@ def opened(path: Path, source: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except DataError:
         raise
-    except cache.DAMAGED as error:
+    except DAMAGED as error:
         why = str(error).strip("'\"")
         raise DataError(
             f"{path} is damaged or another file ({why}), {path.stat().st_size} bytes long: delete it and get it again "
             f"from {source}."
         ) from error
+
+
+def read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A small member of a zip file; raises one of `DAMAGED` where it is none."""
+    with member(archive, name, _MOST_BYTES) as file:
+        return file.read()
 
 
 def read_archive(path: Path, classes: int) -> Characters:
@@ -116,7 +124,7 @@ def read_archive(path: Path, classes: int) -> Characters:
         found = [m for m in map(_MEMBER.fullmatch, archive.namelist()) if m]
         members = sorted((m.group("alphabet", "character", "drawing"), m.string) for m in found)
         _check_members(path, [key for key, _ in members], classes)
-        images = np.stack([read_drawing(archive.read(member)) for _, member in _progress(members, path)])
+        images = np.stack([read_drawing(read(archive, name)) for _, name in _progress(members, path)])
     names = tuple(f"{alphabet}/{character}" for (alphabet, character, _), _ in members[::DRAWINGS])
     return Characters(images.reshape(classes, DRAWINGS, SIZE, SIZE), names)
 
@@ -125,11 +133,9 @@ def read_drawing(content: bytes, size: int = SIZE) -> np.ndarray:
     """A drawing of 105x105 pixels, from the bytes of its PNG file, as uint8 `[size, size]` with ink 255 and paper 0.
 
     Raises:
-        ValueError: a drawing of another size; or another of `cache.DAMAGED`, for what is no picture.
+        ValueError: a drawing of another size; or another of `DAMAGED`, for what is no picture.
     """
-    image = decode(io.BytesIO(content)).convert("L")
-    if image.size != _FULL_SIZE:
-        raise ValueError(f"a drawing of {image.width}x{image.height} pixels instead of 105x105")
+    image = decode(io.BytesIO(content), _FULL_SIZE).convert("L")
     # Paper is 1, True or 255 by the encoding, but ink is always 0.
     ink = np.where(np.asarray(image) == 0, np.uint8(255), np.uint8(0))
     return fit(ink[..., None], (size, size, 1))[..., 0]

@@ -61,11 +61,11 @@ def read_runs(path: Path, size: int = omniglot.SIZE) -> OneShotRuns:
 
     def drawings(archive: zipfile.ZipFile, run: int, kind: str) -> np.ndarray:
         names = [f"run{run:02d}/{kind}{number:02d}.png" for number in range(1, WAY + 1)]
-        return np.stack([omniglot.read_drawing(archive.read(name), size) for name in names])[..., None]
+        return np.stack([omniglot.read_drawing(omniglot.read(archive, name), size) for name in names])[..., None]
 
     runs = range(1, RUNS + 1)
     with omniglot.opened(path, SOURCE) as archive:
-        labels = [_labels(archive.read(f"run{run:02d}/class_labels.txt").decode(), run) for run in runs]
+        labels = [_labels(omniglot.read(archive, f"run{run:02d}/class_labels.txt").decode(), run) for run in runs]
         support = np.stack([drawings(archive, run, "training/class") for run in runs])
         query = np.stack([drawings(archive, run, "test/item") for run in runs])
     return OneShotRuns(support, query, np.stack(labels))

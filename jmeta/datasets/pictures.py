@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from jmeta.datasets.look import PAPER, Look, border, differ, ink_of, some
 from jmeta.datasets.types import DataError, Dataset, changed
+from jmeta.report.arrays import check_regular
 
 MIXED = 84
 """Height and width of pictures whose own sizes differ."""
@@ -18,6 +19,8 @@ MIXED = 84
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _GRAY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
 _SIDEWAYS = (5, 6, 7, 8)
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What a picture may be: Pillow knows others, for which it may start programs, such as PostScript."""
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What decoding a file may raise that is no picture, or a damaged one."""
 
@@ -28,12 +31,22 @@ def open_picture(path: Path) -> Image.Image:
         return decode(path)
 
 
-def decode(file: Path | BinaryIO) -> Image.Image:
+def opened(file: Path | BinaryIO) -> Image.Image:
+    """A picture whose pixels aren't read yet, of one of the formats that are taken; raises one of `UNREADABLE`."""
+    if isinstance(file, Path):
+        check_regular(file)
+    return Image.open(file, formats=_FORMATS)
+
+
+def decode(file: Path | BinaryIO, size: tuple[int, int] | None = None) -> Image.Image:
     """A picture as a viewer shows it: of 8 bits, turned as EXIF says, in mode L or RGB, or RGBA if it has transparency.
 
-    16 bits are scaled to 8, palettes are looked up, CMYK becomes RGB. What can't be read raises one of `UNREADABLE`.
+    16 bits are scaled to 8, palettes are looked up, CMYK becomes RGB. What can't be read, or has another (W, H) than
+    `size`, raises one of `UNREADABLE`.
     """
-    with Image.open(file) as stored:
+    with opened(file) as stored:
+        if size not in (None, stored.size):
+            raise ValueError("a drawing of {}x{} pixels instead of {}x{}".format(*stored.size, *size))
         stored.load()
         picture = stored.copy() if _orientation(stored) == 1 else ImageOps.exif_transpose(stored)
     if picture.mode.startswith("I"):  # Pillow would clip 16 bits at 255 instead of scaling them
@@ -147,7 +160,7 @@ def _filled_up(pixels: np.ndarray, aspect: float) -> np.ndarray:
 
 def _head(path: Path) -> tuple[str, tuple[int, int]]:
     """Mode and (H, W) as shown, without the pixels."""
-    with _told(path), Image.open(path) as picture:
+    with _told(path), opened(path) as picture:
         wide, tall = picture.size
         return picture.mode, (wide, tall) if _orientation(picture) in _SIDEWAYS else (tall, wide)
 

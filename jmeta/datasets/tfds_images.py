@@ -1,19 +1,27 @@
 """Any image classification set of TensorFlow Datasets as one array, read without TensorFlow."""
 
 import hashlib
+import io
+import json
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jmeta.datasets import cache, downloads, omniglot
-from jmeta.datasets.pictures import MIXED, fit
+from jmeta.datasets.pictures import MIXED, UNREADABLE, fit, opened
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 from jmeta.errors import first_line
+from jmeta.report.arrays import check_regular
 
 MAX_BYTES = 8 * 2**30
+_MOST_FEATURES = 2**24
+_OWN = re.compile(r"tensorflow_datasets\.core\.features\.\w+\.\w+")
+_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.*]+)?")
 
 
 def load(name: str, root: Path, download: bool = True) -> Dataset:
@@ -40,9 +48,15 @@ def load(name: str, root: Path, download: bool = True) -> Dataset:
 def _builder(name: str, root: Path) -> Any:
     import tensorflow_datasets as tfds
 
+    place = Path(name).expanduser()
     try:
-        if (Path(name).expanduser() / "dataset_info.json").is_file():
-            return tfds.builder_from_directory(Path(name).expanduser())
+        if (place / "dataset_info.json").is_file():
+            _check_features(place)
+            return tfds.builder_from_directory(place)
+        if not _NAME.fullmatch(name):  # TFDS would fetch and run the code of what it calls communities
+            raise ValueError("its own sets alone are taken, by NAME, NAME/CONFIG or NAME:1.0.0")
+        for folder in downloads.tfds_folders(root):
+            _check_features(folder / re.split("[/:]", name)[0])
         builders = [_quietly(lambda f=f: tfds.builder(name, data_dir=f)) for f in downloads.tfds_folders(root)]
         return next((builder for builder in builders if builder.is_prepared()), builders[0])
     except (ValueError, ImportError, OSError) as error:
@@ -50,6 +64,36 @@ def _builder(name: str, root: Path) -> Any:
             f"TFDS has no set {name!r} that can be opened ({first_line(error)}): "
             "choose a name from its catalog, or the folder of a prepared set."
         ) from error
+
+
+def _check_features(folder: Path) -> None:
+    """Refuse features that are not TFDS's own: it would import the modules that they name."""
+    for path in folder.rglob("features.json"):
+        try:
+            check_regular(path)
+            if path.stat().st_size > _MOST_FEATURES:
+                raise ValueError(f"it has more than {_MOST_FEATURES:,} bytes")
+            foreign = sorted(set(_kinds(json.loads(path.read_bytes()))))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"{path} can't be read ({first_line(error)}): prepare the set again.") from error
+        if foreign:
+            raise DataError(
+                f"{path} names features whose code is not TFDS's own, {', '.join(foreign)[:200]}: nothing of it is "
+                "run, so save the pictures as an .npz file or a folder."
+            )
+
+
+def _kinds(values: Any) -> Iterator[str]:
+    """The classes that a description of features names, all but TFDS's own."""
+    if isinstance(values, list):
+        for value in values:
+            yield from _kinds(value)
+    if isinstance(values, dict):
+        for key, value in values.items():
+            named = key in ("pythonClassName", "python_class_name", "type") and isinstance(value, str)
+            if named and not _OWN.fullmatch(value):
+                yield value
+            yield from _kinds(value)
 
 
 def _prepare(builder: Any, root: Path) -> None:
@@ -88,6 +132,8 @@ def _read(builder: Any) -> Dataset:
     image_key, label_key = _keys(builder)
     found: dict[int, list[np.ndarray]] = {}
     size = 0
+    for feature in _images_in(builder.info.features):
+        feature.decode_example_np = partial(_decoded, name, feature.decode_example_np)
     for split in list(builder.info.splits) or ["train"]:
         for example in _examples(builder, split):
             image, label = np.asarray(example[image_key]), int(example[label_key])
@@ -102,6 +148,30 @@ def _read(builder: Any) -> Dataset:
     labels = sorted(found)
     images, counts = by_class(_of_one_shape([found[label] for label in labels]))
     return make_dataset(name, images, [builder.info.features[label_key].int2str(i) for i in labels], counts=counts)
+
+
+def _images_in(feature: Any) -> Iterator[Any]:
+    """The image features of a description, at any depth."""
+    import tensorflow_datasets as tfds
+
+    if isinstance(feature, tfds.features.Image):
+        yield feature
+    inside = (
+        feature.values() if isinstance(feature, tfds.features.FeaturesDict) else [getattr(feature, "feature", None)]
+    )
+    for each in inside:
+        if each is not None:
+            yield from _images_in(each)
+
+
+def _decoded(name: str, decode: Callable[[bytes], Any], image: bytes) -> Any:
+    """What TFDS makes of an image, which is of a format that `pictures` takes."""
+    try:
+        opened(io.BytesIO(image)).close()
+        return decode(image)
+    except UNREADABLE as error:
+        why = first_line(error)
+        raise DataError(f"tfds:{name} has an image that can't be read ({why}): prepare the set again.") from error
 
 
 def _examples(builder: Any, split: str) -> Any:

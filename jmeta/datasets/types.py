@@ -1,13 +1,16 @@
 """The types of the data sets: `Dataset`, `Split`, `DataError`."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jmeta.checks import bytes_of
 from jmeta.datasets.look import Look, look
-from jmeta.errors import RunError
+from jmeta.errors import RunError, printable
+from jmeta.report.arrays import check_fits
 
 
 class DataError(RunError):
@@ -59,8 +62,8 @@ class Dataset(NamedTuple):
 def make_dataset(
     name: str,
     images: np.ndarray,
-    class_names: Sequence[str] | None = None,
-    groups: Sequence[str] | None = None,
+    class_names: Sequence[str] | np.ndarray | None = None,
+    groups: Sequence[str] | np.ndarray | None = None,
     counts: np.ndarray | None = None,
     *,
     seen: Look | None = None,
@@ -68,8 +71,9 @@ def make_dataset(
     """Makes a `Dataset` after checking that its parts agree.
 
     Args:
-        name: of the data set.
-        images: uint8 [classes, examples, H, W, C] or [classes, examples, H, W].
+        name: of the data set; of this and other names, what isn't printable is put in backslash notation.
+        images: uint8 [classes, examples, H, W, C] or [classes, examples, H, W], or other integers or bools that can
+            mean nothing else, see `jmeta.checks.bytes_of`.
         class_names: unique names; None numbers the classes "0", "1", ...
         groups: the group of each class; None puts all in one group called `name`.
         counts: [classes], how many examples are real; None means all.
@@ -78,31 +82,43 @@ def make_dataset(
     Raises:
         DataError: an array of another type or rank, an empty one, or names, groups or counts that do not fit it.
     """
-    if images.dtype != np.uint8 or images.ndim not in (4, 5):
+    if images.dtype.kind not in "biu" or images.ndim not in (4, 5):
         raise DataError(
             f"{name}: images must be uint8 of shape [classes, examples, H, W] or [classes, examples, H, W, C], "
             f"got {images.dtype} of shape {list(images.shape)}: convert them."
         )
     if 0 in images.shape:
         raise DataError(f"{name}: images are empty, got shape {list(images.shape)}: add at least one of each.")
+    try:
+        images = images if images.dtype == np.uint8 else bytes_of(images)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}.") from error
     images = np.ascontiguousarray(images if images.ndim == 5 else images[..., None])
-    classes, examples = images.shape[:2]
-    names = tuple(map(str, range(classes) if class_names is None else class_names))
-    grouping = (name,) * classes if groups is None else tuple(map(str, groups))
+    name, (classes, examples) = printable(name), images.shape[:2]
+    names = tuple(map(str, range(classes))) if class_names is None else _texts(name, "class_names", class_names)
+    grouping = (name,) * classes if groups is None else _texts(name, "groups", groups)
     real = np.full(classes, examples) if counts is None else np.asarray(counts)
     if len(set(names)) != classes or len(names) != classes:
         raise DataError(f"{name}: {classes} classes need as many different names, got {len(set(names))}: rename them.")
     if len(grouping) != classes or real.shape != (classes,):
         raise DataError(
-            f"{name}: {classes} classes need as many groups and counts, got {len(grouping)} and {real.size}."
+            f"{name}: {classes} classes need as many groups and counts, got {len(grouping)} and {real.size}: add them."
         )
     if real.dtype.kind not in "iu" or real.min() < 1 or real.max() > examples:
-        raise DataError(f"{name}: counts must be integers from 1 to {examples}, got {real.min()} to {real.max()}.")
+        got = real if real.dtype.kind not in "iu" else f"{real.min()} to {real.max()}"
+        raise DataError(f"{name}: counts must be integers from 1 to {examples}, got {got!s:.60}: correct them.")
     real = real.astype(np.int32)
     digest = hashlib.sha256(repr((name, images.shape, names, grouping, real.tolist())).encode())
     digest.update(images.data)
     seen = look(images, real) if seen is None else seen
     return Dataset(name, images, names, grouping, real, digest.hexdigest(), seen)
+
+
+def _texts(name: str, what: str, values: Any) -> tuple[str, ...]:
+    found = np.asarray(values)
+    if found.ndim != 1 or found.dtype.kind not in "USOiub":
+        raise DataError(f"{name}: {what} must be a list of names, got {found.dtype} of shape {list(found.shape)}.")
+    return tuple(printable(v.decode(errors="surrogateescape") if isinstance(v, bytes) else v) for v in found.tolist())
 
 
 def changed(dataset: Dataset, images: np.ndarray, seen: Look) -> Dataset:
@@ -115,7 +131,19 @@ def changed(dataset: Dataset, images: np.ndarray, seen: Look) -> Dataset:
 def by_class(pictures: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Images `[classes, examples, H, W, C]`, padded with zeros, and counts `[classes]`, of lists of `[H, W, C]`."""
     counts = np.array([len(row) for row in pictures], np.int32)
-    images = np.zeros((len(pictures), int(counts.max()), *pictures[0][0].shape), np.uint8)
+    images = room(counts, pictures[0][0].shape)
     for c, row in enumerate(pictures):
         images[c, : len(row)] = row
     return images, counts
+
+
+def room(counts: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros for pictures uint8 `[classes, examples, *shape]` of classes of so many; DataError where they don't fit."""
+    sizes = (len(counts), int(counts.max()), *shape)
+    try:
+        check_fits(
+            f"an array of {sizes[0]} classes x {sizes[1]} examples, as many as the largest has,", math.prod(sizes)
+        )
+    except ValueError as error:
+        raise DataError(f"{error}.") from error
+    return np.zeros(sizes, np.uint8)

@@ -58,9 +58,9 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: Array, examples: Array, weight: Array | None = None) -> Array:
         """As `Attention`."""
-        norm = nn.LayerNorm(name="norm")
+        norm = nn.LayerNorm(use_fast_variance=False, name="norm")
         x = x + Attention(self.heads, name="attention")(norm(x), norm(examples), weight)
-        inner = nn.gelu(nn.Dense(2 * x.shape[-1])(nn.LayerNorm()(x)))
+        inner = nn.gelu(nn.Dense(2 * x.shape[-1])(nn.LayerNorm(use_fast_variance=False)(x)))
         return x + nn.Dense(x.shape[-1])(inner)
 
 
@@ -99,7 +99,10 @@ class LabelTransformer(Network):
         for layer in range(self.layers):
             block = Block(self.heads, name=f"block_{layer}")
             e, q = block(e, e, weight), block(q, e, weight)
-        norm, compare = nn.LayerNorm(), nn.DenseGeneral((self.heads, self.features // self.heads), name="compare")
+        norm, compare = (
+            nn.LayerNorm(use_fast_variance=False),
+            nn.DenseGeneral((self.heads, self.features // self.heads), name="compare"),
+        )
         e, q = norm(e), norm(q)
         labels = jnp.einsum("khmn,nk->kmh", attention_shares(compare(q), compare(e), weight), y)
         gains = nn.Dense(self.heads, bias_init=nn.initializers.ones, name="gains")(q)

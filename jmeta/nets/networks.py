@@ -1,6 +1,8 @@
 """Networks of the few-shot literature, as Flax linen modules; for CAVIA, with a context beside their input."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, cast
 
 import jax.numpy as jnp
@@ -21,7 +23,20 @@ def _unchanged(layer: int, x: Array) -> Array:
 
 
 class Network(nn.Module):
-    """A linen module `(x, weight=None) -> y` with the two optional functions of `jmeta.types.Model`."""
+    """A linen module `(x, weight=None) -> y` with the two optional functions of `jmeta.types.Model`.
+
+    Raises:
+        ValueError: for layers, in `features`, that are no list of sizes, or outputs that are no number of them.
+    """
+
+    def __post_init__(self) -> None:
+        for name, kind in ((f.name, f.type) for f in dataclasses.fields(self) if f.name in ("features", "way", "out")):
+            value, many = getattr(self, name), kind is not int
+            sizes = value if many else (value,)
+            if not isinstance(sizes, Sequence) or not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
+                form = "sizes of layers, as in (64, 32)" if many else "a number of outputs"
+                raise ValueError(f"{name} of {type(self).__name__} must be {form}, got {value!r}")
+        super().__post_init__()
 
     def apply_weighted(self, params: Any, x: Array, weight: Array) -> Array:
         """Outputs `[N, ...]`, where examples of weight 0 in `[N]` are left out of the normalization's statistics."""
@@ -157,8 +172,8 @@ class MLP(Network):
         norm: normalization policy before each ReLU; None for none.
     """
 
-    features: Sequence[int] = (40, 40)
-    out: int = 1
+    features: Sequence[int]
+    out: int
     norm: Norm | None = None
 
     @nn.compact
@@ -191,8 +206,8 @@ class ContextMLP(Network):
     Source: Zintgraf et al. 2019, section 5. https://arxiv.org/abs/1810.03642
     """
 
-    features: Sequence[int] = (40, 40)
-    out: int = 1
+    features: Sequence[int]
+    out: int
     norm: Norm | None = None
 
     @nn.compact
@@ -282,6 +297,8 @@ def Conv4(way: int, features: int = 64, **options: Any) -> ConvNet:
 
     Source: Finn et al. 2017, section 5.2, and Vinyals et al. 2016 for the variant with pooling.
     """
+    if not isinstance(features, Integral):
+        raise ValueError(f"features of Conv4 must be a number of channels, got {features!r}: ConvNet takes several")
     return ConvNet(way, features=(features,) * 4, **options)
 
 

@@ -55,10 +55,10 @@ class NoNorm(nn.Module):
         return x
 
 
-GroupNorm = functools.partial(nn.GroupNorm, num_groups=8)
+GroupNorm = functools.partial(nn.GroupNorm, num_groups=8, use_fast_variance=False)
 """Statistics of each example, over positions and eight channels at a time."""
 
-LayerNorm = functools.partial(nn.GroupNorm, num_groups=1)
+LayerNorm = functools.partial(nn.GroupNorm, num_groups=1, use_fast_variance=False)
 """Statistics of each example, over positions and all channels."""
 
 
@@ -69,7 +69,8 @@ def normalize(norm: nn.Module, x: Array, weight: Array | None = None) -> Array:
 
 
 def _moments(x: Array, weight: Array | None) -> tuple[Array, Array]:
-    """Mean and variance of each channel, from one pass over the batch, in float32 or better."""
+    """Mean and variance of each channel, in float32 or better: of centred values, as a difference of squares would have
+    no digits left where the mean is large."""
     x = _wide(x)
     average = functools.partial(jnp.mean, axis=tuple(range(x.ndim - 1)), keepdims=True)
     if weight is not None:
@@ -77,17 +78,16 @@ def _moments(x: Array, weight: Array | None) -> tuple[Array, Array]:
         share = share.reshape(-1, *(1,) * (x.ndim - 1)) / math.prod(x.shape[1:-1])
         average = lambda value: jnp.sum(share * value, axis=tuple(range(x.ndim - 1)), keepdims=True)
     mean = average(x)
-    return mean, jnp.maximum(average(jnp.square(x)) - jnp.square(mean), 0)
+    return mean, average(jnp.square(x - mean))
 
 
 def _normalize(module: Any, x: Array, mean: Array, variance: Array) -> Array:
-    """`(x - mean) / sqrt(variance + epsilon) * scale + bias`, as one product and one sum for each value."""
+    """`(x - mean) / sqrt(variance + epsilon) * scale + bias`."""
     shape = (1,) * (x.ndim - 1) + x.shape[-1:]
     scale = module.param("scale", nn.initializers.ones, x.shape[-1:], x.dtype)
     bias = module.param("bias", nn.initializers.zeros, x.shape[-1:], x.dtype)
     mean, variance, scale, bias = map(_wide, (mean, variance, scale.reshape(shape), bias.reshape(shape)))
-    factor = lax.rsqrt(variance + module.epsilon) * scale
-    return (_wide(x) * factor + (bias - mean * factor)).astype(x.dtype)
+    return ((_wide(x) - mean) * (lax.rsqrt(variance + module.epsilon) * scale) + bias).astype(x.dtype)
 
 
 def _wide(x: Array) -> Array:

@@ -51,7 +51,7 @@ def _is_stream(path: str | os.PathLike[str]) -> bool:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """`writing` of a text."""
     with writing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="surrogateescape"))  # names that are not UTF-8 are kept
 
 
 def write_json(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:

@@ -5,19 +5,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jmeta.errors import printable
+
 _OF_SETTING = ("seeds", "mean", "ci95")
 _NUMBER = re.compile(r"-|\**[+-]?\d.*")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """A line for a terminal: what could steer it, turn text around, or is not UTF-8 is shown as Python writes it.
-
-    Example:
-        >>> printable("red \x1b[31m")
-        'red \\x1b[31m'
-    """
-    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def plus_minus(mean: float, ci95: float | None = None, *, digits: int = 2, sign: str = "") -> str:
@@ -73,12 +64,12 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def show(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
     """Print a table on the terminal; 120 characters wide where the output is none."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*header, title=title and escape(printable(title)), title_justify="left")
+    table = Table(*header, title=title and Text(printable(title)), title_justify="left")
     for row in rows:
-        table.add_row(*(escape(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 
-from jmeta.checks import check_sizes
+from jmeta.checks import check_intervals, check_sizes
 from jmeta.episodes import example_major
 from jmeta.types import Batch, Episode
 
@@ -38,11 +38,12 @@ def sinusoid_sampler(
         ((10, 1), (5, 1))
 
     Raises:
-        ValueError: if a number of points is below 1.
+        ValueError: if a number of points is below 1, or an interval is not of two finite numbers, the smaller first.
 
     Source: Finn et al. 2017, section 5.1, with the sign of the phase as in the authors' code.
     """
     check_sizes(shot=shot, query_shot=query_shot)
+    check_intervals(amplitude=amplitude, phase=phase, interval=interval)
     return Partial(functools.partial(_draw_sinusoid, shot, query_shot, amplitude, phase, interval))
 
 

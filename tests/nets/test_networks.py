@@ -54,7 +54,7 @@ def block(inputs, outputs):
             block(1, 16) + block(16, 16) + (7 * 7 * 16 + 1) * 512 + 513 * 5,
         ),
         (ConvNet(5, features=(8,) * 8), (28, 28, 1), block(1, 8) + 7 * block(8, 8) + 45),
-        (MLP(), (1,), 80 + 40 * 41 + 41),
+        (MLP((40, 40), 1), (1,), 80 + 40 * 41 + 41),
         (MLP((), 3), (2, 2), 15),
         (Linear(), (6,), 14),
         (Head(5), (64,), 325),
@@ -182,3 +182,24 @@ def test_group_norm_in_a_network():
     net = ConvNet(3, features=(16, 16), norm=GroupNorm)
     params = net.init(KEY, x)
     np.testing.assert_allclose(net.apply(params, x)[:1], net.apply(params, x[:1]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nets.MLP((64, 32)), "missing 1 required positional argument: 'out'"),
+        (lambda: nets.MLP(1, 5), r"features of MLP must be sizes of layers, as in \(64, 32\), got 1"),
+        (lambda: nets.MLP((8, 0), 5), r"features of MLP must be sizes of layers, as in \(64, 32\), got \(8, 0\)"),
+        (lambda: nets.MLP((8,), (5,)), r"out of MLP must be a number of outputs, got \(5,\)"),
+        (lambda: nets.MLPEncoder("64"), "features of MLPEncoder must be sizes of layers"),
+        (lambda: nets.ConvEncoder(64), "features of ConvEncoder must be sizes of layers"),
+        (lambda: nets.Conv4((64, 64)), r"way of ConvNet must be a number of outputs, got \(64, 64\)"),
+        (lambda: nets.Conv4(5, features=(64, 64)), "features of Conv4 must be a number of channels"),
+        (lambda: nets.Head(2.0), "way of Head must be a number of outputs, got 2.0"),
+        (lambda: nets.Linear(0), "out of MLP must be a number of outputs, got 0"),
+    ],
+)
+def test_sizes_of_another_form_are_one_sentence_at_the_first_call(make, message):
+    """Fails where outputs are taken for layers, or layers without outputs end in one."""
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()

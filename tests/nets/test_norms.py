@@ -1,10 +1,14 @@
 """Normalization, against NumPy."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jmeta
 from jmeta.nets import MLP, BatchNorm, ConvEncoder, GroupNorm, LayerNorm, NoNorm, SupportNorm
 
 RNG = np.random.default_rng(0)
@@ -113,3 +117,25 @@ def test_statistics_are_wide_in_low_precision(norm):
     assert got.dtype == jnp.bfloat16
     wide = x.astype(jnp.float32)
     np.testing.assert_allclose(got.astype(jnp.float32), standardize(wide, (0, 1, 2), 1e-5), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("mean", [0, 1e3, 1e4, 1e5])
+@pytest.mark.parametrize("norm", EXPECTED)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_variances_are_of_centred_values(norm, mean, weighted):
+    """Fails where the variance is E[x^2] - E[x]^2, which has no digits left in float32 at a mean of 1,000."""
+    x = (mean + np.random.default_rng(0).normal(size=(6, 3, 3, 16))).astype(np.float32)
+    layer, weight = norm(), jnp.array([1, 1, 1, 1, 0, 0.0])
+    params = layer.init(jax.random.key(0), x)
+    weighted = weighted and norm in (BatchNorm, SupportNorm)
+    got = layer.apply(params, x, weight) if weighted else layer.apply(params, x)
+    kept = slice(4) if weighted else slice(None)
+    np.testing.assert_allclose(got[kept], EXPECTED[norm](x[kept]), atol=1e-4 + mean / 1e6 if mean < 1e5 else 0.1)
+
+
+def test_all_norms_of_the_package_are_of_centred_values():
+    """Fails for a norm of Flax that is added with its own default, the fast variance."""
+    root = Path(jmeta.__file__).parent
+    for path in root.rglob("*.py"):
+        for found in re.findall(r"nn\.(?:Layer|Group|RMS|Instance|Batch)Norm\b.{0,60}", path.read_text()):
+            assert "use_fast_variance=False" in found, (path, found)

@@ -26,7 +26,7 @@ class _Layer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, keys: Array, values: Array, count: Array) -> tuple[Array, Array, Array]:
-        h = nn.LayerNorm()(x)
+        h = nn.LayerNorm(use_fast_variance=False)(x)
         query, key, value = (nn.Dense(self.units, name=name)(h) for name in ("query", "key", "value"))
         keys, values = keys.at[count].set(key), values.at[count].set(value)
         size = self.units // self.heads
@@ -35,7 +35,7 @@ class _Layer(nn.Module):
         past = jnp.arange(keys.shape[0], dtype=jnp.int32) <= count
         share = jax.nn.softmax(jnp.where(past[None], scores, -jnp.inf), axis=-1)
         x = x + nn.Dense(self.units, name="out")(jnp.einsum("hs,shd->hd", share, v).reshape(-1))
-        h = nn.relu(nn.Dense(2 * self.units)(nn.LayerNorm()(x)))
+        h = nn.relu(nn.Dense(2 * self.units)(nn.LayerNorm(use_fast_variance=False)(x)))
         return x + nn.Dense(self.units)(h), keys, values
 
 
@@ -56,7 +56,7 @@ class _Network(nn.Module):
             keys.append(k)
             values.append(v)
         seen = Seen(jnp.stack(keys), jnp.stack(values), memory.count + 1)
-        return seen, *Heads(self.action)(nn.LayerNorm()(x))
+        return seen, *Heads(self.action)(nn.LayerNorm(use_fast_variance=False)(x))
 
 
 def attention_policy(

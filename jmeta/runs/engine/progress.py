@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from jmeta.errors import first_line
-from jmeta.report.tables import printable
+from jmeta.errors import first_line, printable
 
 
 class Report(NamedTuple):

@@ -11,8 +11,8 @@ import tyro
 from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.datasets import cache
-from jmeta.errors import RunError, unknown
-from jmeta.report.tables import number, print_group, printable, show, told
+from jmeta.errors import RunError, printable, unknown
+from jmeta.report.tables import number, print_group, show, told
 from jmeta.runs import few_shot
 from jmeta.runs.engine.command import train_command
 from jmeta.runs.engine.compile_cache import use_compile_cache
@@ -75,9 +75,10 @@ def predict(words: Sequence[str]) -> int:
     if config.csv is not None:
         say(f"{len(found)} pictures named in {config.csv}")
         return 0
-    paths, names = (max(len(printable(str(p[i]))) for p in found) for i in (0, 1))
-    for path, name, probability in found:
-        print(f"{printable(str(path)):{paths}}  {printable(name):{names}}  {100 * probability:5.1f} %")
+    told = [(printable(path), printable(name)) for path, name, _ in found]
+    paths, names = (max(len(p[i]) for p in told) for i in (0, 1))
+    for (path, name), (*_, probability) in zip(told, found, strict=True):
+        print(f"{path:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
     return 0
 
 

@@ -255,7 +255,7 @@ def _pictures_page(trained: Trained, episodes: list[Episode]) -> Any:
 
 def _picture(ax: Any, x: Any, title: str, color: str) -> None:
     image = np.asarray(x)
-    shown = image if image.shape[-1] in (3, 4) else 1 - image.mean(axis=-1)
+    shown = image if image.shape[-1] in (3, 4) else 1 - image.mean(axis=-1)  # other channels are no colors
     ax.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=7, color=color, pad=2)

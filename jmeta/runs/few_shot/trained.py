@@ -11,6 +11,7 @@ from jax import Array
 
 from jmeta.datasets.look import Look
 from jmeta.errors import RunError
+from jmeta.registry import not_by_hand
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.checkpoints import restored
@@ -61,12 +62,14 @@ def load_trained(run_dir: str | Path, checkpoint: str = "best") -> Trained:
     """Read a run folder, at the checkpoint that is `best` by validation or the `newest`.
 
     Raises:
-        RunError: if it is no run folder of few-shot learning, has no checkpoint, or is damaged.
+        RunError: if it is no run folder of few-shot learning, has no checkpoint, or is damaged; or if it names code to
+            run, see `jmeta.registry.named_in`.
     """
     path = Path(run_dir)
-    settings, facts = load_settings(path)
-    init = starting(settings, facts["train_classes"], tuple(facts["input_shape"]))
-    step, state = restored(path, init, checkpoint)
+    with not_by_hand():
+        settings, facts = load_settings(path)
+        init = starting(settings, facts["train_classes"], tuple(facts["input_shape"]))
+        step, state = restored(path, init, checkpoint)
     return Trained(settings, facts, step, state.params, lambda steps, way: learner_of(settings, steps, way=way))
 
 

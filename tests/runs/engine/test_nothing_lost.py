@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import pytest
 from small_runs import TINY, rows_of
 
-from jmeta.errors import RunError
+from jmeta.errors import RunError, printable
 from jmeta.experiment import TrainState
-from jmeta.report.tables import printable
 from jmeta.runs import few_shot, mtl, rl
 from jmeta.runs.catalog import EXPERIMENTS
 from jmeta.runs.engine import area as areas

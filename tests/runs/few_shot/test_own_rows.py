@@ -1,6 +1,7 @@
 """A learner, a network, tasks and data of a file outside the package, on the command line from training to the end."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from PIL import Image
 from small_runs import PLAIN, TINY, assert_same_run
 
 from jmeta.algorithms.catalog import LEARNERS
-from jmeta.runs.few_shot.trained import load_settings
+from jmeta.errors import RunError
+from jmeta.registry import TRUST, named_in
+from jmeta.runs.few_shot.trained import load_settings, load_trained
 from jmeta.settings import names
 
 pytestmark = pytest.mark.standard_promotion
@@ -104,15 +107,18 @@ def test_a_learner_and_a_network_of_a_file_go_all_the_way(cli, refused, home, sh
     ran(cli, *words, "--run-dir", "run")
     stored = json.loads((home / "run" / "config.json").read_text())
     assert (stored["algorithm"], stored["network"], stored["pull"]) == ("mine.py:shrunk", "mine.py:net", 0.25)
-    ran(cli, "train", "--run-dir", "run", "--resume")
-    assert "belongs to another configuration" in refused("train", "--run-dir", "run", "--resume", "--pull", 0.5)
-    assert "shrunk trained on" in ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20).out
+    ran(cli, "train", "--run-dir", "run", "--resume", TRUST)
+    ran(cli, "train", "--run-dir", "run", "--resume", *own[:2], f"--network={own[3]}")
+    another = refused("train", "--run-dir", "run", "--resume", "--pull", 0.5, TRUST)
+    assert "belongs to another configuration" in another
+    assert "shrunk trained on" in ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20, TRUST).out
     assert json.loads((home / "run" / "evaluation.json").read_text())["algorithm"] == "mine.py:shrunk"
-    ran(cli, "train", "--config", "run/config.json", "--run-dir", "again")
-    assert_same_run(home / "run", home / "again")
+    ran(cli, "train", "--config", "run/config.json", "--run-dir", "again", TRUST)
+    with named_in([TRUST]):
+        assert_same_run(home / "run", home / "again")
     assert {"pull", "name", "inner_lr", "inner_optimizer"} <= {*names(load_settings(home / "run")[0].learner)}
     (home / "mine.py").rename(home / "moved.py")
-    message = refused("evaluate", "--run-dir", "run", "--episodes", 20)
+    message = refused("evaluate", "--run-dir", "run", "--episodes", 20, TRUST)
     assert "mine.py, and there is no such file here: go to its folder, or give its path" in message
 
 
@@ -121,7 +127,7 @@ def test_a_row_and_data_of_a_file(cli, home):
     words = ("--algorithm", "mine.py:by_features", "--dataset", "mine.py:stripes", "--network", "mine.py:net")
     plain = [w for w in PLAIN if w not in ("--network", "mlp")]
     ran(cli, "train", *words, *plain, "--run-dir", "run")
-    ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20)
+    ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20, TRUST)
     found = json.loads((home / "run" / "evaluation.json").read_text())
     assert found["dataset"] == "stripes" and found["protocol"] == "classes"
     assert found["accuracy"] == 1.0 or found["accuracy"] > 0.6
@@ -152,7 +158,7 @@ def test_tasks_of_a_file(cli, home, tasks, kind, shown):
     stored = json.loads((home / "run" / "config.json").read_text())
     assert (stored["way"], stored["network"]) == (int(shown), "mlp")
     assert (stored["shot"], stored["query_shot"]) == ((10, 10) if tasks == "lines" else (2, 1))
-    ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20)
+    ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20, TRUST)
     assert kind in json.loads((home / "run" / "evaluation.json").read_text())
     assert not np.isnan(json.loads((home / "run" / "evaluation.json").read_text())[kind])
 
@@ -195,3 +201,26 @@ def test_what_an_own_learner_is_told_by_its_parameters(home):
     assert row.fixed_way and row.numbers and row.what == "MAML whose parameters are pulled to the origin first"
     assert LEARNERS.get(f"{home}/mine.py:shrunk").settings().pull == 0.5
     assert LEARNERS.get("mine.py:shrunk") is row, "settings of two look-ups are of one class"
+
+
+@pytest.mark.parametrize("field", ["algorithm", "network", "dataset"])
+@pytest.mark.parametrize("place", ["evil.py:thing", "evil:thing"])
+def test_code_that_a_run_folder_names_is_not_run(refused, finished, home, field, place):
+    """Fails where a folder that someone else made runs what its config.json names, by any command or from Python."""
+    (home / "evil.py").write_text("open('was-run', 'w').close()\nthing = 1\n")
+    shutil.copytree(finished, home / "run")
+    config = home / "run" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), field: place}))
+    (home / "some.toml").write_text(f'{field} = "{place}"\n')
+    for words in (
+        ("evaluate", "--run-dir", "run", "--episodes", 2),
+        ("plot", "--run-dir", "run", "--episodes", 2),
+        ("train", "--run-dir", "run", "--resume"),
+        ("train", "--config", "run/config.json", "--run-dir", "new"),
+        ("train", "--config", "some.toml", "--run-dir", "new"),
+    ):
+        assert f"'{place}' is code that a file names, and not you" in refused(*words), words
+    if field != "dataset":  # which is loaded by those who use it
+        with pytest.raises(RunError, match="is code that a file names"):
+            load_trained(home / "run")
+    assert not (home / "was-run").exists()

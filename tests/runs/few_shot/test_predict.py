@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 import sys
 
@@ -128,3 +129,18 @@ def test_an_evaluation_of_another_checkpoint_is_not_drawn(finished, tmp_path, ca
 def test_drawing_without_matplotlib_says_what_to_install(refused, finished, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert "pip install 'jmeta[plots]'" in refused("plot", "--run-dir", finished)
+
+
+def test_names_of_files_cannot_send_escapes(cli, finished, tmp_path):
+    """Fails where the title of a terminal, or its color, is set by the name of a picture or of a class."""
+    for name in (b"a", b"b\x1b[31mred\xff"):
+        place = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(place)
+        with open(os.path.join(place, b"p\x1b]0;title\x07\n.png"), "wb") as file:
+            Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(file, "png")
+    words = ("predict", "--run-dir", finished, "--support", tmp_path, "--query", tmp_path / "a")
+    result = cli(*words)
+    assert result.code == 0 and "\x1b" not in result.out and "p\\x1b]0;title\\x07\\n.png" in result.out
+    assert cli(*words, "--csv", tmp_path / "found.csv").code == 0
+    result = cli("predict", "--run-dir", tmp_path / "no\x1b[31m", "--support", tmp_path, "--query", tmp_path / "a")
+    assert result.code == 2 and "\x1b" not in result.err and result.err.count("\n") == 1
