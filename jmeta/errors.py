@@ -15,6 +15,10 @@ class DivergedError(RunError):
     """Training whose loss or parameters are no longer finite."""
 
 
+class DataError(RunError):
+    """Data that is missing, damaged or not of the form asked for; the message is one sentence that says what to do."""
+
+
 def printable(text: object) -> str:
     """A text in one line for a terminal: what isn't printable, such as escapes, in backslash notation."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

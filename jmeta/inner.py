@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -108,7 +109,7 @@ def descend_along(
     state = optimizer.init(params)
 
     def move(grads: Params, carry: Any, step: Array, search: Callable[[Array], Array]) -> tuple[Params, Any]:
-        value_at = None if value_fn is None else lambda params: value_fn(params, step)
+        value_at = None if value_fn is None else partial(_at, value_fn, step)
         return rules.move(optimizer, grads, carry[1], carry[0], value_fn=value_at, search=search)
 
     if jax.tree.leaves(state):  # Adam would keep each of its intermediate results, all as large as the parameters.
@@ -131,6 +132,10 @@ def descend_along(
         return loop(grad_fn, through, carry, 0, num_steps)[0]
     carry = loop(constant, lax.stop_gradient, carry, 0, num_steps - truncation)
     return loop(grad_fn, through, carry, num_steps - truncation, num_steps)[0] if truncation else carry[0]
+
+
+def _at(value_fn: Callable[[Params, Array], Array], step: Array, params: Params) -> Array:
+    return value_fn(params, step)
 
 
 def check_steps(num_steps: int | Array, truncation: int | None = None) -> None:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,37 @@ def forbidden(path: str, source: str) -> set[str]:
         if name.split(".")[0] not in sys.stdlib_module_names
         and not any(name == a or name.startswith(f"{a}.") for a in allowed)
     }
+
+
+def circle(sources: dict[str, str]) -> list[str]:
+    """Modules, by dotted name, that import each other in a circle; none, or the first that is found."""
+
+    def stands_on(name: str, source: str) -> set[str]:
+        package = name if is_package(name) else name.rpartition(".")[0]
+        named = imports(ast.parse(source), package)
+        # `from jmeta.datasets import load` names a function of the package, whose own module it then stands on.
+        return {n if n in sources else n.rpartition(".")[0] for n in named} & set(sources) - {name}
+
+    try:
+        tuple(TopologicalSorter({name: stands_on(name, text) for name, text in sources.items()}).static_order())
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def sources_of(paths: list[str]) -> dict[str, str]:
+    dotted = {path.removesuffix(".py").replace("/", ".").removesuffix(".__init__"): path for path in paths}
+    return {name: (ROOT.parent / path).read_text() for name, path in dotted.items()}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    paths = [f"jmeta/{path}" for path in MODULES] + SCRIPTS
+    assert circle(sources_of([path for path in paths if path not in ANYTHING])) == []
+
+
+def test_a_circle_is_found():
+    assert circle({"a": "import b", "b": "def f():\n    from c import x", "c": "import a"}) != []
+    assert circle({"a": "import b\nimport c", "b": "from c import x", "c": "import os"}) == []
 
 
 def test_there_are_modules():

@@ -8,10 +8,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from jmeta.datasets.types import DataError, Dataset, Split
+from jmeta.errors import DataError
 
 _SEED = "jmeta-1"
 _FINN_SIZES = (1100, 100, 423)
@@ -32,15 +33,42 @@ _SMALL = {
     "small2": ({"Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog"}, {"Greek"}),
 }
 
+
+class Classes(Protocol):
+    """What a division is made by: the names of a data set, of its classes, and of their groups."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def groups(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+class Split(NamedTuple):
+    """A division of a data set's classes for meta-learning.
+
+    protocol: name of the rule that made it.
+    train, val, test: class indices, sorted int32; no class is in two of them.
+    hash: 16 hex digits over data set name, protocol and the class names in each part.
+    """
+
+    protocol: str
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    hash: str
+
+
 _Parts = tuple[Iterable[int], Iterable[int], Iterable[int]]
 
 
-def protocols(dataset: Dataset) -> tuple[str, ...]:
+def protocols(dataset: Classes) -> tuple[str, ...]:
     """The names of the protocols that `dataset` can be split by, the default one first."""
     return tuple(_protocols(dataset))
 
 
-def split(dataset: Dataset, protocol: str = "default") -> Split:
+def split(dataset: Classes, protocol: str = "default") -> Split:
     """Divides the classes of a data set.
 
         finn     Omniglot: 1100 train, 100 validation, 423 test, shuffled.
@@ -83,7 +111,7 @@ def split(dataset: Dataset, protocol: str = "default") -> Split:
     return Split(name, train, val, test, digest)
 
 
-def _protocols(dataset: Dataset) -> dict[str, Callable[[], _Parts]]:
+def _protocols(dataset: Classes) -> dict[str, Callable[[], _Parts]]:
     n, groups = len(dataset.class_names), dataset.groups
     found: dict[str, Callable[[], _Parts]] = {}
     if n == sum(_FINN_SIZES) and set(groups) > _EVALUATION:
@@ -122,7 +150,7 @@ def _by_group(groups: Sequence[str], *parts: Iterable[str]) -> _Parts:
     return train, val, test
 
 
-def _by_folder(dataset: Dataset, parts: Sequence[int]) -> _Parts:
+def _by_folder(dataset: Classes, parts: Sequence[int]) -> _Parts:
     missing = [name for name in ("train", "val", "test") if _FOLDERS[name] not in parts]
     if missing:
         raise DataError(

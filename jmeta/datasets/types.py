@@ -9,27 +9,10 @@ import numpy as np
 
 from jmeta.checks import bytes_of
 from jmeta.datasets.look import Look, look
-from jmeta.errors import RunError, printable
+from jmeta.datasets.splits import Split, split
+from jmeta.errors import DataError as DataError
+from jmeta.errors import printable
 from jmeta.report.arrays import check_fits
-
-
-class DataError(RunError):
-    """Data that is missing, damaged or not of the form asked for; the message is one sentence that says what to do."""
-
-
-class Split(NamedTuple):
-    """A division of a data set's classes for meta-learning.
-
-    protocol: name of the rule that made it.
-    train, val, test: class indices, sorted int32; no class is in two of them.
-    hash: 16 hex digits over data set name, protocol and the class names in each part.
-    """
-
-    protocol: str
-    train: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
-    hash: str
 
 
 class Dataset(NamedTuple):
@@ -54,9 +37,7 @@ class Dataset(NamedTuple):
 
     def split(self, protocol: str = "default") -> Split:
         """Divides the classes by a named protocol, as `jmeta.datasets.split`."""
-        from jmeta.datasets import splits
-
-        return splits.split(self, protocol)
+        return split(self, protocol)
 
 
 def make_dataset(
