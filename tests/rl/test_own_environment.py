@@ -62,11 +62,15 @@ def test_an_environment_of_a_file_goes_all_the_way(home, capsys):
     assert cli.main([*words, "--run-dir", "run"]) == 0
     stored = json.loads((home / "run" / "config.json").read_text())
     assert (stored["env"], stored["kinds"], stored["horizon"]) == ("mine.py:guess", 2, 4)
-    assert cli.main(["rl", "train", "--run-dir", "run", "--resume", "--updates", "4"]) == 0
+    assert cli.main(["rl", "train", "--run-dir", "run", "--resume", "--updates", "4"]) == 2
+    assert "--trust-code" in capsys.readouterr().err  # a file named it, and nobody by hand
+    trusted = ["rl", "train", "--run-dir", "run", "--resume", "--trust-code"]
+    assert cli.main([*trusted, "--updates", "4"]) == 0
     capsys.readouterr()
-    assert cli.main(["rl", "train", "--run-dir", "run", "--resume", "--kinds", "3"]) == 2
+    assert cli.main([*trusted, "--kinds", "3"]) == 2
     assert "--kinds 2, not 3" in capsys.readouterr().err
-    assert cli.main(["rl", "evaluate", "--run-dir", "run", "--tasks", "20"]) == 0
+    assert cli.main(["rl", "evaluate", "--run-dir", "run", "--tasks", "20"]) == 2
+    assert cli.main(["rl", "evaluate", "--run-dir", "run", "--tasks", "20", "--trust-code"]) == 0
     assert json.loads((home / "run" / "evaluation.json").read_text())["references"] == []
 
 
