@@ -120,6 +120,9 @@ def show(words: Sequence[str]) -> int:
 
 def presets(words: Sequence[str]) -> int:
     """`jmeta presets`."""
+    if list(words) in (["--help"], ["-h"]):
+        print("usage: jmeta presets\n\nList the published settings that --preset knows, and where each is from.")
+        return 0
     if words:
         raise RunError(f"jmeta presets takes no arguments, got {' '.join(words)}: leave them out.")
     for area in (few_shot.AREA, rl.AREA):

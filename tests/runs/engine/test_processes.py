@@ -90,7 +90,7 @@ def test_help_explains_every_setting(capsys):
         assert main([command, "--help"]) == 0
         text = capsys.readouterr().out
         assert "--run-dir" in text and "default" in text
-    assert main([]) == 0 and main(["presets"]) == 0
+    assert main([]) == 0 and main(["presets"]) == 0 and main(["presets", "--help"]) == 0
     assert "reptile-omniglot-5w1s" in capsys.readouterr().out
 
 
