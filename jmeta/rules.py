@@ -43,10 +43,10 @@ def move(
     Raises:
         ValueError: if the rule asks for something else, or if a search is differentiated through.
     """
-    wanted = inspect.signature(rule.update).parameters.values()
     offered = {}
-    if value_fn is not None and isinstance(rule, optax.GradientTransformationExtraArgs):
+    if value_fn is not None and _asks(rule, grads, state, params):
         offered = _offers(value_fn, grad_fn, params, grads)
+        wanted = inspect.signature(rule.update).parameters.values()
         if not any(p.kind is p.VAR_KEYWORD for p in wanted):
             offered = {p.name: offered[p.name] for p in wanted if p.name in offered}
 
@@ -59,6 +59,19 @@ def move(
 
     updates, state = smooth(update, search=no_derivative if search is None else search)(grads, state, params)
     return optax.apply_updates(params, updates), state
+
+
+def _asks(rule: optax.GradientTransformation, grads: Params, state: Any, params: Params) -> bool:
+    """Whether a rule has a word for more than the gradient, or does nothing without: most do, and cost nothing then."""
+    if not isinstance(rule, optax.GradientTransformationExtraArgs):
+        return False
+    if any(p.kind is p.KEYWORD_ONLY for p in inspect.signature(rule.update).parameters.values()):
+        return True
+    try:
+        jax.eval_shape(rule.update, grads, state, params)
+    except (TypeError, ValueError):
+        return True
+    return False
 
 
 def _offers(value_fn: Any, grad_fn: Any, params: Params, grads: Params) -> dict[str, Any]:
