@@ -160,9 +160,9 @@ def _without_keys(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, where a Flax layer that asks for a key is a ValueError."""
 
     @functools.wraps(function)
-    def told(*args: Any) -> Any:
+    def told(*args: Any, **named: Any) -> Any:
         try:
-            return function(*args)
+            return function(*args, **named)
         except Exception as error:
             kind, text = f"{type(error).__module__} {type(error).__name__}", str(error).partition(" (http")[0]
             if kind.startswith("flax") and ("Rng" in kind or "ModifyScope" in kind):

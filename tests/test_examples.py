@@ -96,6 +96,17 @@ def test_labels_that_are_class_numbers_are_refused_by_name(name, labels):
             metric(LABELS, Batch(x, labels))
 
 
+def test_the_four_functions_take_their_arguments_by_name_too():
+    """Wrong code: a wrapper that hands on positions alone."""
+    learner, x = jmeta.prototypical(nets.MLPEncoder((4,))), jnp.ones((N, 2))
+    params = learner.init(key=jax.random.key(0), x=x)
+    adapted = learner.adapt(params=params, support=Batch(x, LABELS))
+    named = learner.predict(adapted=adapted, x=x, weight=jnp.ones(N))
+    np.testing.assert_array_equal(named, learner.predict(adapted, x, jnp.ones(N)))
+    episode = Episode(Batch(x, LABELS), Batch(x, LABELS))
+    assert learner.loss(params=params, episode=episode)[0] == learner.loss(params, episode)[0]
+
+
 @pytest.mark.parametrize("dtype", ["int32", "bool", "uint8", "float16", "bfloat16"])
 def test_one_hot_labels_of_any_kind_are_the_same_labels(dtype):
     taken = examples(Batch(jnp.ones((N, 2), jnp.float16), LABELS.astype(dtype)))
