@@ -68,8 +68,7 @@ RULES = {
 
 
 USUAL = """
-    sgd adam adamw lamb rmsprop adafactor adagrad radam lion clip_by_global_norm scale_by_trust_ratio lbfgs polyak_sgd
-    muon galore dpsgd reduce_on_plateau
+    sgd adam adamw lamb adafactor clip_by_global_norm lbfgs polyak_sgd galore dpsgd reduce_on_plateau
 """.split()
 
 

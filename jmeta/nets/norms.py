@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
 
+from jmeta.types import filled, wide
+
 
 class BatchNorm(nn.Module):
     """Statistics of the batch at hand, over examples and positions: queries see each other (transductive).
@@ -69,27 +71,29 @@ def normalize(norm: nn.Module, x: Array, weight: Array | None = None) -> Array:
 
 
 def _moments(x: Array, weight: Array | None) -> tuple[Array, Array]:
-    """Mean and variance of each channel, in float32 or better: of centred values, as a difference of squares would have
-    no digits left where the mean is large."""
-    x = _wide(x)
-    average = functools.partial(jnp.mean, axis=tuple(range(x.ndim - 1)), keepdims=True)
-    if weight is not None:
+    """Mean and variance of each channel, from one pass over the batch, in float32 or better.
+
+    Squares are of values less one of them: where the mean is large, a difference of squares has no digits left.
+    """
+    x = filled(wide(x), weight)
+    near = lax.stop_gradient(x.reshape(-1, x.shape[-1])[:1]).reshape((1,) * (x.ndim - 1) + x.shape[-1:])
+    axes = tuple(range(x.ndim - 1))
+    if weight is None:
+        average = functools.partial(jnp.mean, axis=axes, keepdims=True)
+    else:
         share = weight.astype(x.dtype) / jnp.maximum(jnp.sum(weight), 1e-9).astype(x.dtype)
         share = share.reshape(-1, *(1,) * (x.ndim - 1)) / math.prod(x.shape[1:-1])
-        average = lambda value: jnp.sum(share * value, axis=tuple(range(x.ndim - 1)), keepdims=True)
-    mean = average(x)
-    return mean, average(jnp.square(x - mean))
+        average = lambda value: jnp.sum(share * value, axis=axes, keepdims=True)
+    apart = x - near
+    mean = average(apart)
+    return near + mean, jnp.maximum(average(jnp.square(apart)) - jnp.square(mean), 0)
 
 
 def _normalize(module: Any, x: Array, mean: Array, variance: Array) -> Array:
-    """`(x - mean) / sqrt(variance + epsilon) * scale + bias`."""
+    """`(x - mean) / sqrt(variance + epsilon) * scale + bias`, as one product and one sum for each value."""
     shape = (1,) * (x.ndim - 1) + x.shape[-1:]
     scale = module.param("scale", nn.initializers.ones, x.shape[-1:], x.dtype)
     bias = module.param("bias", nn.initializers.zeros, x.shape[-1:], x.dtype)
-    mean, variance, scale, bias = map(_wide, (mean, variance, scale.reshape(shape), bias.reshape(shape)))
-    return ((_wide(x) - mean) * (lax.rsqrt(variance + module.epsilon) * scale) + bias).astype(x.dtype)
-
-
-def _wide(x: Array) -> Array:
-    """In float32, if it is in less."""
-    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
+    mean, variance, scale, bias = map(wide, (mean, variance, scale.reshape(shape), bias.reshape(shape)))
+    factor = lax.rsqrt(variance + module.epsilon) * scale
+    return (wide(x) * factor + (bias - mean * factor)).astype(x.dtype)

@@ -30,12 +30,20 @@ def saved(run_dir):
     return max(int(path.name) for path in (run_dir / "checkpoints").iterdir())
 
 
-def test_a_hang_up_saves_as_sigterm_does(shapes, tmp_path):
-    """The closed terminal of a connection that broke off."""
+@pytest.mark.parametrize(
+    ("inherited", "ends"), [(signal.SIG_DFL, signal.SIGHUP), (signal.SIG_IGN, signal.SIGTERM)], ids=["plain", "nohup"]
+)
+def test_a_hang_up_saves_as_sigterm_does_unless_it_is_to_be_ignored(shapes, tmp_path, inherited, ends):
+    """The closed terminal of a connection that broke off; `nohup` is there for what goes on."""
+    before = signal.signal(signal.SIGHUP, inherited)
     process = start(shapes, tmp_path / "run", stdout=subprocess.DEVNULL)
+    signal.signal(signal.SIGHUP, before)
     process.send_signal(signal.SIGHUP)
+    if ends != signal.SIGHUP:
+        time.sleep(0.2)
+        process.send_signal(ends)
     err = process.communicate()[1]
-    assert process.returncode == 128 + signal.SIGHUP and "stopped and saved" in err
+    assert process.returncode == 128 + ends and "stopped and saved" in err
     assert rows_of(tmp_path / "run")[-1]["step"] == saved(tmp_path / "run")
 
 
