@@ -157,11 +157,14 @@ def row(name: str) -> Row:
 
 def _of_path(name: str, folder: Path, rest: str | None, download: bool, size: int | None) -> Dataset:
     places = [Path(name).expanduser(), folder / name, folder / f"{name}.npz"] if name.strip() else []
+    places = list(dict.fromkeys(places))
     for path in places:
         if path.is_dir():
             return files.load_folder(path, size)
         if path.is_file():
             return files.load_npz(path)
+        if path.exists():
+            raise DataError(f"{path} is neither a file nor a folder, as pipes and devices are: name one that is.")
     looked = f", looked for as {', '.join(map(str, places))}" if places else ""
     known = ", ".join([*map(shown, DATASETS), "an .npz file", "a folder of images"])
     raise DataError(f"there is no data set {name!r}{looked}: choose one of {known}.")

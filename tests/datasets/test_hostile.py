@@ -149,3 +149,10 @@ def _huge():
 
     size = struct.pack(">IIBBBBB", 9_000, 9_000, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def test_a_pipe_in_place_of_a_data_set_is_said_to_be_one(tmp_path):
+    """It was said not to be there, and looked for twice in one place."""
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(datasets.DataError, match="neither a file nor a folder"):
+        datasets.load(str(tmp_path / "pipe.npz"))
