@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from algorithms_table import assert_close, random_episode, relaxed
 
 import jmeta
@@ -55,6 +56,7 @@ def pictures(classes, seed):
     return (z @ basis.T).reshape(classes, 10, 4, 4, 1).astype(np.float32)
 
 
+@pytest.mark.long
 def test_it_learns_to_tell_five_unseen_classes_apart():
     """From one example of each, whose nearest neighbor is of the right class in less than half of the cases."""
     train, test = (

@@ -106,7 +106,7 @@ def by_hand(model, params, episode, weights):
     return total
 
 
-@pytest.mark.parametrize("weights", [long([0.0, 0.0, 1.0]), long([0.2, 0.0, 0.8]), [0.5, 0.3, 0.2]])
+@pytest.mark.parametrize("weights", [long([0.0, 0.0, 1.0]), long([0.2, 0.0, 0.8]), long([0.5, 0.3, 0.2])])
 def test_all_of_it_against_a_loop_written_out(weights):
     model = NETS["batch"]
     learner = jmeta.maml_plus_plus(model, inner_lr=0.3, inner_steps=3, loss_weights=weights)
@@ -176,7 +176,7 @@ def test_the_weights_of_the_steps(steps):
     assert jnp.all(got[200:, :-1] == 0) and jnp.all(got[200:, -1] == 1)
 
 
-@pytest.mark.parametrize("weights", [long(None), [0.5, 0.5]])
+@pytest.mark.parametrize("weights", [long(None), long([0.5, 0.5])])
 def test_a_traced_first_order_is_either(weights):
     build = lambda first: jmeta.maml_plus_plus(
         NETS["batch"], inner_lr=0.3, inner_steps=2, loss_weights=weights, first_order=first

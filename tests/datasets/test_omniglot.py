@@ -63,6 +63,7 @@ def test_real_drawing_equals_its_png(omniglot, real_data):
             assert omniglot.images[index, drawer].mean() / 255 == pytest.approx(ink.mean(), rel=0.12)
 
 
+@pytest.mark.long
 def test_real_small_sets_hold_the_same_drawings(omniglot, real_data, real_cache):
     small = datasets.load("omniglot-small1", real_data)
     assert small.images.shape == (136 + 659, 20, 28, 28, 1)

@@ -136,6 +136,7 @@ def hidden_direction(key):
     return Episode(batch(slice(0, SHOT)), batch(slice(SHOT, None)))
 
 
+@pytest.mark.long
 @pytest.mark.standard_promotion
 def test_training_jointly_pays_where_tasks_share_what_they_look_at():
     learner = jmeta.prototypical(nets.MLPEncoder((HIDDEN,)))

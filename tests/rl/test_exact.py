@@ -253,6 +253,7 @@ def mdp_figures():
     return jax.tree.map(np.asarray, run(jax.random.key(0)))
 
 
+@pytest.mark.long
 def test_the_oracle_of_the_published_mdps():
     oracle = mdp_figures()["oracle"]
     assert abs(oracle.mean - 21.825) < 1.5 * oracle.interval + 0.016

@@ -144,7 +144,9 @@ def test_the_unit_of_rewards_changes_nothing(scale):
 
 
 @pytest.mark.standard_promotion
-@pytest.mark.parametrize("env", ["bandit", "gaussian-bandit", "dependent-bandit"])
+@pytest.mark.parametrize(
+    "env", ["bandit", *(pytest.param(f"{arms}-bandit", marks=pytest.mark.long) for arms in ("gaussian", "dependent"))]
+)
 def test_it_learns_a_bandit_from_settings(env):
     """A policy that sees nothing: its first layer is empty."""
     changes = {"pulls": 5, "meta_batch_size": 8, "updates": 2, "inner_lr": (2.0,), "val_tasks": 200}

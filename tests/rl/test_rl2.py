@@ -30,7 +30,10 @@ def mean_total(agent, params, env, tasks=2000):
     return float(jnp.mean(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(7), tasks))))
 
 
-@pytest.mark.parametrize(("objective", "updates"), [("ppo", 50), pytest.param("a2c", 120, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("objective", "updates"),
+    [pytest.param("ppo", 50, marks=pytest.mark.long), pytest.param("a2c", 120, marks=pytest.mark.long)],
+)
 def test_it_learns_which_arm_pays(objective, updates):
     """One arm pays nine times in ten, the other once: without memory 10 of 20 pulls pay, and the best is 17.375."""
     env = dependent_bandit(p=0.1, pulls=20)

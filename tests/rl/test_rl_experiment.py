@@ -131,7 +131,7 @@ def with_long(table, long):
     return [pytest.param(*row, id=name, marks=[pytest.mark.long] * (name in long)) for name, row in rows.items()]
 
 
-@pytest.mark.parametrize(("settings", "changes"), with_long(SWEEPS, ("a2c", "promp", "trpo")))
+@pytest.mark.parametrize(("settings", "changes"), with_long(SWEEPS, ("a2c", "ppo", "trpo")))
 def test_a_traced_setting_gives_what_its_run_gives(settings, changes):
     """Swept settings are arguments of the program; to rounding, each run is its single one."""
 
@@ -159,7 +159,7 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("settings", with_long(SHARED, ("a-minibatch-of-6", "ppo", "trpo")))
+@pytest.mark.parametrize("settings", with_long(SHARED, ("ppo", "promp", "trpo")))
 def test_four_devices_equal_one(settings):
     mesh = task_mesh()
     assert mesh.size == 4

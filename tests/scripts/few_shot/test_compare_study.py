@@ -106,6 +106,7 @@ def test_compare_does_not_count_what_a_kill_has_lost(tmp_path):
         assert again[name] == first[name]
 
 
+@pytest.mark.long
 def test_compare_goes_on_where_a_learner_diverges(tmp_path, monkeypatch, capsys):
     train = training.train
 
@@ -184,7 +185,7 @@ def test_compare_starts_from_quick_where_it_is_asked_to():
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["maml", *(pytest.param(name, marks=pytest.mark.long) for name in ("relation", "baseline"))]
+    "algorithm", ["relation", *(pytest.param(name, marks=pytest.mark.long) for name in ("maml", "baseline"))]
 )
 def test_memory_is_planned_alike_without_optimized_code(algorithm):
     config = compare_settings.configured(features=(8,), dataset="glyphs:60")

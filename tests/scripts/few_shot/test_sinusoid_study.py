@@ -8,6 +8,7 @@ from scripts.few_shot import sinusoid
 from scripts.study import run
 
 
+@pytest.mark.long
 def test_sinusoid_learns_to_learn_and_keeps_its_record(tmp_path):
     config = sinusoid.Config(algorithms=("fomaml",), outer_steps=2000, seeds=2, tasks=300, run_dir=str(tmp_path))
     result = run(sinusoid.study, config)["rows"]["fomaml"]

@@ -40,6 +40,7 @@ def finished(digits, tmp_path_factory):
     return config, run(multimnist.study, config)
 
 
+@pytest.mark.long
 def test_a_run_from_end_to_end(finished):
     found = finished[1]["rows"]
     assert list(found) == ["single task", "uniform", "fixed", "lookahead"]
@@ -58,6 +59,7 @@ def test_a_run_from_end_to_end(finished):
     assert np.all(np.abs(learned - 0.5) > 1e-5)
 
 
+@pytest.mark.long
 def test_a_weight_of_0_is_another_tasks_network(finished):
     """What is trained on one digit alone can't name the other."""
     left, right = (finished[1]["rows"]["single task"]["tried"][i] for i in (1, 3))
@@ -71,6 +73,7 @@ def test_a_weight_of_0_is_another_tasks_network(finished):
     np.testing.assert_array_equal(np.asarray(kept)[:, 1], np.asarray(right["test"])[:, 1])
 
 
+@pytest.mark.long
 def test_the_table_says_what_the_numbers_are(finished):
     config, results = finished
     lines = (Path(config.run_dir) / "table.md").read_text().splitlines()
@@ -90,6 +93,7 @@ def test_the_table_says_what_the_numbers_are(finished):
             assert np.asarray(picture).std() > 5
 
 
+@pytest.mark.long
 def test_a_run_goes_on_where_it_was(finished, monkeypatch):
     config, results = finished
     place = Path(config.run_dir)

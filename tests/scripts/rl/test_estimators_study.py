@@ -33,6 +33,7 @@ def test_the_table_tells_the_estimators_apart(tmp_path, capsys):
         assert spread["lvc"] < (spread["dice"] / 3 if name == "bandit" else 1.2 * spread["dice"])
 
 
+@pytest.mark.long
 def test_a_small_study_from_end_to_end(tmp_path):
     """Catches rows that are put together wrongly: each size's figures in the summary are those of its row."""
     config = Config(str(tmp_path), sizes=(2, 3), repetitions=4, arms=2, pulls=2, states=1, horizon=1, draw=False)
