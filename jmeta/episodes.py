@@ -11,7 +11,8 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta.augment import Augment
-from jmeta.checks import bytes_of, check_sizes
+from jmeta.checks import check_sizes
+from jmeta.ragged import Ragged, ragged
 from jmeta.types import Batch, Episode
 
 AUGMENTING = 0xA06
@@ -32,29 +33,29 @@ def few_shot_sampler(
     groups: Sequence[Any] | None = None,
     augment: Augment | None = None,
 ) -> Partial:
-    """Sampler `sample(key) -> Episode` of N-way K-shot classification from an array of images held on the device.
+    """Sampler `sample(key) -> Episode` of N-way K-shot classification from arrays of examples held on the device.
 
     Classes are drawn without replacement, then examples within each without replacement, so that support and query
-    share none. Row `i * way + k` is example i of class k; x is `[way * shot, H, W, C]`, float32 in 0 to 1, and y
-    one-hot.
+    share none. Row `i * way + k` is example i of class k; x is `[way * shot, ...]`, of pictures float32 in 0 to 1, and
+    y one-hot.
 
     Args:
-        images: uint8 `[classes, examples, H, W, C]`, 0 to 255, or floats, which are left as they are; other integers
-            and bools that can mean nothing else are taken too, see `jmeta.checks.bytes_of`.
+        images: an array `[classes, examples, ...]` of pictures, vectors, series or tokens, a tree of such arrays, or a
+            `Ragged`, see `jmeta.ragged.ragged`. uint8 is 0 to 255 and comes out as 0 to 1, other numbers as they are.
         way: classes in an episode.
         shot, query_shot: support and query examples of each class.
         rotations: turn each class of each episode by its own multiple of 90 degrees, which makes four classes of one;
             support and query of a class turn together. With groups, all classes of an episode turn together, which
-            makes four groups of one, and does not tell its classes apart. Needs H = W.
+            makes four groups of one, and does not tell its classes apart. Needs pictures of H = W.
         counts: `[classes]`, how many of the examples of each class are real; None means all.
         groups: `[classes]`, the group that each class is of, such as its alphabet, to draw the classes of an episode
             from one group, which is harder; a group is as likely as it has classes, and one of fewer than `way` is left
             out. None draws from all classes.
-        augment: `(key, image) -> image`, which changes each example, after its turn; such as
+        augment: `(key, example) -> example`, which changes each example, after its turn; such as
             `jmeta.augment.random_affine()`.
 
     Raises:
-        ValueError: if a size is below 1, there are too few classes or examples, also in a group, or the array is of
+        ValueError: if a size is below 1, there are too few classes or examples, also in a group, or the arrays are of
             another form.
 
     Example:
@@ -63,16 +64,21 @@ def few_shot_sampler(
         >>> episode.support.x.shape, episode.query.y.shape
         ((5, 28, 28, 1), (15, 5))
     """
-    images, sizes = _check_few_shot(images, way, shot, query_shot, rotations, counts)
-    large = None if groups is None else _large_groups(groups, way, images)
-    draw = functools.partial(_draw_few_shot, way, shot, query_shot, rotations, augment)
-    return Partial(draw, jnp.asarray(images), jnp.asarray(sizes, jnp.int32), large)
+    known = _check_few_shot(images, way, shot, query_shot, rotations, counts)
+    large = None if groups is None else _large_groups(groups, way, len(known))
+    draw = functools.partial(_draw_few_shot, way, shot, query_shot, rotations, augment, int(known.counts.max()))
+    return Partial(draw, *_held(known), large)
 
 
-def _large_groups(groups: Sequence[Any], way: int, images: Any) -> Array:
+def _held(known: Ragged) -> tuple[Any, Array, Array]:
+    """Rows, and where each class begins and how many it has, on the device."""
+    return jax.tree.map(jnp.asarray, known.rows), jnp.asarray(known.starts), jnp.asarray(known.counts)
+
+
+def _large_groups(groups: Sequence[Any], way: int, classes: int) -> Array:
     """The number of each class's group, or -1 where it has fewer than `way` classes."""
-    if len(groups) != images.shape[0]:
-        raise ValueError(f"groups must have one for each of the {images.shape[0]} classes, got {len(groups)}")
+    if len(groups) != classes:
+        raise ValueError(f"groups must have one for each of the {classes} classes, got {len(groups)}")
     _, numbers, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     if sizes.max() < way:
         raise ValueError(
@@ -81,34 +87,30 @@ def _large_groups(groups: Sequence[Any], way: int, images: Any) -> Array:
     return jnp.asarray(np.where(sizes[numbers] < way, -1, numbers), jnp.int32)
 
 
-def _check_few_shot(images: Any, way: int, shot: int, query_shot: int, rotations: bool, counts: Any) -> Any:
+def _check_few_shot(examples: Any, way: int, shot: int, query_shot: int, rotations: bool, counts: Any) -> Ragged:
     check_sizes(way=way, shot=shot, query_shot=query_shot)
-    images, sizes = _check_images(images, rotations, counts)
-    if way > len(sizes):
-        raise ValueError(f"{way}-way episodes need {way} classes, got {len(sizes)}: ask for a smaller way")
-    if shot + query_shot > sizes.min():
+    known = _check_examples(examples, rotations, counts)
+    if way > len(known):
+        raise ValueError(f"{way}-way episodes need {way} classes, got {len(known)}: ask for a smaller way")
+    if shot + query_shot > known.counts.min():
         raise ValueError(
             f"{shot}-shot episodes with {query_shot} queries a class need {shot + query_shot} examples of each class, "
-            f"got {sizes.min()}: ask for a smaller shot or query_shot"
+            f"got {known.counts.min()}: ask for a smaller shot or query_shot"
         )
-    return images, sizes
+    return known
 
 
-def _check_images(images: Any, rotations: bool, counts: Any) -> tuple[Any, np.ndarray]:
-    """Images of bytes or floats, and how many of each class are real; ValueError for images that are no images."""
-    images = bytes_of(images)
-    if len(images.shape) != 5:
-        raise ValueError(f"images must be [classes, examples, H, W, C], got an array of shape {tuple(images.shape)}")
-    classes, examples, height, width, _ = images.shape
-    sizes = np.full(classes, examples) if counts is None else np.asarray(counts)
-    if sizes.shape != (classes,) or sizes.dtype.kind not in "iu":
-        got = f"{sizes.dtype} of shape {list(sizes.shape)}"
-        raise ValueError(f"counts must be an integer for each of the {classes} classes, got {got}: correct them")
-    if sizes.max(initial=0) > examples:
-        raise ValueError(f"counts must be {examples} or less, the examples that the array has, got {sizes.max()}")
-    if rotations and height != width:
-        raise ValueError(f"rotations by 90 degrees need square images, got {height} x {width}")
-    return images, sizes
+def _check_examples(examples: Any, rotations: bool, counts: Any) -> Ragged:
+    """Examples by class; ValueError for arrays of other forms, and for rotations of what can't be turned."""
+    known = ragged(examples, counts)
+    if rotations:
+        shapes = [tuple(leaf.shape[1:]) for leaf in jax.tree.leaves(known.rows)]
+        if len(shapes) != 1 or len(shapes[0]) != 3:
+            got = " and ".join(map(str, shapes))
+            raise ValueError(f"rotations need pictures [classes, examples, H, W, C], got examples of {got}")
+        if shapes[0][0] != shapes[0][1]:
+            raise ValueError(f"rotations by 90 degrees need square images, got {shapes[0][0]} x {shapes[0][1]}")
+    return known
 
 
 def _draw_few_shot(
@@ -117,27 +119,29 @@ def _draw_few_shot(
     query_shot: int,
     rotations: bool,
     augment: Augment | None,
-    images: Array,
+    most: int,
+    rows: Any,
+    starts: Array,
     counts: Array,
     groups: Array | None,
     key: Array,
 ) -> Episode:
     class_key, example_key, turn_key = jax.random.split(key, 3)
     if groups is None:
-        classes = jax.random.choice(class_key, images.shape[0], (way,), replace=False)
+        classes = jax.random.choice(class_key, len(starts), (way,), replace=False)
     else:
         classes = _classes_of_one_group(class_key, groups, way)
-    noise = jax.random.uniform(example_key, (way, images.shape[1]))
-    noise = jnp.where(_places(images.shape[1])[None] < counts[classes, None], noise, 2.0)
+    noise = jax.random.uniform(example_key, (way, most))
+    noise = jnp.where(_places(most)[None] < counts[classes, None], noise, 2.0)
     _, examples = jax.lax.top_k(-noise, shot + query_shot)
-    x = _floats(images[classes[:, None], examples])
+    x = _taken(rows, starts[classes, None] + examples)
     if rotations:
         turns = jax.random.randint(turn_key, (way,), 0, 4)
         x = jax.vmap(rotate)(x, turns if groups is None else jnp.broadcast_to(turns[0], (way,)))
     if augment is not None:
         keys = jax.random.split(jax.random.fold_in(key, AUGMENTING), (way, shot + query_shot))
         x = jax.vmap(jax.vmap(augment))(keys, x)
-    support, query = x[:, :shot], x[:, shot:]
+    support, query = (jax.tree.map(lambda a, part=part: a[:, part], x) for part in (slice(shot), slice(shot, None)))
     return Episode(example_major(support), example_major(query))
 
 
@@ -150,11 +154,11 @@ def _classes_of_one_group(key: Array, groups: Array, way: int) -> Array:
     return jax.lax.top_k(jnp.where(groups == group, noise, -1.0), way)[1]
 
 
-def example_major(x: Array) -> Batch:
+def example_major(x: Any) -> Batch:
     """`[way, n, ...]` to a batch whose row `i * way + k` is example i of class k."""
-    way, n = x.shape[:2]
+    way, n = jax.tree.leaves(x)[0].shape[:2]
     y = jnp.tile(jnp.eye(way, dtype=_label_dtype(x)), (n, 1))
-    return Batch(jnp.swapaxes(x, 0, 1).reshape(n * way, *x.shape[2:]), y)
+    return Batch(jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1).reshape(n * way, *a.shape[2:]), x), y)
 
 
 def _places(n: int) -> Array:
@@ -162,14 +166,16 @@ def _places(n: int) -> Array:
     return jnp.arange(n, dtype=jnp.int32)
 
 
-def _floats(images: Array) -> Array:
-    """Bytes as float32 in 0 to 1, and what is no bytes as it is."""
-    return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
+def _taken(rows: Any, places: Array) -> Any:
+    """Examples of a tree, bytes as float32 in 0 to 1, and what is no bytes as it is."""
+    taken = jax.tree.map(lambda a: a[places], rows)
+    return jax.tree.map(lambda a: a.astype(jnp.float32) / 255 if a.dtype == jnp.uint8 else a, taken)
 
 
-def _label_dtype(x: Array) -> Any:
-    """That of x, or float32 where it is not as wide or no float."""
-    return x.dtype if jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize >= 4 else jnp.float32
+def _label_dtype(x: Any) -> Any:
+    """That of the first floats among the arrays that are as wide as float32, or float32 where none are."""
+    kinds = (a.dtype for a in jax.tree.leaves(x))
+    return next((k for k in kinds if jnp.issubdtype(k, jnp.floating) and k.itemsize >= 4), jnp.float32)
 
 
 def rotate(images: Array, turns: Array) -> Array:
@@ -219,16 +225,15 @@ def varied_sampler(
     Differs from the paper: classes are drawn from all that there are, without the hierarchies of ImageNet and Omniglot.
     Source: Triantafillou et al. 2020, Meta-Dataset, section 3.2 and appendix. https://arxiv.org/abs/1903.03096
     """
-    images, sizes = _check_few_shot(images, min_way, 1, 1, rotations, counts)
-    way = min(max_way, images.shape[0])
+    known = _check_few_shot(images, min_way, 1, 1, rotations, counts)
+    way, most = min(max_way, len(known)), int(known.counts.max())
     if max_way < min_way:
         raise ValueError(f"max_way must be min_way, {min_way}, or more, got {max_way}")
     check_sizes(max_query_shot=max_query_shot)
     if max_support < way:
         raise ValueError(f"max_support must be {way} or more, one for each class of the largest way, got {max_support}")
-    most_queries = min(max_query_shot, images.shape[1] // 2)
-    draw = functools.partial(_draw_varied, way, max_support, most_queries, min_way, rotations)
-    return Partial(draw, jnp.asarray(images), jnp.asarray(sizes, jnp.int32))
+    sizes = way, max_support, min(max_query_shot, most // 2), min_way, most
+    return Partial(functools.partial(_draw_varied, *sizes, rotations), *_held(known))
 
 
 def _draw_varied(
@@ -236,15 +241,17 @@ def _draw_varied(
     max_support: int,
     most_queries: int,
     min_way: int,
+    most: int,
     rotations: bool,
-    images: Array,
+    rows: Any,
+    starts: Array,
     counts: Array,
     key: Array,
 ) -> Episode:
     way_key, size_key, share_key, class_key, example_key, turn_key = jax.random.split(key, 6)
     way = jax.random.randint(way_key, (), min_way, max_way + 1, jnp.int32)
     present = _places(max_way) < way
-    drawn = jax.random.choice(class_key, images.shape[0], (max_way,), replace=False)
+    drawn = jax.random.choice(class_key, len(starts), (max_way,), replace=False)
     examples = counts[drawn]
     query_shot = jnp.min(jnp.where(present, jnp.minimum(examples // 2, most_queries), most_queries))
     left = examples - query_shot
@@ -257,21 +264,21 @@ def _draw_varied(
     shots = 1 + jnp.floor(share / jnp.sum(share) * spare).astype(jnp.int32)
     shots = jnp.where(present, jnp.minimum(shots, left), 0)
 
-    noise = jax.random.uniform(example_key, (max_way, images.shape[1]))
-    noise = jnp.where(_places(images.shape[1])[None] < examples[:, None], noise, 2.0)
+    noise = jax.random.uniform(example_key, (max_way, most))
+    noise = jnp.where(_places(most)[None] < examples[:, None], noise, 2.0)
     order = jnp.argsort(noise, axis=1)
     turns = jax.random.randint(turn_key, (max_way,), 0, 4)
 
     def batch(place: Array, row: Array, real: Array) -> Batch:
-        x = _floats(images[drawn[row], order[row, jnp.minimum(place, images.shape[1] - 1)]])
+        x = _taken(rows, starts[drawn[row]] + order[row, jnp.minimum(place, most - 1)])
         x = jax.vmap(rotate)(x, turns[row]) if rotations else x
         y = jax.nn.one_hot(row, max_way, dtype=_label_dtype(x))
         weight = real.astype(y.dtype)
         return Batch(x, y * weight[:, None], weight, present.astype(y.dtype))
 
     # All pairs of an example and a class, by example; those of the support set first, and no more than fit.
-    most = min(images.shape[1] - 1, max_support)
-    example, row = jnp.divmod(_places(most * max_way), max_way)
+    shown = min(most - 1, max_support)
+    example, row = jnp.divmod(_places(shown * max_way), max_way)
     chosen = example < shots[row]
     places = jnp.argsort(~chosen)[jnp.arange(max_support) % len(chosen)]
     real = chosen[places] & (jnp.arange(max_support) < len(chosen))
@@ -305,21 +312,21 @@ def classification_sampler(
         ((64, 28, 28, 1), (64, 120))
     """
     check_sizes(batch_size=batch_size)
-    images, sizes = _check_images(images, rotations, counts)
-    if not len(sizes) or sizes.min() < 1:
-        raise ValueError(f"every class must have 1 example or more, got {sizes.min(initial=0)}")
+    known = _check_examples(images, rotations, counts)
+    if not len(known) or known.counts.min() < 1:
+        raise ValueError(f"every class must have 1 example or more, got {known.counts.min(initial=0)}")
     draw = functools.partial(_draw_batch, batch_size, rotations, augment)
-    return Partial(draw, jnp.asarray(images), jnp.asarray(np.cumsum(sizes), jnp.int32))
+    return Partial(draw, jax.tree.map(jnp.asarray, known.rows), jnp.asarray(np.cumsum(known.counts), jnp.int32))
 
 
 def _draw_batch(
-    batch_size: int, rotations: bool, augment: Augment | None, images: Array, ends: Array, key: Array
+    batch_size: int, rotations: bool, augment: Augment | None, rows: Any, ends: Array, key: Array
 ) -> Episode:
     example_key, turn_key = jax.random.split(key)
-    classes = images.shape[0]
+    classes = len(ends)
     place = jax.random.randint(example_key, (batch_size,), 0, ends[-1], jnp.int32)
     label = jnp.searchsorted(ends, place, side="right")
-    x = _floats(images[label, place - jnp.where(label > 0, ends[label - 1], 0)])
+    x = _taken(rows, place)
     if rotations:
         turns = jax.random.randint(turn_key, (batch_size,), 0, 4, jnp.int32)
         x, label, classes = jax.vmap(rotate)(x, turns), turns * classes + label, 4 * classes

@@ -104,8 +104,9 @@ def inductive(learner: Learner, params: Params, episode: Episode) -> Array:
     adapted, support = learner.adapt(params, episode.support), episode.support
     weight = () if support.weight is None else (jnp.append(support.weight, 1.0),)
 
-    def predict_one(x: Array) -> Array:
-        return learner.predict(adapted, jnp.concatenate([support.x, x[None]]), *weight)[-1]
+    def predict_one(x: Any) -> Array:
+        together = jax.tree.map(lambda known, one: jnp.concatenate([known, one[None]]), support.x, x)
+        return learner.predict(adapted, together, *weight)[-1]
 
     return loop.one_by_one(predict_one)(episode.query.x)
 

@@ -53,6 +53,7 @@ class Experiment(NamedTuple):
         facts: what the record holds beside the settings, as JSON: checksum of the data, hash of the split, sizes.
             `checksum` and `split_hash` must be the same for a run to go on.
         tasks_setting: the name of the setting that says how many tasks a step has.
+        about: what is learned from, in a sentence that is said before training; empty for nothing to say.
     """
 
     init: Callable[[Array], Any]
@@ -66,6 +67,7 @@ class Experiment(NamedTuple):
     smaller: str
     facts: Mapping[str, Any]
     tasks_setting: str = "meta_batch_size"
+    about: str = ""
 
 
 Build = Callable[[Any], Experiment]

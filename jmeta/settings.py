@@ -31,6 +31,7 @@ def setting(
     choices: Sequence[str] | None = None,
     swept: bool = False,
     place: bool = False,
+    grows: bool = False,
 ) -> Any:
     """A field with what it may be.
 
@@ -42,9 +43,11 @@ def setting(
         choices: a word must be one of them.
         swept: whether runs of different values of it can be one program, in which it is a traced number.
         place: whether it says where or for how long things are done, and does not decide results.
+        grows: whether a run that goes on may have more of it.
     """
-    limits = {"least": least, "most": most, "above": above, "choices": choices, "swept": swept, "place": place}
-    given = {name: value for name, value in limits.items() if value is not None and value is not False}
+    limits = {"least": least, "most": most, "above": above, "choices": choices}
+    marks = {"swept": swept, "place": place, "grows": grows}
+    given = {name: value for name, value in {**limits, **marks}.items() if value is not None and value is not False}
     return dataclasses.field(default=default, metadata=given)
 
 

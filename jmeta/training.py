@@ -31,7 +31,7 @@ def at_step(learner: Learner | Schedule, step: Array) -> Learner:
 
 
 def init_state(
-    learner: Learner | Schedule, optimizer: optax.GradientTransformation, key: Array, sample_x: Array
+    learner: Learner | Schedule, optimizer: optax.GradientTransformation, key: Array, sample_x: Any
 ) -> TrainState:
     """The state that training starts from, by a PRNG key for the parameters and the run, and the inputs `[N, ...]` of
     one support set, whose shape matters."""
@@ -69,7 +69,7 @@ def meta_gradient(
     Raises:
         ValueError: if the devices do not divide T, or `chunk_size` the tasks of each.
     """
-    _check_shares(len(episodes.support.x), chunk_size, mesh)
+    _check_shares(len(episodes.support.y), chunk_size, mesh)
     if mesh is None:
         return _accumulated(learner, params, episodes, chunk_size)
     # Each device sums up its own tasks, whatever the chunks, so that the devices meet once a step, in this mean.
@@ -94,15 +94,15 @@ def _check_shares(tasks: int, chunk_size: int | None, mesh: Mesh | None) -> None
 def good_chunk_size(episodes: Episode) -> int:
     """How many of T tasks had better run at once: one on a CPU where inputs are images, whose buffers it then keeps in
     its cache (1.4 to 1.8 times the tasks/s of all together, for 32 tasks of 28x28 Omniglot); everywhere else all."""
-    x = episodes.support.x
-    images = x.ndim == len(("task", "example", "height", "width", "channel"))
-    return 1 if images and jax.default_backend() == "cpu" else len(x)
+    axes = len(("task", "example", "height", "width", "channel"))
+    images = any(leaf.ndim == axes for leaf in jax.tree.leaves(episodes.support.x))
+    return 1 if images and jax.default_backend() == "cpu" else len(episodes.support.y)
 
 
 def _accumulated(learner: Learner, params: Params, episodes: Episode, chunk_size: int | None) -> tuple[Params, Metrics]:
     """`meta_gradient` on one device."""
     grad_fn = jax.grad(lambda params, episodes: meta_loss(learner, params, episodes), has_aux=True)
-    tasks = len(episodes.support.x)
+    tasks = len(episodes.support.y)
     chunk_size = good_chunk_size(episodes) if chunk_size is None else chunk_size
     if chunk_size == tasks:
         return grad_fn(params, episodes)
@@ -170,7 +170,7 @@ def make_step(
         return compiled
 
     def placed_step(state: TrainState, episodes: Episode) -> tuple[TrainState, Metrics]:
-        _check_shares(len(episodes.support.x), chunk_size, mesh)
+        _check_shares(len(episodes.support.y), chunk_size, mesh)
         return compiled(sharding.replicate(state, mesh), sharding.spread(episodes, mesh))
 
     return placed_step

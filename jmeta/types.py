@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     """Examples of one task.
 
     Attributes:
-        x: inputs `[N, ...]`.
+        x: inputs `[N, ...]`, or a tree of such arrays, as tokens and a mask.
         y: one-hot labels `[N, way]`, or regression targets `[N, targets]`.
         weight: `[N]`, how much each example counts; None means all alike. One of weight 0 is not there: what x and
             y hold of it, NaN too, reaches nothing.
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
             padding out, see `jmeta.losses.possible`; `Learner.predict` gives it any logit.
     """
 
-    x: Array
+    x: Any
     y: Array
     weight: Array | None = None
     classes: Array | None = None
@@ -116,7 +116,7 @@ class Learner(NamedTuple):
         loss: `(params, episode) -> (scalar, Metrics)`; its gradient in `params` is the meta-gradient.
     """
 
-    init: Callable[[Array, Array], Params]
+    init: Callable[[Array, Any], Params]
     adapt: Callable[[Params, Batch], Any]
     predict: Callable[..., Array]
     loss: Callable[[Params, Episode], tuple[Array, Metrics]]

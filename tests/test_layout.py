@@ -25,7 +25,7 @@ def jmeta_names(names: str) -> set[str]:
 CORE = jmeta_names("types checks losses calls distances inner gradients rules solvers")
 GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
-TRAINING = jmeta_names("training loop sharding episodes evaluation")
+TRAINING = jmeta_names("training loop sharding episodes ragged evaluation")
 SHOWN = {"numpy", "rich", "tyro", "matplotlib", "jmeta.report"}
 AREAS = ("rl", "mtl")
 
@@ -48,7 +48,8 @@ ALLOWED = {
     "nets/": {"jax", "flax", "equinox", "jmeta.nets", *jmeta_names("types checks calls distances")},
     "nets/catalog.py": {"jax", "jmeta.nets", *jmeta_names("types errors settings registry")},
     "augment.py": {"jax"},
-    "episodes.py": {"jax", "numpy", *jmeta_names("types checks augment")},
+    "ragged.py": {"jax", "numpy", "jmeta.checks"},
+    "episodes.py": {"jax", "numpy", *jmeta_names("types checks augment ragged")},
     "sharding.py": {"jax", "numpy"},
     "training.py": {"jax", "optax", *jmeta_names("types checks rules episodes sharding experiment loop")},
     "evaluation.py": {"jax", "numpy", *jmeta_names("types checks losses episodes loop report.statistics")},
@@ -80,7 +81,7 @@ ALLOWED = {
     },
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
-        *jmeta_names("types checks errors registry datasets report.files report.arrays"),
+        *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),
     },
     "rl/envs/settings.py": {"jmeta.settings"},
     "rl/envs/catalog.py": {"jmeta.rl", *jmeta_names("errors registry settings")},

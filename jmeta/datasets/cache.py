@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jmeta.datasets.types import Dataset, make_dataset
+from jmeta.ragged import Ragged, ragged
 from jmeta.report.arrays import DAMAGED, read_npz
 from jmeta.report.files import writing
 
@@ -47,7 +48,9 @@ def _read(path: Path) -> Dataset | None:
     try:
         kept = read_npz(path)
         names, groups = kept["class_names"].tolist(), kept["groups"].tolist()
-        dataset = make_dataset(str(kept["name"]), kept["images"], names, groups, kept["counts"])
+        images, counts = kept.get("images"), kept["counts"]
+        examples = Ragged(kept["rows"], counts) if images is None else ragged(images, counts)
+        dataset = make_dataset(str(kept["name"]), examples, names, groups)
         return dataset if dataset.checksum == str(kept["checksum"]) else None
     except DAMAGED:
         return None
@@ -56,6 +59,8 @@ def _read(path: Path) -> Dataset | None:
 def write(path: Path, dataset: Dataset) -> None:
     """Writes a data set as an npz file that `datasets.load` reads; by another name first, so that it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fields = {name: np.asarray(value) for name, value in dataset._asdict().items() if name != "look"}
+    images = dataset.images
+    examples = {"rows": images.rows} if isinstance(images, Ragged) else {"images": images}
+    fields = {name: getattr(dataset, name) for name in ("name", "class_names", "groups", "counts", "checksum")}
     with writing(path) as file:
-        np.savez(file, allow_pickle=False, **fields)
+        np.savez(file, allow_pickle=False, **examples, **fields)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jmeta.datasets import cache, files, omniglot, omniglot_runs, tfds_images
+from jmeta.datasets import arrays, cache, files, omniglot, omniglot_runs, tables, tfds_images
 from jmeta.datasets.pictures import resized
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 from jmeta.errors import kind_and_line
@@ -30,6 +30,7 @@ class Row(NamedTuple):
         turned: whether its classes are usually turned by multiples of 90 degrees to have more.
         groups: whether its classes are in groups, such as alphabets.
         published: whether its default split is a published one.
+        vectors: whether its examples are no pictures, as far as is known before it is loaded.
         paper: that it is from, as "authors year, title, address"; empty for none.
     """
 
@@ -41,6 +42,7 @@ class Row(NamedTuple):
     turned: bool = False
     groups: bool = False
     published: bool = False
+    vectors: bool = False
     paper: str = ""
 
 
@@ -90,8 +92,7 @@ def _digits(folder: Path, rest: str | None, download: bool, size: int | None) ->
     flat, labels = load_digits(return_X_y=True)
     # Ink is 0 to 16 there.
     pixels = (np.asarray(flat).reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8)
-    images, counts = by_class([pixels[np.asarray(labels) == digit, ..., None] for digit in range(10)])
-    return make_dataset("digits", images, counts=counts)
+    return make_dataset("digits", by_class([pixels[np.asarray(labels) == digit, ..., None] for digit in range(10)]))
 
 
 def own_row(name: str, found: Any) -> Row:
@@ -146,27 +147,40 @@ def is_built_in(name: str) -> bool:
     return kind in DATASETS and bool(DATASETS.get(kind).after if colon else DATASETS.get(kind).bare)
 
 
-def row(name: str) -> Row:
+def row(name: str, *, strict: bool = False) -> Row:
     """What is a fact of the data set of a name: one of `DATASETS`, or else a path, whether it is there or not."""
     kind = name.partition(":")[0]
     if is_built_in(name):
         return DATASETS.get(kind)
     found = None if kind in DATASETS else DATASETS.find(name)
-    return found or Row("a file or folder", partial(_of_path, name), groups=True)
+    if found is not None:
+        return found
+    here = next((path for path in _places(name, cache.data_root()) if path.is_file()), None)
+    vectors = here is not None and (tables.is_vectors if _is(here, ".csv") else arrays.is_vectors)(here)
+    return Row("a file or folder", partial(_of_path, name, strict), groups=True, vectors=vectors)
 
 
-def _of_path(name: str, folder: Path, rest: str | None, download: bool, size: int | None) -> Dataset:
+def _places(name: str, folder: Path) -> list[Path]:
+    """Where a path is looked for."""
     places = [Path(name).expanduser(), folder / name, folder / f"{name}.npz"] if name.strip() else []
-    places = list(dict.fromkeys(places))
+    return list(dict.fromkeys(places))
+
+
+def _is(path: Path, ending: str) -> bool:
+    return path.suffix.lower() == ending
+
+
+def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: bool, size: int | None) -> Dataset:
+    places = _places(name, folder)
     for path in places:
-        if path.is_dir():
-            return files.load_folder(path, size)
+        if path.is_dir() or (_is(path, ".zip") and path.is_file()):
+            return files.from_folder(path, size=size, strict=strict)
         if path.is_file():
-            return files.load_npz(path)
+            return tables.from_csv(path, size=size, strict=strict) if _is(path, ".csv") else arrays.load_npz(path)
         if path.exists():
             raise DataError(f"{path} is neither a file nor a folder, as pipes and devices are: name one that is.")
     looked = f", looked for as {', '.join(map(str, places))}" if places else ""
-    known = ", ".join([*map(shown, DATASETS), "an .npz file", "a folder of images"])
+    known = ", ".join([*map(shown, DATASETS), "a file .npz, .zip or .csv", "a folder of images"])
     raise DataError(f"there is no data set {name!r}{looked}: choose one of {known}.")
 
 
@@ -185,9 +199,14 @@ class Available(NamedTuple):
 
 
 def load(
-    name: str, root: str | os.PathLike[str] | None = None, *, download: bool = True, size: int | None = None
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    download: bool = True,
+    size: int | None = None,
+    strict: bool = False,
 ) -> Dataset:
-    """Loads a data set as one uint8 array.
+    """Loads a data set, such as pictures as one uint8 array.
 
     Args:
         name: one of
@@ -197,12 +216,14 @@ def load(
             digits            10 digits at 8x8, from scikit-learn.
             tfds:NAME         an image classification set of TensorFlow Datasets.
             FILE.py:OBJECT    a data set of one's own, or MODULE:OBJECT; see `jmeta.datasets.catalog.own_row`.
-            a path            an .npz file or a folder of images with a sub-folder a class, as `files` has them. A path
-                              that is not here is looked for in `root` too, where .npz can be left out.
+            a path            an .npz file, see `arrays`; a folder of images with a sub-folder a class, or a zip archive
+                              of one, see `files`; or a table .csv, see `tables`. A path that is not here is looked for
+                              in `root` too, where .npz can be left out.
         root: the folder data sets are looked for in; None means $JMETA_DATA, else a folder in the user's cache.
         download: whether files that are missing may be downloaded.
         size: height and width that pictures are brought to, see `pictures.fit`; otherwise their own, or 84 if they are
             of several sizes.
+        strict: refuse files that are no pictures, or can't be read, in place of leaving them out with a warning.
 
     Raises:
         DataError: an unknown name, or data that is missing, damaged or of another form.
@@ -211,8 +232,8 @@ def load(
     if name == omniglot_runs.NAME:
         raise DataError(f"{name} is a test of fixed episodes: take it with jmeta evaluate --dataset {name}.")
     _, colon, rest = name.partition(":")
-    dataset = row(name).load(folder, rest if colon else None, download, size)
-    return dataset if size is None else resized(dataset, (size, size, dataset.look.channels))
+    dataset = row(name, strict=strict).load(folder, rest if colon else None, download, size)
+    return dataset if size is None or dataset.look is None else resized(dataset, (size, size, dataset.look.channels))
 
 
 def available(root: str | os.PathLike[str] | None = None) -> list[Available]:
@@ -224,8 +245,8 @@ def available(root: str | os.PathLike[str] | None = None) -> list[Available]:
     where = f"lacks {omniglot_runs.FILE} from {omniglot_runs.SOURCE}" if runs is None else str(runs.parent)
     built_in += [
         Available(omniglot_runs.NAME, "the official one-shot test, 20 runs of 20-way 1-shot, to evaluate on", where),
-        Available("<path>", "an .npz file, or a folder of images with a sub-folder a class", "any path"),
+        Available("<path>", "a file .npz, .zip or .csv, or a folder of images with a sub-folder a class", "any path"),
     ]
-    arrays = [Available(path.stem, "an .npz file", str(path)) for path in sorted(folder.glob("*.npz"))]
+    found = [Available(path.stem, "an .npz file", str(path)) for path in sorted(folder.glob("*.npz"))]
     prepared = {path.relative_to(folder).parent.parent.as_posix() for path in folder.glob("*/**/dataset_info.json")}
-    return built_in + arrays + [Available(f"tfds:{n}", "prepared by TFDS", str(folder / n)) for n in sorted(prepared)]
+    return built_in + found + [Available(f"tfds:{n}", "prepared by TFDS", str(folder / n)) for n in sorted(prepared)]

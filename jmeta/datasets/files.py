@@ -1,134 +1,97 @@
-"""Data sets from a user's own files: an npz file, or a folder of pictures with a sub-folder for each class."""
+"""Data sets from a user's own pictures: a folder or a zip archive with a sub-folder for each class."""
 
-import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jmeta.checks import bytes_of
 from jmeta.datasets.look import differ
 from jmeta.datasets.pictures import as_learned, look_of_files, open_picture
-from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset, room
-from jmeta.report.arrays import DAMAGED, Declared, read_npz
-
-_IGNORED = {"thumbs.db", "desktop.ini"}
-
-
-def load_npz(path: Path) -> Dataset:
-    """Loads an npz file, as a data set of its name; warns of pictures that are there twice.
-
-    It has the array `images` (or just one array of rank 5), uint8, or integers or bools that can mean nothing else,
-    `[classes, examples, H, W, C]` or `[classes, examples, H, W]`, and if wanted `class_names`, `groups` and `counts`
-    `[classes]`. Or it has `images` `[N, H, W, C]` or `[N, H, W]` and `labels` `[N]`, whose values are the class names.
-    Other arrays are not read.
-
-    Raises:
-        DataError: a file that cannot be read, or other contents.
-    """
-    try:
-        arrays = read_npz(path, partial(_wanted, path))
-    except DataError:
-        raise
-    except DAMAGED as error:
-        raise DataError(
-            f"{path} cannot be read as an npz file ({error}): make it with numpy.savez(path, images=..., "
-            "class_names=...)."
-        ) from error
-    images = arrays["images"] if "images" in arrays else next(a for a in arrays.values() if a.ndim == 5)
-    try:
-        images = bytes_of(images) if images.dtype.kind in "biu" else images
-    except ValueError as error:
-        raise DataError(f"{path}: {error}.") from error
-    names, groups = arrays.get("class_names"), arrays.get("groups")
-    counts = arrays.get("counts")
-    if "labels" in arrays:
-        images, names, counts = _by_label(path, images, arrays["labels"])
-    return _told_of_copies(make_dataset(path.stem, images, names, groups, counts))
+from jmeta.datasets.sources import File, by_folder, files_in, files_in_zip, listed
+from jmeta.datasets.types import DataError, Dataset, make_dataset, room
+from jmeta.ragged import Ragged
 
 
-def load_folder(path: Path, size: int | None = None) -> Dataset:
-    """Loads a folder of pictures, as a data set of its name; warns of pictures that are there twice.
+def from_folder(path: str | Path, *, size: int | None = None, strict: bool = False) -> Dataset:
+    """A folder of pictures, or a zip archive of one, as a data set of its name; warns of pictures that are there twice.
 
     Every folder below it that holds files is a class, named by its path from there, such as alphabet/character; its
-    group is the folder above. Hidden files and those of file browsers are passed over. Classes and files are in sorted
-    order, and smaller classes are padded with zeros. What pictures are brought to is `pictures.look_of_files`.
+    group is the folder above. Hidden files and those of file browsers are passed over; classes and files are in sorted
+    order. What pictures are brought to is `pictures.look_of_files`. Files that are no pictures, or can't be read, are
+    left out with a warning that counts and names them.
+
+    Args:
+        size: height and width that pictures are brought to; otherwise their own, or 84 if they are of several sizes.
+        strict: refuse files that are no pictures, or can't be read.
 
     Raises:
-        DataError: no classes, an empty class, or a file that is no picture.
+        DataError: no classes, an empty class, or with `strict` a file that is no picture.
     """
-    classes = {folder: visible(folder) for folder in sorted(_class_folders(path))}
+    path = Path(path).expanduser()
+    files = files_in_zip(path) if path.is_file() else files_in(path)
+    classes = by_folder(files)
     if not classes:
         raise DataError(f"{path} has no sub-folders: put the images of each class in a sub-folder of their own.")
-    seen = look_of_files([file for files in classes.values() for file in files], size)
-    assert seen.files is not None, "they are files"
-    inverted = differ(seen.files, seen.ink)
-    counts = np.array([len(files) for files in classes.values()], np.int32)
-    images = room(counts, seen.shape)
-    for c, files in enumerate(classes.values()):
-        for i, file in enumerate(files):
-            images[c, i] = as_learned(open_picture(file), seen.shape, seen.files, inverted=inverted)
-    names = [folder.relative_to(path).as_posix() for folder in classes]
-    groups = [name.rpartition("/")[0] or path.resolve().name for name in names]
-    return _told_of_copies(make_dataset(path.resolve().name, images, names, groups, counts, seen=seen))
+    for folder in classes:
+        if any(other.startswith(f"{folder}/") for other in classes):
+            raise DataError(f"{path / folder} has both images and sub-folders: a class must have images only.")
+    if path.is_dir():
+        for folder in sorted(p for p in path.rglob("*") if p.is_dir() and not any(p.iterdir())):
+            if not any(part.startswith(".") for part in folder.relative_to(path).parts):
+                raise DataError(f"{folder} has no images: add some, or remove the folder.")
+    name = path.resolve().name if path.is_dir() else path.stem
+    groups = {folder: folder.rpartition("/")[0] or name for folder in classes}
+    return of_files(name, classes, groups, size=size, strict=strict)
 
 
-def visible(folder: Path) -> list[Path]:
-    """What is in a folder in sorted order, without hidden files and those of file browsers."""
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower() not in _IGNORED)
+def of_files(
+    name: str, classes: Mapping[str, Sequence[File]], groups: Mapping[str, str], *, size: int | None, strict: bool
+) -> Dataset:
+    """A data set of the pictures of each class; as `from_folder`."""
+    bad: list[File] = []
+    given = [(folder, file) for folder, files in classes.items() for file in files]
+    seen = look_of_files([file for _, file in given], size, bad)
+    given = [pair for pair in given if pair[1] not in bad] if bad else given
+    inverted = differ(str(seen.files), seen.ink)
+    rows, labels = room(len(given), seen.shape), []
+    for folder, file in given:
+        try:
+            rows[len(labels)] = as_learned(open_picture(file), seen.shape, str(seen.files), inverted=inverted)
+            labels.append(folder)
+        except DataError:
+            bad.append(file)
+    tell_of(name, bad, len(bad) + len(labels), strict)
+    lost = [folder for folder in classes if folder not in set(labels)]
+    if lost:
+        raise DataError(f"{name} has classes without a picture that can be read, {listed(lost)}: mend or remove them.")
+    counts = Counter(labels)
+    examples = Ragged(rows[: len(labels)], np.array([counts[folder] for folder in classes], np.int32))
+    return told_of_copies(make_dataset(name, examples, list(classes), [groups[c] for c in classes], seen=seen))
 
 
-def _wanted(path: Path, declared: Mapping[str, Declared]) -> list[str]:
-    """The names of the arrays that are read, from what there is."""
-    found = ["images"] if "images" in declared else [key for key, array in declared.items() if len(array.shape) == 5]
-    if len(found) != 1:
-        has = ", ".join(f"{key} of shape {list(array.shape)}" for key, array in list(declared.items())[:8])
-        raise DataError(
-            f"{path} must have an array called images of shape [classes, examples, H, W, C], got {has or 'no arrays'}: "
-            "rename it."
-        )
-    return found + [key for key in ("class_names", "groups", "counts", "labels") if key in declared]
+def tell_of(name: str, bad: Sequence[File], number: int, strict: bool) -> None:
+    """Warn of files that are left out, or refuse them."""
+    if not bad:
+        return
+    what = f"{name} has {len(bad)} of {number} files that are no pictures or can't be read, {listed(bad)}"
+    if strict or len(bad) == number:
+        raise DataError(f"{what}: mend or remove them" + (", or leave --strict out." if strict else "."))
+    warnings.warn(f"{what}: they are left out; --strict refuses them.", stacklevel=3)
 
 
-def _by_label(path: Path, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Images by class, the names of classes, and counts."""
-    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if images.ndim not in (3, 4) or not images.size or labels.shape != images.shape[:1]:
-        raise DataError(
-            f"{path} has labels, so that images must be [N, H, W, C] or [N, H, W] and labels [N], got "
-            f"{list(images.shape)} and {list(labels.shape)}: reshape them, or leave labels out."
-        )
-    images = images if images.ndim == 4 else images[..., None]
-    values, places = np.unique(labels, return_inverse=True)
-    grouped, counts = by_class([images[places == k] for k in range(len(values))])
-    return grouped, [str(value) for value in values.tolist()], counts
-
-
-def _class_folders(path: Path) -> list[Path]:
-    found = []
-    for folder in (Path(parent) / name for parent, names, _ in os.walk(path) for name in names):
-        if any(part.startswith(".") for part in folder.relative_to(path).parts):
+def told_of_copies(dataset: Dataset) -> Dataset:
+    """The data set, with a warning if examples that aren't of one value are there twice."""
+    seen: dict[int, set[int]] = {}
+    within = 0
+    for k, row in zip(dataset.examples.labels.tolist(), dataset.examples.rows, strict=True):
+        if row.min() == row.max():
             continue
-        inside = visible(folder)
-        if not inside:
-            raise DataError(f"{folder} has no images: add some, or remove the folder.")
-        files = [p for p in inside if not p.is_dir()]
-        if files and len(files) < len(inside):
-            raise DataError(f"{folder} has both images and sub-folders: a class must have images only.")
-        found += [folder] if files else []
-    return found
-
-
-def _told_of_copies(dataset: Dataset) -> Dataset:
-    """The data set, with a warning if pictures that aren't of one brightness are there twice."""
-    rows = zip(dataset.images, dataset.counts, strict=True)
-    seen = [Counter(hash(x.tobytes()) for x in row[:n] if x.min() < x.max()) for row, n in rows]
-    within = sum(times - 1 for row in seen for times in row.values())
-    classes = Counter(picture for row in seen for picture in row)
-    between = sum(times > 1 for times in classes.values())
+        classes = seen.setdefault(hash(row.tobytes()), set())
+        within += k in classes
+        classes.add(k)
+    between = sum(len(classes) > 1 for classes in seen.values())
     if within or between:
         warnings.warn(
             f"{dataset.name} has {between} pictures that are the same in several classes, and {within} that are the "

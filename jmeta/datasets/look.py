@@ -34,12 +34,10 @@ class Look(NamedTuple):
         return (*self.size, self.channels)
 
 
-def look(images: np.ndarray, counts: np.ndarray) -> Look:
-    """The `Look` of pictures uint8 `[classes, examples, H, W, C]`, of which `counts [classes]` are real."""
-    height, width, channels = images.shape[2:]
-    rows = np.argwhere(np.arange(images.shape[1]) < counts[:, None])
-    pictures = ((brightness(images[c, i]), None) for c, i in rows[some(len(rows))])
-    return Look((height, width), channels, ink_of(pictures))
+def look(pictures: np.ndarray) -> Look:
+    """The `Look` of pictures uint8 `[N, H, W, C]`."""
+    height, width, channels = pictures.shape[1:]
+    return Look((height, width), channels, ink_of((brightness(pictures[i]), None) for i in some(len(pictures))))
 
 
 def ink_of(pictures: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> str:

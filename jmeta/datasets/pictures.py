@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from jmeta.datasets.look import PAPER, Look, border, differ, ink_of, some
+from jmeta.datasets.sources import File, Member, content
 from jmeta.datasets.types import DataError, Dataset, changed
-from jmeta.report.arrays import check_regular
+from jmeta.report.arrays import DAMAGED
 
 MIXED = 84
 """Height and width of pictures whose own sizes differ."""
@@ -21,24 +22,22 @@ _GRAY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
 _SIDEWAYS = (5, 6, 7, 8)
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What a picture may be: Pillow knows others, for which it may start programs, such as PostScript."""
-UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (UnidentifiedImageError, SyntaxError, Image.DecompressionBombError, *DAMAGED)
 """What decoding a file may raise that is no picture, or a damaged one."""
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(file: File) -> Image.Image:
     """A file by `decode`, or a `DataError` that names it."""
-    with _told(path):
-        return decode(path)
+    with _told(file):
+        return decode(file)
 
 
-def opened(file: Path | BinaryIO) -> Image.Image:
+def opened(file: File | BinaryIO) -> Image.Image:
     """A picture whose pixels aren't read yet, of one of the formats that are taken; raises one of `UNREADABLE`."""
-    if isinstance(file, Path):
-        check_regular(file)
-    return Image.open(file, formats=_FORMATS)
+    return Image.open(content(file) if isinstance(file, Path | Member) else file, formats=_FORMATS)
 
 
-def decode(file: Path | BinaryIO, size: tuple[int, int] | None = None) -> Image.Image:
+def decode(file: File | BinaryIO, size: tuple[int, int] | None = None) -> Image.Image:
     """A picture as a viewer shows it: of 8 bits, turned as EXIF says, in mode L or RGB, or RGBA if it has transparency.
 
     16 bits are scaled to 8, palettes are looked up, CMYK becomes RGB. What can't be read, or has another (W, H) than
@@ -58,24 +57,44 @@ def decode(file: Path | BinaryIO, size: tuple[int, int] | None = None) -> Image.
     return picture.convert("L" if picture.mode in _GRAY else "RGB")
 
 
-def look_of_files(paths: Sequence[Path], size: int | None = None) -> Look:
+def look_of_files(files: Sequence[File], size: int | None = None, bad: list[File] | None = None) -> Look:
     """What the pictures of a data set are brought to, from all its files.
 
     Their size is `size`, else their own if all are of one size, else 84. They are gray if all pictures are, else of
     three channels. Gray pictures of dark ink are inverted, so that `ink` is light as in all data sets of drawings.
+
+    Files that are no pictures are put into `bad`; without it, the first is a DataError.
     """
-    heads = [_head(path) for path in paths]
+    heads = []
+    for file in files:
+        try:
+            heads.append(_head(file))
+        except DataError:
+            if bad is None:
+                raise
+            bad.append(file)
+    good = [file for file in files if file not in set(bad)] if bad else files
     sizes, channels = {head[1] for head in heads}, 1 if all(mode in _GRAY for mode, _ in heads) else 3
     own = next(iter(sizes)) if len(sizes) == 1 else (MIXED, MIXED)
-    files = ink_of_files(paths)
-    inverted = channels == 1 and files == "dark"
-    return Look(own if size is None else (size, size), channels, "light" if inverted else files, files)
+    ink = ink_of_files(good, bad) if good else "none"
+    inverted = channels == 1 and ink == "dark"
+    return Look(own if size is None else (size, size), channels, "light" if inverted else ink, ink)
 
 
-def ink_of_files(paths: Sequence[Path]) -> str:
-    """`ink_of` the pictures of a data set, or of 200 of them, evenly spaced, if they are more."""
-    pictures = (open_picture(paths[i]) for i in some(len(paths)))
-    return ink_of((np.asarray(p.convert("L")), np.asarray(p)[..., 3] if p.mode == "RGBA" else None) for p in pictures)
+def ink_of_files(files: Sequence[File], bad: list[File] | None = None) -> str:
+    """`ink_of` the pictures of a data set, or of 200 of them, evenly spaced, if they are more; `bad` as above."""
+    pictures = []
+    for i in some(len(files)):
+        try:
+            picture = open_picture(files[i])
+        except DataError:
+            if bad is None:
+                raise
+            bad.append(files[i])
+            continue
+        opacity = np.asarray(picture)[..., 3] if picture.mode == "RGBA" else None
+        pictures.append((np.asarray(picture.convert("L")), opacity))
+    return ink_of(pictures) if pictures else "none"
 
 
 def as_learned(picture: Image.Image, shape: tuple[int, ...], ink: str, *, inverted: bool) -> np.ndarray:
@@ -99,24 +118,26 @@ def match(dataset: Dataset, like: Look) -> tuple[Dataset, tuple[str, ...]]:
         the other light; and what was done, each in a few words.
     """
     old, done = dataset.look, []
-    images, inverted = resize(dataset.images, like.shape), differ(old.ink, like.ink)
+    if old is None:
+        raise DataError(f"{dataset.name} has no pictures, and those trained on were some: choose another data set.")
+    rows, inverted = resize(dataset.examples.rows, like.shape), differ(old.ink, like.ink)
     if old.channels != like.channels:
         done.append("made gray by luminance" if like.channels == 1 else "given three equal channels")
     if old.size != like.size:
         done.append(f"resized from {old.size[0]} x {old.size[1]} to {like.size[0]} x {like.size[1]}")
-    if inverted:
-        real = np.arange(images.shape[1]) < dataset.counts[:, None]
-        images = np.where(real[:, :, None, None, None], 255 - images, images)
+    rows = 255 - rows if inverted else rows
     inks = " and ".join(f"{ink} ink {where}" for ink, where in ((old.ink, "here"), (like.ink, "in training")))
-    found = changed(dataset, images, Look(like.size, like.channels, like.ink if inverted else old.ink, old.files))
+    found = changed(dataset, rows, Look(like.size, like.channels, like.ink if inverted else old.ink, old.files))
     return found, (*done, f"{'inverted' if inverted else 'not inverted'} ({inks})".replace("none ink", "no ink"))
 
 
 def resized(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
-    """A data set with pictures `[classes, examples, *shape]`, by `resize`."""
+    """A data set with pictures `[H, W, C]` of this shape, by `resize`; DataError where it has none."""
+    if dataset.look is None:
+        raise DataError(f"{dataset.name} has no pictures to be resized: leave the size out.")
     height, width, channels = shape
     found = dataset.look._replace(size=(height, width), channels=channels)
-    return changed(dataset, resize(dataset.images, shape), found)
+    return changed(dataset, resize(dataset.examples.rows, shape), found)
 
 
 def resize(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -158,9 +179,9 @@ def _filled_up(pixels: np.ndarray, aspect: float) -> np.ndarray:
     return filled
 
 
-def _head(path: Path) -> tuple[str, tuple[int, int]]:
+def _head(file: File) -> tuple[str, tuple[int, int]]:
     """Mode and (H, W) as shown, without the pixels."""
-    with _told(path), opened(path) as picture:
+    with _told(file), opened(file) as picture:
         wide, tall = picture.size
         return picture.mode, (wide, tall) if _orientation(picture) in _SIDEWAYS else (tall, wide)
 
@@ -173,8 +194,8 @@ def _orientation(picture: Image.Image) -> int:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(file: File) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        raise DataError(f"{path} is not a picture that can be read ({error}): remove or replace it.") from error
+        raise DataError(f"{file} is not a picture that can be read ({error}): remove or replace it.") from error

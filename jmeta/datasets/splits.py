@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from jmeta.datasets.divisions import TEST, is_division, of_file, tested
 from jmeta.errors import DataError
 
 _SEED = "jmeta-1"
@@ -80,6 +81,9 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
                  classes give 4, 3 and 3: at most 3-way episodes in every part.
         folders  the classes of the folders train, val (or valid, validation) and test, where all classes are in these.
         all      every class in test, train and validation empty: for a learner trained on other data.
+        FILE.json, FILE.json:KEY   the classes that a file names for train, val and test, see `divisions.of_file`.
+        test=a,b,c   these classes for the test; of the others, a fifth is validation, shuffled. `test=` alone has no
+                 test: for a learner that is tested on other data.
         default  `finn` where all 1,623 classes of Omniglot are there, `folders` where there are such, else `classes`.
 
     Returns:
@@ -95,13 +99,15 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
     """
     known = _protocols(dataset)
     name = next(iter(known)) if protocol == "default" else protocol
-    if name not in known:
+    if name not in known and not is_division(name):
         raise DataError(
-            f"{dataset.name} has no split protocol {protocol!r}: choose one of {', '.join(known)} or default."
+            f"{dataset.name} has no split protocol {protocol!r}: choose one of {', '.join(known)} or default, or give "
+            "a FILE.json."
         )
-    train, val, test = (np.array(sorted(part), np.int32) for part in known[name]())
+    parts = known[name]() if name in known else _own(dataset.class_names, name)
+    train, val, test = (np.array(sorted(part), np.int32) for part in parts)
     assert len({*train, *val, *test}) == len(train) + len(val) + len(test), "the parts of a split share classes"
-    if not len(test) or (name != "all" and not (len(train) and len(val))):
+    if not (len(test) or name == TEST) or (name != "all" and not (len(train) and len(val))):
         raise DataError(
             f"{dataset.name} has too few classes for the protocol {name}, got {len(dataset.class_names)}: "
             "use the protocol all, or at least 4 classes."
@@ -128,6 +134,15 @@ def _protocols(dataset: Classes) -> dict[str, Callable[[], _Parts]]:
     found["classes"] = lambda: _shuffled(dataset.class_names, _sizes(n))
     found["all"] = lambda: ((), (), range(n))
     return found
+
+
+def _own(names: Sequence[str], protocol: str) -> _Parts:
+    if not protocol.startswith(TEST):
+        return of_file(names, protocol)
+    test, others = tested(names, protocol)
+    val = max(len(others) // 5, 1)
+    order = sorted(others, key=lambda i: _shuffle_key(names[i]))
+    return order[val:], order[:val], test
 
 
 def _sizes(n: int) -> tuple[int, int, int]:

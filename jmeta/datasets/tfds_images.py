@@ -146,8 +146,8 @@ def _read(builder: Any) -> Dataset:
     if not found:
         raise DataError(f"tfds:{name} has no labeled images.")
     labels = sorted(found)
-    images, counts = by_class(_of_one_shape([found[label] for label in labels]))
-    return make_dataset(name, images, [builder.info.features[label_key].int2str(i) for i in labels], counts=counts)
+    pictures = by_class(_of_one_shape([found[label] for label in labels]))
+    return make_dataset(name, pictures, [builder.info.features[label_key].int2str(i) for i in labels])
 
 
 def _images_in(feature: Any) -> Iterator[Any]:

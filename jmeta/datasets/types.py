@@ -12,28 +12,39 @@ from jmeta.datasets.look import Look, look
 from jmeta.datasets.splits import Split, split
 from jmeta.errors import DataError as DataError
 from jmeta.errors import printable
+from jmeta.ragged import Ragged, check_channels, ragged
 from jmeta.report.arrays import check_fits
 
 
 class Dataset(NamedTuple):
-    """Labeled images as one array, grouped by class.
+    """Labeled examples grouped by class.
 
     name: name of the data set, without the path it was read from.
-    images: uint8 [classes, examples, H, W, C], 0 to 255; in drawings ink is bright (255) and paper 0.
+    examples: of each class; `images` has them as one array.
     class_names: one unique name a class.
     groups: the group of each class (its alphabet), or the data set's name where there are none.
-    counts: int32 [classes], how many examples are real; the rest of the row is zeros.
-    checksum: sha256 hex of the images and all of the above.
-    look: size, channels and ink of the images.
+    checksum: sha256 hex of the examples and all of the above.
+    look: size, channels and ink of pictures; None for other examples.
     """
 
     name: str
-    images: np.ndarray
+    examples: Ragged
     class_names: tuple[str, ...]
     groups: tuple[str, ...]
-    counts: np.ndarray
     checksum: str
-    look: Look
+    look: Look | None
+
+    @property
+    def images(self) -> Any:
+        """The array `[classes, examples, ...]`, of pictures uint8 `[classes, examples, H, W, C]`, 0 to 255, whose ink
+        is bright (255) and paper 0; for classes of unlike sizes, `examples`, which is indexed like an array."""
+        classes, most, *shape = self.examples.shape
+        return self.examples.rows.reshape(classes, most, *shape) if (self.counts == most).all() else self.examples
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Int32 `[classes]`, how many examples each class has."""
+        return self.examples.counts
 
     def split(self, protocol: str = "default") -> Split:
         """Divides the classes by a named protocol, as `jmeta.datasets.split`."""
@@ -42,7 +53,7 @@ class Dataset(NamedTuple):
 
 def make_dataset(
     name: str,
-    images: np.ndarray,
+    images: Any,
     class_names: Sequence[str] | np.ndarray | None = None,
     groups: Sequence[str] | np.ndarray | None = None,
     counts: np.ndarray | None = None,
@@ -53,46 +64,56 @@ def make_dataset(
 
     Args:
         name: of the data set; of this and other names, what isn't printable is put in backslash notation.
-        images: uint8 [classes, examples, H, W, C] or [classes, examples, H, W], or other integers or bools that can
-            mean nothing else, see `jmeta.checks.bytes_of`.
+        images: pictures `[classes, examples, H, W, C]` or, of integers, `[classes, examples, H, W]`: uint8, floats of 0
+            to 1 or of 0 to 255, or integers or bools that can mean nothing else, see `jmeta.checks.bytes_of`. Or other
+            examples `[classes, examples, ...]`: vectors, series, floats of other ranges, tokens. Or a `Ragged`.
         class_names: unique names; None numbers the classes "0", "1", ...
         groups: the group of each class; None puts all in one group called `name`.
         counts: [classes], how many examples are real; None means all.
-        seen: the look of the images; None finds it out.
+        seen: the look of the pictures; None finds it out.
 
     Raises:
         DataError: an array of another type or rank, an empty one, or names, groups or counts that do not fit it.
     """
-    if images.dtype.kind not in "biu" or images.ndim not in (4, 5):
-        raise DataError(
-            f"{name}: images must be uint8 of shape [classes, examples, H, W] or [classes, examples, H, W, C], "
-            f"got {images.dtype} of shape {list(images.shape)}: convert them."
-        )
-    if 0 in images.shape:
-        raise DataError(f"{name}: images are empty, got shape {list(images.shape)}: add at least one of each.")
     try:
-        images = images if images.dtype == np.uint8 else bytes_of(images)
+        known = images if isinstance(images, Ragged) else ragged(np.asarray(images), counts)
+        check_channels(known.shape)
+        known = Ragged(np.ascontiguousarray(_pictures(known.rows)), known.counts)
     except ValueError as error:
         raise DataError(f"{name}: {error}.") from error
-    images = np.ascontiguousarray(images if images.ndim == 5 else images[..., None])
-    name, (classes, examples) = printable(name), images.shape[:2]
+    if 0 in known.shape:
+        raise DataError(f"{name}: images are empty, got shape {list(known.shape)}: add at least one of each.")
+    if known.counts.min() < 1:
+        raise DataError(
+            f"{name}: counts must be 1 or more, got {known.counts.min()}: leave classes without examples out."
+        )
+    if known.rows.dtype.kind == "f" and not np.isfinite(known.rows).all():
+        raise DataError(f"{name}: examples must be finite numbers, and some are NaN or infinite: correct them.")
+    name, classes = printable(name), len(known)
     names = tuple(map(str, range(classes))) if class_names is None else _texts(name, "class_names", class_names)
     grouping = (name,) * classes if groups is None else _texts(name, "groups", groups)
-    real = np.full(classes, examples) if counts is None else np.asarray(counts)
     if len(set(names)) != classes or len(names) != classes:
         raise DataError(f"{name}: {classes} classes need as many different names, got {len(set(names))}: rename them.")
-    if len(grouping) != classes or real.shape != (classes,):
-        raise DataError(
-            f"{name}: {classes} classes need as many groups and counts, got {len(grouping)} and {real.size}: add them."
-        )
-    if real.dtype.kind not in "iu" or real.min() < 1 or real.max() > examples:
-        got = real if real.dtype.kind not in "iu" else f"{real.min()} to {real.max()}"
-        raise DataError(f"{name}: counts must be integers from 1 to {examples}, got {got!s:.60}: correct them.")
-    real = real.astype(np.int32)
-    digest = hashlib.sha256(repr((name, images.shape, names, grouping, real.tolist())).encode())
-    digest.update(images.data)
-    seen = look(images, real) if seen is None else seen
-    return Dataset(name, images, names, grouping, real, digest.hexdigest(), seen)
+    if len(grouping) != classes:
+        raise DataError(f"{name}: {classes} classes need as many groups, got {len(grouping)}: add them.")
+    digest = hashlib.sha256(repr((name, known.shape, names, grouping, known.counts.tolist())).encode())
+    digest.update(known.rows.data)
+    pictures = known.rows.dtype == np.uint8 and known.rows.ndim == 4
+    seen = look(known.rows) if seen is None and pictures else seen
+    return Dataset(name, known, names, grouping, digest.hexdigest(), seen)
+
+
+def _pictures(rows: np.ndarray) -> np.ndarray:
+    """Pictures as bytes `[N, H, W, C]`, of floats by their range; what are no pictures, as they are."""
+    if rows.dtype.kind not in "biuf":
+        raise ValueError(f"examples must be numbers, got {rows.dtype}: convert them")
+    if rows.dtype.kind != "f":
+        rows = bytes_of(rows) if rows.ndim in (3, 4) else rows
+        return rows[..., None] if rows.ndim == 3 else rows
+    low, high = (float(rows.min()), float(rows.max())) if rows.size else (0.0, 0.0)
+    if rows.ndim != 4 or low < 0 or not high <= 255:  # NaN too
+        return rows
+    return (rows * (255 if high <= 1 else 1)).round().astype(np.uint8)
 
 
 def _texts(name: str, what: str, values: Any) -> tuple[str, ...]:
@@ -102,29 +123,26 @@ def _texts(name: str, what: str, values: Any) -> tuple[str, ...]:
     return tuple(printable(v.decode(errors="surrogateescape") if isinstance(v, bytes) else v) for v in found.tolist())
 
 
-def changed(dataset: Dataset, images: np.ndarray, seen: Look) -> Dataset:
-    """The data set with other images and their look, and the checksum of what it has now."""
-    if images is dataset.images:
+def changed(dataset: Dataset, rows: np.ndarray, seen: Look) -> Dataset:
+    """The data set with other pictures `[N, H, W, C]` and their look, and the checksum of what it has now."""
+    if rows is dataset.examples.rows:
         return dataset._replace(look=seen)
-    return make_dataset(dataset.name, images, dataset.class_names, dataset.groups, dataset.counts, seen=seen)
+    examples = Ragged(rows, dataset.counts)
+    return make_dataset(dataset.name, examples, dataset.class_names, dataset.groups, seen=seen)
 
 
-def by_class(pictures: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Images `[classes, examples, H, W, C]`, padded with zeros, and counts `[classes]`, of lists of `[H, W, C]`."""
-    counts = np.array([len(row) for row in pictures], np.int32)
-    images = room(counts, pictures[0][0].shape)
-    for c, row in enumerate(pictures):
-        images[c, : len(row)] = row
-    return images, counts
+def by_class(pictures: Sequence[Sequence[Any]]) -> Ragged:
+    """The pictures of each class, of lists of `[H, W, C]`."""
+    rows = room(sum(map(len, pictures)), pictures[0][0].shape)
+    for place, picture in enumerate(picture for row in pictures for picture in row):
+        rows[place] = picture
+    return Ragged(rows, np.array([len(row) for row in pictures], np.int32))
 
 
-def room(counts: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros for pictures uint8 `[classes, examples, *shape]` of classes of so many; DataError where they don't fit."""
-    sizes = (len(counts), int(counts.max()), *shape)
+def room(number: int, shape: tuple[int, ...]) -> np.ndarray:
+    """An array for so many pictures, uint8 `[number, *shape]`; DataError where they don't fit into memory."""
     try:
-        check_fits(
-            f"an array of {sizes[0]} classes x {sizes[1]} examples, as many as the largest has,", math.prod(sizes)
-        )
+        check_fits(f"an array of {number} pictures of {' x '.join(map(str, shape))}", number * math.prod(shape))
     except ValueError as error:
         raise DataError(f"{error}.") from error
-    return np.zeros(sizes, np.uint8)
+    return np.zeros((number, *shape), np.uint8)

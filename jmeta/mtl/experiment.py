@@ -54,7 +54,7 @@ def load_data(problems: Problems) -> Data:
 
     def sampler(classes: np.ndarray) -> Partial:
         return join.pairs_sampler(
-            data.images[classes],
+            data.examples[classes],
             groups[classes],
             tasks=problems.tasks,
             shot=problems.shot,

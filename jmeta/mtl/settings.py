@@ -70,7 +70,7 @@ class Outer:
     """
 
     outer_lr: float = setting(1e-3, above=0, swept=True)
-    outer_steps: int = setting(3000, least=1)
+    outer_steps: int = setting(3000, least=1, grows=True)
     meta_batch_size: int = setting(2, least=1)
 
 

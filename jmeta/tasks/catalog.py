@@ -30,6 +30,7 @@ class Row(NamedTuple):
         way: classes of a task, or numbers to predict for an example; None for any number of classes.
         numbers: whether targets are numbers and not classes.
         input_shape: of an example; None where the data say so.
+        vectors: whether examples are no pictures.
         network: to start from.
         start: other settings to start from, by name.
         turned: as in `jmeta.datasets.catalog.Row`, like the rest.
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     way: int | None = None
     numbers: bool = False
     input_shape: tuple[int, ...] | None = None
+    vectors: bool = False
     network: Network = Network()
     start: Mapping[str, Any] = {}
     turned: bool = False
@@ -50,7 +52,7 @@ class Row(NamedTuple):
     @property
     def light(self) -> bool:
         """Whether examples are vectors, and a task is too small for the cores of a CPU to share."""
-        return self.input_shape is not None and len(self.input_shape) == 1
+        return self.vectors or (self.input_shape is not None and len(self.input_shape) == 1)
 
 
 def _small(
@@ -133,7 +135,11 @@ def _looked_at(name: str, found: Any, sample: Any, make: Callable[[int, int], Sa
 
 def pictures(row: data.Row) -> Row:
     """The row of few-shot tasks of a data set."""
-    return Row(row.what, turned=row.turned, groups=row.groups, published=row.published, paper=row.paper)
+    network = _UNITS if row.vectors else Network()
+    return Row(
+        row.what, vectors=row.vectors, network=network, turned=row.turned, groups=row.groups, published=row.published,
+        paper=row.paper,
+    )  # fmt: skip
 
 
 TASKS = Registry[Row](

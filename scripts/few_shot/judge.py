@@ -10,7 +10,8 @@ import numpy as np
 from jmeta import evaluation
 from jmeta.episodes import Sampler
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
-from jmeta.runs.few_shot.trained import Trained, at_way
+from jmeta.runs.few_shot.heads import at_way
+from jmeta.runs.few_shot.trained import Trained
 from jmeta.types import Episode, Learner, Params
 
 TIMED = 30

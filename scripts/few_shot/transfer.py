@@ -22,7 +22,7 @@ from jmeta.evaluation import summarize
 from jmeta.runs.engine.checkpoints import digest_of
 from jmeta.runs.few_shot import Trained, load_trained, transfer
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
-from jmeta.runs.few_shot.trained import at_way
+from jmeta.runs.few_shot.heads import at_way
 from jmeta.settings import replaced, setting
 from jmeta.tasks import catalog
 from jmeta.types import Learner, Params

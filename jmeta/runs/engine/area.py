@@ -16,6 +16,7 @@ from jmeta.runs.engine.progress import Report, silent
 from jmeta.runs.engine.signals import Stop
 from jmeta.runs.engine.train import Result
 from jmeta.runs.engine.train import train as train_by_engine
+from jmeta.runs.engine.warm_start import Fit, as_it_is, from_run
 
 SOURCE = "source"
 
@@ -36,6 +37,7 @@ class Area(NamedTuple):
         presets: the folder of its presets in `jmeta/presets`; empty for none.
         evaluate: the next command; empty for none.
         light: `settings -> ` whether a task is too small for the cores of a CPU to share.
+        fit: what `--init-from` does with an array of another run, see `engine.warm_start`.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Area(NamedTuple):
     presets: str = ""
     evaluate: str = ""
     light: Callable[[Any], bool] = lambda settings: False
+    fit: Fit = as_it_is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +161,17 @@ def train(
         OSError: if the run folder can't be written to.
     """
     check(area, settings, options)
-    options = in_folder(area, settings, options)
+    options, build = in_folder(area, settings, options), area.build()
+    if options.init_from is not None and not (options.resume and _has_checkpoints(Path(str(options.run_dir)))):
+        build = from_run(build, Path(options.init_from), area.kind, area.fit)
     return train_by_engine(
-        area.build(), settings, options, kind=area.kind, report=report, stop=stop, save_seconds=save_seconds
+        build, settings, options, kind=area.kind, report=report, stop=stop, save_seconds=save_seconds
     )
+
+
+def _has_checkpoints(run_dir: Path) -> bool:
+    """Whether a run, or all of a group, would go on from a checkpoint, so that where it began no longer matters."""
+    folders = (
+        [run_dir / name for name in record.members_of(run_dir)] if (run_dir / folder.GROUP).exists() else [run_dir]
+    )
+    return all(any((run_dir / name / folder.CHECKPOINTS).glob("[0-9]*")) for name in members)

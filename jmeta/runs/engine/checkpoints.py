@@ -212,12 +212,38 @@ def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
 
 def restored(run_dir: Path, init: Callable[[Array], Any], checkpoint: str = "best") -> tuple[int, Any]:
     """Step and state, like that of `init(key)`, of a single run's checkpoint: `best` by validation, or `newest`."""
+    like = jax.eval_shape(init, jax.random.key(0))
+    return _read(run_dir, checkpoint, lambda found, step: restore(found, step, like))
+
+
+def params_of(run_dir: Path, checkpoint: str = "best") -> dict[str, np.ndarray]:
+    """The parameters of a single run's checkpoint by their names, see `name_of`, whatever their structure."""
+
+    def read(found: Checkpoints, step: int) -> dict[str, np.ndarray]:
+        _check_files(found, step)
+        try:
+            items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore()})
+            tree = found.manager.restore(step, args=items)[_STATE]["params"]
+        except _DAMAGED as error:
+            raise _damaged(found, step, first_line(error)) from error
+        return {name_of(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+    return _read(run_dir, checkpoint, read)[1]
+
+
+def name_of(path: Any) -> str:
+    """The name of a leaf of a tree: `params/Conv_0/kernel`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _read(run_dir: Path, checkpoint: str, read: Callable[[Checkpoints, int], Any]) -> tuple[int, Any]:
+    """The step of a single run's checkpoint, and what is read of it while training may go on there."""
     if checkpoint not in ("best", "newest"):
         raise unknown("checkpoint", checkpoint, ("best", "newest"))
     none = RunError(f"{run_dir} has no checkpoint yet: wait for its first, or train with a smaller --save-every.")
     if not (run_dir / CHECKPOINTS).is_dir():
         raise none
-    folder, like = run_dir / CHECKPOINTS, jax.eval_shape(init, jax.random.key(0))
+    folder = run_dir / CHECKPOINTS
     for tries_left in reversed(range(20)):
         before = sorted(os.listdir(folder))
         try:
@@ -226,7 +252,7 @@ def restored(run_dir: Path, init: Callable[[Array], Any], checkpoint: str = "bes
                 if step is None:
                     raise none
                 with locked(folder / str(step), shared=True):
-                    return step, restore(found, step, like)
+                    return step, read(found, step)
         except _DAMAGED:
             # Training goes on there, and has removed what was about to be read.
             if sorted(os.listdir(folder)) == before or not tries_left:

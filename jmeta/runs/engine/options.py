@@ -11,7 +11,9 @@ class Options:
 
     Attributes:
         run_dir: where the run is kept; otherwise a folder in runs/ that is named after the settings.
-        resume: go on with the run in the run folder, which must be there, bit for bit as if it had never stopped.
+        resume: go on with the run in the run folder, which must be there, bit for bit as if it had never stopped; with
+            more steps than it had, beyond its end.
+        init_from: start from the parameters of another run, the best by validation, with settings and data of its own.
         seed: decides the initial parameters and all that is drawn.
         seeds: train so many seeds, from --seed on, side by side in one program; each is what its single run would be,
             in a run folder of its own in the run folder.
@@ -33,6 +35,7 @@ class Options:
 
     run_dir: str | None = setting(None, place=True)
     resume: bool = setting(False, place=True)
+    init_from: str | None = None
     seed: int = setting(0, least=0, most=2**32 - 1)
     seeds: int | None = setting(None, least=1)
     sweep: tuple[str, ...] = ()

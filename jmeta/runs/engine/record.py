@@ -70,7 +70,8 @@ Files = dict[Path, Mapping[str, Any]]
 
 
 def for_run(run_dir: Path, kind: str, member: Member, facts: Mapping[str, Any]) -> Files:
-    """The `config.json` that a run folder needs, or nothing where the run goes on in it; nothing is written yet."""
+    """The `config.json` that a run folder needs, or nothing where the run goes on in it as it is; nothing is written
+    yet."""
     settings, options = member.settings, member.options
     stored = _going_on(run_dir, folder.CONFIG, kind, settings, options)
     if stored is None:
@@ -82,14 +83,26 @@ def for_run(run_dir: Path, kind: str, member: Member, facts: Mapping[str, Any]) 
                 f"{run_dir} was trained on other data, its {name} is {stored.facts.get(name)} and that of "
                 f"the data now is {facts.get(name)}: restore the data, or choose another --run-dir."
             )
-    return {}
+    return _grown(run_dir / folder.CONFIG, stored, settings)
 
 
 def for_group(run_dir: Path, kind: str, settings: Any, options: Options, names: list[str]) -> Files:
     """The `group.json` that the folder of a group needs; as `for_run`."""
-    if _going_on(run_dir, folder.GROUP, kind, settings, options) is not None:
-        return {}
+    stored = _going_on(run_dir, folder.GROUP, kind, settings, options)
+    if stored is not None:
+        return _grown(run_dir / folder.GROUP, stored, settings)
     return {run_dir / folder.GROUP: {**_values(kind, settings, options), MEMBERS: names}}
+
+
+def grown(settings: Any, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run that goes on has more of than is stored, by name."""
+    mine = to_dict(settings)
+    return {name: mine[name] for name in names(settings, "grows") if mine[name] > stored.get(name, mine[name])}
+
+
+def _grown(path: Path, stored: Stored, settings: Any) -> Files:
+    more = grown(settings, stored.values)
+    return {path: {**folder.read_json(path), **more}} if more else {}
 
 
 def make(files: Files) -> None:
@@ -101,8 +114,8 @@ def make(files: Files) -> None:
 
 def decisive(settings: Any, options: Options) -> dict[str, Any]:
     """The settings that decide results, and the seed: what checkpoints belong to."""
-    places = names(settings, "place")
-    return {name: v for name, v in to_dict(settings).items() if name not in places} | {"seed": options.seed}
+    left_out = [*names(settings, "place"), *names(settings, "grows")]
+    return {name: v for name, v in to_dict(settings).items() if name not in left_out} | {"seed": options.seed}
 
 
 def _values(kind: str, settings: Any, options: Options) -> dict[str, Any]:
@@ -123,7 +136,7 @@ def _going_on(run_dir: Path, name: str, kind: str, settings: Any, options: Optio
     if not options.resume:
         raise RunError(f"{run_dir} already holds a run: go on with it by --resume, or choose another --run-dir.")
     stored = read(path)
-    places = [*names(settings, "place"), *names(options, "place")]
+    places = [*names(settings, "place"), *names(options, "place"), *grown(settings, stored.values)]
     mine = {**to_dict(settings), **to_dict(options)}
     known = {name: value for name, value in stored.values.items() if name in mine}
     different = differences(mine, known, places)

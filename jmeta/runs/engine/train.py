@@ -113,6 +113,10 @@ def train(
             processes.together(jax.eval_shape, lambda params: validate(params, 0), one)
     told = report if processes.is_first() else silent
     run = Run(run_dir, options, experiment, each, mesh, compiled, told, processes.agreed(stop))
+    before = record.going_on(options) if processes.is_first() else None
+    if more := {} if before is None else record.grown(settings, before.values):
+        said = " and ".join(f"{flag(name)} {before.values[name]} to {value}" for name, value in more.items())
+        run.report.note(f"the run grows from {said}: rates that follow a schedule are now those of the longer run.")
     files = processes.on_first(_files, run, kind, settings)
     compiling: dict[str, float] = {}
     if processes.said_by_first(bool(files)):
@@ -183,6 +187,8 @@ def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]
     step = int(own_copy(run, states).step[going_on[0]])
     if step < end and not compiling:
         compiling = _compiled(run, states)
+    if step < end and run.experiment.about:
+        run.report.note(run.experiment.about)
     run.report.begin(step, end)
     while step < end:
         began = time.perf_counter()

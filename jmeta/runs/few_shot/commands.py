@@ -12,6 +12,7 @@ from jmeta import datasets
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.datasets import cache
 from jmeta.errors import RunError, printable, unknown
+from jmeta.ragged import Ragged
 from jmeta.report.tables import number, print_group, show, told
 from jmeta.runs import few_shot
 from jmeta.runs.engine.command import train_command
@@ -144,8 +145,9 @@ def data(words: Sequence[str]) -> int:
     config = tyro.cli(kind, args=list(words[1:]), prog=f"jmeta data {words[0]}")
     if isinstance(config, PrepareConfig):
         found = _prepared(config)
-        classes, examples, height, width, channels = found.images.shape
-        say(f"{found.name}: {classes} classes, up to {examples} pictures each, {height} x {width} x {channels}")
+        classes, most, *shape = found.examples.shape
+        what = "examples" if found.look is None else "pictures"
+        say(f"{found.name}: {classes} classes, up to {most} {what} each, {' x '.join(map(str, shape))}")
         say(f"splits: {', '.join(datasets.protocols(found))}; checksum {found.checksum[:16]}")
         return 0
     show(("name", "what", "where"), datasets.available(config.data_dir))
@@ -158,8 +160,10 @@ def _prepared(config: PrepareConfig) -> datasets.Dataset:
         raise RunError(f"--npz must be a file that ends in .npz, got {config.npz}: choose another.")
     found = datasets.load(config.name, config.data_dir)
     if config.examples is not None:
-        images, counts = found.images[:, : config.examples], np.minimum(found.counts, config.examples)
-        found = datasets.make_dataset(found.name, images, found.class_names, found.groups, counts)
+        counts, rows = np.minimum(found.counts, config.examples), found.examples.rows
+        place = np.arange(len(rows)) - np.repeat(found.examples.starts, found.counts)
+        kept = Ragged(rows[place < config.examples], counts)
+        found = datasets.make_dataset(found.name, kept, found.class_names, found.groups)
     if config.npz is not None:
         cache.write(Path(config.npz), found)
     return found

@@ -23,8 +23,9 @@ from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import members
 from jmeta.runs.few_shot import one_shot
 from jmeta.runs.few_shot.experiment import AREA, check_fits, eval_chunk_size, measured
+from jmeta.runs.few_shot.heads import at_way
 from jmeta.runs.few_shot.settings import Tasks
-from jmeta.runs.few_shot.trained import Trained, at_way, load_settings, load_trained
+from jmeta.runs.few_shot.trained import Trained, load_settings, load_trained
 from jmeta.runs.few_shot.transfer import show
 from jmeta.settings import flag, setting
 from jmeta.tasks import catalog as sources

@@ -19,9 +19,11 @@ from jmeta.algorithms.settings import inner_steps
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
+from jmeta.nets.catalog import NETWORKS, Network
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.devices import check_memory
+from jmeta.runs.few_shot.heads import fitted
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import Choice, Outer, Settings, Tasks, check, defaults, run_dir
 from jmeta.tasks import catalog as sources
@@ -47,6 +49,7 @@ def builder() -> Build:
     def build(settings: Settings) -> Experiment:
         data = load(settings.tasks, LEARNERS.get(settings.algorithm).ordinary)
         tasks, outer, problem = settings.tasks, settings.outer, data.problem
+        check_network(problem, settings.network)
         way, shot = tasks.train_way or tasks.way, tasks.train_shot or tasks.shot
         check_fits(problem, outer.meta_batch_size, way, shot, tasks.query_shot)
         at_once = min(eval_chunk_size(tasks), outer.val_episodes)
@@ -54,6 +57,15 @@ def builder() -> Build:
         return experiment(settings, data)
 
     return build
+
+
+def check_network(problem: Problem, network: Network) -> None:
+    """RunError where a network of pictures is given other examples."""
+    if len(problem.input_shape) != 3 and not NETWORKS.get(network.network).vectors:
+        raise RunError(
+            f"{problem.name} has examples of shape {list(problem.input_shape)} and no pictures, so --network must be "
+            f"mlp or linear, got {network.network}."
+        )
 
 
 def check_fits(problem: Problem, episodes: int, way: int, shot: int, query_shot: int, *, keys: int = 0) -> None:
@@ -110,9 +122,15 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             "checksum": problem.checksum,
             "input_shape": list(problem.input_shape),
             "train_classes": problem.train_classes,
-            "look": problem.dataset and {**problem.dataset.look._asdict(), "size": list(problem.input_shape[:2])},
+            "look": _look(problem),
         },
+        about=problem.about,
     )
+
+
+def _look(problem: Problem) -> dict[str, Any] | None:
+    seen = None if problem.dataset is None else problem.dataset.look
+    return None if seen is None else {**seen._asdict(), "size": list(seen.size)}
 
 
 def starting(settings: Settings, classes: int | None, input_shape: tuple[int, ...]) -> Callable[[Array], TrainState]:
@@ -235,6 +253,7 @@ AREA = Area(
     presets="few_shot",
     evaluate="jmeta evaluate",
     light=lambda settings: sources.row(settings.tasks.dataset).light,
+    fit=fitted,
 )
 from_preset = functools.partial(areas.from_preset, AREA)
 train = functools.partial(areas.train, AREA)

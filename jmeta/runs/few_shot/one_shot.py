@@ -12,7 +12,8 @@ from jmeta.datasets import cache, make_dataset
 from jmeta.datasets.omniglot_runs import NAME, RUNS, WAY, OneShotRuns, load_runs
 from jmeta.datasets.pictures import match
 from jmeta.errors import RunError
-from jmeta.runs.few_shot.trained import Trained, at_way
+from jmeta.runs.few_shot.heads import at_way
+from jmeta.runs.few_shot.trained import Trained
 from jmeta.runs.few_shot.transfer import Known, known_to, seen
 from jmeta.tasks import catalog as sources
 from jmeta.types import Batch, Episode, Learner, Params

@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmeta import evaluation
-from jmeta.datasets.files import visible
+from jmeta.datasets.files import tell_of
 from jmeta.datasets.look import Look, differ
 from jmeta.datasets.pictures import as_learned, ink_of_files, open_picture
-from jmeta.errors import RunError, unknown
+from jmeta.datasets.sources import files_in, listed, visible
+from jmeta.errors import DataError, RunError, unknown
 from jmeta.report.files import write_text
-from jmeta.runs.few_shot.trained import at_way, load_trained
+from jmeta.runs.few_shot.heads import at_way
+from jmeta.runs.few_shot.trained import load_trained
 from jmeta.settings import check, setting
 from jmeta.types import Batch, Episode
 
@@ -31,13 +33,14 @@ class PredictConfig:
     Attributes:
         run_dir: the folder of the run.
         support: a folder with a sub-folder of pictures for each class; one picture is enough, and numbers may differ.
-        query: a folder of pictures to be named.
+        query: a folder of pictures to be named, at any depth, or one picture.
         csv: write path, class and probability of each picture to this file, in place of printing them.
         inner_steps: inner steps; otherwise the run's for evaluation.
         checkpoint: best (by validation) or newest.
         invert: all pictures or none. auto does with them as was done with the files of a folder that was trained on; of
             other data, it inverts them if ink is dark in them, taken together, and light in training, or the reverse.
             Or yes or no.
+        strict: refuse files that are no pictures or can't be read, in place of leaving them out.
         transductive: let the pictures see each other through the batch statistics. Good where all classes are among
             them about as often; otherwise each is judged alone.
         compile_cache: keep compiled programs for the next start.
@@ -50,6 +53,7 @@ class PredictConfig:
     inner_steps: int | None = setting(None, least=0)
     checkpoint: str = "best"
     invert: str = "auto"
+    strict: bool = False
     transductive: bool = False
     compile_cache: bool = True
 
@@ -80,6 +84,14 @@ def predict(config: PredictConfig) -> list[Prediction]:
     trained = load_trained(config.run_dir, config.checkpoint)
     if len(trained.facts["input_shape"]) != 3:
         raise RunError(f"{config.run_dir} was trained on {trained.settings.tasks.dataset} and can't take pictures.")
+    bad = unreadable([*(path for files in classes.values() for path in files), *queries])
+    tell_of("what is given", sorted(bad), sum(map(len, classes.values())) + len(queries), config.strict)
+    classes = {name: [path for path in files if path not in bad] for name, files in classes.items()}
+    queries = [path for path in queries if path not in bad]
+    if empty := [name for name, files in classes.items() if not files]:
+        raise RunError(f"{config.support} has no picture of {listed(empty)} that can be read: replace them.")
+    if not queries:
+        raise RunError(f"{config.query} has no picture that can be read: replace them.")
     learned, labels = in_order(classes)
     pictures = as_trained(trained.look, [*learned, *queries], config.invert)
     shown, x = jnp.split(jnp.asarray(pictures, jnp.float32) / 255, [len(learned)])
@@ -99,11 +111,24 @@ def predict(config: PredictConfig) -> list[Prediction]:
     return found
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The files of a folder in sorted order, without hidden ones; RunError if it is no folder."""
-    if not folder.is_dir():
-        raise RunError(f"{folder} is no folder: name the folder that holds the pictures.")
-    return [path for path in visible(folder) if path.is_file()]
+def pictures_in(place: Path) -> list[Path]:
+    """The files of a folder at any depth in sorted order, without hidden ones, or one file; RunError for neither."""
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise RunError(f"{place} is no folder and no file: name the folder that holds the pictures.")
+    return [path for path in files_in(place).values() if isinstance(path, Path)]
+
+
+def unreadable(paths: Sequence[Path]) -> set[Path]:
+    """Those that are no pictures, or can't be read."""
+    bad = set()
+    for path in paths:
+        try:
+            open_picture(path)
+        except DataError:
+            bad.add(path)
+    return bad
 
 
 def classes_in(folder: Path) -> dict[str, list[Path]]:

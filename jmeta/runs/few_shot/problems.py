@@ -11,9 +11,11 @@ from jax.tree_util import Partial
 from jmeta import augment, datasets, episodes
 from jmeta.datasets import Dataset, Split
 from jmeta.datasets.catalog import DATASETS
+from jmeta.datasets.divisions import TEST
 from jmeta.datasets.look import Look
 from jmeta.datasets.pictures import match, resized
 from jmeta.errors import RunError, closest
+from jmeta.runs.few_shot.parts import Part, large_enough, parts_of, said
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.tasks import catalog
 
@@ -37,6 +39,7 @@ class Problem(NamedTuple):
         dataset: the images as they are used, if there are some.
         split: their split.
         changes: what was done to them, so that they look like those that a learner was trained on.
+        about: how many classes and examples each part has, in a sentence.
     """
 
     name: str
@@ -51,13 +54,14 @@ class Problem(NamedTuple):
     dataset: Dataset | None = None
     split: Split | None = None
     changes: tuple[str, ...] = ()
+    about: str = ""
 
 
 def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Problem:
     """Load the data that tasks are made of; images are brought to the (H, W, C) of `input_shape`, if it is given."""
     if (source := catalog.row(tasks.dataset)).sampler is not None:
         return _drawn(tasks.dataset, source)
-    dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size)
+    dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size, strict=tasks.strict)
     return _of_images(tasks, dataset if input_shape is None else resized(dataset, input_shape), ())
 
 
@@ -67,25 +71,36 @@ def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
 
 
 def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Problem:
-    split = dataset.split(tasks.split)
-    turned = tasks.rotations
+    split = dataset.split(protocol_of(tasks))
+    parts = parts_of(dataset, split, own=not catalog.row(tasks.dataset).published)
+    turned, what = tasks.rotations, "examples" if dataset.look is None else "pictures"
 
     def batches(size: int) -> Partial:
-        images, counts = dataset.images[split.train], dataset.counts[split.train]
+        known = large_enough(parts["train"], dataset, 1, 1, "training")
         change = _AUGMENTS[tasks.augment]
-        return episodes.classification_sampler(images, batch_size=size, rotations=turned, counts=counts, augment=change)
+        return episodes.classification_sampler(known.examples, batch_size=size, rotations=turned, augment=change)
 
     return Problem(
-        dataset.name, dataset.images.shape[2:], False, split.protocol, split.hash, dataset.checksum,
-        lambda part, way, shot, query: _few_shot(dataset, split, tasks, part, way, shot, query),
+        dataset.name, dataset.examples.shape[2:], False, split.protocol, split.hash, dataset.checksum,
+        lambda part, way, shot, query: _few_shot(dataset, split, parts[part], tasks, part, way, shot, query),
         batches, len(split.train) * (4 if turned else 1), dataset, split, changes,
+        f"{dataset.name}, split {split.protocol} {split.hash}: {said(parts, what)}.",
     )  # fmt: skip
 
 
-def load_images(name: str, data_dir: str | None, *, download: bool = True, size: int | None = None) -> Dataset:
+def protocol_of(tasks: Tasks) -> str:
+    """How the classes are divided: by `split`, or by what is named for the test."""
+    if tasks.test_classes is not None:
+        return f"{TEST}{tasks.test_classes}"
+    return tasks.split if tasks.test_dataset is None else TEST
+
+
+def load_images(
+    name: str, data_dir: str | None, *, download: bool = True, size: int | None = None, strict: bool = False
+) -> Dataset:
     """A data set of images by its name, as `datasets.load`; RunError for a misspelled name."""
     try:
-        return datasets.load(name, data_dir, download=download, size=size)
+        return datasets.load(name, data_dir, download=download, size=size, strict=strict)
     except datasets.DataError as error:
         close = closest(name, NAMES)
         if close is None or name in NAMES or not str(error).startswith("there is no data set"):
@@ -105,25 +120,23 @@ def _drawn(name: str, source: catalog.Row) -> Problem:
     return Problem(name, shape, source.numbers, "distribution", name, name, sampler)
 
 
-def _few_shot(dataset: Dataset, split: Split, tasks: Tasks, part: str, way: int, shot: int, query_shot: int) -> Partial:
-    classes = getattr(split, part)
-    images, counts = dataset.images[classes], dataset.counts[classes]
-    if way > len(classes):
+def _few_shot(
+    dataset: Dataset, split: Split, known: Part, tasks: Tasks, part: str, way: int, shot: int, query_shot: int
+) -> Partial:
+    if way > len(known.classes):
         raise RunError(
             f"{way}-way episodes need {way} classes, and the {part} part of {dataset.name} ({split.protocol}) has "
-            f"{len(classes)}: ask for a smaller --way, or another --split."
+            f"{len(known.classes)}: ask for a smaller --way, or another --split."
         )
-    fewest = int(counts.min())
-    if shot + query_shot > fewest:
-        raise RunError(
-            f"{shot} support and {query_shot} query examples of each class are {shot + query_shot}, and a class of "
-            f"{dataset.name} has {fewest}: ask for a smaller --shot or --query-shot."
-        )
-    if tasks.rotations and images.shape[2] != images.shape[3]:
-        _, _, height, width, _ = images.shape
+    if tasks.rotations and dataset.look is None:
+        raise RunError(f"rotations need pictures, and {dataset.name} has none: use --no-rotations.")
+    if tasks.rotations and dataset.examples.shape[2] != dataset.examples.shape[3]:
+        _, _, height, width, _ = dataset.examples.shape
         raise RunError(f"rotations need square pictures, got {height} x {width}: use --no-rotations.")
+    asked = f"an episode of {shot} support and {query_shot} query examples of the {part} part"
+    classes, examples = large_enough(known, dataset, shot + query_shot, way, asked)
     return episodes.few_shot_sampler(
-        images, way=way, shot=shot, query_shot=query_shot, rotations=tasks.rotations, counts=counts,
+        examples, way=way, shot=shot, query_shot=query_shot, rotations=tasks.rotations,
         groups=_groups(dataset, classes, part, way) if tasks.within_groups else None,
         augment=_AUGMENTS[tasks.augment] if part == "train" else None,
     )  # fmt: skip
@@ -147,5 +160,8 @@ def with_dataset(tasks: Tasks, dataset: str | None, split: str | None, data_dir:
     if dataset is not None and dataset != tasks.dataset:
         turned = catalog.row(dataset).turned
         changes = {"dataset": dataset, "split": "default", "rotations": turned, "within_groups": False}
+        changes |= {"test_classes": None, "test_dataset": None}
+    if split is not None:
+        changes |= {"test_classes": None, "test_dataset": None}
     given = {"split": split, "data_dir": data_dir}
     return dataclasses.replace(tasks, **changes | {name: value for name, value in given.items() if value is not None})

@@ -37,14 +37,19 @@ class Tasks:
     """What is learned from.
 
     Attributes:
-        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME, an .npz file, a folder with a
-            sub-folder of pictures for each class; sinusoid (curves to regress), linear (binary tasks); or FILE.py:NAME
-            or MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
+        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME; a file .npz of arrays, a table
+            .csv of files and labels, a folder (or .zip) with a sub-folder of pictures for each class; sinusoid (curves
+            to regress), linear (binary tasks); or FILE.py:NAME or MODULE:NAME, your own. `jmeta list` has all, `jmeta
+            data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         split: which classes are for training, validation and test: finn, lake, small1, small2, classes, folders (those
-            called train, val and test) or default, which is finn for Omniglot and folders where there are such.
+            called train, val and test) or default, which is finn for Omniglot and folders where there are such; or your
+            own FILE.json, of lists of class names called train, val and test.
+        test_classes: names of the classes for the test, as a,b,c; the others are trained on.
+        test_dataset: other data to test on, all classes of it; all classes of the data set are trained on.
         image_size: height and width that pictures are brought to, filled up to a square with the color of their border;
             otherwise their own, or 84 for a folder of pictures of several sizes.
+        strict: refuse files of a folder that are no pictures or can't be read, in place of leaving them out.
         rotations: turn each class of an episode by its own multiple of 90 degrees, in all parts of the split; within
             groups, all classes of an episode by the same one.
         within_groups: draw the classes of an episode from one group, such as the characters of an alphabet, in all
@@ -61,7 +66,10 @@ class Tasks:
     dataset: str = "glyphs"
     data_dir: str | None = setting(None, place=True)
     split: str = "default"
+    test_classes: str | None = None
+    test_dataset: str | None = None
     image_size: int | None = setting(None, least=1)
+    strict: bool = False
     rotations: bool = False
     within_groups: bool = False
     augment: str = setting("none", choices=AUGMENTS)
@@ -88,7 +96,7 @@ class Outer:
     """
 
     outer_lr: float = setting(1e-3, above=0, swept=True)
-    outer_steps: int = setting(2000, least=1)
+    outer_steps: int = setting(2000, least=1, grows=True)
     meta_batch_size: int = setting(32, least=1)
     outer_optimizer: str = setting("adam", choices=OUTER_OPTIMIZERS)
     outer_schedule: str = setting("constant", choices=SCHEDULES)
@@ -181,6 +189,11 @@ def check(settings: Settings, options: Options | None = None) -> None:
 def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:
     name = tasks.dataset
     changed = tasks.within_groups or tasks.augment != "none" or tasks.rotations or tasks.image_size is not None
+    ways = [tasks.split != "default", tasks.test_classes is not None, tasks.test_dataset is not None]
+    if sum(ways) > 1:
+        raise RunError("--split, --test-classes and --test-dataset each say what the test is: give one of them.")
+    if source.sampler is not None and any(ways[1:]):
+        raise RunError(f"{name} draws its tasks, so that none are for the test alone: leave --test-... out.")
     if source.sampler is not None and changed:
         raise RunError(f"{name} has no pictures: leave --within-groups, --augment, --rotations and --image-size out.")
     if tasks.within_groups and not source.groups:

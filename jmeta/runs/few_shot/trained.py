@@ -5,10 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-from jax import Array
-
 from jmeta.datasets.look import Look
 from jmeta.errors import RunError
 from jmeta.registry import not_by_hand
@@ -90,24 +86,3 @@ def load_settings(run_dir: Path) -> tuple[Settings, dict[str, Any]]:
     if not facts["input_shape"] or not all(1 <= size <= INT32 for size in sizes):
         raise RunError(f"{where} has sizes {reprlib.repr(sizes)}, which must be 1 or more each: correct them.")
     return settings, facts
-
-
-def at_way(params: Params, trained_way: int, way: int) -> Params:
-    """Parameters for another number of classes.
-
-    The columns of the head stand for labels, which training has made exchangeable. For fewer classes the first columns
-    are kept; for more, the added ones start at the mean of the trained ones. The leaves of a head are those below a
-    "head" and with `trained_way` last.
-    """
-    if way == trained_way:
-        return params
-
-    def change(path: Any, leaf: Array) -> Array:
-        names = [jax.tree_util.keystr((part,), simple=True) for part in path]
-        if "head" not in names or leaf.shape[-1:] != (trained_way,):
-            return leaf
-        mean = jnp.mean(leaf, axis=-1, keepdims=True)
-        added = jnp.broadcast_to(mean, (*leaf.shape[:-1], max(way - trained_way, 0)))
-        return jnp.concatenate([leaf[..., :way], added], axis=-1)
-
-    return jax.tree_util.tree_map_with_path(change, params)

@@ -7,6 +7,7 @@ import numpy as np
 
 from jmeta.datasets import Dataset, Split
 from jmeta.errors import RunError
+from jmeta.ragged import Ragged
 from jmeta.runs.few_shot.problems import Problem, load_images, load_problem, problem_like, with_dataset
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.runs.few_shot.trained import Trained
@@ -51,6 +52,7 @@ def show(
         RunError: for data that it can't be shown, or whose split isn't the one that it was trained with.
     """
     own = trained.settings.tasks
+    dataset = own.test_dataset if dataset is None and part == "test" and split is None else dataset
     tasks = dataclasses.replace(with_dataset(own, dataset, split, data_dir), augment="none")
     drawn = [name for name in (tasks.dataset, own.dataset) if sources.row(name).sampler is not None]
     if drawn and tasks.dataset != own.dataset:
@@ -74,8 +76,7 @@ def show(
     problem = problem_like(tasks, images, trained.look)
     assert problem.dataset is not None and problem.split is not None
     classes = getattr(problem.split, part)
-    pictures = problem.dataset.images[classes], problem.dataset.counts[classes]
-    return Shown(tasks, problem, seen(known_to(trained, data_dir), *pictures))
+    return Shown(tasks, problem, seen(known_to(trained, data_dir), problem.dataset.examples[classes]))
 
 
 def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
@@ -91,18 +92,18 @@ def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
     return None
 
 
-def seen(known: Known | None, images: np.ndarray, counts: np.ndarray) -> int | None:
-    """How many classes have a picture that was trained on, of the first `counts` `[classes]`; None where not known."""
+def seen(known: Known | None, examples: Ragged) -> int | None:
+    """How many classes have a picture that was trained on; None where not known."""
     if known is None:
         return None
     train = known.split.train
-    old = set().union(*_pictures(known.dataset.images[train], known.dataset.counts[train]))
-    return sum(not old.isdisjoint(pictures) for pictures in _pictures(images, counts))
+    old = set().union(*_pictures(known.dataset.examples[train]))
+    return sum(not old.isdisjoint(pictures) for pictures in _pictures(examples))
 
 
-def _pictures(images: np.ndarray, counts: np.ndarray) -> list[set[int]]:
+def _pictures(examples: Ragged) -> list[set[int]]:
     """The hash of each picture of each class, blank ones left out."""
-    return [{hash(x.tobytes()) for x in row[:n] if x.any()} for row, n in zip(images, counts, strict=True)]
+    return [{hash(x.tobytes()) for x in examples[k] if x.any()} for k in range(len(examples))]
 
 
 def _shared(trained: Trained, problem: Problem, part: str) -> int:

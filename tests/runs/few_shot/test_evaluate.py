@@ -10,7 +10,7 @@ import jmeta
 from jmeta.algorithms import MetaSGDParams
 from jmeta.runs.few_shot import load_trained
 from jmeta.runs.few_shot.evaluate import step_numbers
-from jmeta.runs.few_shot.trained import at_way
+from jmeta.runs.few_shot.heads import at_way
 
 pytestmark = pytest.mark.standard_promotion
 

@@ -1,0 +1,102 @@
+"""The files of a data set by their names: of a folder, or of a zip archive as it is."""
+
+import io
+import os
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple
+
+from jmeta.datasets.types import DataError
+from jmeta.errors import first_line
+from jmeta.report.arrays import DAMAGED, check_regular, member
+
+_IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db", "icon\r"}
+_MOST_BYTES = 2**28
+_MOST_MEMBERS = 10_000_000
+
+
+class Member(NamedTuple):
+    """A file in a zip archive."""
+
+    archive: zipfile.ZipFile
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.archive.filename}/{self.name}"
+
+
+File = Path | Member
+"""Where a picture is."""
+
+
+def content(file: File) -> Path | BinaryIO:
+    """What a picture can be read from; raises one of `DAMAGED`."""
+    if isinstance(file, Path):
+        check_regular(file)
+        return file
+    with member(file.archive, file.name, _MOST_BYTES) as found:
+        return io.BytesIO(found.read())
+
+
+def files_in(path: Path) -> dict[str, File]:
+    """The files of a folder at any depth, by their names in it, in sorted order, without hidden ones and those of file
+    browsers."""
+    found: dict[str, File] = {}
+    for parent, folders, names in os.walk(path):
+        folders[:] = sorted(filter(is_shown, folders))
+        inside = Path(parent).relative_to(path)
+        found |= {(inside / name).as_posix(): Path(parent) / name for name in names if is_shown(name)}
+    return dict(sorted(found.items(), key=lambda item: PurePosixPath(item[0]).parts))
+
+
+def files_in_zip(path: Path) -> dict[str, File]:
+    """The files of a zip archive, as `files_in`; folders that hold all the others are left out of the names.
+
+    Raises:
+        DataError: for what is no zip archive, or a damaged one.
+    """
+    try:
+        check_regular(path)
+        archive = zipfile.ZipFile(path)
+    except DAMAGED as error:
+        raise DataError(f"{path} cannot be read as a zip archive ({first_line(error)}): pack it again.") from error
+    names = [PurePosixPath(info.filename) for info in archive.infolist() if not info.is_dir()]
+    shown = sorted((name for name in names if all(map(is_shown, name.parts))), key=lambda name: name.parts)
+    top = _common(shown)
+    return {"/".join(name.parts[top:]): Member(archive, str(name)) for name in shown}
+
+
+def _common(names: list[PurePosixPath]) -> int:
+    """How many folders at the top hold all the others, and no file."""
+    top = 0
+    while names and len({name.parts[top] for name in names}) == 1 and min(len(name.parts) for name in names) > top + 2:
+        top += 1
+    return top
+
+
+def is_shown(name: str) -> bool:
+    """Whether a file or folder is neither hidden nor left behind by a file browser."""
+    return not name.startswith(".") and name.lower() not in _IGNORED
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder in sorted order, as `files_in` has it."""
+    return sorted(path for path in folder.iterdir() if is_shown(path.name))
+
+
+def by_folder(files: Mapping[str, File]) -> dict[str, list[File]]:
+    """The files of each folder that has some; those that are in none are left out."""
+    found: dict[str, list[File]] = {}
+    for name, file in files.items():
+        folder = name.rpartition("/")[0]
+        if folder:
+            found.setdefault(folder, []).append(file)
+    return found
+
+
+def listed(names: Iterable[object], most: int = 3) -> str:
+    """Some names in a sentence: `a, b, c and 4 more`."""
+    known = [str(name) for name in names]
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + more

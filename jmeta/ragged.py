@@ -1,0 +1,119 @@
+"""Examples by class, whatever an example is: classes of unlike sizes take the memory of the examples that there are."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from jmeta.checks import bytes_of
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ragged:
+    """Examples of classes, one class after another.
+
+    `ragged[k]` has the examples of class k, `ragged[k, i]` is one of them, `ragged[[2, 5]]` has these classes alone.
+
+    Attributes:
+        rows: an array `[N, ...]`, or a tree of them, such as tokens with a mask.
+        counts: int32 `[classes]`, how many each class has; they sum to N.
+    """
+
+    rows: Any
+    counts: np.ndarray
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Int32 `[classes]`, the row at which each class begins."""
+        return (np.cumsum(self.counts) - self.counts).astype(np.int32)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Int32 `[N]`, the class of each row."""
+        return np.repeat(np.arange(len(self.counts), dtype=np.int32), self.counts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(classes, examples, ...)` of an array that has room for the largest class; `rows` must be one array."""
+        (rows,) = jax.tree.leaves(self.rows)
+        return (len(self.counts), int(self.counts.max(initial=0)), *rows.shape[1:])
+
+    @property
+    def nbytes(self) -> int:
+        """Of all examples."""
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(self.rows))
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, tuple):
+            return jax.tree.map(lambda a: a[place[1:]], self[place[0]])
+        classes = np.arange(len(self))[place]
+        if not classes.ndim:
+            start, count = self.starts[classes], self.counts[classes]
+            return jax.tree.map(lambda a: a[start : start + count], self.rows)
+        counts = self.counts[classes]
+        rows = np.arange(counts.sum()) + np.repeat(self.starts[classes] - (np.cumsum(counts) - counts), counts)
+        return Ragged(jax.tree.map(lambda a: a[rows], self.rows), counts)
+
+
+def ragged(examples: Any, counts: Any = None) -> Ragged:
+    """Examples by class out of arrays `[classes, examples, ...]`; what is `Ragged` is taken as it is.
+
+    Args:
+        examples: an array, or a tree of arrays that are alike in their first two axes. Pictures `[classes, examples, H,
+            W, C]` are uint8, 0 to 255, floats, or other integers and bools that can mean nothing else, see
+            `jmeta.checks.bytes_of`.
+        counts: integers `[classes]`, how many of the examples of each class are real; None means all.
+
+    Raises:
+        ValueError: for arrays of other forms, and for counts that do not fit them.
+    """
+    if isinstance(examples, Ragged):
+        if counts is not None:
+            raise ValueError("what is Ragged has its counts: leave counts out")
+        return examples
+    examples = jax.tree.map(_checked, examples)
+    leaves = jax.tree.leaves(examples)
+    sizes = {leaf.shape[:2] for leaf in leaves}
+    if len(sizes) != 1:
+        raise ValueError(f"examples must be arrays that are alike in [classes, examples], got {sorted(sizes)}")
+    ((classes, most),) = sizes
+    real = np.full(classes, most) if counts is None else np.asarray(counts)
+    if real.shape != (classes,) or real.dtype.kind not in "iu":
+        got = f"{real.dtype} of shape {list(real.shape)}"
+        raise ValueError(f"counts must be an integer for each of the {classes} classes, got {got}: correct them")
+    if real.max(initial=0) > most or real.min(initial=0) < 0:
+        got = f"{real.min()} to {real.max()}"
+        raise ValueError(f"counts must be 0 to {most}, as many examples as the array has, got {got}: correct them")
+    rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), examples)
+    if (real < most).any():
+        there = np.flatnonzero(np.arange(most) < real[:, None])
+        rows = jax.tree.map(lambda a: a[there], rows)
+    return Ragged(rows, real.astype(np.int32))
+
+
+def _checked(examples: Any) -> Any:
+    examples = examples if hasattr(examples, "dtype") else np.asarray(examples)
+    shape = tuple(examples.shape)
+    if len(shape) < 3:
+        raise ValueError(
+            f"examples must be [classes, examples, ...], such as [classes, examples, H, W, C], got {list(shape)}: "
+            "group rows [N, ...] by their labels with jmeta.datasets.from_labels"
+        )
+    check_channels(shape)
+    kind = np.dtype(examples.dtype)
+    if len(shape) > 3 or kind.kind not in "biu":
+        return bytes_of(examples)
+    return examples if kind.isnative else examples.astype(kind.newbyteorder("="))  # tokens, a mask
+
+
+def check_channels(shape: tuple[int, ...]) -> None:
+    """Raise ValueError for pictures `[..., H, W, C]` of five axes whose channels can but come first."""
+    if len(shape) == 5 and shape[2] <= 4 < min(shape[3:]):
+        raise ValueError(
+            f"pictures must be [classes, examples, H, W, C], and these, {list(shape)}, have their channels first: "
+            "move them by np.moveaxis(images, 2, -1)"
+        )
