@@ -270,7 +270,7 @@ def _draw_varied(
     turns = jax.random.randint(turn_key, (max_way,), 0, 4)
 
     def batch(place: Array, row: Array, real: Array) -> Batch:
-        x = _taken(rows, starts[drawn[row]] + order[row, jnp.minimum(place, most - 1)])
+        x = _taken(rows, starts[drawn[row]] + order[row, jnp.minimum(place, most - 1)].astype(jnp.int32))
         x = jax.vmap(rotate)(x, turns[row]) if rotations else x
         y = jax.nn.one_hot(row, max_way, dtype=_label_dtype(x))
         weight = real.astype(y.dtype)

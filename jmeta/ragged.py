@@ -44,6 +44,20 @@ class Ragged:
         """Of all examples."""
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self.rows))
 
+    def padded(self) -> Any:
+        """Arrays `[classes, examples, ...]` with room for the largest class, in which what is missing is zeros."""
+        classes, most = len(self), int(self.counts.max(initial=0))
+        if (self.counts == most).all():
+            return jax.tree.map(lambda a: a.reshape(classes, most, *a.shape[1:]), self.rows)
+        there = np.arange(most) < self.counts[:, None]
+
+        def pad(rows: np.ndarray) -> np.ndarray:
+            found = np.zeros((classes, most, *rows.shape[1:]), rows.dtype)
+            found[there] = rows
+            return found
+
+        return jax.tree.map(pad, self.rows)
+
     def __len__(self) -> int:
         return len(self.counts)
 
@@ -64,8 +78,8 @@ def ragged(examples: Any, counts: Any = None) -> Ragged:
 
     Args:
         examples: an array, or a tree of arrays that are alike in their first two axes. Pictures `[classes, examples, H,
-            W, C]` are uint8, 0 to 255, floats, or other integers and bools that can mean nothing else, see
-            `jmeta.checks.bytes_of`.
+            W, C]`, or of integers `[classes, examples, H, W]`, are uint8, 0 to 255, floats, or other integers and bools
+            that can mean nothing else, see `jmeta.checks.bytes_of`.
         counts: integers `[classes]`, how many of the examples of each class are real; None means all.
 
     Raises:
@@ -97,16 +111,18 @@ def ragged(examples: Any, counts: Any = None) -> Ragged:
 
 def _checked(examples: Any) -> Any:
     examples = examples if hasattr(examples, "dtype") else np.asarray(examples)
-    shape = tuple(examples.shape)
-    if len(shape) < 3:
+    shape, kind = tuple(examples.shape), np.dtype(examples.dtype)
+    pictures = len(shape) == 4 and shape[3] in (1, 3, 4) and min(shape[1:3]) > 4
+    no_classes = pictures and (shape[1] == shape[2] or kind == np.uint8)
+    if len(shape) < 3 or no_classes:
         raise ValueError(
             f"examples must be [classes, examples, ...], such as [classes, examples, H, W, C], got {list(shape)}: "
             "group rows [N, ...] by their labels with jmeta.datasets.from_labels"
         )
     check_channels(shape)
-    kind = np.dtype(examples.dtype)
     if len(shape) > 3 or kind.kind not in "biu":
-        return bytes_of(examples)
+        found = bytes_of(examples)
+        return found[..., None] if len(shape) == 4 and kind.kind in "biu" else found
     return examples if kind.isnative else examples.astype(kind.newbyteorder("="))  # tokens, a mask
 
 

@@ -36,10 +36,11 @@ class Dataset(NamedTuple):
 
     @property
     def images(self) -> Any:
-        """The array `[classes, examples, ...]`, of pictures uint8 `[classes, examples, H, W, C]`, 0 to 255, whose ink
-        is bright (255) and paper 0; for classes of unlike sizes, `examples`, which is indexed like an array."""
-        classes, most, *shape = self.examples.shape
-        return self.examples.rows.reshape(classes, most, *shape) if (self.counts == most).all() else self.examples
+        """An array `[classes, examples, ...]`, of pictures uint8 `[classes, examples, H, W, C]`, 0 to 255, whose ink is
+        bright (255) and paper 0; classes that are smaller than the largest are padded with zeros. Where that would take
+        more than twice the memory, `examples`, which is indexed like an array."""
+        classes, most = self.examples.shape[:2]
+        return self.examples.padded() if classes * most <= 2 * self.counts.sum() else self.examples
 
     @property
     def counts(self) -> np.ndarray:
@@ -84,9 +85,7 @@ def make_dataset(
     if 0 in known.shape:
         raise DataError(f"{name}: images are empty, got shape {list(known.shape)}: add at least one of each.")
     if known.counts.min() < 1:
-        raise DataError(
-            f"{name}: counts must be 1 or more, got {known.counts.min()}: leave classes without examples out."
-        )
+        raise DataError(f"{name}: counts must be 1 or more, got {known.counts.min()}: leave empty classes out.")
     if known.rows.dtype.kind == "f" and not np.isfinite(known.rows).all():
         raise DataError(f"{name}: examples must be finite numbers, and some are NaN or infinite: correct them.")
     name, classes = printable(name), len(known)

@@ -57,8 +57,8 @@ def test_damaged_file_is_built_again(kept, damage):
 
 
 def test_file_with_a_wrong_checksum_is_built_again(kept):
-    fields = {name: value for name, value in example(8)._asdict().items() if name != "look"}
-    np.savez(kept, **{**fields, "checksum": example().checksum})
+    fields = {name: getattr(example(8), name) for name in ("name", "images", "class_names", "groups", "counts")}
+    np.savez(kept, **fields, checksum=example().checksum)
     assert cache.cached("key", example).images.max() == 7
     assert cache.cached("key", refuse).images.max() == 7
 
@@ -99,7 +99,7 @@ def test_folders(tmp_path, monkeypatch):
 def test_checksum_covers_every_field():
     images, names, groups, counts = np.zeros((2, 2, 1, 1), np.uint8), ["a", "b"], ["g", "g"], np.array([2, 2])
     changed = images.copy()
-    changed[1, 1] = 1
+    changed[1, 1] = 9
     sums = [
         datasets.make_dataset(*arguments).checksum
         for arguments in (
@@ -118,16 +118,24 @@ def test_checksum_covers_every_field():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((np.zeros((2, 2, 3, 3)),), r"must be uint8 .* got float64 of shape \[2, 2, 3, 3\]"),
-        ((np.zeros((2, 3, 3), np.uint8),), r"must be uint8 .* got uint8 of shape \[2, 3, 3\]"),
-        ((np.zeros((2, 0, 3, 3), np.uint8),), r"images are empty, got shape \[2, 0, 3, 3\]"),
+        ((np.zeros((2, 2)),), r"must be \[classes, examples, ...\].* got \[2, 2\]: group rows"),
+        ((np.full((2, 2, 3), "a"),), "must be uint8, 0 to 255, or floats, got <U1"),
+        ((np.full((2, 2, 3), np.nan),), "must be finite numbers, and some are NaN"),
+        ((np.zeros((2, 2, 3, 28, 28)),), r"channels first: move them by np.moveaxis\(images, 2, -1\)"),
+        ((np.zeros((2, 0, 3, 3), np.uint8),), r"images are empty, got shape \[2, 0, 3, 3, 1\]"),
         ((np.zeros((2, 1, 3, 3), np.uint8), ["a"]), "2 classes need as many different names, got 1"),
         ((np.zeros((2, 1, 3, 3), np.uint8), ["a", "a"]), "2 classes need as many different names, got 1"),
-        ((np.zeros((2, 1, 3, 3), np.uint8), None, ["a"]), "2 classes need as many groups and counts, got 1 and 2"),
-        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1])), "as many groups and counts, got 2 and 1"),
-        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1, 2])), "integers from 1 to 1, got 1 to 2"),
-        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1, 0])), "integers from 1 to 1, got 0 to 1"),
-        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1.0, 1.0])), "counts must be integers"),
+        ((np.zeros((2, 1, 3, 3), np.uint8), None, ["a"]), "2 classes need as many groups, got 1"),
+        (
+            (np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1])),
+            r"counts must be an integer for each of the 2 classes, got int64 of shape \[1\]",
+        ),
+        (
+            (np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1, 2])),
+            "counts must be 0 to 1, as many examples as the array has, got 1 to 2",
+        ),
+        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1, 0])), "counts must be 1 or more, got 0"),
+        ((np.zeros((2, 1, 3, 3), np.uint8), None, None, np.array([1.0, 1.0])), "counts must be an integer for each"),
     ],
 )
 def test_parts_that_do_not_agree(arguments, message):

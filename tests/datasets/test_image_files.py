@@ -31,6 +31,7 @@ def test_npz_with_the_only_array_of_rank_5(tmp_path):
     images = noise(4, 3, 5, 6, 1)
     np.savez(tmp_path / "mine.npz", pictures=images, other=np.zeros(3), counts=np.array([3, 1, 2, 3]))
     dataset = datasets.load(str(tmp_path / "mine.npz"))
+    images[1, 1:] = images[2, 2:] = 0  # what is no example is not kept
     np.testing.assert_array_equal(dataset.images, images)
     assert dataset.class_names == ("0", "1", "2", "3")
     assert dataset.counts.tolist() == [3, 1, 2, 3]
@@ -79,17 +80,23 @@ def test_npz_in_the_root_by_its_bare_name(tmp_path, name):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": np.zeros((2, 2, 3, 3))}, "images must be uint8"),
-        ({"images": np.zeros((2, 3, 3), np.uint8)}, r"got uint8 of shape \[2, 3, 3\]"),
-        ({"x": np.zeros((2, 3), np.uint8)}, r"must have an array called images .* got x of shape \[2, 3\]"),
-        ({c: np.zeros((1, 1, 1, 1, 1), np.uint8) for c in "xy"}, "must have an array called images"),
+        (
+            {"images": np.zeros((2, 8, 8, 1), np.uint8)},
+            r"must be \[classes, examples, .* got \[2, 8, 8, 1\]: group rows",
+        ),
+        ({"x": np.zeros((2, 3), np.uint8)}, r"must be \[classes, examples, ...\].* got \[2, 3\]: group rows"),
+        ({"z": np.zeros((2, 3), np.uint8)}, r"must have an array called images .* got z of shape \[2, 3\]"),
+        ({c: np.zeros((1, 1, 1, 1, 1), np.uint8) for c in "vw"}, "must have an array called images"),
         ({"images": np.zeros((2, 1, 3, 3), np.uint8), "class_names": np.array(["a"])}, "2 classes need as many"),
         (
             {"images": np.eye(4, dtype=np.uint8)[None, None]},
             "images are uint8 of 0 and 1 alone, where 255 is white: multiply",
         ),
         ({"images": noise(6, 4, 4, 3), "labels": np.arange(5)}, r"labels \[N\], got \[6, 4, 4, 3\] and \[5\]: reshape"),
-        ({"images": noise(2, 3, 4, 4, 3), "labels": np.arange(2)}, r"labels \[N\], got \[2, 3, 4, 4, 3\] and \[2\]"),
+        (
+            {"images": noise(2, 4), "labels": np.array([0.5, 1.5])},
+            "labels must be names or numbers of classes, got float64",
+        ),
         (
             {"images": np.array([{}, {}], object)},
             "cannot be read as an npz file .*holds Python objects, which are never read",
@@ -194,11 +201,14 @@ def test_bad_folders(tmp_path):
     fails("empty", r"empty/a has no images: add some")
     save(tmp_path / "text" / "a" / "0.png", noise(2, 2))
     (tmp_path / "text" / "a" / "1.txt").write_text("text")
-    fails("text", r"text/a/1\.txt is not a picture that can be read")
+    with pytest.raises(datasets.DataError, match=r"1 of 2 files that are no pictures .*text/a/1\.txt: mend"):
+        datasets.load(str(tmp_path / "text"), strict=True)
+    with pytest.warns(UserWarning, match=r"text has 1 of 2 files that are no pictures .*1\.txt: they are left out"):
+        assert datasets.load(str(tmp_path / "text")).counts.tolist() == [1]
     save(tmp_path / "mixed" / "a" / "0.png", noise(2, 2))
     save(tmp_path / "mixed" / "a" / "b" / "0.png", noise(2, 2))
     fails("mixed", "mixed/a has both images and sub-folders")
     save(tmp_path / "cut" / "a" / "0.png", noise(40, 40))
     path = tmp_path / "cut" / "a" / "0.png"
     path.write_bytes(path.read_bytes()[:300])
-    fails("cut", r"a/0\.png is not a picture that can be read")
+    fails("cut", r"1 of 1 files that are no pictures or can't be read, .*a/0\.png: mend or remove them")

@@ -171,7 +171,5 @@ def train(
 
 def _has_checkpoints(run_dir: Path) -> bool:
     """Whether a run, or all of a group, would go on from a checkpoint, so that where it began no longer matters."""
-    folders = (
-        [run_dir / name for name in record.members_of(run_dir)] if (run_dir / folder.GROUP).exists() else [run_dir]
-    )
+    members = record.members_of(run_dir) if (run_dir / folder.GROUP).exists() else [""]
     return all(any((run_dir / name / folder.CHECKPOINTS).glob("[0-9]*")) for name in members)

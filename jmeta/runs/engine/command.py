@@ -23,7 +23,7 @@ from jmeta.runs.engine.members import is_group
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
-from jmeta.settings import differences, flag, names, read, replaced, to_dict
+from jmeta.settings import differences, fields, flag, names, read, replaced, to_dict
 
 _NOT_OF_FILES = ("run_dir", "resume", "coordinator", "num_processes", "process_id", "preset", "config")
 """What a run does not take from the settings of another."""
@@ -43,7 +43,7 @@ def train_command(area: Area, words: Sequence[str]) -> int:
         _parsed(area, words, _whole(area, chosen, first, _start(area, chosen, first)))
     if _is_light(area, chosen, first):
         use_one_thread()
-    with processes.joined(processes.given_by(first)):
+    with processes.joined(first.meeting):
         start = Start(*processes.said_by_first(processes.on_first(_start, area, chosen, first)))
         whole = processes.together(lambda: _parsed(area, words, _whole(area, chosen, first, start)))
         settings, options = whole.settings, whole.options
@@ -69,15 +69,13 @@ def _first(area: Area, words: Sequence[str]) -> tuple[dict[str, Any], Options]:
     hints, own = typing.get_type_hints(area.choice), [field.name for field in dataclasses.fields(area.choice)]
     optional = [(name, hints[name] | None, dataclasses.field(default=None)) for name in own]
     taken = [
-        (f.name, f.type, dataclasses.field(default=f.default))
-        for f in dataclasses.fields(Options)
-        if f.name in _NOT_OF_FILES
+        (f.name, f.type, dataclasses.field(default=f.default)) for f, _ in fields(Options()) if f.name in _NOT_OF_FILES
     ]
     kind = dataclasses.make_dataclass("First", [*optional, *taken], frozen=True)
     found, _ = tyro.cli(kind, args=list(words), prog=area.prog, return_unknown_args=True, add_help=False)
     values = dataclasses.asdict(found)
     chosen = {name: values[name] for name in own if values[name] is not None}
-    first = Options(**{name: values[name] for name in _NOT_OF_FILES})
+    first = replaced(Options(), {name: values[name] for name in _NOT_OF_FILES})
     if first.resume and first.run_dir is None and first.preset is None and first.config is None:
         # Which folder goes on is said by all the words together, and what it holds comes before them.
         whole = _parsed(area, words, _whole(area, chosen, first, Start({}, "")))

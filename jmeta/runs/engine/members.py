@@ -78,7 +78,7 @@ def check(settings: Any, options: Options) -> None:
     last = options.seed + (options.seeds or 1)
     if last > 2**32:
         raise RunError(f"--seed must be below 2^32, got {last - 1}: choose another.")
-    if is_group(options) and (options.coordinator is not None or (options.num_processes or 1) > 1):
+    if is_group(options) and (options.meeting.coordinator is not None or (options.meeting.num_processes or 1) > 1):
         raise RunError("--seeds and --sweep are for a single process: leave --coordinator and --num-processes out.")
     swept(settings, options)
     if options.save_every % options.log_every:

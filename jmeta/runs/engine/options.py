@@ -6,6 +6,22 @@ from jmeta.settings import setting
 
 
 @dataclasses.dataclass(frozen=True)
+class Place:
+    """Where processes meet; all None where JAX finds it, or there is one alone.
+
+    Attributes:
+        coordinator: HOST:PORT of the first process, where several meet: start the same command once for each, with this
+            flag and the next two. On a TPU pod, under SLURM and under Open MPI none of them is needed.
+        num_processes: how many processes; 1 alone keeps a process of a cluster by itself.
+        process_id: which of them this is, from 0. The first keeps the run folder and talks; the others are silent.
+    """
+
+    coordinator: str | None = setting(None, place=True)
+    num_processes: int | None = setting(None, place=True)
+    process_id: int | None = setting(None, place=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class Options:
     """How a run is done and kept.
 
@@ -25,10 +41,7 @@ class Options:
             CPU one for each core, as far as they divide the tasks, and one for small tasks; in several processes all.
             A run is the same bit for bit with the same number alone, which --resume takes if it is there.
         compile_cache: keep compiled programs for the next start, in $JMETA_CACHE or the user's cache folder.
-        coordinator: HOST:PORT of the first process, where several meet: start the same command once for each, with this
-            flag and the next two. On a TPU pod, under SLURM and under Open MPI none of them is needed.
-        num_processes: how many processes; 1 alone keeps a process of a cluster by itself.
-        process_id: which of them this is, from 0. The first keeps the run folder and talks; the others are silent.
+        meeting: where several processes meet.
         preset: a published setting to start from; a flag beside it wins.
         config: a file of settings to start from, TOML or the config.json of a run; a flag beside it wins.
     """
@@ -43,9 +56,7 @@ class Options:
     save_every: int = setting(500, least=1)
     devices: int | None = setting(None, least=1, place=True)
     compile_cache: bool = setting(True, place=True)
-    coordinator: str | None = setting(None, place=True)
-    num_processes: int | None = setting(None, place=True)
-    process_id: int | None = setting(None, place=True)
+    meeting: Place = Place()
     preset: str | None = setting(None, place=True)
     config: str | None = setting(None, place=True)
 

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,21 +22,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jmeta.errors import RunError, first_line
 from jmeta.runs.engine.checkpoints import as_stored, plain
 from jmeta.runs.engine.devices import use_cores
-from jmeta.runs.engine.options import OWN, Options
+from jmeta.runs.engine.options import OWN, Options, Place
 from jmeta.runs.engine.progress import complain
 from jmeta.runs.engine.signals import Stop
 from jmeta.settings import differences, flag, names, read, replaced, to_dict
 
 T = TypeVar("T")
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
-
-
-class Place(NamedTuple):
-    """HOST:PORT where processes meet, how many they are, and which this is, from 0; None where JAX finds it."""
-
-    coordinator: str | None = None
-    num_processes: int | None = None
-    process_id: int | None = None
 
 
 def place_in(given: Place, environment: Mapping[str, str]) -> Place | None:
@@ -47,15 +39,10 @@ def place_in(given: Place, environment: Mapping[str, str]) -> Place | None:
     return Place() if _cluster(environment) else None
 
 
-def given_by(options: Options) -> Place:
-    """The place that flags name."""
-    return Place(options.coordinator, options.num_processes, options.process_id)
-
-
 def check_place(given: Place) -> Place | None:
     """A place that is whole; None if nothing was given, or one process; RunError for one that makes no sense."""
-    coordinator, num_processes, process_id = given
-    missing = [flag(name) for name, value in zip(given._fields, given, strict=True) if value is None]
+    coordinator, num_processes, process_id = given.coordinator, given.num_processes, given.process_id
+    missing = [flag(name) for name, value in to_dict(given).items() if value is None]
     if len(missing) == 3 or (num_processes == 1 and len(missing) == 2):
         return None
     if coordinator is None or num_processes is None or process_id is None:
@@ -106,7 +93,7 @@ def join(place: Place | None) -> bool:
     if jax.config.jax_cpu_collectives_implementation is None:  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
-        jax.distributed.initialize(*place)
+        jax.distributed.initialize(place.coordinator, place.num_processes, place.process_id)
         number = jax.process_count()
         meet(Mesh(np.asarray(jax.devices()).reshape(number, -1), ("process", "device")))
     except (RuntimeError, ValueError, OSError) as error:

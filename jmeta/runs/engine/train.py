@@ -86,7 +86,7 @@ def train(
     if options.run_dir is None:
         raise RunError("training needs a run folder: give --run-dir.")
     checkpoints.check_path(Path(options.run_dir))
-    processes.join(processes.check_place(processes.given_by(options)))
+    processes.join(processes.check_place(options.meeting))
     settings, options = processes.same_settings(settings, options)
     if members.is_group(options) and jax.process_count() > 1:
         raise RunError("--seeds and --sweep are for a single process: start one alone, by --num-processes 1.")

@@ -16,7 +16,7 @@ from jmeta.datasets.look import Look
 from jmeta.datasets.pictures import match, resized
 from jmeta.errors import RunError, closest
 from jmeta.runs.few_shot.parts import Part, large_enough, parts_of, said
-from jmeta.runs.few_shot.settings import Tasks
+from jmeta.runs.few_shot.settings import Tasks, Test
 from jmeta.tasks import catalog
 
 _AUGMENTS: dict[str, augment.Augment | None] = {"none": None, "affine": augment.random_affine()}
@@ -90,9 +90,9 @@ def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Prob
 
 def protocol_of(tasks: Tasks) -> str:
     """How the classes are divided: by `split`, or by what is named for the test."""
-    if tasks.test_classes is not None:
-        return f"{TEST}{tasks.test_classes}"
-    return tasks.split if tasks.test_dataset is None else TEST
+    if tasks.test.test_classes is not None:
+        return f"{TEST}{tasks.test.test_classes}"
+    return tasks.split if tasks.test.test_dataset is None else TEST
 
 
 def load_images(
@@ -160,8 +160,8 @@ def with_dataset(tasks: Tasks, dataset: str | None, split: str | None, data_dir:
     if dataset is not None and dataset != tasks.dataset:
         turned = catalog.row(dataset).turned
         changes = {"dataset": dataset, "split": "default", "rotations": turned, "within_groups": False}
-        changes |= {"test_classes": None, "test_dataset": None}
+        changes |= {"test": Test()}
     if split is not None:
-        changes |= {"test_classes": None, "test_dataset": None}
+        changes |= {"test": Test()}
     given = {"split": split, "data_dir": data_dir}
     return dataclasses.replace(tasks, **changes | {name: value for name, value in given.items() if value is not None})

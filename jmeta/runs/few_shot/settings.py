@@ -33,6 +33,19 @@ class Choice:
 
 
 @dataclasses.dataclass(frozen=True)
+class Test:
+    """What the test is of, where a split does not say it.
+
+    Attributes:
+        test_classes: names of the classes for the test, as a,b,c; the others are trained on.
+        test_dataset: other data to test on, all classes of it; all classes of the data set are trained on.
+    """
+
+    test_classes: str | None = None
+    test_dataset: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Tasks:
     """What is learned from.
 
@@ -45,8 +58,7 @@ class Tasks:
         split: which classes are for training, validation and test: finn, lake, small1, small2, classes, folders (those
             called train, val and test) or default, which is finn for Omniglot and folders where there are such; or your
             own FILE.json, of lists of class names called train, val and test.
-        test_classes: names of the classes for the test, as a,b,c; the others are trained on.
-        test_dataset: other data to test on, all classes of it; all classes of the data set are trained on.
+        test: what the test is of, where the split does not say it.
         image_size: height and width that pictures are brought to, filled up to a square with the color of their border;
             otherwise their own, or 84 for a folder of pictures of several sizes.
         strict: refuse files of a folder that are no pictures or can't be read, in place of leaving them out.
@@ -66,8 +78,7 @@ class Tasks:
     dataset: str = "glyphs"
     data_dir: str | None = setting(None, place=True)
     split: str = "default"
-    test_classes: str | None = None
-    test_dataset: str | None = None
+    test: Test = Test()
     image_size: int | None = setting(None, least=1)
     strict: bool = False
     rotations: bool = False
@@ -189,7 +200,7 @@ def check(settings: Settings, options: Options | None = None) -> None:
 def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:
     name = tasks.dataset
     changed = tasks.within_groups or tasks.augment != "none" or tasks.rotations or tasks.image_size is not None
-    ways = [tasks.split != "default", tasks.test_classes is not None, tasks.test_dataset is not None]
+    ways = [tasks.split != "default", tasks.test.test_classes is not None, tasks.test.test_dataset is not None]
     if sum(ways) > 1:
         raise RunError("--split, --test-classes and --test-dataset each say what the test is: give one of them.")
     if source.sampler is not None and any(ways[1:]):

@@ -52,7 +52,7 @@ def show(
         RunError: for data that it can't be shown, or whose split isn't the one that it was trained with.
     """
     own = trained.settings.tasks
-    dataset = own.test_dataset if dataset is None and part == "test" and split is None else dataset
+    dataset = own.test.test_dataset if dataset is None and part == "test" and split is None else dataset
     tasks = dataclasses.replace(with_dataset(own, dataset, split, data_dir), augment="none")
     drawn = [name for name in (tasks.dataset, own.dataset) if sources.row(name).sampler is not None]
     if drawn and tasks.dataset != own.dataset:

@@ -18,7 +18,7 @@ from jmeta.runs.engine import checkpoints, programs
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.folder import read_rows
 from jmeta.runs.engine.members import members, swept
-from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.options import Options, Place
 from jmeta.runs.few_shot import AREA, load_trained, settings_of, train
 from jmeta.runs.few_shot.plot import group_curves
 
@@ -249,7 +249,7 @@ def test_a_member_that_went_on_alone_is_named(refused, seeds, tmp_path):
 
 
 def test_a_group_is_for_a_single_process(tmp_path):
-    options = Options(str(tmp_path), seeds=2, coordinator="localhost:1234", num_processes=2, process_id=0)
+    options = Options(str(tmp_path), seeds=2, meeting=Place("localhost:1234", 2, 0))
     with pytest.raises(RunError, match="for a single process"):
         train(settings_of(), options)
 

@@ -17,7 +17,7 @@ from small_runs import TINY, arrays_of, assert_same_run, rows_of
 
 from jmeta.errors import RunError
 from jmeta.runs.engine import devices, processes, programs
-from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.options import Options, Place
 from jmeta.runs.few_shot import settings_of, train
 from jmeta.runs.few_shot.experiment import tasks_at_once
 from jmeta.runs.few_shot.settings import Outer
@@ -180,7 +180,7 @@ MPI = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}
 )
 def test_processes_that_jax_finds_by_itself(environment, several):
     assert processes.place_in(processes.Place(), environment) == (processes.Place() if several else None)
-    assert processes.place_in(processes.Place(num_processes=1), environment) is None
+    assert processes.place_in(Place(num_processes=1), environment) is None
     given = processes.Place("127.0.0.1:1234", 2, 1)
     assert processes.place_in(given, environment) == given
 
@@ -199,7 +199,7 @@ def test_processes_that_cannot_meet_say_so(refused, tmp_path, monkeypatch):
     message = refused("train", *PAIR, "--process-id", 1, "--run-dir", tmp_path / "run")
     assert "could not meet at 127.0.0.1:1234 (DEADLINE_EXCEEDED: nobody is there): start all of them" in message
     with pytest.raises(RunError, match="could not meet"):
-        train(settings_of(), Options(coordinator="127.0.0.1:1234", num_processes=2, process_id=1))
+        train(settings_of(), Options(meeting=Place("127.0.0.1:1234", 2, 1)))
 
 
 @pytest.fixture
@@ -225,11 +225,11 @@ def test_what_fails_in_one_process_fails_in_all(as_second):
 
 def test_all_processes_have_the_options_of_the_first_and_places_of_their_own(as_second):
     settings = settings_of(way=3)
-    there, mine = Options("there", seed=1, resume=True), Options("here", seed=1, process_id=1)
+    there, mine = Options("there", seed=1, resume=True), Options("here", seed=1, meeting=Place(process_id=1))
     as_second[:] = [json.dumps({**to_dict(settings), **to_dict(there)})] * 2
     found, options = processes.same_settings(settings, mine)
     assert found == settings
-    assert (options.seed, options.run_dir, options.resume, options.process_id) == (1, "there", True, 1)
+    assert (options.seed, options.run_dir, options.resume, options.meeting.process_id) == (1, "there", True, 1)
     with pytest.raises(RunError, match=r"process 1 was started with other settings than process 0 \(--way 4, not 3"):
         processes.same_settings(settings_of(way=4), mine)
 
