@@ -39,21 +39,25 @@ def of_file(names: Sequence[str], protocol: str) -> Parts:
             f": name one of them, as in {file}:{nested[0]}" if nested and not key else ": write them as lists of names"
         )
         raise DataError(f"{protocol} must have the class names of train, val and test{hint}.")
-    place = {name: i for i, name in enumerate(names)}
-    last = [name.rpartition("/")[2] for name in names]
-    place |= {short: i for i, short in enumerate(last) if last.count(short) == 1 and short not in place}
+    place = _by_name(names)
     parts = [[_index(place, name, file) for name in inside[part]] for part in _PARTS]
     _check_apart(names, parts, file)
     return parts[0], parts[1], parts[2]
 
 
 def tested(names: Sequence[str], protocol: str) -> tuple[list[int], list[int]]:
-    """The classes that `test=a,b,c` names, and the others."""
-    place = {name: i for i, name in enumerate(names)}
+    """The classes that `test=a,b,c` names, as in a file, and the others."""
+    place = _by_name(names)
     given = protocol.removeprefix(TEST)
     wanted = [given] if given in place else [name.strip() for name in given.split(",") if name.strip()]
     test = sorted({_index(place, name, "--test-classes") for name in wanted})
     return test, [i for i in range(len(names)) if i not in set(test)]
+
+
+def _by_name(names: Sequence[str]) -> dict[str, int]:
+    """The place of each class by its name, and by its last folder where that is unique."""
+    last = [name.rpartition("/")[2] for name in names]
+    return {short: i for i, short in enumerate(last) if last.count(short) == 1} | {n: i for i, n in enumerate(names)}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -199,14 +199,14 @@ def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any])
     path, official = Path(folder.EVALUATION), result["dataset"] == omniglot_runs.NAME
     parts = [path.stem]
     if result.get("data_checksum") != facts["checksum"]:
-        parts.append(re.sub(r"[^0-9A-Za-z._]+", "-", result["dataset"]))
+        parts.append(result["dataset"])
     elif result["protocol"] != facts["protocol"]:
-        parts.append(result["protocol"])
+        parts.append(result["protocol"][:60])
     if not official and (result["way"], result["shot"]) != (tasks.way, tasks.shot):
         parts.append(f"{result['way']}w{result['shot']}s")
     if result["part"] != Data.part:
         parts.append(result["part"])
-    return "-".join(parts) + path.suffix
+    return "-".join(re.sub(r"[^0-9A-Za-z._=]+", "-", part) for part in parts) + path.suffix
 
 
 def evaluate_group(config: EvaluateConfig, tell: Tell = lambda result: None) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def predict(config: PredictConfig) -> list[Prediction]:
     if not queries:
         raise RunError(f"{config.query} has no pictures: put those to be named there.")
     trained = load_trained(config.run_dir, config.checkpoint)
-    if len(trained.facts["input_shape"]) != 3:
+    if trained.look is None:
         raise RunError(f"{config.run_dir} was trained on {trained.settings.tasks.dataset} and can't take pictures.")
     bad = unreadable([*(path for files in classes.values() for path in files), *queries])
     tell_of("what is given", sorted(bad), sum(map(len, classes.values())) + len(queries), config.strict)

@@ -44,11 +44,13 @@ class Trained(NamedTuple):
         return eval_steps(self.settings.learner)
 
     @property
-    def look(self) -> Look:
-        """How the pictures looked that it was trained on.
+    def look(self) -> Look | None:
+        """How the pictures looked that it was trained on; None where they were no pictures.
 
         Runs of older versions don't say it: theirs were drawings of light ink if they were gray, else photographs.
         """
+        if len(self.facts["input_shape"]) != 3 or ("look" in self.facts and self.facts["look"] is None):
+            return None
         height, width, channels = self.facts["input_shape"]
         kept = self.facts.get("look") or {"ink": "light" if channels == 1 else "none", "files": None}
         return Look((height, width), channels, kept["ink"], kept["files"])

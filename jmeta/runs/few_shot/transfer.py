@@ -8,7 +8,7 @@ import numpy as np
 from jmeta.datasets import Dataset, Split
 from jmeta.errors import RunError
 from jmeta.ragged import Ragged
-from jmeta.runs.few_shot.problems import Problem, load_images, load_problem, problem_like, with_dataset
+from jmeta.runs.few_shot.problems import Problem, load_images, load_problem, problem_like, problem_of, with_dataset
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.runs.few_shot.trained import Trained
 from jmeta.tasks import catalog as sources
@@ -71,12 +71,25 @@ def show(
         tasks = dataclasses.replace(tasks, split="all")
     if images.checksum == trained.facts["checksum"]:  # its own by another name
         tasks = dataclasses.replace(own, split=split or own.split, data_dir=tasks.data_dir)
-        problem = problem_like(tasks, images, trained.look)
+        problem = _like(trained, tasks, images)
         return Shown(tasks, problem, _shared(trained, problem, part))
-    problem = problem_like(tasks, images, trained.look)
+    problem = _like(trained, tasks, images)
     assert problem.dataset is not None and problem.split is not None
     classes = getattr(problem.split, part)
     return Shown(tasks, problem, seen(known_to(trained, data_dir), problem.dataset.examples[classes]))
+
+
+def _like(trained: Trained, tasks: Tasks, dataset: Dataset) -> Problem:
+    """Data made to look like those of training, or of the same shape where they are no pictures."""
+    if trained.look is not None:
+        return problem_like(tasks, dataset, trained.look)
+    here, there = dataset.examples.shape[2:], tuple(trained.facts["input_shape"])
+    if here != there:
+        raise RunError(
+            f"{dataset.name} has examples of shape {list(here)}, and {list(there)} were trained on: choose another "
+            "--dataset."
+        )
+    return problem_of(tasks, dataset)
 
 
 def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:

@@ -60,11 +60,13 @@ def test_bad_pictures_are_refused(refused, finished, pictures):
     assert "is no folder" in refused(*words(support="nowhere"))
     assert "is no folder" in refused(*words(query="nowhere"))
     assert "0 sub-folders" in refused(*words(support="query"))
-    assert "no pictures" in refused(*words(query="support"))
+    (pictures / "nothing").mkdir()
+    assert "no pictures" in refused(*words(query="nothing"))
     assert "--invert" in refused(*words(), "--invert", "perhaps")
     assert "is in no folder" in refused(*words(), "--csv", pictures / "no" / "where.csv")
     (pictures / "query" / "broken.png").write_bytes(b"not a picture")
-    assert "broken.png is not a picture" in refused(*words(), "--csv", pictures / "named.csv")
+    told = refused(*words(), "--strict", "--csv", pictures / "named.csv")
+    assert "has 1 of 13 files that are no pictures or can't be read" in told and "broken.png: mend" in told
     assert not (pictures / "named.csv").exists()
     (pictures / "support" / "empty").mkdir()
     assert "empty has no pictures" in refused(*words())
@@ -144,3 +146,20 @@ def test_names_of_files_cannot_send_escapes(cli, finished, tmp_path):
     assert cli(*words, "--csv", tmp_path / "found.csv").code == 0
     result = cli("predict", "--run-dir", tmp_path / "no\x1b[31m", "--support", tmp_path, "--query", tmp_path / "a")
     assert result.code == 2 and "\x1b" not in result.err and result.err.count("\n") == 1
+
+
+def test_sub_folders_single_pictures_and_junk_are_taken_as_they_come(cli, finished, pictures):
+    """Catches a query deep in a folder that is passed over, and junk that stops the rest."""
+    (pictures / "query" / "deep" / "er").mkdir(parents=True)
+    shutil.copy(pictures / "query" / "bar0.png", pictures / "query" / "deep" / "er" / "x.png")
+    (pictures / "query" / "Thumbs.db").write_bytes(b"no picture")
+    (pictures / "query" / "notes.txt").write_text("no picture")
+    words = ("predict", "--run-dir", finished, "--support", pictures / "support", "--inner-steps", 20, "--query")
+    with pytest.warns(UserWarning, match=r"1 of 14 files that are no pictures .*notes\.txt: they are left out"):
+        result = cli(*words, pictures / "query")
+    lines = [line.split() for line in result.out.splitlines()]
+    assert len(lines) == 7 and [str(pictures / "query" / "deep" / "er" / "x.png"), "bar"] in [
+        line[:2] for line in lines
+    ]
+    alone = cli(*words, pictures / "query" / "bar0.png")
+    assert alone.code == 0 and alone.out.split()[:2] == [str(pictures / "query" / "bar0.png"), "bar"]

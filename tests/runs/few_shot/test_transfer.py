@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jmeta.datasets import downloads
+from jmeta.ragged import ragged
 from jmeta.runs.few_shot import load_trained
 from jmeta.runs.few_shot.evaluate import file_name
 from jmeta.runs.few_shot.settings import Tasks
@@ -109,9 +110,9 @@ def test_pictures_that_were_trained_on_are_found_in_other_data(of_dots, tmp_path
     images, train = np.load(of_dots.parent / "dots.npz")["images"], known.split.train
     some = np.concatenate([images[train[:2]], images[known.split.test], 255 - images[train[2:4]]])
     some[1, :7] = 9  # one picture of eight is enough
-    assert seen(known, some, np.full(len(some), 8)) == 2
-    assert seen(known, some, np.full(len(some), 7)) == 1
-    assert seen(known, np.zeros_like(some), np.full(len(some), 8)) == 0
+    assert seen(known, ragged(some)) == 2
+    assert seen(known, ragged(some, np.full(len(some), 7))) == 1
+    assert seen(known, ragged(np.zeros_like(some))) == 0
     np.savez(tmp_path / "some.npz", images=some)
     assert show(trained, str(tmp_path / "some.npz")).seen == 2
 

@@ -1,0 +1,230 @@
+"""What people bring: rows with labels, tables, archives, divisions of their own, and examples that are no pictures."""
+
+import csv
+import io
+import json
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import jmeta
+from jmeta import datasets
+from jmeta.datasets import DataError
+from jmeta.ragged import Ragged, ragged
+
+
+def picture(seed, size=(6, 6, 3)):
+    return np.random.default_rng(seed).integers(0, 255, size).astype(np.uint8)
+
+
+def bytes_of(array):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "png")
+    return file.getvalue()
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.randoms())
+def test_ragged_is_what_the_padded_array_is(counts, random):
+    """Catches a class that begins in the row of another, and padding that is drawn."""
+    counts = np.array(counts)
+    padded = np.zeros((len(counts), counts.max(), 3, 2), np.float32)
+    for k, n in enumerate(counts):
+        padded[k, :n] = 10 * k + np.arange(1, n + 1)[:, None, None]
+    found = ragged(padded, counts)
+    assert found.shape == padded.shape and found.nbytes == counts.sum() * 24 and len(found.labels) == counts.sum()
+    np.testing.assert_array_equal(found.padded(), padded)
+    chosen = [random.randrange(len(counts)) for _ in range(3)]
+    np.testing.assert_array_equal(found[chosen].rows, np.concatenate([padded[k, : counts[k]] for k in chosen]))
+    for k, n in enumerate(counts):
+        np.testing.assert_array_equal(found[k], padded[k, :n])
+        np.testing.assert_array_equal(found[k, n - 1], padded[k, n - 1])
+
+
+@pytest.mark.parametrize("make", [jmeta.few_shot_sampler, jmeta.varied_sampler])
+def test_a_sampler_draws_from_a_long_tail_as_from_its_padded_array(make):
+    """Bit for bit, so that runs of older versions go on."""
+    counts = np.array([9, 4, 4, 5, 4, 6])
+    images = np.where(np.arange(9) < counts[:, None], np.arange(1, 55).reshape(6, 9), 0)[..., None, None, None]
+    images = images.astype(np.uint8)
+    sizes = {"way": 4, "shot": 1, "query_shot": 3} if make is jmeta.few_shot_sampler else {"min_way": 3, "max_way": 5}
+    one = make(images, counts=counts, **sizes)
+    other = make(Ragged(images[images > 0].reshape(-1, 1, 1, 1), counts.astype(np.int32)), **sizes)
+    for seed in range(5):
+        a, b = one(jax.random.key(seed)), other(jax.random.key(seed))
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_trees_of_arrays_keep_their_rows_together():
+    """Catches tokens of one example with the mask of another."""
+    place = np.arange(6 * 5).reshape(6, 5, 1)
+    tokens, mask = np.repeat(place, 7, 2).astype(np.int32), (np.arange(7) < 1 + place % 7)
+    sample = jmeta.few_shot_sampler({"tokens": tokens, "mask": mask}, way=3, shot=2, query_shot=2)
+    episode = sample(jax.random.key(1))
+    for batch in episode:
+        numbers = np.asarray(batch.x["tokens"])[:, 0]
+        np.testing.assert_array_equal(batch.x["mask"].sum(1), 1 + numbers % 7)
+        classes = numbers // 5
+        np.testing.assert_array_equal(classes.reshape(2, 3), np.tile(classes[:3], (2, 1)))
+    assert episode.support.x["tokens"].dtype == np.int32 and episode.support.y.dtype == np.float32
+
+
+def test_rows_are_grouped_by_their_labels():
+    x = np.arange(14.0).reshape(7, 2)
+    for labels, names in (([2, 7, 2, 10, 7, 2, 10], ("2", "7", "10")), (list("bababca"), ("a", "b", "c"))):
+        found = datasets.from_labels(x, labels)
+        assert found.class_names == names and found.look is None
+        for k, name in enumerate(names):
+            np.testing.assert_array_equal(found.examples[k], x[np.array([str(v) == name for v in labels])])
+    column = datasets.from_labels(x, np.array([[1.0], [0], [1], [0], [1], [0], [1]]))
+    assert column.class_names == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros((3, 2)), [0, 1], r"labels \[N\], got \[3, 2\] and \[2\]: reshape"),
+        (np.zeros((3, 2)), np.eye(3), r"got \[3, 2\] and \[3, 3\]"),
+        (np.zeros((3, 2)), [0.5, 1, 2], "labels must be names or numbers of classes, got float64"),
+        (np.array([["a"], ["b"]]), [0, 1], "examples must be numbers, got <U1"),
+        (np.array([[np.nan], [1]]), [0, 1], "some are NaN or infinite"),
+    ],
+)
+def test_rows_and_labels_that_can_not_be_meant(x, y, message):
+    with pytest.raises(DataError, match=message):
+        datasets.from_labels(x, y)
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1, np.float32), (255, np.float64), (257, np.uint16), (1, np.uint8)])
+def test_pictures_of_floats_and_wide_integers_are_read_by_their_range(scale, dtype):
+    pixels = picture(0, (4, 3, 5, 5, 3))
+    images = (pixels / 255 * scale).astype(dtype) if scale < 257 and dtype != np.uint8 else pixels.astype(dtype) * scale
+    found = datasets.make_dataset("x", images)
+    np.testing.assert_array_equal(found.images, pixels)
+    assert found.look.shape == (5, 5, 3)
+
+
+def test_floats_of_other_ranges_are_examples_and_no_pictures(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(5, 4, 7)).astype(np.float32)
+    np.savez(tmp_path / "features.npz", features=vectors, class_names=list("abcde"))
+    found = datasets.load("features", tmp_path)
+    np.testing.assert_array_equal(found.images, vectors)
+    assert found.look is None and datasets.catalog.row(str(tmp_path / "features.npz")).vectors
+    np.savez(tmp_path / "pictures.npz", images=picture(0, (5, 4, 6, 6, 3)))
+    assert not datasets.catalog.row(str(tmp_path / "pictures.npz")).vectors
+
+
+def test_channels_that_come_first_are_told():
+    for function in (
+        lambda x: datasets.make_dataset("x", x),
+        lambda x: jmeta.few_shot_sampler(x, way=2, shot=1, query_shot=1),
+    ):
+        with pytest.raises(ValueError, match=r"channels first: move them by np.moveaxis\(images, 2, -1\)"):
+            function(np.zeros((20, 10, 3, 28, 28), np.uint8))
+
+
+def test_a_zip_is_read_as_its_folder_is(tmp_path):
+    """Catches a folder around all of them in the names of the classes, and what archivers leave."""
+    folder = tmp_path / "set"
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for k in range(6):
+            for name in (f"kind{k % 3}/{k}.png", *(["__MACOSX/kind0/._0.png"] if k == 0 else [])):
+                archive.writestr(f"set/{name}", bytes_of(picture(k)))
+            path = folder / f"kind{k % 3}" / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes_of(picture(k)))
+    one, other = datasets.load(str(tmp_path / "set.zip")), datasets.load(str(folder))
+    assert one.checksum == other.checksum and one.class_names == ("kind0", "kind1", "kind2")
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(DataError, match="cannot be read as a zip archive"):
+        datasets.load(str(tmp_path / "broken.zip"))
+
+
+def table(path, header, rows):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return str(path)
+
+
+def test_a_table_of_files_and_labels_with_parts(tmp_path):
+    for k in range(6):
+        Image.fromarray(picture(k)).save(tmp_path / f"{k}.png")
+    rows = [(f"{k}.png", f"kind{k // 2}", ("train", "val", "test")[k // 2]) for k in range(6)]
+    found = datasets.load(table(tmp_path / "t.csv", ("file", "label", "part"), rows))
+    assert found.class_names == ("test/kind2", "train/kind0", "val/kind1")
+    np.testing.assert_array_equal(found.images[1, 1], picture(1))
+    split = found.split()
+    assert split.protocol == "folders" and [p.tolist() for p in (split.train, split.val, split.test)] == [[1], [2], [0]]
+
+
+def test_a_table_of_numbers(tmp_path):
+    rows = [(k, -k / 2, "ab"[k % 2]) for k in range(6)]
+    path = table(tmp_path / "t.csv", ("height", "weight", "class"), rows)
+    found = datasets.from_csv(path)
+    assert found.class_names == ("a", "b") and datasets.catalog.row(path).vectors
+    np.testing.assert_allclose(found.images[1], [[1, -0.5], [3, -1.5], [5, -2.5]])
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        (("file", "name"), [("a.png", "x")], "needs a column label and rows, got the columns file, name"),
+        (("file", "label"), [], "needs a column label and rows, got no rows"),
+        (("file", "label"), [("gone.png", "x")], "names 1 files that are not there, .*gone.png"),
+        (("height", "label"), [("tall", "x")], "line 2, has 'tall' in the column height, which is no number"),
+        (("height", "label"), [("1",)], "line 2, lacks a value"),
+    ],
+)
+def test_tables_that_lack_something(tmp_path, header, rows, message):
+    with pytest.raises(DataError, match=message):
+        datasets.from_csv(table(tmp_path / "t.csv", header, rows))
+
+
+NAMED = datasets.make_dataset("named", picture(0, (10, 3, 4, 4, 1)), [f"g{k % 2}/k{k}" for k in range(10)])
+
+
+def written(tmp_path, value):
+    path = tmp_path / "division.json"
+    path.write_text(json.dumps(value))
+    return str(path)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_division_of_a_file(tmp_path, nested):
+    parts = {"train": ["g0/k0", "k1", "g0/k2"], "val": ["k3", "k4"], "test": ["g1/k5", "k6"]}
+    path = written(tmp_path, {"mine": parts} if nested else parts)
+    split = NAMED.split(f"{path}:mine" if nested else path)
+    assert [part.tolist() for part in (split.train, split.val, split.test)] == [[0, 1, 2], [3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"train": ["k0"], "val": ["k1"], "test": ["k9", "kk"]}, "names the class 'kk', which the data have not"),
+        ({"train": ["k0"], "val": ["k1"], "test": ["g0/k0"]}, "names g0/k0 in train and again in test"),
+        ({"train": ["k0"], "test": ["k1"]}, "must have the class names of train, val and test"),
+        ({"a": {"train": ["k0"], "val": [], "test": []}}, r"name one of them, as in .*division.json:a"),
+        ({"train": "k0", "val": ["k1"], "test": ["k2"]}, "must have the class names"),
+        ([1], "must be an object of train, val and test, got a list"),
+    ],
+)
+def test_divisions_that_can_not_be_used(tmp_path, value, message):
+    with pytest.raises(DataError, match=message):
+        NAMED.split(written(tmp_path, value))
+    with pytest.raises(DataError, match="can't be read as a division"):
+        NAMED.split(str(tmp_path / "gone.json"))
+
+
+def test_classes_for_the_test_by_name():
+    split = NAMED.split("test=k1, g0/k2,k3")
+    assert split.test.tolist() == [1, 2, 3] and len(split.val) == 1 and len(split.train) == 6
+    assert split.hash != NAMED.split("test=k1,k2").hash
+    nothing = NAMED.split("test=")
+    assert not len(nothing.test) and len(nothing.val) == 2 and len(nothing.train) == 8
+    with pytest.raises(DataError, match=r"--test-classes names the class 'k11', .*did you mean"):
+        NAMED.split("test=k11")

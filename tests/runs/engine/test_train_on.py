@@ -1,0 +1,52 @@
+"""A run that grows, and one that starts from another."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from small_runs import TINY, arrays_of, assert_same_run, rows_of
+
+pytestmark = pytest.mark.standard_promotion
+
+
+def test_a_finished_run_grows_to_the_longer_run(cli, finished, shapes, tmp_path):
+    """With a constant rate the longer run begins as the shorter one did, so that both end with the same bits."""
+    shutil.copytree(finished, tmp_path / "run")
+    longer = [word if word != "20" or TINY[i - 1] != "--outer-steps" else "40" for i, word in enumerate(TINY)]
+    whole = cli("train", "--dataset", shapes, *longer, "--run-dir", tmp_path / "whole")
+    assert whole.code == 0, whole
+    grown = cli("train", "--run-dir", tmp_path / "run", "--resume", "--outer-steps", 40)
+    assert grown.code == 0, grown
+    assert "grows from --outer-steps 20 to 40: rates that follow a schedule are now" in grown.out + grown.err
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["outer_steps"] == 40
+    assert cli("evaluate", "--run-dir", tmp_path / "run", "--episodes", 5).code == 0
+
+
+def test_a_run_does_not_shrink(refused, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    told = refused("train", "--run-dir", tmp_path / "run", "--resume", "--outer-steps", 10)
+    assert "belongs to another configuration (--outer-steps 20, not 10)" in told
+
+
+def test_a_run_starts_from_the_parameters_of_another(cli, finished, shapes, tmp_path):
+    """Catches a start from anything else, and a head of another way that is refused."""
+    words = ("train", "--dataset", shapes, *TINY, "--outer-lr", "1e-30", "--init-from", finished)
+    result = cli(*words, "--run-dir", tmp_path / "run")
+    assert result.code == 0, result
+    for a, b in zip(arrays_of(tmp_path / "run"), arrays_of(finished, "best"), strict=True):
+        np.testing.assert_array_equal(a, b)
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "20")
+    assert cli(*words, "--run-dir", tmp_path / "run", "--resume").code == 0
+    wider = [word if TINY[i - 1] != "--way" else "3" for i, word in enumerate(TINY)]
+    result = cli("train", "--dataset", shapes, *wider, "--init-from", finished, "--run-dir", tmp_path / "wider")
+    assert result.code == 0 and rows_of(tmp_path / "wider"), result
+
+
+def test_parameters_that_do_not_fit_are_named(refused, finished, shapes, tmp_path):
+    words = ("train", "--dataset", shapes, *TINY, "--init-from", finished, "--run-dir", tmp_path / "run")
+    told = refused(*words, "--features", "8")
+    assert "has other parameters, " in told and "is [16] there and [8] here: give the same" in told
+    told = refused("rl", "train", "--init-from", finished, "--run-dir", tmp_path / "rl")
+    assert "is a run of few-shot, not " in told

@@ -1,0 +1,78 @@
+"""Own data from the command line: parts that share nothing, features, and a test of other data."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from small_runs import PLAIN
+
+from jmeta.datasets import make_dataset
+from jmeta.runs.few_shot.parts import large_enough, parts_of
+
+pytestmark = pytest.mark.standard_promotion
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+
+
+def test_no_two_parts_share_a_picture():
+    """Catches a copy of a test picture, under another name, that is trained on."""
+    images = noise(10, 4, 5, 5, 1)
+    images[0, 1], images[1, 0], images[2, 3] = images[8, 0], images[6, 2], 0
+    images[9, 3] = 0  # blank, as another is: kept
+    data = make_dataset("copies", images)
+    split = data.split("classes")
+    order = np.concatenate([split.train, split.val, split.test])
+    moved = make_dataset("copies", images[np.argsort(order)])  # class k of `images` is the k-th of the parts
+    with pytest.warns(UserWarning, match="copies has 2 pictures in training or validation that are in a later part"):
+        parts = parts_of(moved, split, own=True)
+    rows = {name: {row.tobytes() for row in part.examples.rows if row.any()} for name, part in parts.items()}
+    assert not rows["train"] & rows["test"] and not rows["val"] & rows["test"] and not rows["train"] & rows["val"]
+    assert sum(part.examples.counts.sum() for part in parts.values()) == 38
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert parts_of(moved, split, own=False)["train"].examples.counts.sum() == 4 * len(split.train)
+
+
+def test_small_classes_are_left_out_and_named():
+    counts = np.array([4, 1, 4, 4, 2, 4, 4, 4, 4, 4])
+    data = make_dataset("few", noise(10, 4, 5, 5, 1), [f"k{i}" for i in range(10)], counts=counts)
+    part = parts_of(data, data.split("all"), own=False)["test"]
+    with pytest.warns(UserWarning, match="few has 2 classes of fewer than 3 examples, k1, k4: they are left out"):
+        kept = large_enough(part, data, 3, 5, "an episode")
+    assert kept.classes.tolist() == [0, 2, 3, 5, 6, 7, 8, 9] and (kept.examples.counts == 4).all()
+    with pytest.raises(ValueError, match=r"needs 4 examples of each of 9 classes, .* largest of few have 2 or more"):
+        large_enough(part, data, 4, 9, "an episode")
+
+
+WORDS = ("train", "--algorithm", "prototypical", *PLAIN)
+
+
+def test_features_are_trained_on_and_tested_on_others(cli, tmp_path):
+    """Vectors of a file, told apart by where they lie; the test is of another file's classes."""
+    rng = np.random.default_rng(0)
+    for name in ("mine", "other"):
+        means = rng.normal(size=(12, 1, 6))
+        np.savez(tmp_path / f"{name}.npz", features=(means + 0.2 * rng.normal(size=(12, 8, 6))).astype(np.float32))
+    words = (*WORDS, "--dataset", tmp_path / "mine.npz", "--test-dataset", tmp_path / "other.npz")
+    result = cli(*words, "--run-dir", tmp_path / "run")
+    assert result.code == 0, result
+    assert (
+        "mine, split test= " in result.out + result.err
+        and "train 10 classes, 80 examples; val 2" in result.out + result.err
+    )
+    assert cli("evaluate", "--run-dir", tmp_path / "run", "--episodes", 20).code == 0
+    found = json.loads((tmp_path / "run" / "evaluation-other.json").read_text())
+    assert found["dataset"] == "other" and found["seen_classes"] == 0 and found["accuracy"] > 0.9
+
+
+def test_pictures_are_refused_where_a_network_of_pictures_meets_vectors(refused, tmp_path):
+    np.savez(tmp_path / "mine.npz", features=noise(8, 6, 5) / 255)
+    words = ("train", "--dataset", tmp_path / "mine.npz", "--network", "conv4", "--run-dir", tmp_path / "run")
+    assert "has no pictures, so --network must be mlp or linear" in refused(*words)
+    told = refused(
+        "train", "--dataset", "glyphs:40", "--split", "classes", "--test-classes", "a", "--run-dir", tmp_path / "run"
+    )
+    assert "each say what the test is" in told
