@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta.checks import check_above_zero
+from jmeta.mtl.tasks import shared_leaves
 from jmeta.mtl.types import Losses
 from jmeta.types import Params
 
@@ -55,7 +56,8 @@ def task_affinity(
     """
     check_above_zero("lr", lr)
     before, pullback = jax.vjp(lambda params: losses(params, batch), params)
-    moves = _chosen(params, shared)
+    (leaves, structure), kept = jax.tree.flatten(params), set(shared_leaves(params, shared))
+    moves = jax.tree.unflatten(structure, [i in kept for i in range(len(leaves))])
 
     def after(row: Array) -> Array:
         (gradient,) = pullback(row)
@@ -98,11 +100,3 @@ def add_affinity(mean: MeanAffinity, affinity: Array, present: Array | None = No
     count = mean.count + met.astype(mean.count.dtype)
     more = (affinity.astype(mean.affinity.dtype) - mean.affinity) / jnp.maximum(count, 1)
     return MeanAffinity(mean.affinity + jnp.where(met, more, 0), count)
-
-
-def _chosen(params: Params, shared: Callable[[Params], Params] | None) -> Params:
-    """For each leaf of the parameters, whether it is shared."""
-    leaves, structure = jax.tree.flatten(params)
-    numbers = jax.tree.unflatten(structure, list(range(len(leaves))))
-    kept = set(jax.tree.leaves(numbers if shared is None else shared(numbers)))
-    return jax.tree.map(lambda number: number in kept, numbers)
