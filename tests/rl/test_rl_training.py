@@ -175,7 +175,7 @@ def test_memory_at_hand_is_that_of_the_container(monkeypatch):
     """Of a check by the machine's memory alone, of which a container may have a part."""
     monkeypatch.setattr(devices, "memory_at_hand", lambda: 2**30)
     devices.check_memory(2**30, "they", "ask for less")
-    with pytest.raises(RunError, match="they take 1.5 GiB, and 1 GiB are free: ask for less"):
+    with pytest.raises(RunError, match=r"they take 1\.5 GiB, and 1 GiB are free: ask for less"):
         devices.check_memory(3 * 2**29, "they", "ask for less")
 
 
