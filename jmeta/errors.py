@@ -4,6 +4,8 @@ import difflib
 import errno
 import os
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterable
 
 
@@ -74,6 +76,24 @@ def advice(error: BaseException) -> str:
 def kind_and_line(error: BaseException) -> str:
     """What was raised, and its first line: `TypeError: f() takes 0 positional arguments`."""
     return f"{type(error).__name__}: {first_line(error)}"
+
+
+def own_lines(error: BaseException | None) -> list[str]:
+    """Where an error, and what it came from, passed through code that is neither jmeta nor installed: the lines of a
+    traceback that are of it, and those in which its syntax is wrong."""
+    if error is None:
+        return []
+    found = traceback.format_list([f for f in traceback.extract_tb(error.__traceback__) if _is_own(f.filename)])
+    if isinstance(error, SyntaxError) and _is_own(error.filename or "<"):
+        found += traceback.format_exception_only(error)[:-1]
+    lines = "".join(found).splitlines()
+    before = own_lines(error.__cause__)
+    return before if before[-len(lines) :] == lines else before + lines
+
+
+def _is_own(path: str) -> bool:
+    places = [os.path.dirname(__file__), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))]
+    return not path.startswith(("<", *(os.path.join(place, "") for place in places if place)))
 
 
 def sentence(error: Exception) -> str:

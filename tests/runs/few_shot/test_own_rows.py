@@ -196,6 +196,55 @@ def test_what_is_wrong_with_a_file_is_one_sentence(refused, home, shapes, words,
     assert not (home / "run").exists()
 
 
+RAISES = """import numpy as np
+import jmeta
+from jmeta import losses
+
+def fail(x):
+    raise KeyError("mine")
+
+def net(outputs):
+    return fail(outputs)
+
+def learner(model, *, inner_optimizer, inner_steps, loss_fn):
+    maml = jmeta.maml(model, inner_optimizer=inner_optimizer, inner_steps=inner_steps, loss_fn=loss_fn)
+    return jmeta.episodic(maml.init, lambda params, support: fail(support), maml.predict, losses.judge(loss_fn))
+
+def unfit(model, *, inner_optimizer, inner_steps, loss_fn):
+    maml = jmeta.maml(model, inner_optimizer=inner_optimizer, inner_steps=inner_steps, loss_fn=loss_fn)
+    return jmeta.episodic(maml.init, lambda params, support: support.x @ support.x, maml.predict, losses.judge(loss_fn))
+
+def gone():
+    return np.load("not-there.npy")
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "lines", "says"),
+    [
+        (("--network", "raises.py:net"), (9, 6), "can't make a model of 2 outputs (KeyError: 'mine')"),
+        (("--algorithm", "raises.py:learner"), (13, 6), "your code raised KeyError: 'mine': mend it."),
+        (("--algorithm", "raises.py:unfit"), (17,), "these settings don't fit each other (TypeError: dot_general"),
+        (("--dataset", "raises.py:gone"), (20,), "raises.py:gone can't be loaded (FileNotFoundError: No such file"),
+        (("--algorithm", "loaded.py:learner"), (2,), "loaded.py can't be loaded (ZeroDivisionError: division by zero)"),
+        (("--algorithm", "typo.py:learner"), (1,), "typo.py can't be loaded (SyntaxError: '(' was never closed"),
+        (("--algorithm", "loaded:learner"), (2,), "it can't be loaded, ZeroDivisionError: division by zero"),
+    ],
+)
+def test_where_own_code_raises_is_shown(cli, home, shapes, words, lines, says):
+    """Of an error whose sentence is all there is, or a traceback of which most is of others."""
+    (home / "raises.py").write_text(RAISES)
+    (home / "loaded.py").write_text("\n1 / 0\n")
+    (home / "typo.py").write_text("f(\n")
+    data = () if "--dataset" in words else ("--dataset", shapes)
+    result = cli("train", *data, "--way", 2, "--query-shot", 2, *words, "--network", "mlp", *words, "--run-dir", "run")
+    *shown, last = result.err.splitlines()
+    assert result.code == 2 and last.startswith("jmeta: ") and says in last, result.err
+    places = [line.strip().split(", in ")[0] for line in shown if line.startswith("  File ")]
+    file = words[1].partition(":")[0].removesuffix(".py")
+    assert places == [f'File "{home / file}.py", line {line}' for line in lines], result.err
+
+
 def test_what_an_own_learner_is_told_by_its_parameters(home):
     row = LEARNERS.get("mine.py:shrunk")
     assert row.fixed_way and row.numbers and row.what == "MAML whose parameters are pulled to the origin first"
