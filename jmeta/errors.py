@@ -78,17 +78,26 @@ def kind_and_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def own_lines(error: BaseException | None) -> list[str]:
+OWN = "__named_by_user__"
+"""A name in modules of the user's own, such as `mine.py` of `mine.py:learner`."""
+
+
+def own_lines(error: BaseException) -> list[str]:
     """Where an error, and what it came from, passed through code that is neither jmeta nor installed: the lines of a
-    traceback that are of it, and those in which its syntax is wrong."""
-    if error is None:
-        return []
-    found = traceback.format_list([f for f in traceback.extract_tb(error.__traceback__) if _is_own(f.filename)])
-    if isinstance(error, SyntaxError) and _is_own(error.filename or "<"):
-        found += traceback.format_exception_only(error)[:-1]
-    lines = "".join(found).splitlines()
-    before = own_lines(error.__cause__)
-    return before if before[-len(lines) :] == lines else before + lines
+    traceback that are of it, and those in which its syntax is wrong. None if neither a sentence nor a module with `OWN`
+    says that it is the user's."""
+    chain = [error]
+    while chain[0].__cause__ is not None:
+        chain.insert(0, chain[0].__cause__)
+    named = isinstance(error, RunError)
+    found: list[str] = []
+    for each in chain:
+        frames = [(f, line) for f, line in traceback.walk_tb(each.__traceback__) if _is_own(f.f_code.co_filename)]
+        named |= any(OWN in frame.f_globals for frame, _ in frames)
+        found += traceback.StackSummary.extract(iter(frames)).format()
+        if isinstance(each, SyntaxError) and _is_own(each.filename or "<"):
+            found += traceback.format_exception_only(each)[:-1]
+    return "".join(dict.fromkeys(found)).splitlines() if named else []
 
 
 def _is_own(path: str) -> bool:
