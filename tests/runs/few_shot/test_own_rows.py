@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from small_runs import PLAIN, TINY, assert_same_run
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError
 from jmeta.registry import TRUST, named_in
+from jmeta.runs.engine.area import load_run
+from jmeta.runs.few_shot import AREA
 from jmeta.runs.few_shot.trained import load_settings, load_trained
 from jmeta.settings import names
 
@@ -116,7 +119,8 @@ def test_a_learner_and_a_network_of_a_file_go_all_the_way(cli, refused, home, sh
     ran(cli, "train", "--config", "run/config.json", "--run-dir", "again", TRUST)
     with named_in([TRUST]):
         assert_same_run(home / "run", home / "again")
-    assert {"pull", "name", "inner_lr", "inner_optimizer"} <= {*names(load_settings(home / "run")[0].learner)}
+    settings = load_settings(home / "run", trust_code=True)[0]
+    assert {"pull", "name", "inner_lr", "inner_optimizer"} <= {*names(settings.learner)}
     (home / "mine.py").rename(home / "moved.py")
     message = refused("evaluate", "--run-dir", "run", "--episodes", 20, TRUST)
     assert "mine.py, and there is no such file here: go to its folder, or give its path" in message
@@ -269,7 +273,12 @@ def test_code_that_a_run_folder_names_is_not_run(refused, finished, home, field,
         ("train", "--config", "some.toml", "--run-dir", "new"),
     ):
         assert f"'{place}' is code that a file names, and not you" in refused(*words), words
-    if field != "dataset":  # which is loaded by those who use it
-        with pytest.raises(RunError, match="is code that a file names"):
-            load_trained(home / "run")
+    reads = {"load_trained": load_trained, "load_settings": load_settings, "load_run": partial(load_run, AREA)}
+    for name, read in reads.items() if field != "dataset" else ():  # which is loaded by those who use it
+        with pytest.raises(RunError, match=r"is code that a file names, and not you: .*trust_code=True in"):
+            read(home / "run")
+        assert not (home / "was-run").exists(), name
     assert not (home / "was-run").exists()
+    for read in reads.values() if field != "dataset" else ():
+        with pytest.raises(RunError, match="must be a function"):
+            read(home / "run", trust_code=True)
