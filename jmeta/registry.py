@@ -141,12 +141,17 @@ def named_in(words: Sequence[str]) -> Iterator[None]:
         _by_hand.reset(before)
 
 
+def is_command() -> bool:
+    """Whether the words of a command line say which code is to be run, up to its end."""
+    return _by_hand.get() is not None
+
+
 def by_files(trust_code: bool) -> AbstractContextManager[None]:
     """`named_in` what reads a file from Python: any code that it names if that is trusted; else none, or what the words
     of the command line name if there is one."""
     if trust_code:
         return named_in([TRUST])
-    return named_in(()) if _by_hand.get() is None else nullcontext()
+    return nullcontext() if is_command() else named_in(())
 
 
 def load(kind: str, place: str) -> Any:

@@ -13,7 +13,7 @@ from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError
 from jmeta.registry import TRUST, named_in
 from jmeta.runs.engine.area import load_run
-from jmeta.runs.few_shot import AREA
+from jmeta.runs.few_shot import AREA, EvaluateConfig, evaluate
 from jmeta.runs.few_shot.trained import load_settings, load_trained
 from jmeta.settings import names
 
@@ -274,10 +274,14 @@ def test_code_that_a_run_folder_names_is_not_run(refused, finished, home, field,
     ):
         assert f"'{place}' is code that a file names, and not you" in refused(*words), words
     reads = {"load_trained": load_trained, "load_settings": load_settings, "load_run": partial(load_run, AREA)}
-    for name, read in reads.items() if field != "dataset" else ():  # which is loaded by those who use it
+    if field == "dataset":  # which the settings do not need
+        del reads["load_run"]
+    for name, read in reads.items():
         with pytest.raises(RunError, match=r"is code that a file names, and not you: .*trust_code=True in"):
             read(home / "run")
         assert not (home / "was-run").exists(), name
+    with pytest.raises(RunError, match="is code that a file names"):
+        evaluate(EvaluateConfig(str(home / "run"), episodes=2))
     assert not (home / "was-run").exists()
     for read in reads.values() if field != "dataset" else ():
         with pytest.raises(RunError, match="must be a function"):
