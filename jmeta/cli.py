@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"jmeta {__version__}")
         return 0
-    from jmeta.errors import RunError, advice
+    from jmeta.errors import RunError, advice, kind_and_line, own_lines
     from jmeta.registry import TRUST, named_in
 
     try:
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except RunError as error:
-        return _complain(str(error))
+        return _complain(str(error), after=own_lines(error))
     except OSError as error:
         try:
             sys.stdout.flush()
@@ -78,9 +78,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):
             return USER_ERROR
         place = f" ({error.filename})" if error.filename else ""
-        return _complain(f"{error.strerror or error}{place}: {advice(error)}, and run it again.")
+        return _complain(
+            f"{error.strerror or error}{place}: {advice(error)}, and run it again.", after=own_lines(error)
+        )
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else USER_ERROR
+    except Exception as error:
+        lines = own_lines(error)
+        if not lines:
+            raise
+        return _complain(f"your code raised {kind_and_line(error)}: mend it.", after=lines)
     except KeyboardInterrupt:
         return _complain("stopped.", 130)
 
@@ -104,11 +111,13 @@ def _imported(module: str) -> Any:
         return importlib.import_module(module)
 
 
-def _complain(text: str, code: int = USER_ERROR) -> int:
+def _complain(text: str, code: int = USER_ERROR, *, after: Sequence[str] = ()) -> int:
+    """Print a sentence, after the lines of a traceback if there are any."""
     from jmeta.errors import printable
 
+    traced = ["Traceback of your own code, the last call at the end:", *after] if after else []
     with suppress(OSError):
-        print(f"jmeta: {printable(text)}", file=sys.stderr, flush=True)
+        print(*map(printable, [*traced, f"jmeta: {text}"]), sep="\n", file=sys.stderr, flush=True)
     return code
 
 

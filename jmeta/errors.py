@@ -4,6 +4,8 @@ import difflib
 import errno
 import os
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterable
 
 
@@ -74,6 +76,33 @@ def advice(error: BaseException) -> str:
 def kind_and_line(error: BaseException) -> str:
     """What was raised, and its first line: `TypeError: f() takes 0 positional arguments`."""
     return f"{type(error).__name__}: {first_line(error)}"
+
+
+OWN = "__named_by_user__"
+"""A name in modules of the user's own, such as `mine.py` of `mine.py:learner`."""
+
+
+def own_lines(error: BaseException) -> list[str]:
+    """Where an error, and what it came from, passed through code that is neither jmeta nor installed: the lines of a
+    traceback that are of it, and those in which its syntax is wrong. None if neither a sentence nor a module with `OWN`
+    says that it is the user's."""
+    chain = [error]
+    while chain[0].__cause__ is not None:
+        chain.insert(0, chain[0].__cause__)
+    named = isinstance(error, RunError)
+    found: list[str] = []
+    for each in chain:
+        frames = [(f, line) for f, line in traceback.walk_tb(each.__traceback__) if _is_own(f.f_code.co_filename)]
+        named |= any(OWN in frame.f_globals for frame, _ in frames)
+        found += traceback.StackSummary.extract(iter(frames)).format()
+        if isinstance(each, SyntaxError) and _is_own(each.filename or "<"):
+            found += traceback.format_exception_only(each)[:-1]
+    return "".join(dict.fromkeys(found)).splitlines() if named else []
+
+
+def _is_own(path: str) -> bool:
+    places = [os.path.dirname(__file__), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))]
+    return not path.startswith(("<", *(os.path.join(place, "") for place in places if place)))
 
 
 def sentence(error: Exception) -> str:

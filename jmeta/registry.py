@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from jmeta.errors import RunError, closest, kind_and_line, unknown
+from jmeta.errors import OWN, RunError, closest, kind_and_line, unknown
 
 R = TypeVar("R")
 TRUST = "--trust-code"
@@ -141,9 +141,17 @@ def named_in(words: Sequence[str]) -> Iterator[None]:
         _by_hand.reset(before)
 
 
-def not_by_hand() -> AbstractContextManager[None]:
-    """`named_in` no words, where nothing has been said of it yet."""
-    return named_in(()) if _by_hand.get() is None else nullcontext()
+def is_command() -> bool:
+    """Whether the words of a command line say which code is to be run, up to its end."""
+    return _by_hand.get() is not None
+
+
+def by_files(trust_code: bool) -> AbstractContextManager[None]:
+    """`named_in` what reads a file from Python: any code that it names if that is trusted; else none, or what the words
+    of the command line name if there is one."""
+    if trust_code:
+        return named_in([TRUST])
+    return nullcontext() if is_command() else named_in(())
 
 
 def load(kind: str, place: str) -> Any:
@@ -153,7 +161,8 @@ def load(kind: str, place: str) -> Any:
     words = _by_hand.get()
     if words is not None and not {TRUST, place} & {*words}:
         raise RunError(
-            f"{kind} {place!r} is code that a file names, and not you: if you trust who wrote it, add {TRUST}."
+            f"{kind} {place!r} is code that a file names, and not you: if you trust who wrote it, add {TRUST}, or "
+            "trust_code=True in Python."
         )
     path = Path(where).expanduser()
     if where.endswith(".py"):
@@ -174,7 +183,9 @@ def load(kind: str, place: str) -> Any:
 def _module(kind: str, place: str, where: str) -> ModuleType:
     try:
         with _searching(Path.cwd()):
-            return importlib.import_module(where)
+            module = importlib.import_module(where)
+            vars(module)[OWN] = True
+            return module
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError) and f"{where}.".startswith(f"{error.name}.")
         why = "there is no such module" if missing else f"it can't be loaded, {kind_and_line(error)}"
@@ -188,6 +199,7 @@ def _module_of_file(path: Path, changed: int) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
     module = importlib.util.module_from_spec(spec)
+    vars(module)[OWN] = True
     sys.modules[name] = module  # where dataclasses look up the annotations of their fields
     try:
         with _searching(path.parent):

@@ -26,17 +26,11 @@ class Inner:
     eval_inner_steps: int | None = setting(3, least=0)
 
 
-# Help reads the docstring of a class itself, and not that of its base.
 @dataclasses.dataclass(frozen=True)
 class InnerRule(Inner):
-    """The inner loop.
+    """The inner loop, and its rule.
 
     Attributes:
-        inner_lr: step size of the inner loop. Losses here are means over examples; code that sums over classes, as
-            MAML's does, prints a rate that acts way times over: its 0.4 for 5-way and its 0.1 for 20-way are 2.0 here.
-            Meta-SGD starts its rates from it.
-        inner_steps: inner steps in training.
-        eval_inner_steps: inner steps in validation and evaluation; otherwise as in training.
         inner_optimizer: sgd, momentum, nesterov, adam, or adam-b0 (Adam with b1 = 0, Reptile's).
     """
 
@@ -57,11 +51,9 @@ class InnerGrad:
 
 @dataclasses.dataclass(frozen=True)
 class Differentiated(InnerGrad):
-    """How the inner loop is differentiated.
+    """How the inner loop is differentiated, and how far.
 
     Attributes:
-        inner_grad: reverse (jax.grad), remat (its steps computed again), or mixed (forward over reverse); the latter
-            two give the same gradient with less memory for many inner steps.
         truncation: differentiate through the last so many inner steps alone; otherwise through all.
     """
 

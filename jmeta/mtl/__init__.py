@@ -6,7 +6,7 @@ from jmeta.mtl.aggregators import aligned_mtl, cagrad, grad_drop, imtl_g, mgda, 
 from jmeta.mtl.join import joined, learn, pairs_sampler
 from jmeta.mtl.models import cross_stitch, hard_sharing, mixture_of_experts
 from jmeta.mtl.relatedness import gradient_cosines, group_tasks, task_affinity, task_covariance, task_evidence
-from jmeta.mtl.tasks import binary_cross_entropy, predictions, task_losses
+from jmeta.mtl.tasks import binary_cross_entropy, predictions, present_tasks, task_losses
 from jmeta.mtl.training import MTLMetrics, MTLState, init_state, make_run, make_step
 from jmeta.mtl.types import Aggregator, MultiTaskModel, View, Weighting
 from jmeta.mtl.weightings import (
@@ -55,6 +55,7 @@ __all__ = [
     "pairs_sampler",
     "pcgrad",
     "predictions",
+    "present_tasks",
     "random_weights",
     "relatedness",
     "scale_invariant",

@@ -1,5 +1,6 @@
 """The join of meta-learning and multi-task learning: a learner on problems of several tasks, trained on jointly."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from jmeta.episodes import Sampler, few_shot_sampler
 from jmeta.evaluation import Evaluation, accuracy, summarize
 from jmeta.inner import check_steps, descend
 from jmeta.loop import as_partial, mapped
+from jmeta.losses import weighted_mean
 from jmeta.training import init_state, make_run
 from jmeta.types import Batch, Episode, Learner, Metrics, Params
 
@@ -67,7 +69,8 @@ def joined(
     as the encoder of `prototypical` and of `ridge`, or the encoder and the start of the head of `anil`; what is new for
     each task is what `adapt` makes of its few examples. The gradient of the loss goes through the joint steps, as that
     of MAML does, so that what is learned is a start from which a few joint steps on a new problem serve all of its
-    tasks. With 0 steps it is the learner, task by task.
+    tasks. With 0 steps it is the learner, task by task. A mean is over the episodes that have rows to learn from and
+    rows to be asked for, of a weight that is not 0: a task without rows has no part in it.
 
     Args:
         learner: any algorithm of the library.
@@ -92,7 +95,7 @@ def joined(
         episodes = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), jax.vmap(split)(support))
 
         def mean_loss(params: Params) -> Array:
-            return jnp.mean(jax.vmap(learner.loss, in_axes=(None, 0))(params, episodes)[0])
+            return _mean(jax.vmap(learner.loss, in_axes=(None, 0))(params, episodes)[0], episodes)
 
         truncation = 0 if first_order else None
         return descend(jax.grad(mean_loss), params, optimizer, steps, truncation=truncation, value_fn=mean_loss)
@@ -105,7 +108,7 @@ def joined(
 
     def loss(params: Params, problem: Episode) -> tuple[Array, Metrics]:
         values, metrics = jax.vmap(learner.loss, in_axes=(None, 0))(jointly(params, problem.support), problem)
-        return jnp.mean(values), jax.tree.map(jnp.mean, metrics)
+        return _mean(values, problem), jax.tree.map(lambda values: _mean(values, problem), metrics)
 
     return Learner(init, adapt, predict, loss)
 
@@ -211,7 +214,7 @@ def pairs_sampler(
 def evaluate_problems(
     predict: Callable[[Episode], Array], sample: Sampler, key: Array, *, problems: int = 300, chunk_size: int = 1
 ) -> Evaluation:
-    """Mean accuracy over the tasks of each of many problems.
+    """Mean accuracy over the tasks of each of many problems, without those that have no rows.
 
     Args:
         predict: `problem -> logits [T, N, way]` of its queries; a `jax.tree_util.Partial` carries its parameters as
@@ -237,4 +240,10 @@ def _mean_accuracy(predict: Callable[[Episode], Array], sample: Sampler, key: Ar
 
 
 def _accuracy(logits: Array, problem: Episode) -> Array:
-    return jnp.mean(jax.vmap(accuracy)(logits, problem.query))
+    return _mean(jax.vmap(accuracy)(logits, problem.query), problem)
+
+
+def _mean(values: Array, episodes: Episode) -> Array:
+    """The mean of `values [E]` over the episodes that have rows both to learn from and to be asked for; 0 of none."""
+    there = [jnp.any(batch.weight != 0, axis=-1) for batch in episodes if batch.weight is not None]
+    return weighted_mean(values, functools.reduce(jnp.logical_and, there).astype(values.dtype) if there else None)

@@ -1,6 +1,6 @@
 """Losses of several tasks at once: one model and one batch, over which tasks are a `vmap`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -36,6 +36,13 @@ def present_tasks(batch: Any) -> Array | None:
     if not isinstance(batch, Batch) or batch.weight is None:
         return None
     return jnp.broadcast_to(jnp.any(batch.weight != 0, axis=-1), batch.y.shape[:1])
+
+
+def shared_leaves(params: Params, shared: Callable[[Params], Params] | None) -> list[int]:
+    """The numbers of the leaves that `shared`, any selection of them, takes, in its order; None for all."""
+    leaves, structure = jax.tree.flatten(params)
+    numbers = jax.tree.unflatten(structure, list(range(len(leaves))))
+    return jax.tree.leaves(numbers if shared is None else shared(numbers))
 
 
 def _weight_axis(batch: Batch) -> int | None:

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 from jmeta import loop, rules
 from jmeta.mtl.aggregators.gram import gram, with_mean
-from jmeta.mtl.tasks import present_tasks
+from jmeta.mtl.tasks import present_tasks, shared_leaves
 from jmeta.mtl.types import Aggregator, Losses, View, Weighting
 from jmeta.mtl.weightings.rule import held
 from jmeta.mtl.weightings.stateless import uniform
@@ -72,7 +72,8 @@ def make_step(
 
     Without an aggregator that is one backward pass, of the sum. With one, or where a weighting asks for the products of
     the gradients, each task has its own, in one `vmap`. A task without rows in a batch has no part in the step: its
-    loss is 0, and what the weighting knows of it stays as it is.
+    loss is 0, what the weighting knows of it stays as it is, and so do its own parameters, which a rule with a memory,
+    or with weight decay, would move. That memory goes on as with gradients of 0.
 
     Args:
         losses: `(params, batch) -> [T]`.
@@ -81,7 +82,7 @@ def make_step(
         aggregate: makes one gradient of T, such as `jmeta.mtl.pcgrad()`; None adds them.
         shared: `params -> params`, the part that tasks share, such as `model.shared`. Aggregators and products of
             gradients see that part alone, and the tasks' own parts, in which gradients cannot conflict, have the sum.
-            None for all.
+            Leaves of own parts `[T, ...]` have a row for each task. None for all.
         present: `batch -> [T]`, which tasks have rows in it, or None if all have; by the weights of a `jmeta.Batch`.
 
     Returns:
@@ -124,6 +125,8 @@ def make_step(
             grads = _with_shared(rows, aggregate(seen, aggregate_key), shared)
         weighted = lambda params: jnp.sum(weights.astype(values.dtype) * losses_at(params))
         params, opt_state = rules.move(optimizer, grads, state.opt_state, state.params, value_fn=weighted)
+        if here is not None:
+            params = _own_held(here, params, state.params, shared)
         learned = weighting.update(state.weighting, weights, view, params)
         learned = learned if here is None else held(here, learned, state.weighting)
         return MTLState(params, opt_state, learned, state.key, state.step + 1), MTLMetrics(values, weights)
@@ -167,9 +170,14 @@ def _with_shared(rows: Params, chosen: Params, shared: Callable[[Params], Params
     total = jax.tree.map(lambda g: jnp.sum(g, axis=0), rows)
     if jax.tree.structure(chosen) == jax.tree.structure(total):
         return chosen
-    # Which leaves are shared is found by numbering them, so that `shared` may be any selection.
     leaves, structure = jax.tree.flatten(total)
-    numbers = jax.tree.leaves(shared(jax.tree.unflatten(structure, list(range(len(leaves))))))
-    for number, leaf in zip(numbers, jax.tree.leaves(chosen), strict=True):
+    for number, leaf in zip(shared_leaves(total, shared), jax.tree.leaves(chosen), strict=True):
         leaves[number] = leaf
     return jax.tree.unflatten(structure, leaves)
+
+
+def _own_held(here: Array, new: Params, old: Params, shared: Callable[[Params], Params]) -> Params:
+    """The new parameters, but the old ones of tasks that are not here `[T]`, of leaves that are not shared."""
+    kept, (leaves, structure) = set(shared_leaves(new, shared)), jax.tree.flatten(new)
+    pairs = enumerate(zip(leaves, jax.tree.leaves(old), strict=True))
+    return jax.tree.unflatten(structure, [a if i in kept else held(here, a, b) for i, (a, b) in pairs])

@@ -1,6 +1,5 @@
 """RL^2: a recurrent policy that learns new tasks in its memory (Duan et al. 2016, Wang et al. 2016)."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from jmeta.rl.advantages import alike, discounted_steps, generalized_advantages,
 from jmeta.rl.agent import Agent, RLMetrics, first_state, update_keys
 from jmeta.rl.checks import check_counts
 from jmeta.rl.distributions import distribution_of, each_step
+from jmeta.rl.paid import Paid, centered_rewards, said, told, with_rewards
 from jmeta.rl.policies.policy import Policy, unroll
 from jmeta.rl.rollout import Trajectory, rollout, see_all, total_reward
 from jmeta.rl.surrogates import Objective, ppo_clip
@@ -22,15 +22,8 @@ from jmeta.rl.types import Env, Task
 from jmeta.types import Params
 
 
-class Paid(NamedTuple):
-    """The unit that rewards are told in: the mean size of those that are not 0."""
-
-    unit: Array  # `[]`, what the environment says at first; 0 while nothing is known, when rewards are not shown
-    batches: Array  # `[]`, how many it is a mean of
-
-
 class Learned(NamedTuple):
-    """What RL^2 learns, and the unit that it has learned it in."""
+    """What RL^2 learns, and what it knows of the rewards that it has learned it by."""
 
     policy: Params
     paid: Paid
@@ -55,19 +48,24 @@ def rl2(
     """RL^2: a trial is some episodes of a new task; the policy remembers from one to the next, and is trained to get
     the most out of whole trials.
 
-        inputs_t = (observation_t, action_{t-1}, reward_{t-1} / u, done_{t-1})
+        inputs_t = (observation_t, action_{t-1}, (reward_{t-1} - m) / u, done_{t-1})       all but the first 0 at first
         loss     = -mean objective(log pi now, log pi then, A) + value_coef mean ((V - R) / (s u))^2
                    - entropy_coef mean H(pi)
-        s        = sum_t discount^t over the steps of a trial,   V = s u times the policy's value
-        u        = mean |reward| of the rewards seen that are not 0
+        s        = sum_t discount^t over the steps of a trial,   V = m h_t + s u times the policy's value
+        m        = mean reward of the rewards seen,   h_t = sum_k discount^k over the steps that are left
+        u        = mean |reward - reward'| of pairs of trials, where they differ
 
     Advantages A and targets R = A + V go on across the episodes of a trial, whose end is the end of all; only where a
     limit of time cuts its last episode, V of the last state comes after it. Each update draws new tasks, a trial of
     each, and goes over them `epochs` times in `minibatches`, through the memory of whole trials. Values are told in
     units of s u: in those of the reward their error grows with the square of a trial's length, and drowns the gain in
-    the layers that both share. What is learned does not depend on the unit of the rewards: u is a mean over updates,
-    over about the last hundred once there are more, and a part of the parameters, which are `Learned`. Rewards of 0 and
-    1 are told as they are. The `Agent`'s test gives the total reward of each episode.
+    the layers that both share. What is learned depends neither on the unit of the rewards nor, where trials are as long
+    whatever is done, on a number that is added to all of them: m and u are means over updates, over about the last
+    hundred once there are more, and a part of the parameters, which are `Learned`. Where a trial may end early, such a
+    number is what to live on pays, and changes the task; steps that are missing count as rewards of 0 in the u of V.
+    Where limits of time cut trials, those that are not go on for ever, h = 1 / (1 - discount), and is 0 for a discount
+    of 1, as time without end has no worth that could be left out. The `Agent`'s test gives the total reward of each
+    episode.
 
     Args:
         env: the environment.
@@ -97,34 +95,28 @@ def rl2(
     scale = discounted_steps(episodes * env.horizon, discount)
     advantages = jax.vmap(partial(generalized_advantages, discount=discount, gae_lambda=gae_lambda))
     loss = _loss(env, policy, ppo_clip() if objective is None else objective, scale, value_coef)
-    said = max(map(abs, env.reward_range))
 
     def init(key: Array) -> Learned:
-        return Learned(policy.init(key), Paid(jnp.float32(said if math.isfinite(said) else 0), jnp.float32(0)))
+        return Learned(policy.init(key), said(env))
 
     def act(params: Learned, key: Array, task: Task) -> Trajectory:
-        unit = params.paid.unit
-        shown = lambda reward: jnp.where(unit > 0, reward / jnp.where(unit > 0, unit, 1), 0)
-        see = lambda observation, action, reward, done: see_all(observation, action, shown(reward), done)
-        return rollout(env, policy, params.policy, key, task, episodes=episodes, see=see)
+        tell = partial(told, params.paid)
+        return rollout(env, policy, params.policy, key, task, episodes=episodes, see=see_all, tell=tell)
 
     def update(state: TrainState) -> tuple[TrainState, RLMetrics]:
         task_key, act_key, order_key = update_keys(state, 3)
         task_keys, act_keys = (spread(jax.random.split(key, trials)) for key in (task_key, act_key))
         tasks = jax.vmap(env.sample_task)(task_keys)
         trial = jax.vmap(act, in_axes=(None, 0, 0))(state.params, act_keys, tasks)
-        paid = _paid(state.params.paid, trial)
-        reward = trial.reward * trial.weight / jnp.where(paid.unit > 0, paid.unit, 1)
+        paid = with_rewards(state.params.paid, trial)
+        reward, left_out = centered_rewards(paid, trial, discount)
         value = scale * trial.decision.value * trial.weight
         if trial.cut is not None:
             reward = reward + discount * scale * trial.cut.at * trial.cut.value[:, None]
         advantage = advantages(reward, value)
         target = advantage + value
-        batch = (
-            trial,
-            jnp.where(alike(advantage, trial.weight, target), 0, normalized(advantage, trial.weight)),
-            target,
-        )
+        nothing = alike(advantage, trial.weight, jnp.abs(target) + left_out)
+        batch = trial, jnp.where(nothing, 0, normalized(advantage, trial.weight)), target
         bonus = jnp.asarray(entropy_coef(state.step) if callable(entropy_coef) else entropy_coef, jnp.float32)
 
         def minibatch(carry: tuple[Params, Any], rows: Array) -> tuple[tuple[Params, Any], Any]:
@@ -151,16 +143,6 @@ def rl2(
         return jax.tree.map(lambda a: a[None], act(params, key, task))
 
     return Agent(partial(first_state, init, lambda params: optimizer.init(params.policy)), update, test, show)
-
-
-def _paid(before: Paid, trial: Trajectory) -> Paid:
-    """The unit after the rewards of another batch of trials; one that pays nothing tells nothing."""
-    there = (trial.weight > 0) & (trial.reward != 0)
-    count = jnp.sum(there.astype(jnp.float32))
-    size = jnp.sum(jnp.where(there, jnp.abs(trial.reward), 0)) / jnp.maximum(count, 1)
-    batches = before.batches + (count > 0).astype(jnp.float32)
-    share = (count > 0) / jnp.clip(batches, 1, 100)
-    return Paid(before.unit + share * (size - before.unit), batches)
 
 
 def _loss(

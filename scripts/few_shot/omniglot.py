@@ -146,7 +146,6 @@ def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> 
         "devices": config.devices,
         "data_dir": config.data_dir,
         "run_dir": str(run_dir),
-        "resume": run_dir.is_dir(),
     }
     return replaced(Whole(*from_preset(f"{algorithm}-omniglot-{way}w{shot}s")), changes)
 
@@ -176,8 +175,9 @@ def study(config: Config) -> Study:
 
 
 def measure(config: Config, run: Whole, way: int, shot: int, rows: Rows) -> dict[str, Any]:
-    """Train to the end, or go on, and evaluate once."""
-    result = trained(partial(train, run.settings, run.options), shown(run.settings.algorithm))
+    """Train to the end, or go on, as other sizes may have trained it by now, and evaluate once."""
+    options = replaced(run.options, {"resume": Path(str(run.options.run_dir)).is_dir()})
+    result = trained(partial(train, run.settings, options), shown(run.settings.algorithm))
     return {
         "trained": trained_at(config, run.settings.algorithm, way, shot),
         "steps": run.settings.outer.outer_steps,

@@ -82,7 +82,22 @@ def test_the_running_mean_is_the_mean():
     each = np.random.default_rng(0).normal(size=(7, 3, 3)).astype(np.float32)
     mean, _ = jax.lax.scan(lambda mean, z: (add_affinity(mean, z), None), no_affinity(3), jnp.asarray(each))
     np.testing.assert_allclose(mean.affinity, each.mean(axis=0), atol=1e-6)
-    assert mean.count == 7
+    assert (mean.count == 7).all()
+
+
+def test_the_running_mean_is_over_steps_in_which_both_tasks_were_there():
+    """Of one that counts the zeros of a step in which a task had no rows."""
+    rng = np.random.default_rng(1)
+    each, there = rng.normal(size=(9, 3, 3)).astype(np.float32), rng.random((9, 3)) < 0.6
+    there[:, 2] &= ~there[:, 1]  # these two never meet
+    met = there[:, :, None] & there[:, None, :]
+    each[~met] = 0
+    mean = no_affinity(3)
+    for z, present in zip(each, there, strict=True):
+        mean = add_affinity(mean, jnp.asarray(z), jnp.asarray(present))
+    np.testing.assert_array_equal(mean.count, met.sum(axis=0))
+    np.testing.assert_allclose(mean.affinity, each.sum(axis=0) / np.maximum(met.sum(axis=0), 1), atol=1e-6)
+    assert mean.count[1, 2] == 0 and mean.affinity[1, 2] == 0
 
 
 def test_cosines_of_gradients():

@@ -471,12 +471,22 @@ def test_rules_by_name():
 
 BAD_PARAMETERS = [
     ({"hidden": 64}, r"hidden must be the units of each layer, such as \(64,\), got 64"),
-    ({"hidden": (0,)}, "each of hidden must be a whole number of 1 or more, got 0"),
-    ({"steps": 0}, "steps must be a whole number of 1 or more, got 0"),
-    ({"batch_size": 2.5}, "batch_size must be a whole number of 1 or more, got 2.5"),
-    ({"learning_rate": 0.0}, "learning_rate must be a number above 0, got 0.0"),
-    ({"l2": -1.0}, "l2 must be a number 0 or more, got -1.0"),
-    ({"adapt_l2": 0.0}, "adapt_l2 must be a number above 0, got 0.0"),
+    ({"hidden": (0,)}, "each of hidden must be a whole number from 1 to 2147483647, got 0"),
+    ({"hidden": None}, r"hidden must be the units of each layer, such as \(64,\), got None"),
+    ({"hidden": (2**31,)}, "each of hidden must be a whole number from 1 to 2147483647, got 2147483648"),
+    ({"hidden": (2**31 - 1,)}, "a network of this size needs .* bytes, and .* of memory are at hand: ask for less"),
+    ({"steps": 0}, "steps must be a whole number from 1 to 2147483647, got 0"),
+    ({"steps": True}, "steps must be a whole number from 1 to 2147483647, got True"),
+    ({"steps": 10**20}, "steps must be a whole number from 1 to 2147483647, got 10+$"),
+    ({"batch_size": 2.5}, "batch_size must be a whole number from 1 to 2147483647, got 2.5"),
+    ({"batch_size": 2**31}, "batch_size must be a whole number from 1 to 2147483647, got 2147483648"),
+    ({"batch_size": 2**31 - 1}, "a network of this size needs .* bytes, and .* of memory are at hand: ask for less"),
+    ({"learning_rate": 0.0}, r"learning_rate must be a number from 1.2e-38 to 3.4e\+38, got 0.0"),
+    ({"learning_rate": 10**400}, r"learning_rate must be a number from 1.2e-38 to 3.4e\+38, got 10+$"),
+    ({"learning_rate": 1e-60}, r"learning_rate must be a number from 1.2e-38 to 3.4e\+38, got 1e-60"),
+    ({"l2": -1.0}, r"l2 must be a number from 0 to 3.4e\+38, got -1.0"),
+    ({"l2": float("nan")}, r"l2 must be a number from 0 to 3.4e\+38, got nan"),
+    ({"adapt_l2": 0.0}, r"adapt_l2 must be a number from 1.2e-38 to 3.4e\+38, got 0.0"),
     ({"weighting": "unifrom"}, "did you mean 'uniform'"),
     ({"aggregate": "pcgrda"}, "did you mean 'pcgrad'"),
     ({"task_column": "task"}, "task_column='task' is a name, and X is no data frame"),
@@ -569,7 +579,8 @@ def test_a_column_too_few_is_told():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"n_components": 0}, "n_components must be a whole number of 1 or more, got 0"),
+        ({"n_components": 0}, "n_components must be a whole number from 1 to 2147483647, got 0"),
+        ({"n_components": True}, "n_components must be a whole number from 1 to 2147483647, got True"),
         ({"targets": "words"}, "targets must be one of auto, classes, numbers, got 'words'"),
     ],
 )

@@ -114,6 +114,28 @@ def test_problems_are_pairs_of_one_group():
         assert len({tuple(f[2:]) for f in found}) == len(found)  # support and query share no picture
 
 
+def test_a_task_without_rows_has_no_part():
+    """Of a mean over all tasks, in which it counts as one of loss 0 that wants nothing."""
+    learner = jmeta.maml(nets.MLP((6,), 2), inner_optimizer=optax.sgd(0.1), inner_steps=1, loss_fn=losses.cross_entropy)
+    whole = join.joined(learner, optimizer=optax.sgd(RATE), steps=2)
+    there = problem_of(shot=4)
+    params = whole.init(jax.random.key(0), there.support.x)
+
+    def padded(batch):
+        """With a fourth task that has no rows, and holds NaN."""
+        weight = jnp.ones(batch.y.shape[:2])
+        more = lambda a, value: jnp.concatenate([a, jnp.full_like(a[:1], value)])
+        return Batch(more(batch.x, jnp.nan), more(batch.y, jnp.nan), more(weight, 0))
+
+    found, wanted = (
+        jax.jit(jax.value_and_grad(whole.loss, has_aux=True))(params, problem)
+        for problem in (Episode(*map(padded, there)), there)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, wanted)
+    accuracy = [join.accuracy_on(whole, params, problem) for problem in (Episode(*map(padded, there)), there)]
+    assert accuracy[0] == pytest.approx(accuracy[1].item())
+
+
 HIDDEN, SHOT = 12, 4
 
 

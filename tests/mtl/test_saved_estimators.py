@@ -1,6 +1,7 @@
 """A saved estimator's file, with each of its fields as no estimator has it: refused in one sentence that names it."""
 
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -60,15 +61,21 @@ def test_every_parameter_and_array_is_checked(saved, tmp_path):
 
 
 def test_files_of_another_kind_are_refused(saved, tmp_path):
-    """A bomb is compressed; a header may name more than there is memory for."""
+    """A bomb is compressed; a header may name more than there is memory for; and other arrays are none of its own."""
     path, about, arrays = saved
-    squeezed, lying = tmp_path / "squeezed.npz", tmp_path / "lying.npz"
-    np.savez_compressed(squeezed, about=np.array(json.dumps(about)), **arrays)
+    squeezed, lying, other = (tmp_path / f"{name}.npz" for name in ("squeezed", "lying", "other"))
+    np.savez_compressed(squeezed, about=np.array(json.dumps(about)), **{**arrays, "array_0": np.zeros(10**6)})
+    np.savez(other, about=np.array(json.dumps(about)), **arrays, more=np.zeros(3))
     header = np.lib.format.magic(1, 0) + b"\x76\x00"
     header += b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999,), }".ljust(0x75) + b"\n"
     with zipfile.ZipFile(lying, "w") as file:
         file.writestr("about.npy", header)
-    for odd in (squeezed, lying, tmp_path):
-        with pytest.raises(ValueError, match=r"damaged|no file"):
+    os.mkfifo(tmp_path / "pipe.npz")
+    for odd, says in (
+        (squeezed, "its arrays are larger than the file"), (lying, "damaged"), (tmp_path, "is a folder"),
+        (other, "arrays these are missing or unknown: .*more"), (tmp_path / "pipe.npz", "it is a pipe"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=says) as error:
             MultiTaskClassifier.load(odd)
+        assert "\n" not in str(error.value)
     assert MultiTaskClassifier.load(path).tasks_ == [0, 1]

@@ -81,6 +81,31 @@ def test_a_task_without_rows_has_no_part_in_the_gradient(name):
         np.testing.assert_allclose(*unit, atol=2e-3)
 
 
+RULES = {"adam": optax.adam(0.1), "momentum": optax.sgd(0.1, momentum=0.9), "decay": optax.adamw(0.1, weight_decay=0.1)}
+
+
+@pytest.mark.standard_promotion  # Adam's count is a whole number
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("aggregate", [None, mtl.pcgrad()], ids=["sum", "pcgrad"])
+def test_the_head_of_a_task_without_rows_stands_still(rule, aggregate):
+    """Of one that the rule's memory of earlier steps, or weight decay, moves on."""
+    model, rule = MODELS["hard sharing"], RULES[rule]
+    step = jax.jit(mtl.make_step(
+        mtl.task_losses(model, losses.squared_error), rule, aggregate=aggregate, shared=model.shared
+    ))  # fmt: skip
+    state = mtl.init_state(model.init(jax.random.key(0), X[0]), rule, jax.random.key(1), tasks=3)
+    everywhere = Batch(jnp.asarray(X), jnp.asarray(Y), jnp.ones(Y.shape[:2]))
+    met, _ = step(state, everywhere)
+    after, _ = step(met, everywhere._replace(weight=jnp.asarray(WEIGHT)))
+    for old, new in zip(jax.tree.leaves(met.params.heads), jax.tree.leaves(after.params.heads), strict=True):
+        np.testing.assert_array_equal(old[2], new[2])
+        assert (old[:2] != new[:2]).any()
+    again, _ = step(after, everywhere)
+    assert (
+        again.params.heads["params"]["head"]["kernel"][2] != after.params.heads["params"]["head"]["kernel"][2]
+    ).any()
+
+
 MODELS = {
     "hard sharing": mtl.hard_sharing(nets.MLPEncoder((4,)), nets.MLP((), 1), tasks=3),
     "experts": mtl.mixture_of_experts(nets.MLPEncoder((4,)), nets.MLP((), 2), nets.MLP((), 1), experts=2, tasks=3),

@@ -315,6 +315,20 @@ def test_parameters_of_gymnax_are_the_task():
 
 
 @pytest.mark.standard_promotion
+def test_a_discrete_observation_of_gymnax_is_one_hot():
+    """Of one that a policy is shown as a number, in which state 3 is three times state 1."""
+
+    class Place(Clock):
+        def observation_space(self, params):
+            return Space(spaces={"time": Space(n=5, shape=()), "rate": Space(shape=())})
+
+    env = envs.checked(envs.from_gymnax(Place(), Params()))
+    state, first = env.reset(jax.random.key(0), Params())
+    _, step = env.step(jax.random.key(1), state, jnp.zeros(1), Params())
+    np.testing.assert_array_equal([first, step.observation], [[1, 0, 0, 0, 0, 2], [0, 1, 0, 0, 0, 2]])
+
+
+@pytest.mark.standard_promotion
 @pytest.mark.skipif(importlib.util.find_spec("gymnax") is None, reason="gymnax is not installed")
 @pytest.mark.parametrize("name", ["BernoulliBandit-misc", "Pendulum-v1"])
 def test_gymnax_steps_the_same(name):

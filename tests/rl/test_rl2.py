@@ -1,5 +1,7 @@
 """RL^2: it learns, it is pure, and its update is the gradient of its formula."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,13 @@ import optax
 import pytest
 from small_rl import for_ever
 
+from jmeta.rl.advantages import generalized_advantages
 from jmeta.rl.agent import make_run
 from jmeta.rl.envs import bernoulli_bandit, dependent_bandit, gaussian_bandit, tabular_mdp
+from jmeta.rl.paid import Mean, Paid, centered_rewards, with_rewards
 from jmeta.rl.policies import Decision, Policy, gru_policy
-from jmeta.rl.rl2 import Paid, _paid, rl2
-from jmeta.rl.rollout import Trajectory, inputs_size, see_all
+from jmeta.rl.rl2 import rl2
+from jmeta.rl.rollout import Cut, Trajectory, inputs_size, see_all
 from jmeta.rl.surrogates import actor_critic
 
 pytestmark = pytest.mark.standard_promotion
@@ -93,10 +97,12 @@ def test_a_step_is_the_gradient_of_its_formula():
 
     task_key, act_key, _ = update_keys(state, 3)
     tasks = jax.vmap(env.sample_task)(jax.random.split(task_key, 16))
-    act = jax.vmap(lambda key, task: rollout(env, policy, params, key, task, see=see_all))
+    tell = lambda reward: reward - 0.5  # the middle of what an arm may pay, before any is seen
+    act = jax.vmap(lambda key, task: rollout(env, policy, params, key, task, see=see_all, tell=tell))
     trial = jax.jit(act)(jax.random.split(act_key, 16), tasks)
     unit = 1 + 0.9 + 0.9**2
-    reward, value = np.asarray(trial.reward, np.float64), unit * np.asarray(trial.decision.value, np.float64)
+    reward = np.asarray(trial.reward, np.float64)
+    reward, value = reward - reward.mean(), unit * np.asarray(trial.decision.value, np.float64)
     delta = reward + 0.9 * np.append(value[:, 1:], np.zeros((16, 1)), 1) - value
     advantage = delta.copy()
     for t in (1, 0):
@@ -133,57 +139,93 @@ def tells(start=0.0):
 @pytest.mark.parametrize("gae_lambda", [1.0, 0.9])
 def test_a_limit_of_time_is_no_end(episodes, gae_lambda):
     """Every state of a task that pays 5 for ever is worth 50 at a discount of 0.9, and that is what is learned."""
-    options = dict(optimizer=optax.sgd(0.5), trials=4, episodes=episodes, discount=0.9, gae_lambda=gae_lambda)
+    options: Any = dict(optimizer=optax.sgd(0.5), trials=4, episodes=episodes, discount=0.9, gae_lambda=gae_lambda)
     for cuts, right in ((True, 50.0), (False, None)):
-        agent = rl2(for_ever(cuts, pay=5.0), tells(), entropy_coef=0.0, **options)
+        agent = rl2(for_ever(cuts, pay=5.0), tells(1.0), entropy_coef=0.0, **options)
         state, metrics = make_run(agent)(agent.init(jax.random.key(0)), 100)
         state = jax.device_get(state)
-        worth = state.params.policy * state.params.paid.unit * sum(0.9**t for t in range(5 * episodes))
+        paid, steps = state.params.paid, sum(0.9**t for t in range(5 * episodes))
+        worth = paid.mean.value * 10 + state.params.policy * paid.worth.value * steps
         np.testing.assert_allclose(metrics.returns, 25 * episodes, rtol=1e-5)  # what is paid is paid
         if right is None:
-            assert worth < 5 * sum(0.9**t for t in range(5 * episodes)), "an end is one"
+            assert worth < 5 * steps, "an end is one"
         else:
             np.testing.assert_allclose(worth, right, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("kind", "unit"), [("bernoulli", 1e-6), ("gaussian", 1e6)])
-def test_the_unit_of_rewards_changes_nothing(kind, unit):
-    """But rounding. A bandit of pay 0 and 1 has the unit 1: it is told as it is."""
-    make = bernoulli_bandit if kind == "bernoulli" else gaussian_bandit
-    plain = make(arms=3, pulls=4)
-
+def paying(env, unit, offset):
     def step(key, state, action, task):
-        state, after = plain.step(key, state, action, task)
-        return state, after._replace(reward=unit * after.reward)
+        state, after = env.step(key, state, action, task)
+        return state, after._replace(reward=unit * after.reward + offset)
 
-    paid = plain._replace(step=step, reward_range=tuple(unit * bound for bound in plain.reward_range))
+    return env._replace(step=step, reward_range=tuple(unit * bound + offset for bound in env.reward_range))
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "offset"),
+    [("bernoulli", 1e-6, 0), ("gaussian", 1e6, 0), ("bernoulli", 1, 1000), ("bernoulli", 1, -3), ("gaussian", 8, 512)],
+)
+def test_unit_and_offset_of_rewards_change_nothing(kind, unit, offset):
+    """But rounding. Of a reward that is shown as 1000.5 / 1000, and an advantage of the steps that are left."""
+    plain = (bernoulli_bandit if kind == "bernoulli" else gaussian_bandit)(arms=3, pulls=4)
     out = []
-    for env in (plain, paid):
-        agent = agent_for(env, units=4, trials=16, minibatches=2, epochs=2)
+    for env in (plain, paying(plain, unit, offset)):
+        agent = agent_for(env, units=4, trials=16, minibatches=2, epochs=2, optimizer=optax.sgd(0.1))
         out.append(make_run(agent)(agent.init(jax.random.key(0)), 2))
-    (one, metrics), (other, in_units) = out
-    same = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    (one, metrics), (other, paid) = out
+    same = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
     jax.tree.map(same, one.params.policy, other.params.policy)
-    same(metrics.returns, in_units.returns / unit)
-    same(one.params.paid.unit, other.params.paid.unit / unit)
-    assert one.params.paid.batches == 2
-    if kind == "bernoulli":
-        assert one.params.paid.unit == 1
+    same(metrics.returns, (paid.returns - 4 * offset) / unit)
+    same(one.params.paid.unit.value, other.params.paid.unit.value / unit)
+    same(one.params.paid.mean.value, (other.params.paid.mean.value - offset) / unit)
+    if kind == "bernoulli" and unit == 1:
+        assert one.params.paid.unit.value == other.params.paid.unit.value == 1
 
 
-def test_the_unit_is_the_mean_size_of_what_is_paid():
-    """Catches padding and zeros that are counted, a declared range that is kept, and a batch of nothing that tells."""
-    nothing = jnp.zeros((2, 3), jnp.float32)
+def trial_of(reward, weight, cut=None):
+    nothing: Any = jnp.zeros_like(weight)
+    cut = None if cut is None else Cut(cut, nothing, nothing)
+    return Trajectory(nothing, nothing, nothing, nothing, jnp.asarray(reward), nothing, weight, cut)
+
+
+def test_what_is_known_of_rewards_is_means_over_those_that_are_there():
+    """Catches padding that is counted, a declared range that is kept, and a batch of no difference that tells."""
     weight = jnp.array([[1.0, 1, 1], [1, 1, 0]])
-    trial = Trajectory(nothing, nothing, nothing, nothing, jnp.array([[0.0, -2, 0], [4, 0, 100]]), nothing, weight)
-    paid = _paid(Paid(jnp.float32(1000), jnp.float32(0)), trial)
-    assert (paid.unit, paid.batches) == (3, 1)
-    assert _paid(paid, trial._replace(reward=nothing)) == paid
-    later = _paid(paid, trial._replace(reward=nothing + 5))
-    assert (later.unit, later.batches) == (4, 2)
-    np.testing.assert_allclose(
-        _paid(Paid(jnp.float32(3), jnp.float32(500)), trial._replace(reward=nothing + 5)).unit, 3.02
-    )
+    trial, guess = trial_of(jnp.array([[0.0, -2, 0], [4, -2, 100]]), weight), Mean(jnp.float32(1000), jnp.float32(0))
+    paid = with_rewards(Paid(guess, guess, guess), trial)
+    assert paid.mean == (0, 1) and paid.unit == (4, 1) and paid.worth == (4, 1)
+    later = with_rewards(paid, trial_of(jnp.full((2, 3), 5.0), weight))
+    assert later.mean == (2.5, 2)
+    assert later.unit == paid.unit  # none differ
+    assert later.worth == (4.5, 2)  # but the end
+    old = Mean(jnp.float32(3), jnp.float32(500))
+    np.testing.assert_allclose(with_rewards(Paid(old, old, old), trial).unit.value, 3.01)
+    lone = with_rewards(Paid(guess, guess, guess), trial_of(jnp.array([[0.0, 0, 3]]), jnp.ones((1, 3))))
+    assert lone.unit == (3, 1)
+
+
+@pytest.mark.parametrize("gae_lambda", [1.0, 0.5])
+@pytest.mark.parametrize("cut", [False, True])
+def test_advantages_of_trials_that_end_early_are_those_of_their_rewards(cut, gae_lambda):
+    """Of rewards less their mean, for which it would be best to end soon, or nothing to live on."""
+    rng, discount, mean = np.random.default_rng(0), 0.9, 3.0
+    reward, lengths = rng.normal(3, 1, (3, 5)).astype(np.float32), np.array([5, 2, 4])
+    weight = jnp.asarray(np.arange(5) < lengths[:, None], jnp.float32)
+    at = jnp.zeros((3, 5)).at[0, 4].set(1)  # the first is cut, where any is
+    known = Mean(jnp.float32(mean), jnp.float32(1))
+    trial = trial_of(reward, weight, at if cut else None)
+    found, left_out = centered_rewards(Paid(known, known, Mean(jnp.float32(2), jnp.float32(1))), trial, discount)
+    left = np.full(6, 10.0) if cut else (1 - discount ** np.arange(5, -1, -1)) / (1 - discount)
+    assert left_out == pytest.approx(mean * left[0] / 2)
+    value, after = rng.normal(3, 1, (3, 5)).astype(np.float32) * np.asarray(weight), 7.0
+    plain = np.asarray(reward * weight) + discount * after * np.asarray(at) * cut
+    less = (value - mean * left[:5]) / 2 * np.asarray(weight)
+    found = found + discount * (after - mean * left[5]) / 2 * at * cut
+    options: Any = dict(discount=discount, gae_lambda=gae_lambda)
+    for i, n in enumerate(lengths):
+        wanted = generalized_advantages(jnp.asarray(plain[i]), jnp.asarray(value[i]), **options)
+        got = generalized_advantages(found[i], jnp.asarray(less[i], jnp.float32), **options)
+        np.testing.assert_allclose(2 * got[:n], wanted[:n], rtol=1e-4, atol=1e-4)
 
 
 def test_the_test_tells_the_reward_of_each_episode():

@@ -17,7 +17,7 @@ from jmeta import cli
 from jmeta.errors import RunError
 from jmeta.rl import experiment
 from jmeta.rl.experiment import build, env_of
-from jmeta.runs.engine import folder, programs, record
+from jmeta.runs.engine import devices, folder, programs, record
 from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.rl import train
@@ -169,6 +169,14 @@ def test_as_many_updates_are_taken_as_are_asked_for(tmp_path, updates):
     assert result.step == int(result.states[""].step) == updates
     assert [row["step"] for row in result.rows] == [updates]
     assert restored(result.run_dir, build(TINY).init, "best")[0] == updates
+
+
+def test_memory_at_hand_is_that_of_the_container(monkeypatch):
+    """Of a check by the machine's memory alone, of which a container may have a part."""
+    monkeypatch.setattr(devices, "memory_at_hand", lambda: 2**30)
+    devices.check_memory(2**30, "they", "ask for less")
+    with pytest.raises(RunError, match=r"they take 1\.5 GiB, and 1 GiB are free: ask for less"):
+        devices.check_memory(3 * 2**29, "they", "ask for less")
 
 
 def test_no_other_error_is_taken_for_too_little_memory():

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from jmeta.mtl.estimators import saving
 from jmeta.mtl.estimators.columns import Name, rows_of, shown, without_task
 from jmeta.mtl.estimators.network import Layer, Plan, moments, represent, stacked, train
+from jmeta.mtl.estimators.ranges import check_ranges
 from jmeta.mtl.names import aggregator_named, weighting_named
 from jmeta.mtl.types import Aggregator, Weighting
 from jmeta.types import Batch
@@ -139,27 +139,8 @@ class SharedNetwork(BaseEstimator):
         return trained.heads
 
     def _check_parameters(self) -> None:
-        def whole(name: str, value: Any) -> None:
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
-
-        if isinstance(self.hidden, str | Integral):
-            raise ValueError(f"hidden must be the units of each layer, such as (64,), got {self.hidden!r}")
-        for units in self.hidden:
-            whole("each of hidden", units)
-        whole("steps", self.steps)
-        if self.batch_size is not None:
-            whole("batch_size", self.batch_size)
-        for name, least in (("learning_rate", "above 0"), ("l2", "0 or more")):
-            value = getattr(self, name)
-            if not (is_finite(value) and (value > 0 or (value == 0 and name == "l2"))):
-                raise ValueError(f"{name} must be a number {least}, got {value!r}")
+        check_ranges(self.get_params(deep=False))
         if isinstance(self.weighting, str):
             weighting_named(self.weighting)
         if isinstance(self.aggregate, str):
             aggregator_named(self.aggregate)
-
-
-def is_finite(value: Any) -> bool:
-    """Whether it is a number, and finite."""
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))

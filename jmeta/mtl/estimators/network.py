@@ -18,6 +18,7 @@ from jmeta.mtl.tasks import task_losses
 from jmeta.mtl.training import init_state, make_run, make_step
 from jmeta.mtl.types import Aggregator, Weighting
 from jmeta.nets import MLP, MLPEncoder
+from jmeta.report.arrays import check_fits
 from jmeta.types import Batch, Params
 
 Layer = tuple[np.ndarray, np.ndarray]
@@ -53,11 +54,19 @@ def train(plan: Plan, batch: Batch, *, learning_rate: float, l2: float, seed: in
     """Train trunk and heads on what `stacked` made, by Adam, whose rate falls to 0 along a cosine.
 
     The penalty on all kernels beside the losses is `l2 / 2 |W|^2`; the seed is of initial parameters and batches.
+
+    Raises:
+        ValueError: for more than there is memory for, or where training diverges.
     """
     rates = jnp.float32(learning_rate), jnp.float32(l2)
     width = batch.x.shape[-1]
     x = np.pad(batch.x, [(0, 0), (0, 0), (0, up_to_power_of_two(width, FEATURES) - width)])
     padded = jax.tree.map(jnp.asarray, batch._replace(x=x))
+    widths = [width, *plan.hidden, *([] if plan.components is None else [plan.components])]
+    heads = plan.tasks * batch.y.shape[-1]
+    held = sum(a * b for a, b in zip(widths, [*widths[1:], heads], strict=True))
+    rows = plan.tasks * (plan.batch_size or batch.x.shape[1]) * sum(widths)
+    check_fits("a network of this size", 4 * (4 * held + rows + plan.tasks * plan.steps))
     params, losses = _program(plan)(jax.random.key(seed), padded, *rates, jnp.float32(width))
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         raise ValueError(f"training has diverged at learning_rate={learning_rate}: try a smaller one")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from jmeta.mtl.estimators.base import SharedNetwork, is_finite
+from jmeta.mtl.estimators.base import SharedNetwork
 from jmeta.mtl.estimators.columns import Name, rows_of, shown
 from jmeta.mtl.estimators.network import Layer, moments
 from jmeta.mtl.types import Aggregator, Weighting
@@ -54,11 +54,6 @@ class SharedPredictor(SharedNetwork):
             batch_size=batch_size, task_column=task_column, random_state=random_state,
         )  # fmt: skip
         self.adapt_l2 = adapt_l2
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if not (is_finite(self.adapt_l2) and self.adapt_l2 > 0):
-            raise ValueError(f"adapt_l2 must be a number above 0, got {self.adapt_l2!r}")
 
     def _keep_moments(self, X: np.ndarray) -> None:
         """Keep mean and scale of the representation of the training rows, for `adapt`."""

@@ -2,15 +2,13 @@
 
 import json
 import os
-import struct
-import zipfile
-import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from jmeta.mtl.estimators.fields import check_fitted
+from jmeta.report.arrays import DAMAGED, Declared, read_npz
 from jmeta.report.files import writing
 
 FORMAT = 1
@@ -42,20 +40,19 @@ def write(path: str | os.PathLike[str], estimator: Any) -> None:
 
 def read(path: str | os.PathLike[str], estimator: Any) -> Any:
     """The estimator that `write` wrote, each of whose fields is as `fit` makes it."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{path} is no file, which a saved estimator is: give the path that it was saved to")
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder, and a saved estimator is a file: give the path that it was saved to")
     try:
-        with open(path, "rb") as handle, zipfile.ZipFile(handle) as members:
-            # As `write` leaves them, so that no member is larger than the file.
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist()):
-                raise ValueError("a member is compressed")
-            handle.seek(0)
-            with np.load(handle, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path, lambda declared: _as_written(declared, os.path.getsize(path)))
+    except OSError:
+        raise
+    except DAMAGED as error:
+        raise ValueError(f"{path} is damaged, or no file of an estimator, since {error}: save it again") from error
+    try:
         about = json.loads(arrays.pop(_ABOUT).item())
         version, kind = about["format"], about["estimator"]
         parts = {part: {n: _decoded(v, arrays) for n, v in about[part].items()} for part in ("parameters", "fitted")}
-    except _DAMAGE as error:
+    except _ODD as error:
         raise ValueError(f"{path} is damaged, or no file of an estimator: save it again") from error
     if version != FORMAT:
         raise ValueError(f"{path} is of format {version!r:.40}, and this jmeta reads {FORMAT}: save it again")
@@ -73,11 +70,16 @@ def read(path: str | os.PathLike[str], estimator: Any) -> Any:
     return found
 
 
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError, AttributeError, TypeError,
-    MemoryError, OverflowError, RecursionError, RuntimeError,
-)  # fmt: skip
-"""What reading a file of anything may raise, beside what the disk does."""
+_ODD = (ValueError, KeyError, EOFError, AttributeError, TypeError, OverflowError, RecursionError)
+"""What JSON of anything may raise when it is taken for what `write` wrote."""
+
+
+def _as_written(declared: Mapping[str, Declared], size: int) -> Collection[str]:
+    """The names of the arrays, which are those that `write` gives and no larger than the file, as it packs nothing."""
+    _same_names("arrays", declared, [_ABOUT, *(f"array_{i}" for i in range(len(declared) - 1))])
+    if sum(one.nbytes for one in declared.values()) > size:
+        raise ValueError("its arrays are larger than the file")
+    return declared
 
 
 def _same_names(what: str, found: Iterable[str], wanted: Iterable[str], others: Iterable[str] = ()) -> None:

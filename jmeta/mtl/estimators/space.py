@@ -1,7 +1,6 @@
 """The representation that several tasks share, as a transformer."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -80,8 +79,7 @@ class SharedSpace(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SharedNetwo
         """
         if self.targets not in TARGETS:
             raise ValueError(f"targets must be one of {', '.join(TARGETS)}, got {self.targets!r}")
-        if not isinstance(self.n_components, Integral) or self.n_components < 1:
-            raise ValueError(f"n_components must be a whole number of 1 or more, got {self.n_components!r}")
+        self._check_parameters()
         X, y, names, which = self._rows(X, y, task)
         y = column_or_1d(y, warn=True)
         kind = type_of_target(y)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta.checks import check_above_zero
+from jmeta.mtl.tasks import shared_leaves
 from jmeta.mtl.types import Losses
 from jmeta.types import Params
 
@@ -55,7 +56,8 @@ def task_affinity(
     """
     check_above_zero("lr", lr)
     before, pullback = jax.vjp(lambda params: losses(params, batch), params)
-    moves = _chosen(params, shared)
+    (leaves, structure), kept = jax.tree.flatten(params), set(shared_leaves(params, shared))
+    moves = jax.tree.unflatten(structure, [i in kept for i in range(len(leaves))])
 
     def after(row: Array) -> Array:
         (gradient,) = pullback(row)
@@ -68,7 +70,7 @@ def task_affinity(
 
 
 class MeanAffinity(NamedTuple):
-    """The mean `[T, T]` of so many affinities `[]`, which a training loop carries beside its own state."""
+    """The mean `[T, T]` of so many affinities `[T, T]`, which a training loop carries beside its own state."""
 
     affinity: Array
     count: Array
@@ -76,26 +78,25 @@ class MeanAffinity(NamedTuple):
 
 def no_affinity(tasks: int) -> MeanAffinity:
     """The mean of none yet."""
-    return MeanAffinity(jnp.zeros((tasks, tasks)), jnp.zeros(()))
+    return MeanAffinity(jnp.zeros((tasks, tasks)), jnp.zeros((tasks, tasks)))
 
 
-def add_affinity(mean: MeanAffinity, affinity: Array) -> MeanAffinity:
+def add_affinity(mean: MeanAffinity, affinity: Array, present: Array | None = None) -> MeanAffinity:
     """The mean, which starts as `no_affinity`, with one more affinity `[T, T]`, of `task_affinity` at this step.
 
-        mean <- mean + (affinity - mean) / count
+        mean_ij <- mean_ij + (affinity_ij - mean_ij) / count_ij    of pairs of tasks that have rows in the step
+
+    Args:
+        mean: of the steps before; 0 for a pair that has not met.
+        affinity: of this step.
+        present: `[T]`, which tasks have rows in it, as `jmeta.mtl.present_tasks(batch)` says; None for all.
 
     Example:
         >>> mean = add_affinity(no_affinity(1), jnp.array([[0.5]]))
         >>> add_affinity(mean, jnp.array([[0.25]])).affinity.tolist()
         [[0.375]]
     """
-    count = mean.count + 1
-    return MeanAffinity(mean.affinity + (affinity.astype(mean.affinity.dtype) - mean.affinity) / count, count)
-
-
-def _chosen(params: Params, shared: Callable[[Params], Params] | None) -> Params:
-    """For each leaf of the parameters, whether it is shared."""
-    leaves, structure = jax.tree.flatten(params)
-    numbers = jax.tree.unflatten(structure, list(range(len(leaves))))
-    kept = set(jax.tree.leaves(numbers if shared is None else shared(numbers)))
-    return jax.tree.map(lambda number: number in kept, numbers)
+    met = jnp.ones(affinity.shape, bool) if present is None else present[:, None] & present[None, :]
+    count = mean.count + met.astype(mean.count.dtype)
+    more = (affinity.astype(mean.affinity.dtype) - mean.affinity) / jnp.maximum(count, 1)
+    return MeanAffinity(mean.affinity + jnp.where(met, more, 0), count)

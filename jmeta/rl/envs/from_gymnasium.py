@@ -4,7 +4,7 @@ import itertools
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ from jax.experimental import io_callback
 
 from jmeta.rl.checks import check_counts, kind_of, returned
 from jmeta.rl.envs.actions import action_of, bounds, choices_of
+from jmeta.rl.envs.observations import kinds_of, parts_of
 from jmeta.rl.types import Box, Discrete, Env, Step
 
 
@@ -193,7 +194,7 @@ class _Host:
 
     def row(self, name: str, observation: Any) -> np.ndarray:
         try:
-            row = _numbers(self.observed, observation)
+            row = np.concatenate([_numbers(*part) for part in parts_of(self.observed, observation)])
         except (TypeError, ValueError, LookupError):
             wanted = "an array of numbers" if self.observed is None else self.observed
             raise ValueError(
@@ -207,18 +208,12 @@ class _Host:
 
 
 def _numbers(space: Any, value: Any) -> np.ndarray:
-    """All numbers of an observation in one row, float32."""
-    parts = getattr(space, "spaces", None)
-    if isinstance(parts, Mapping):
-        return np.concatenate([_numbers(own, value[name]) for name, own in parts.items()])
-    if isinstance(parts, tuple):
-        return np.concatenate([_numbers(own, part) for own, part in zip(parts, value, strict=True)])
-    if hasattr(space, "n") and getattr(space, "shape", ()) == ():
-        kinds = np.arange(int(space.n)) + int(getattr(space, "start", 0))
-        if int(value) not in kinds:
-            raise ValueError
-        return (kinds == int(value)).astype(np.float32)
-    return np.asarray(value, np.float32).ravel()
+    kinds = kinds_of(space)
+    if kinds is None:
+        return np.asarray(value, np.float32).ravel()
+    if int(value) not in kinds:
+        raise ValueError
+    return (kinds == int(value)).astype(np.float32)
 
 
 def _close(env: Any) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta.rl.envs.actions import action_of, bounds, choices_of
+from jmeta.rl.envs.observations import kinds_of, parts_of
 from jmeta.rl.types import Box, Discrete, Env, Step
 
 
@@ -24,8 +25,9 @@ def from_gymnax(
     Some, such as its bandits, draw what would be the task at each reset. To keep it over episodes, let the key of the
     reset be the task, as in the example.
 
-    A state is the environment's, and an observation all of its numbers in one row. An episode is done where it is
-    terminated or truncated.
+    A state is the environment's, and an observation all of its numbers in one row: one-hot where
+    `env.observation_space` is Discrete, the parts one after another where it is a Dict or a Tuple. An episode is done
+    where it is terminated or truncated.
 
     Args:
         env: what `gymnax.make` returns first: anything with its `reset_env`, `step_env`, `is_truncated` and spaces.
@@ -56,12 +58,17 @@ def from_gymnax(
     action = action_of(space)
     low, high = bounds(action) if isinstance(action, Box) else (0, 0)
 
+    observed = env.observation_space(params) if hasattr(env, "observation_space") else None
+
+    def row(observation: Any) -> Array:
+        return jnp.concatenate([a for part in parts_of(observed, observation) for a in _numbers(*part)])
+
     def sample_task(key: Array) -> Any:
         return start if sample_params is None else jax.tree.map(jnp.asarray, sample_params(key))
 
     def reset(key: Array, task: Any) -> tuple[Any, Array]:
         observation, state = env.reset_env(key, task)
-        return jax.tree.map(jnp.asarray, state), _row(observation)
+        return jax.tree.map(jnp.asarray, state), row(observation)
 
     def step(key: Array, state: Any, taken: Array, task: Any) -> tuple[Any, Step]:
         if not isinstance(action, Discrete):
@@ -70,11 +77,14 @@ def from_gymnax(
         ends, cut = (jnp.asarray(a, bool).reshape(()) for a in (terminated, env.is_truncated(after, task)))
         # A clock that starts as 0 and becomes 1.0 would not fit into a loop.
         after = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), after, state)
-        return after, Step(_row(observation), jnp.asarray(reward, jnp.float32).reshape(()), ends | cut, cut & ~ends)
+        return after, Step(row(observation), jnp.asarray(reward, jnp.float32).reshape(()), ends | cut, cut & ~ends)
 
     shape = jax.eval_shape(reset, jax.random.key(0), start)[1].shape
     return Env(sample_task, reset, step, action, shape[0], int(params.max_steps_in_episode), reward_range)
 
 
-def _row(observation: Any) -> Array:
-    return jnp.concatenate([jnp.ravel(jnp.asarray(a)).astype(jnp.float32) for a in jax.tree.leaves(observation)])
+def _numbers(space: Any, value: Any) -> list[Array]:
+    kinds = kinds_of(space)
+    if kinds is not None:
+        return [(jnp.asarray(kinds) == jnp.asarray(value)).astype(jnp.float32)]
+    return [jnp.ravel(jnp.asarray(a)).astype(jnp.float32) for a in jax.tree.leaves(value)]

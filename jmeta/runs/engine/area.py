@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from jmeta import settings as flat
 from jmeta.errors import RunError, unknown
 from jmeta.experiment import Build
+from jmeta.registry import by_files
 from jmeta.runs.engine import folder, record
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import Report, silent
@@ -101,15 +102,27 @@ def from_preset(area: Area, name: str) -> tuple[Any, Options]:
     return whole.settings, whole.options
 
 
-def load_run(area: Area, run_dir: Path) -> Loaded:
-    """The settings of a single run; RunError if the folder has none, another area's or version's, or is damaged."""
-    return _loaded(area, record.load(run_dir), run_dir / folder.CONFIG)
+def load_run(area: Area, run_dir: Path, *, trust_code: bool = False) -> Loaded:
+    """The settings of a single run.
+
+    Args:
+        area: whose runs are read.
+        run_dir: the folder.
+        trust_code: whether to run the code that the folder names, `FILE.py:NAME` or `MODULE:NAME`, which is that of
+            whoever wrote the folder. On the command line, what its words name is run too.
+
+    Raises:
+        RunError: if the folder has no run, one of another area or version, or is damaged; or names code to run.
+    """
+    with by_files(trust_code):
+        return _loaded(area, record.load(run_dir), run_dir / folder.CONFIG)
 
 
-def load_group(area: Area, run_dir: Path) -> Loaded:
+def load_group(area: Area, run_dir: Path, *, trust_code: bool = False) -> Loaded:
     """The settings of the folder of a group of runs; as `load_run`."""
     path = run_dir / folder.GROUP
-    return _loaded(area, record.read(path), path)
+    with by_files(trust_code):
+        return _loaded(area, record.read(path), path)
 
 
 def _loaded(area: Area, stored: record.Stored, path: Path) -> Loaded:

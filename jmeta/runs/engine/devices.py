@@ -4,12 +4,12 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 
 from jmeta.errors import RunError
+from jmeta.report.arrays import memory_at_hand
 from jmeta.sharding import task_mesh
 
 
@@ -90,14 +90,11 @@ def check_memory(needed: int, what: str, advice: str) -> None:
 
 
 def _memory() -> float:
-    """Bytes that a device has free: of a CPU those of the machine, as far as it tells."""
+    """Bytes that a device has free: of a CPU those of the machine."""
     stats = jax.local_devices()[0].memory_stats()
     if stats:
         return stats.get("bytes_limit", math.inf)
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
-    return math.inf
+    return memory_at_hand()
 
 
 @contextmanager

@@ -38,7 +38,9 @@ def _grouped(info: StructTypeInfo) -> StructConstructorSpec | None:
 
 
 def described(kind: type) -> dict[str, str]:
-    """What the docstring of a class says of each of its attributes."""
-    _, _, text = (kind.__doc__ or "").partition("Attributes:\n")
-    found = re.findall(r"^ {4,8}(\w+): (.*(?:\n {9,}.*)*)", text, re.MULTILINE)
-    return {name: " ".join(said.split()) for name, said in found}
+    """What the docstrings of a class, and of those that it is made from, say of each of its attributes."""
+    found: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        _, _, text = (each.__doc__ or "").partition("Attributes:\n")
+        found |= dict(re.findall(r"^ {4,8}(\w+): (.*(?:\n {9,}.*)*)", text, re.MULTILINE))
+    return {name: " ".join(said.split()) for name, said in found.items()}

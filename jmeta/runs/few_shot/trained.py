@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from jmeta.datasets.look import Look
 from jmeta.errors import RunError
-from jmeta.registry import not_by_hand
+from jmeta.registry import by_files, is_command
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.few_shot.experiment import AREA, eval_steps, learner_of, starting
 from jmeta.runs.few_shot.settings import Settings
 from jmeta.settings import INT32, typed
+from jmeta.tasks import catalog as sources
 from jmeta.types import Learner, Params
 
 _FACTS = {
@@ -56,24 +57,31 @@ class Trained(NamedTuple):
         return Look((height, width), channels, kept["ink"], kept["files"])
 
 
-def load_trained(run_dir: str | Path, checkpoint: str = "best") -> Trained:
+def load_trained(run_dir: str | Path, checkpoint: str = "best", *, trust_code: bool = False) -> Trained:
     """Read a run folder, at the checkpoint that is `best` by validation or the `newest`.
 
+    Args:
+        run_dir: the folder.
+        checkpoint: which.
+        trust_code: whether to run the code that the folder names, see `load_run`.
+
     Raises:
-        RunError: if it is no run folder of few-shot learning, has no checkpoint, or is damaged; or if it names code to
-            run, see `jmeta.registry.named_in`.
+        RunError: if it is no run folder of few-shot learning, has no checkpoint, or is damaged; or names code to run.
     """
     path = Path(run_dir)
-    with not_by_hand():
-        settings, facts = load_settings(path)
+    settings, facts = load_settings(path, trust_code=trust_code)
+    with by_files(trust_code):
         init = starting(settings, facts["train_classes"], tuple(facts["input_shape"]))
         step, state = restored(path, init, checkpoint)
     return Trained(settings, facts, step, state.params, lambda steps, way: learner_of(settings, steps, way=way))
 
 
-def load_settings(run_dir: Path) -> tuple[Settings, dict[str, Any]]:
-    """The settings of a run folder, and what else is known of the run; RunError as `load_trained`."""
-    settings, _, facts = load_run(AREA, run_dir)
+def load_settings(run_dir: Path, *, trust_code: bool = False) -> tuple[Settings, dict[str, Any]]:
+    """The settings of a run folder, and what else is known of the run; arguments and errors as `load_trained`."""
+    settings, _, facts = load_run(AREA, run_dir, trust_code=trust_code)
+    if not (trust_code or is_command()):  # whoever reads its data later is not asked again
+        with by_files(trust_code):
+            sources.row(settings.tasks.dataset)
     missing = [name for name in _FACTS if name not in facts]
     if missing:
         path = run_dir / folder.CONFIG

@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 
 from jmeta.mtl import experiment, join
 from jmeta.mtl.settings import Settings
+from jmeta.registry import by_files
 from jmeta.report.files import write_json
 from jmeta.report.statistics import crossed
 from jmeta.report.tables import markdown, percent
@@ -98,7 +99,8 @@ def _accuracies(run_dir: Path, config: Config) -> dict[str, list[float]]:
     problems = settings.problems
     if config.data_dir is not None:
         problems = dataclasses.replace(problems, data_dir=config.data_dir)
-    data = experiment.load_data(problems)
+    with by_files(trust_code=False):  # from Python too, a folder's data set is no code to run
+        data = experiment.load_data(problems)
     _, state = restored(run_dir, experiment.experiment(settings, data).init, config.checkpoint)
     return {
         name: tested(learner, state.params, data.test, config.problems) for name, learner in readings(settings).items()

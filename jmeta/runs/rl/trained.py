@@ -26,24 +26,30 @@ class Trained(NamedTuple):
     steps: list[int]  # of their checkpoints, in the same order
 
 
-def load(run_dir: str | Path, checkpoint: str) -> Trained:
+def load(run_dir: str | Path, checkpoint: str, *, trust_code: bool = False) -> Trained:
     """A trained run, or the seeds of a group, at the best or the newest checkpoint.
+
+    Args:
+        run_dir: the folder.
+        checkpoint: which.
+        trust_code: whether to run the code that the folder names, see `load_run`.
 
     Raises:
         RunError: if it is no run folder of this area, holds runs of different settings, has no checkpoint yet, or is
-            damaged.
+            damaged; or names code to run.
     """
     path = Path(run_dir)
     if (path / folder.GROUP).exists():
-        loaded, names, diverged = load_group(AREA, path), record.members_of(path), keeping.known_to_diverge(path)
+        loaded = load_group(AREA, path, trust_code=trust_code)
+        names, diverged = record.members_of(path), keeping.known_to_diverge(path)
         if loaded.options.sweep:
             swept = ", ".join(loaded.options.sweep)
             raise RunError(f"{path} holds runs of several settings ({swept}): name one, as {path / names[0]}.")
         folders = [path / name for name in names if name not in diverged]
     else:
-        loaded, folders = load_run(AREA, path), [path]
+        loaded, folders = load_run(AREA, path, trust_code=trust_code), [path]
     for own in folders:
-        load_run(AREA, own)  # which refuses a folder that was changed by hand
+        load_run(AREA, own, trust_code=trust_code)  # which refuses a folder that was changed by hand
     settings = loaded.settings
     env = env_of(settings.env, settings.world)
     agent = agent_of(settings, env)

@@ -103,6 +103,29 @@ def test_help_names_groups_by_what_they_are_and_describes_every_flag(area, capsy
         assert [name for name in described(kind) if name in own] == own
 
 
+class Base:
+    """One.
+
+    Attributes:
+        size: of
+            one.
+        rate: first.
+    """
+
+
+class Made(Base):
+    """Two.
+
+    Attributes:
+        rate: second.
+    """
+
+
+def test_what_a_class_says_of_a_setting_is_said_of_those_made_from_it():
+    """Of a help that reads the docstring of a class alone, so that all that is told of its base has to stand twice."""
+    assert described(Made) == {"size": "of one.", "rate": "second."}
+
+
 @pytest.mark.parametrize(
     ("area", "words", "part"),
     [

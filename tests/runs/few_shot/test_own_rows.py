@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from small_runs import PLAIN, TINY, assert_same_run
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError
 from jmeta.registry import TRUST, named_in
+from jmeta.runs.engine.area import load_run
+from jmeta.runs.few_shot import AREA, EvaluateConfig, evaluate
 from jmeta.runs.few_shot.trained import load_settings, load_trained
 from jmeta.settings import names
 
@@ -116,7 +119,8 @@ def test_a_learner_and_a_network_of_a_file_go_all_the_way(cli, refused, home, sh
     ran(cli, "train", "--config", "run/config.json", "--run-dir", "again", TRUST)
     with named_in([TRUST]):
         assert_same_run(home / "run", home / "again")
-    assert {"pull", "name", "inner_lr", "inner_optimizer"} <= {*names(load_settings(home / "run")[0].learner)}
+    settings = load_settings(home / "run", trust_code=True)[0]
+    assert {"pull", "name", "inner_lr", "inner_optimizer"} <= {*names(settings.learner)}
     (home / "mine.py").rename(home / "moved.py")
     message = refused("evaluate", "--run-dir", "run", "--episodes", 20, TRUST)
     assert "mine.py, and there is no such file here: go to its folder, or give its path" in message
@@ -196,6 +200,55 @@ def test_what_is_wrong_with_a_file_is_one_sentence(refused, home, shapes, words,
     assert not (home / "run").exists()
 
 
+RAISES = """import numpy as np
+import jmeta
+from jmeta import losses
+
+def fail(x):
+    raise KeyError("mine")
+
+def net(outputs):
+    return fail(outputs)
+
+def learner(model, *, inner_optimizer, inner_steps, loss_fn):
+    maml = jmeta.maml(model, inner_optimizer=inner_optimizer, inner_steps=inner_steps, loss_fn=loss_fn)
+    return jmeta.episodic(maml.init, lambda params, support: fail(support), maml.predict, losses.judge(loss_fn))
+
+def unfit(model, *, inner_optimizer, inner_steps, loss_fn):
+    maml = jmeta.maml(model, inner_optimizer=inner_optimizer, inner_steps=inner_steps, loss_fn=loss_fn)
+    return jmeta.episodic(maml.init, lambda params, support: support.x @ support.x, maml.predict, losses.judge(loss_fn))
+
+def gone():
+    return np.load("not-there.npy")
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "lines", "says"),
+    [
+        (("--network", "raises.py:net"), (9, 6), "can't make a model of 2 outputs (KeyError: 'mine')"),
+        (("--algorithm", "raises.py:learner"), (13, 6), "your code raised KeyError: 'mine': mend it."),
+        (("--algorithm", "raises.py:unfit"), (17,), "these settings don't fit each other (TypeError: dot_general"),
+        (("--dataset", "raises.py:gone"), (20,), "raises.py:gone can't be loaded (FileNotFoundError: No such file"),
+        (("--algorithm", "loaded.py:learner"), (2,), "loaded.py can't be loaded (ZeroDivisionError: division by zero)"),
+        (("--algorithm", "typo.py:learner"), (1,), "typo.py can't be loaded (SyntaxError: '(' was never closed"),
+        (("--algorithm", "loaded:learner"), (2,), "it can't be loaded, ZeroDivisionError: division by zero"),
+    ],
+)
+def test_where_own_code_raises_is_shown(cli, home, shapes, words, lines, says):
+    """Of an error whose sentence is all there is, or a traceback of which most is of others."""
+    (home / "raises.py").write_text(RAISES)
+    (home / "loaded.py").write_text("\n1 / 0\n")
+    (home / "typo.py").write_text("f(\n")
+    data = () if "--dataset" in words else ("--dataset", shapes)
+    result = cli("train", *data, "--way", 2, "--query-shot", 2, *words, "--network", "mlp", *words, "--run-dir", "run")
+    *shown, last = result.err.splitlines()
+    assert result.code == 2 and last.startswith("jmeta: ") and says in last, result.err
+    places = [line.strip().split(", in ")[0] for line in shown if line.startswith("  File ")]
+    file = words[1].partition(":")[0].removesuffix(".py")
+    assert places == [f'File "{home / file}.py", line {line}' for line in lines], result.err
+
+
 def test_what_an_own_learner_is_told_by_its_parameters(home):
     row = LEARNERS.get("mine.py:shrunk")
     assert row.fixed_way and row.numbers and row.what == "MAML whose parameters are pulled to the origin first"
@@ -220,7 +273,16 @@ def test_code_that_a_run_folder_names_is_not_run(refused, finished, home, field,
         ("train", "--config", "some.toml", "--run-dir", "new"),
     ):
         assert f"'{place}' is code that a file names, and not you" in refused(*words), words
-    if field != "dataset":  # which is loaded by those who use it
-        with pytest.raises(RunError, match="is code that a file names"):
-            load_trained(home / "run")
+    reads = {"load_trained": load_trained, "load_settings": load_settings, "load_run": partial(load_run, AREA)}
+    if field == "dataset":  # which the settings do not need
+        del reads["load_run"]
+    for name, read in reads.items():
+        with pytest.raises(RunError, match=r"is code that a file names, and not you: .*trust_code=True in"):
+            read(home / "run")
+        assert not (home / "was-run").exists(), name
+    with pytest.raises(RunError, match="is code that a file names"):
+        evaluate(EvaluateConfig(str(home / "run"), episodes=2))
     assert not (home / "was-run").exists()
+    for read in reads.values() if field != "dataset" else ():
+        with pytest.raises(RunError, match="must be a function"):
+            read(home / "run", trust_code=True)
