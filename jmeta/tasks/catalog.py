@@ -30,9 +30,9 @@ class Row(NamedTuple):
         way: classes of a task, or numbers to predict for an example; None for any number of classes.
         numbers: whether targets are numbers and not classes.
         input_shape: of an example; None where the data say so.
-        vectors: whether examples are no pictures.
         network: to start from.
         start: other settings to start from, by name.
+        vectors: whether examples are no pictures.
         turned: as in `jmeta.datasets.catalog.Row`, like the rest.
     """
 
@@ -41,9 +41,9 @@ class Row(NamedTuple):
     way: int | None = None
     numbers: bool = False
     input_shape: tuple[int, ...] | None = None
-    vectors: bool = False
     network: Network = Network()
     start: Mapping[str, Any] = {}
+    vectors: bool = False
     turned: bool = False
     groups: bool = False
     published: bool = False
