@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -13,12 +13,24 @@ from jmeta.mtl.estimators import saving
 from jmeta.mtl.estimators.columns import Name, rows_of, shown, without_task
 from jmeta.mtl.estimators.network import Layer, Plan, moments, represent, stacked, train
 from jmeta.mtl.estimators.ranges import check_ranges
+from jmeta.mtl.estimators.weights import weights_of
 from jmeta.mtl.names import aggregator_named, weighting_named
 from jmeta.mtl.types import Aggregator, Weighting
 from jmeta.types import Batch
 
 DEFAULT: Name = 0
 """The task of rows that name none."""
+
+
+class Rows(NamedTuple):
+    """What `fit` learns from: features `[N, D]`, targets `[N]`, the tasks' names, each row's position among them, and
+    how much it counts, None for all alike."""
+
+    X: np.ndarray
+    y: Any
+    names: list[Name]
+    which: np.ndarray
+    weight: np.ndarray | None
 
 
 class SharedNetwork(BaseEstimator):
@@ -75,12 +87,17 @@ class SharedNetwork(BaseEstimator):
         """
         return saving.read(path, cls)
 
-    def _rows(self, X: Any, y: Any, task: Any, **options: Any) -> tuple[np.ndarray, Any, list[Name], np.ndarray]:
-        """Checked features and targets for `fit`, the tasks' names, and each row's position among them."""
+    def _rows(self, X: Any, y: Any, task: Any, sample_weight: Any, **options: Any) -> Rows:
+        """Checked rows for `fit`, without those of weight 0."""
         X, task = without_task(X, task, self.task_column)
         X, y = validate_data(self, X, y, dtype=np.float64, **options)
+        weight, kept = weights_of(sample_weight, X)
         names, which = rows_of(DEFAULT if task is None else task, len(X))
-        return X, y, names, which
+        if not kept.all():
+            X, y, there = X[kept], y[kept], which[kept]
+            found, which = np.unique(there, return_inverse=True)
+            names = [names[i] for i in found]
+        return Rows(X, y, names, which, weight)
 
     def _features(self, X: Any, task: Any) -> tuple[np.ndarray, Any]:
         """Checked features for a fitted estimator, without the column of tasks, and the rows' tasks as given."""
@@ -117,15 +134,16 @@ class SharedNetwork(BaseEstimator):
         X: np.ndarray,
         y: np.ndarray,
         which: np.ndarray,
+        weight: np.ndarray | None,
         *,
         classes: np.ndarray | None = None,
         components: int | None = None,
     ) -> list[Layer]:
-        """Train on rows `[N, D]` and targets `[N, k]`, keep the trunk, and return the heads."""
+        """Train on rows `[N, D]` of these weights and targets `[N, k]`, keep the trunk, and return the heads."""
         self._check_parameters()
-        mean, scale = moments(X)
+        mean, scale = moments(X, weight)
         x = (X - mean) / scale
-        batch: Batch = stacked(x, y, which, classes)
+        batch: Batch = stacked(x, y, which, classes, weight)
         plan = Plan(
             tuple(int(units) for units in self.hidden), components, classes is not None, int(which.max()) + 1,
             self.weighting, self.aggregate, int(self.steps),

@@ -1,5 +1,6 @@
 """Classes of several tasks."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +12,8 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from jmeta.mtl.estimators.predictor import Metric, Scores, SharedPredictor
 from jmeta.mtl.estimators.targets import class_targets, own_classes
+from jmeta.mtl.estimators.weights import weights_of, with_classes
+from jmeta.mtl.types import Aggregator, Weighting
 
 OVER_CLASSES: dict[str, Any] = {"average": "macro", "zero_division": 0}
 METRICS: dict[str, Metric] = {
@@ -41,6 +44,8 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
         l2: penalty on the kernels.
         batch_size: rows of each task in a step, drawn with replacement; None for all rows.
         adapt_l2: penalty on a head that `adapt` fits.
+        class_weight: `{class: weight}`, how much the rows of a class count, 1 for classes that it lacks; "balanced" for
+            all classes of a task alike, however many rows they have; None for all rows alike.
         task_column: the column of X that names the tasks, by its position, or by its name in a data frame; it is no
             feature. None for none.
         random_state: as in scikit-learn; it decides where the parameters start and which rows are drawn.
@@ -64,22 +69,46 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
     _metrics = METRICS
     _fitted = (*SharedPredictor._fitted, "task_classes_", "classes_")
 
-    def fit(self, X: Any, y: Any, task: Any = None) -> Self:
+    def __init__(
+        self,
+        *,
+        hidden: Sequence[int] = (64,),
+        weighting: str | Weighting = "uniform",
+        aggregate: str | Aggregator | None = None,
+        learning_rate: float = 0.01,
+        steps: int = 300,
+        l2: float = 1e-3,
+        batch_size: int | None = None,
+        adapt_l2: float = 1.0,
+        class_weight: Mapping[Any, float] | str | None = None,
+        task_column: str | int | None = None,
+        random_state: Any = None,
+    ):
+        super().__init__(
+            hidden=hidden, weighting=weighting, aggregate=aggregate, learning_rate=learning_rate, steps=steps, l2=l2,
+            batch_size=batch_size, adapt_l2=adapt_l2, task_column=task_column, random_state=random_state,
+        )  # fmt: skip
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, task: Any = None, sample_weight: Any = None) -> Self:
         """Learn all tasks at once.
 
         Args:
             X: `[N, D]`.
             y: `[N]`, classes.
             task: `[N]`, names of the rows' tasks, strings or whole numbers; one name for all; None for one task.
+            sample_weight: `[N]`, how much each row counts; a row of weight 2 is as two, and one of 0 is not there.
+                None for all alike.
 
         Raises:
             ValueError: for input that can't be used, such as a task of one class.
         """
-        X, y, names, which = self._rows(X, y, task)
+        X, y, names, which, weight = self._rows(X, y, task, sample_weight)
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
         own, onehot, has = class_targets(y, names, which)
-        heads = self._train(X, onehot, which, classes=has)
+        counted = with_classes(self.class_weight, y, which, weight)
+        heads = self._train(X, onehot, which, counted, classes=has)
         self.tasks_ = names
         self.task_classes_ = dict(zip(names, own, strict=True))
         self.classes_ = np.unique(y)
@@ -87,10 +116,10 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
             name: (kernel[:, : len(classes)], bias[: len(classes)])
             for name, classes, (kernel, bias) in zip(names, own, heads, strict=True)
         }
-        self._keep_moments(X)
+        self._keep_moments(X, weight)
         return self
 
-    def adapt(self, X_new: Any, y_new: Any, task: Any = None) -> Self:
+    def adapt(self, X_new: Any, y_new: Any, task: Any = None, sample_weight: Any = None) -> Self:
         """Learn a new task from a few examples, on the representation as it is; the other tasks stay as they are.
 
             minimize over the new head   sum_n cross-entropy(W z_n + b, y_n) + adapt_l2 / 2 |W|^2
@@ -102,6 +131,7 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
             X_new: `[N, D]`.
             y_new: `[N]`, two classes or more; they may be new, and join `classes_`.
             task: the name of the new task; None for the least whole number above all whole numbers among the names.
+            sample_weight: as in `fit`.
 
         Raises:
             NotFittedError: before `fit`.
@@ -111,13 +141,16 @@ class MultiTaskClassifier(ClassifierMixin, SharedPredictor):
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
         check_consistent_length(z, y)
+        weight, kept = weights_of(sample_weight, z)
+        z, y = z[kept], y[kept]
         classes = own_classes(y, name)
         if isinstance(classes[0], str) != isinstance(self.classes_[0], str):
             raise ValueError(
                 f"the classes of the new task are {classes.dtype} and those of the others {self.classes_.dtype}: "
                 "give classes of one kind"
             )
-        found = LogisticRegression(C=1 / self.adapt_l2, tol=1e-6, max_iter=10_000).fit(z, y)
+        weight = with_classes(self.class_weight, y, np.zeros(len(y), int), weight)
+        found = LogisticRegression(C=1 / self.adapt_l2, tol=1e-6, max_iter=10_000).fit(z, y, sample_weight=weight)
         kernel, bias = found.coef_.T, found.intercept_
         if len(classes) == 2:
             kernel, bias = np.hstack([-kernel, kernel]) / 2, np.concatenate([-bias, bias]) / 2

@@ -126,19 +126,24 @@ def _kernels(params: Params) -> Params:
 
 
 def _drawn(batch: Batch, key: Array, *, size: int | None) -> Batch:
-    """All rows, or some of each task, drawn with replacement; real ones come first in their task."""
+    """All rows, or some of each task, drawn with replacement and as often as they count; real ones come first."""
     if size is None or batch.weight is None:
         return batch
-    real = jnp.sum(batch.weight, axis=1, keepdims=True)
-    rows = (jax.random.uniform(key, (len(real), size), batch.weight.dtype) * real).astype(jnp.int32)
+    ends = jnp.cumsum(batch.weight, axis=1)
+    place = jax.random.uniform(key, (len(ends), size), batch.weight.dtype) * ends[:, -1:]
+    rows = jax.vmap(functools.partial(jnp.searchsorted, side="right"))(ends, place)
+    rows = jnp.minimum(rows, jnp.argmax(ends >= ends[:, -1:], axis=1)[:, None])  # where rounding reaches the end
     x, y = (jnp.take_along_axis(a, rows[..., None], axis=1) for a in (batch.x, batch.y))
-    return Batch(x, y, jnp.ones((len(real), size), batch.weight.dtype), batch.classes)
+    return Batch(x, y, jnp.ones((len(ends), size), batch.weight.dtype), batch.classes)
 
 
-def stacked(x: np.ndarray, y: np.ndarray, which: np.ndarray, classes: np.ndarray | None = None) -> Batch:
+def stacked(
+    x: np.ndarray, y: np.ndarray, which: np.ndarray, classes: np.ndarray | None = None, weight: np.ndarray | None = None
+) -> Batch:
     """Rows of several tasks as one batch of NumPy's float32, with a leading axis of tasks.
 
-    `which [N]` is the number of the row's task, each of 0 .. T - 1 occurs; `classes [T, k]` is 1 for those it has.
+    `which [N]` is the number of the row's task, each of 0 .. T - 1 occurs; `classes [T, k]` is 1 for those it has;
+    `weight [N]` is how much a row counts, None for all alike.
     """
     counts = np.bincount(which)
     order = np.argsort(which, kind="stable")
@@ -150,9 +155,9 @@ def stacked(x: np.ndarray, y: np.ndarray, which: np.ndarray, classes: np.ndarray
         found[which[order], place] = rows[order]
         return found
 
-    weight = spread(np.ones(len(which), np.float32))
+    counted = spread(np.ones(len(which), np.float32) if weight is None else weight)
     own: Any = None if classes is None else classes.astype(np.float32)
-    return Batch(spread(x), spread(y), weight, own)  # type: ignore[arg-type]
+    return Batch(spread(x), spread(y), counted, own)  # type: ignore[arg-type]
 
 
 def up_to_power_of_two(n: int, least: int = 1) -> int:
@@ -171,8 +176,13 @@ def represent(layers: list[Layer], x: np.ndarray, *, linear: bool = False) -> np
     return x
 
 
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the columns, and 1 in place of one that is 0 but for rounding."""
-    mean, scale = np.mean(x, axis=0), np.std(x, axis=0)
+def moments(x: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the columns, of rows that count as `weight` says, and 1 in place of a deviation
+    that is 0 but for rounding."""
+    if weight is None:
+        mean, scale = np.mean(x, axis=0), np.std(x, axis=0)
+    else:
+        mean = np.average(x, axis=0, weights=weight)
+        scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
     rounding = 10 * np.finfo(np.float64).eps * np.maximum(np.abs(mean), np.finfo(np.float64).tiny) * len(x) ** 0.5
     return mean, np.where(scale <= rounding, 1.0, scale)

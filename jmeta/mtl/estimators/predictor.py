@@ -55,9 +55,9 @@ class SharedPredictor(SharedNetwork):
         )  # fmt: skip
         self.adapt_l2 = adapt_l2
 
-    def _keep_moments(self, X: np.ndarray) -> None:
+    def _keep_moments(self, X: np.ndarray, weight: np.ndarray | None) -> None:
         """Keep mean and scale of the representation of the training rows, for `adapt`."""
-        self.representation_mean_, self.representation_scale_ = moments(self._represent(X))
+        self.representation_mean_, self.representation_scale_ = moments(self._represent(X), weight)
 
     def _new_rows(self, X: Any, y: Any, task: Any) -> tuple[np.ndarray, Any, Name]:
         """The standardized representation of the rows of a new task, their targets as given, and the task's name."""

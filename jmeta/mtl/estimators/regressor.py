@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 
 from jmeta.mtl.estimators.predictor import Metric, Scores, SharedPredictor
 from jmeta.mtl.estimators.targets import number_targets
+from jmeta.mtl.estimators.weights import weights_of
 
 METRICS: dict[str, Metric] = {
     "r2": lambda y, predicted: float(r2_score(y, predicted)),
@@ -27,7 +28,7 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
     because its numbers are larger; predictions are in the targets' own units. Inputs are standardized by the mean and
     standard deviation of all rows of all tasks. With no task named there is one, and this is an ordinary regressor.
 
-    Args are those of `MultiTaskClassifier`.
+    Args are those of `MultiTaskClassifier`, but for `class_weight`.
 
     Attributes:
         tasks_: names, those of `adapt` last.
@@ -45,28 +46,28 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
 
     _metrics = METRICS
 
-    def fit(self, X: Any, y: Any, task: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, task: Any = None, sample_weight: Any = None) -> Self:
         """Learn all tasks at once; as `MultiTaskClassifier.fit`, with `y [N]` numbers.
 
         Raises:
             ValueError: for input that can't be used.
         """
-        X, y, names, which = self._rows(X, y, task, y_numeric=True)
+        X, y, names, which, weight = self._rows(X, y, task, sample_weight, y_numeric=True)
         y = column_or_1d(y, warn=True).astype(np.float64)
-        targets = number_targets(y, which)
-        heads = self._train(X, targets.standardized, which)
+        targets = number_targets(y, which, weight)
+        heads = self._train(X, targets.standardized, which, weight)
         self.tasks_ = names
         self.heads_ = {
             name: (kernel * s, bias * s + m)
             for name, (kernel, bias), m, s in zip(names, heads, targets.mean, targets.scale, strict=True)
         }
-        self._keep_moments(X)
+        self._keep_moments(X, weight)
         return self
 
-    def adapt(self, X_new: Any, y_new: Any, task: Any = None) -> Self:
+    def adapt(self, X_new: Any, y_new: Any, task: Any = None, sample_weight: Any = None) -> Self:
         """Learn a new task from a few examples, on the representation as it is; the other tasks stay as they are.
 
-            minimize over the new head   sum_n (w z_n + b - y_n)^2 + adapt_l2 |w|^2
+            minimize over the new head   sum_n weight_n (w z_n + b - y_n)^2 + adapt_l2 |w|^2
 
         with `z` the trunk's representation, standardized by the rows of `fit`. That is scikit-learn's
         `Ridge(alpha=adapt_l2)`, solved exactly, so that the same examples give the same head. Args and errors are those
@@ -75,7 +76,8 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
         z, y, name = self._new_rows(X_new, y_new, task)
         y = check_array(column_or_1d(y, warn=True), ensure_2d=False, input_name="y").astype(np.float64)
         check_consistent_length(z, y)
-        found = Ridge(alpha=self.adapt_l2).fit(z, y)
+        weight, kept = weights_of(sample_weight, z)
+        found = Ridge(alpha=self.adapt_l2).fit(z[kept], y[kept], sample_weight=weight)
         self._add_task(name, found.coef_[:, None], np.atleast_1d(found.intercept_))
         return self
 

@@ -71,7 +71,7 @@ class SharedSpace(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SharedNetwo
         tags.target_tags.required = True
         return tags
 
-    def fit(self, X: Any, y: Any, task: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, task: Any = None, sample_weight: Any = None) -> Self:
         """Learn the space from all tasks at once; as `MultiTaskClassifier.fit`, with `y [N]` classes or numbers.
 
         Raises:
@@ -80,16 +80,17 @@ class SharedSpace(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SharedNetwo
         if self.targets not in TARGETS:
             raise ValueError(f"targets must be one of {', '.join(TARGETS)}, got {self.targets!r}")
         self._check_parameters()
-        X, y, names, which = self._rows(X, y, task)
+        X, y, names, which, weight = self._rows(X, y, task, sample_weight)
         y = column_or_1d(y, warn=True)
         kind = type_of_target(y)
         classes = kind in ("binary", "multiclass") if self.targets == "auto" else self.targets == "classes"
         width = int(self.n_components)
         if classes:
             _, onehot, has = class_targets(y, names, which)
-            self._train(X, onehot, which, classes=has, components=width)
+            self._train(X, onehot, which, weight, classes=has, components=width)
         else:
-            self._train(X, number_targets(y.astype(np.float64), which).standardized, which, components=width)
+            targets = number_targets(y.astype(np.float64), which, weight)
+            self._train(X, targets.standardized, which, weight, components=width)
         self.tasks_ = names
         return self
 

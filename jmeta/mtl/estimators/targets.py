@@ -46,8 +46,9 @@ def own_classes(y: np.ndarray, name: Name) -> np.ndarray:
     return classes
 
 
-def number_targets(y: np.ndarray, which: np.ndarray) -> NumberTargets:
-    """Targets of numbers `[N]`."""
-    own = [moments(y[which == i]) for i in range(int(which.max()) + 1)]
+def number_targets(y: np.ndarray, which: np.ndarray, weight: np.ndarray | None = None) -> NumberTargets:
+    """Targets of numbers `[N]`, of rows that count as `weight` says."""
+    each = np.ones(len(y)) if weight is None else weight
+    own = [moments(y[which == i], None if weight is None else each[which == i]) for i in range(int(which.max()) + 1)]
     mean, scale = (np.array([pair[j] for pair in own]) for j in range(2))
     return NumberTargets(((y - mean[which]) / scale[which])[:, None], mean, scale)
