@@ -471,6 +471,8 @@ def test_rules_by_name():
 
 BAD_PARAMETERS = [
     ({"hidden": 64}, r"hidden must be the units of each layer, such as \(64,\), got 64"),
+    ({"hidden": None}, r"hidden must be the units of each layer, such as \(64,\), got None"),
+    ({"hidden": map(int, "88")}, "hidden must be the units of each layer"),  # which is empty after a look at it
     ({"hidden": (0,)}, "each of hidden must be a whole number of 1 or more, got 0"),
     ({"steps": 0}, "steps must be a whole number of 1 or more, got 0"),
     ({"batch_size": 2.5}, "batch_size must be a whole number of 1 or more, got 2.5"),
@@ -478,6 +480,8 @@ BAD_PARAMETERS = [
     ({"l2": -1.0}, "l2 must be a number 0 or more, got -1.0"),
     ({"adapt_l2": 0.0}, "adapt_l2 must be a number above 0, got 0.0"),
     ({"weighting": "unifrom"}, "did you mean 'uniform'"),
+    ({"weighting": 3}, "weighting must be a name or a jmeta.mtl.Weighting, got 3"),
+    ({"aggregate": 3}, "aggregate must be a name, an aggregator or None, got 3"),
     ({"aggregate": "pcgrda"}, "did you mean 'pcgrad'"),
     ({"task_column": "task"}, "task_column='task' is a name, and X is no data frame"),
     ({"task_column": 4}, "X has 4 columns, and no column 4"),
@@ -581,3 +585,18 @@ def test_spaces_that_make_no_sense(parameters, message):
 
 def test_losses_are_the_librarys():
     assert network.cross_entropy is cross_entropy and network.squared_error is squared_error
+
+
+@pytest.mark.parametrize("factor", [1e200, 1e-200, 1e-300])
+def test_numbers_whose_squares_are_out_of_range_are_learned(factor):
+    """Of a standard deviation that is infinite or 0, by which inputs are all alike and predictions NaN."""
+    X, y, task = number_data()
+    model = MultiTaskRegressor(steps=60, random_state=0)
+    expected = model.fit(X, y, task).predict(X, task)
+    np.testing.assert_allclose(
+        clone(model).fit(X * factor, y, task).predict(X * factor, task), expected, rtol=1e-3, atol=1e-3
+    )
+    got = clone(model).fit(X, y * factor, task).predict(X, task)
+    np.testing.assert_allclose(got / factor, expected, rtol=1e-3, atol=1e-3)
+    same = clone(model).fit(X, np.full(len(X), 1e300), task).predict(X, task)
+    np.testing.assert_allclose(same, 1e300)

@@ -143,7 +143,7 @@ class SharedNetwork(BaseEstimator):
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
 
-        if isinstance(self.hidden, str | Integral):
+        if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence | np.ndarray):
             raise ValueError(f"hidden must be the units of each layer, such as (64,), got {self.hidden!r}")
         for units in self.hidden:
             whole("each of hidden", units)
@@ -156,8 +156,12 @@ class SharedNetwork(BaseEstimator):
                 raise ValueError(f"{name} must be a number {least}, got {value!r}")
         if isinstance(self.weighting, str):
             weighting_named(self.weighting)
+        elif not isinstance(self.weighting, Weighting):
+            raise ValueError(f"weighting must be a name or a jmeta.mtl.Weighting, got {self.weighting!r}")
         if isinstance(self.aggregate, str):
             aggregator_named(self.aggregate)
+        elif not (self.aggregate is None or callable(self.aggregate)):
+            raise ValueError(f"aggregate must be a name, an aggregator or None, got {self.aggregate!r}")
 
 
 def is_finite(value: Any) -> bool:

@@ -1,11 +1,13 @@
 """An estimator in one file, of arrays and JSON: nothing in it is run when it is read."""
 
+import io
 import json
 import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,12 +47,13 @@ def read(path: str | os.PathLike[str], estimator: Any) -> Any:
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"{path} is no file, which a saved estimator is: give the path that it was saved to")
     try:
-        with open(path, "rb") as handle, zipfile.ZipFile(handle) as members:
+        content = io.BytesIO(Path(path).read_bytes())  # so that OSErrors are the disk's
+        with zipfile.ZipFile(content) as members:
             # As `write` leaves them, so that no member is larger than the file.
             if any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist()):
                 raise ValueError("a member is compressed")
-            handle.seek(0)
-            with np.load(handle, allow_pickle=False) as file:
+            content.seek(0)
+            with np.load(content, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         about = json.loads(arrays.pop(_ABOUT).item())
         version, kind = about["format"], about["estimator"]
