@@ -197,6 +197,8 @@ def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
     """Read a state like another back, bit for bit; RunError if it is damaged or of another structure."""
     _check_files(checkpoints, step)
     place, target = checkpoints.folder / str(step), jax.tree.map(_zeros, jax.eval_shape(_parts, like))
+    if not (place / _RECORD / "metadata").exists():
+        raise _damaged(checkpoints, step, f"{_RECORD}/metadata is missing")
     record = read_json(place / _RECORD / "metadata", {"digest": str}, {"of": dict})
     _check_owner(place, record.get("of", {}))
     digest = record["digest"]
