@@ -59,8 +59,10 @@ def bytes_of(images: Any) -> Any:
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise ValueError for the first of some sizes, given by name, that is below 1."""
+    """Raise ValueError for the first of some sizes, given by name, that is no whole number of 1 or more."""
     for name, size in sizes.items():
+        if not hasattr(size, "__index__"):
+            raise ValueError(f"{name} must be a whole number, got {size!r}")
         if size < 1:
             raise ValueError(f"{name} must be 1 or more, got {size}")
 
