@@ -17,6 +17,11 @@ def known(value: Any) -> bool:
     return not isinstance(value, Tracer)
 
 
+def native(a: Any) -> Any:
+    """An array of NumPy in this machine's order of bytes: a compiled program takes the bytes of others as they are."""
+    return a.astype(a.dtype.newbyteorder("=")) if isinstance(a, np.ndarray) and not a.dtype.isnative else a
+
+
 def steps(number: Any) -> Any:
     """Any integer as Python's; a traced one as it is. Raises TypeError for what is no integer."""
     return operator.index(number) if known(number) else number
@@ -39,7 +44,7 @@ def bytes_of(images: Any) -> Any:
     images = images if hasattr(images, "dtype") else np.asarray(images)
     kind = np.dtype(images.dtype)
     if jnp.issubdtype(kind, jnp.floating):
-        return images if kind.isnative else images.astype(kind.newbyteorder("="))
+        return native(images)
     if kind == np.uint8 and not known(images):
         return images
     if kind.kind not in "biu" or not known(images):

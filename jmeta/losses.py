@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jmeta.checks import NEVER
-from jmeta.types import Batch, Judge, Metrics, Params, examples, filled, native, wide
+from jmeta.checks import NEVER, native
+from jmeta.types import Batch, Judge, Metrics, Params, examples, filled, wide
 
 LossFn = Callable[[Array, Array], Array]
 """`(prediction [N, k], y [N, k]) -> [N]`. The prediction of a class that is padding is `NEVER`, see `possible`: a logit

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
+
+from jmeta.checks import native
 
 Params = Any
 """Any pytree of arrays."""
@@ -49,11 +50,6 @@ class Metrics(NamedTuple):
 def wide(a: Array) -> Array:
     """In float32, if it is a float of less."""
     return a.astype(jnp.float32) if jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4 else a
-
-
-def native(a: Any) -> Any:
-    """An array of NumPy in this machine's order of bytes: a compiled program takes the bytes of others as they are."""
-    return a.astype(a.dtype.newbyteorder("=")) if isinstance(a, np.ndarray) and not a.dtype.isnative else a
 
 
 def _array(a: Any) -> Array:
