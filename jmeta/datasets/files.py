@@ -116,8 +116,14 @@ def _by_label(path: Path, images: np.ndarray, labels: np.ndarray) -> tuple[np.nd
 
 
 def _folders_below(path: Path) -> Iterator[Path]:
-    """All folders that are not hidden, links to folders among them, but for those that lead back up."""
-    for parent, names, _ in os.walk(path, followlinks=True):
+    """All folders that are not hidden, links to folders among them, but for those that lead back up; DataError for a
+    link that leads nowhere, which a folder may have been behind."""
+    for parent, names, others in os.walk(path, followlinks=True):
+        for name in others:
+            if not name.startswith(".") and not Path(parent, name).exists():
+                raise DataError(
+                    f"{Path(parent, name)} is a link to what is not there: restore that, or remove the link."
+                )
         above = [Path(parent), *Path(parent).parents]
         links = {name for name in names if Path(parent, name).is_symlink()}
         back = {name for name in links if Path(parent, name).resolve() in {up.resolve() for up in above}}

@@ -223,3 +223,6 @@ def test_folders_behind_links_are_there_and_links_back_up_are_not(tmp_path):
     (tmp_path / "far" / "back").symlink_to("../here")
     dataset = datasets.load(tmp_path / "here")
     assert dataset.class_names == ("a/x", "b/x", "b/y")
+    (tmp_path / "here" / "c").symlink_to("../gone")
+    with pytest.raises(datasets.DataError, match="here/c is a link to what is not there: restore that"):
+        datasets.load(tmp_path / "here")
