@@ -209,6 +209,8 @@ def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
         raise _damaged(checkpoints, step, first_line(error)) from error
     if digest_of(tree) != digest:
         raise _damaged(checkpoints, step, "its contents are not what was saved")
+    if "step" in tree and int(tree["step"]) != step:
+        raise _damaged(checkpoints, step, f"it is that of step {int(tree['step'])}")
     return type(like)(**jax.tree.map(as_stored, tree, like._asdict()))
 
 
