@@ -71,8 +71,10 @@ def few_shot_sampler(
 
 def _large_groups(groups: Sequence[Any], way: int, images: Any) -> Array:
     """The number of each class's group, or -1 where it has fewer than `way` classes."""
-    if len(groups) != images.shape[0]:
-        raise ValueError(f"groups must have one for each of the {images.shape[0]} classes, got {len(groups)}")
+    if np.shape(groups) != images.shape[:1]:
+        raise ValueError(
+            f"groups must have one for each of the {images.shape[0]} classes, got {list(np.shape(groups))}"
+        )
     _, numbers, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     if sizes.max() < way:
         raise ValueError(
@@ -223,7 +225,7 @@ def varied_sampler(
     way = min(max_way, images.shape[0])
     if max_way < min_way:
         raise ValueError(f"max_way must be min_way, {min_way}, or more, got {max_way}")
-    check_sizes(max_query_shot=max_query_shot)
+    check_sizes(max_query_shot=max_query_shot, max_way=max_way, max_support=max_support)
     if max_support < way:
         raise ValueError(f"max_support must be {way} or more, one for each class of the largest way, got {max_support}")
     most_queries = min(max_query_shot, images.shape[1] // 2)

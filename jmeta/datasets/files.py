@@ -3,9 +3,10 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,11 @@ def load_npz(path: Path) -> Dataset:
     names, groups = arrays.get("class_names"), arrays.get("groups")
     counts = arrays.get("counts")
     if "labels" in arrays:
+        if names is not None or counts is not None:
+            raise DataError(
+                f"{path} has labels, which name the classes and say how many examples they have: leave "
+                "class_names and counts out, or give the names as labels."
+            )
         images, names, counts = _by_label(path, images, arrays["labels"])
     return _told_of_copies(make_dataset(path.stem, images, names, groups, counts))
 
@@ -93,7 +99,7 @@ def _wanted(path: Path, declared: Mapping[str, Declared]) -> list[str]:
     return found + [key for key in ("class_names", "groups", "counts", "labels") if key in declared]
 
 
-def _by_label(path: Path, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
+def _by_label(path: Path, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray]:
     """Images by class, the names of classes, and counts."""
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if images.ndim not in (3, 4) or not images.size or labels.shape != images.shape[:1]:
@@ -102,16 +108,32 @@ def _by_label(path: Path, images: np.ndarray, labels: np.ndarray) -> tuple[np.nd
             f"{list(images.shape)} and {list(labels.shape)}: reshape them, or leave labels out."
         )
     images = images if images.ndim == 4 else images[..., None]
+    if (labels != labels).any():
+        raise DataError(f"{path} has labels that are NaN: give each picture the name of its class, or leave it out.")
     values, places = np.unique(labels, return_inverse=True)
     grouped, counts = by_class([images[places == k] for k in range(len(values))])
-    return grouped, [str(value) for value in values.tolist()], counts
+    return grouped, values if values.dtype.kind == "S" else [str(value) for value in values.tolist()], counts
+
+
+def _folders_below(path: Path) -> Iterator[Path]:
+    """All folders that are not hidden, links to folders among them, but for those that lead back up; DataError for a
+    link that leads nowhere, which a folder may have been behind."""
+    for parent, names, others in os.walk(path, followlinks=True):
+        for name in others:
+            if not name.startswith(".") and not Path(parent, name).exists():
+                raise DataError(
+                    f"{Path(parent, name)} is a link to what is not there: restore that, or remove the link."
+                )
+        above = [Path(parent), *Path(parent).parents]
+        links = {name for name in names if Path(parent, name).is_symlink()}
+        back = {name for name in links if Path(parent, name).resolve() in {up.resolve() for up in above}}
+        names[:] = [name for name in names if name not in back and not name.startswith(".")]
+        yield from (Path(parent, name) for name in names)
 
 
 def _class_folders(path: Path) -> list[Path]:
     found = []
-    for folder in (Path(parent) / name for parent, names, _ in os.walk(path) for name in names):
-        if any(part.startswith(".") for part in folder.relative_to(path).parts):
-            continue
+    for folder in _folders_below(path):
         inside = visible(folder)
         if not inside:
             raise DataError(f"{folder} has no images: add some, or remove the folder.")

@@ -172,7 +172,11 @@ def represent(layers: list[Layer], x: np.ndarray, *, linear: bool = False) -> np
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the columns, and 1 in place of one that is 0 but for rounding."""
-    mean, scale = np.mean(x, axis=0), np.std(x, axis=0)
+    """Mean and standard deviation of the columns, and 1, or the rounding, in place of one that is 0 but for
+    rounding."""
+    # Over a power of two, which changes no digit: the squares of numbers like 1e200 and 1e-200 are out of range.
+    power = np.frexp(np.max(np.abs(x), axis=0))[1]
+    small = np.ldexp(x, -power)
+    mean, scale = (np.ldexp(found, power) for found in (np.mean(small, axis=0), np.std(small, axis=0)))
     rounding = 10 * np.finfo(np.float64).eps * np.maximum(np.abs(mean), np.finfo(np.float64).tiny) * len(x) ** 0.5
-    return mean, np.where(scale <= rounding, 1.0, scale)
+    return mean, np.where(scale <= rounding, np.maximum(rounding, 1.0), scale)

@@ -197,6 +197,8 @@ def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
     """Read a state like another back, bit for bit; RunError if it is damaged or of another structure."""
     _check_files(checkpoints, step)
     place, target = checkpoints.folder / str(step), jax.tree.map(_zeros, jax.eval_shape(_parts, like))
+    if not (place / _RECORD / "metadata").exists():
+        raise _damaged(checkpoints, step, f"{_RECORD}/metadata is missing")
     record = read_json(place / _RECORD / "metadata", {"digest": str}, {"of": dict})
     _check_owner(place, record.get("of", {}))
     digest = record["digest"]
@@ -207,6 +209,8 @@ def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
         raise _damaged(checkpoints, step, first_line(error)) from error
     if digest_of(tree) != digest:
         raise _damaged(checkpoints, step, "its contents are not what was saved")
+    if "step" in tree and int(tree["step"]) != step:
+        raise _damaged(checkpoints, step, f"it is that of step {int(tree['step'])}")
     return type(like)(**jax.tree.map(as_stored, tree, like._asdict()))
 
 

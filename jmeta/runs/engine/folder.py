@@ -59,6 +59,15 @@ def check_there(paths: Iterable[Path]) -> None:
             raise RunError(f"{path} has gone while training went on: restore it, then go on with --resume.")
 
 
+def check_output(flag: str, path: str | Path) -> None:
+    """RunError for a file to be written, named by a flag, whose folder isn't there, or which a run is kept in."""
+    place = Path(path).resolve()
+    if not place.parent.is_dir():
+        raise RunError(f"{flag} {path} is in no folder that exists: make it first.")
+    if place.name in (CONFIG, GROUP, METRICS, SUMMARY) or CHECKPOINTS in place.parts:
+        raise RunError(f"{flag} {path} has the name of a file of run folders: choose another.")
+
+
 def leftovers(place: Path) -> list[Path]:
     """What a kill in the middle of `write_text` leaves, here and one folder deeper."""
     return [*place.glob(".*.tmp"), *place.glob("*/.*.tmp")]

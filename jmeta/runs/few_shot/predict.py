@@ -17,6 +17,7 @@ from jmeta.datasets.look import Look, differ
 from jmeta.datasets.pictures import as_learned, ink_of_files, open_picture
 from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
+from jmeta.runs.engine.folder import check_output
 from jmeta.runs.few_shot.trained import at_way, load_trained
 from jmeta.settings import check, setting
 from jmeta.types import Batch, Episode
@@ -70,11 +71,14 @@ def predict(config: PredictConfig) -> list[Prediction]:
         OSError: if the CSV file can't be written.
     """
     check(config)
-    if config.csv is not None and not Path(config.csv).resolve().parent.is_dir():
-        raise RunError(f"--csv {config.csv} is in no folder that exists: make it first.")
+    if config.csv is not None:
+        check_output("--csv", config.csv)
     if config.invert not in INVERT:
         raise unknown("choice for --invert", config.invert, INVERT)
     classes, queries = classes_in(Path(config.support)), pictures_in(Path(config.query))
+    given = [*queries, *(path for files in classes.values() for path in files)]
+    if config.csv is not None and Path(config.csv).resolve() in {path.resolve() for path in given}:
+        raise RunError(f"--csv {config.csv} is among the pictures to be read, which it would replace: choose another.")
     if not queries:
         raise RunError(f"{config.query} has no pictures: put those to be named there.")
     trained = load_trained(config.run_dir, config.checkpoint)
