@@ -18,14 +18,14 @@ import numpy as np
 import tyro
 
 from jmeta import settings as flat
-from jmeta.errors import RunError, advice, first_line
+from jmeta.errors import DivergedError, RunError, advice, first_line
 from jmeta.report import statistics, tables
 from jmeta.report.figures import figure_maker
 from jmeta.report.files import write_json, write_text
 from jmeta.report.tables import plus_minus
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.folder import read_json, remove_leftovers
-from jmeta.runs.engine.progress import Report
+from jmeta.runs.engine.progress import Report, complain
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
 
@@ -101,6 +101,9 @@ def run(study: Callable[[Any], Study], config: Any) -> dict[str, Any]:
         drawn(place / name)
     print(found.table, end="")
     print(f"kept in {place}")
+    odd = [name for name in made.rows if not _is_finite(results["rows"][name])]
+    if odd or not _is_finite(results["summary"]):
+        complain(f"not all numbers of {', '.join(odd) or 'the summary'} are finite, as after too large a rate.")
     return results
 
 
@@ -127,6 +130,22 @@ def _kept(place: Path, config: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """As it comes back from JSON."""
     return json.loads(json.dumps(value))
+
+
+def _is_finite(values: Any) -> bool:
+    """Whether what JSON can have is without NaN and infinities."""
+    try:
+        json.dumps(values, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+def finite(values: Any, what: str) -> np.ndarray:
+    """The numbers, with which a row can go on; DivergedError that says what they are if some are not finite."""
+    if not np.isfinite(values).all():
+        raise DivergedError(f"not all of {what} are finite: choose smaller rates, or less noise.")
+    return np.asarray(values)
 
 
 def _about(seconds: float | None) -> str:
