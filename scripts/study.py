@@ -18,12 +18,13 @@ import numpy as np
 import tyro
 
 from jmeta import settings as flat
-from jmeta.errors import DivergedError, RunError, advice, first_line
+from jmeta.errors import DivergedError, RunError, advice, first_line, printable
 from jmeta.report import statistics, tables
 from jmeta.report.figures import figure_maker
 from jmeta.report.files import write_json, write_text
 from jmeta.report.tables import plus_minus
 from jmeta.runs.engine.compile_cache import use_compile_cache
+from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.engine.folder import read_json, remove_leftovers
 from jmeta.runs.engine.progress import Report, complain
 from jmeta.runs.engine.signals import asked_to_stop
@@ -177,7 +178,8 @@ def program(
         about, one = sys.modules[config.__module__].__doc__ or "", (tyro.conf.OmitArgPrefixes,)
         given = tyro.cli(config, args=words, prog=f"python -m scripts.{name}", description=about, config=one, **chosen)
         use_compile_cache()
-        run(study, given)
+        with enough_memory("it doesn't fit into the device's memory: choose less of what is large."):
+            run(study, given)
         return
     except RunError as error:
         said, code = str(error), 2
@@ -192,7 +194,7 @@ def program(
         said, code = "stopped; the same command goes on.", error.code
     finally:
         signal(SIGTERM, before)
-    print(f"{name}: {said}", file=sys.stderr, flush=True)
+    print(f"{name}: {printable(said)}", file=sys.stderr, flush=True)
     raise SystemExit(code)
 
 

@@ -174,6 +174,10 @@ def test_as_many_updates_are_taken_as_are_asked_for(tmp_path, updates):
 def test_no_other_error_is_taken_for_too_little_memory():
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), enough_memory("too little"):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+    with pytest.raises(RunError, match="too little"), enough_memory("too little"):
+        raise jax.errors.JaxRuntimeError("INTERNAL: Error dispatching computation: Out of memory allocating 9 bytes.")
+    with pytest.raises(RunError, match="too little"), enough_memory("too little"):
+        raise MemoryError("Unable to allocate 1.00 TiB for an array")
 
 
 def test_a_run_whose_length_decides_goes_on_to_the_same_end_alone(single, tmp_path):

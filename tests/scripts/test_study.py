@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -65,6 +66,14 @@ def terminated():
 
 def refused():
     raise RunError("there is no power 2: choose another.")
+
+
+def refused_by_an_odd_name():
+    raise RunError("there is no power 'a\nb\x1b[31m': choose another.")
+
+
+def full_device():
+    raise jax.errors.JaxRuntimeError("INTERNAL: Error dispatching computation: Out of memory allocating 9 bytes.")
 
 
 def no_room():
@@ -150,6 +159,8 @@ def test_figures_need_matplotlib_only_where_they_are_drawn(tmp_path, monkeypatch
         (interrupted, 130, "powers: stopped; the same command goes on.\n"),
         (terminated, 143, "powers: stopped; the same command goes on.\n"),
         (refused, 2, "powers: there is no power 2: choose another.\n"),
+        (refused_by_an_odd_name, 2, "powers: there is no power 'a\\nb\\x1b[31m': choose another.\n"),
+        (full_device, 2, "powers: it doesn't fit into the device's memory: choose less"),
         (no_room, 2, "powers: No space left on device (runs/powers/results.json): make room"),
     ],
 )
