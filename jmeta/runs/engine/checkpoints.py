@@ -21,9 +21,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax import Array
 
-from jmeta.errors import RunError, advice, first_line, unknown
+from jmeta.errors import RunError, advice, first_line, system_number, unknown
 from jmeta.report.files import write_json
-from jmeta.runs.engine.folder import CHECKPOINTS, CONFIG, locked, read_json, remove_leftovers
+from jmeta.runs.engine.folder import CHECKPOINTS, CONFIG, check_there, locked, read_json, remove_leftovers
 from jmeta.settings import differences
 
 _STATE, _RECORD, _FILES = "state", "record", "files.json"
@@ -114,9 +114,7 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
     """Save a state, with the score of its validation if it has one; RunError if it can't be written."""
     tree = jax.tree.map(np.asarray, _parts(state))  # NumPy arrays, which Orbax takes from one process among several
     step = int(state.step)
-    # Asked first, since Orbax's threads go on complaining after a write that failed.
-    if shutil.disk_usage(checkpoints.folder).free < 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN:
-        raise _not_written(checkpoints, step, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN
     items = ocp.args.Composite(
         **{
             _STATE: ocp.args.StandardSave(tree),
@@ -125,14 +123,18 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
     )
     with _unheard():
         try:
+            # Asked first, since Orbax's threads go on complaining after a write that failed.
+            if shutil.disk_usage(checkpoints.folder).free < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             checkpoints.manager.save(step, args=items, metrics=None if score is None else {"score": score}, force=True)
+            # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
+            place = checkpoints.folder / str(step)
+            files = sorted(path for path in place.rglob("*") if path.is_file())
+            write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in files})
         except (OSError, ValueError, RuntimeError) as error:
             _remove_half(checkpoints.folder, step)
+            check_there([checkpoints.folder])
             raise _not_written(checkpoints, step, error) from error
-    # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
-    place = checkpoints.folder / str(step)
-    files = sorted(path for path in place.rglob("*") if path.is_file())
-    write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in files})
 
 
 def _remove_half(folder: Path, step: int) -> None:
@@ -156,9 +158,13 @@ def _unheard() -> Iterator[None]:
 
 
 def _not_written(checkpoints: Checkpoints, step: int, error: Exception) -> RunError:
+    found, remedy = first_line(error), advice(error)
+    if system_number(error) in (None, errno.ENOENT):
+        # Orbax, or the system, does not find what it has just written.
+        found, remedy = "its files were removed or changed by another program", "let none do so"
     return RunError(
-        f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({first_line(error)}): "
-        f"{advice(error)}, then go on with --resume from the one before."
+        f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({found}): "
+        f"{remedy}, then go on with --resume, from the newest that is there."
     )
 
 
@@ -183,6 +189,7 @@ def prune(checkpoints: Checkpoints, end: int | None = None) -> None:
     What is being read stays for now. The one before is of `every` steps, so that a run that was stopped in between ends
     with the same ones as another.
     """
+    checkpoints.manager.reload()  # what somebody has removed meanwhile can't be removed again
     for step in steps(checkpoints):
         if end is not None and step > end:
             checkpoints.manager.delete(step)

@@ -247,13 +247,52 @@ def test_a_file_that_is_no_json_of_ours_is_a_sentence(refused, finished, tmp_pat
         assert folder.read_rows(tmp_path / "run" / file) == []
 
 
-@pytest.mark.parametrize("file", ["config.json", "metrics.jsonl"])
-def test_a_file_that_goes_while_training_goes_on_is_noticed_at_the_next_row(tmp_path, file):
+def test_checkpoints_that_somebody_removed_are_not_removed_again(tmp_path):
+    """Training ended with the system's words about the folder of a step, when that was not to be kept any more."""
+    place = tmp_path / "checkpoints"
+    with checkpoints.opened(place) as kept:
+        for step in (5, 10, 15, 20):
+            checkpoints.save(kept, state(step), None)
+            if step == 15:
+                shutil.rmtree(place / "5")
+                shutil.rmtree(place / "10")
+        checkpoints.prune(kept)
+        assert checkpoints.steps(kept) == kept_steps(place) == [15, 20]
+
+
+@pytest.mark.parametrize(
+    ("removed", "error"),
+    [
+        ("checkpoints", ValueError("no file _METADATA")),
+        ("checkpoints/*tmp*", ValueError("no file _METADATA")),
+        ("checkpoints/*tmp*", FileNotFoundError(2, "x")),
+    ],
+)
+def test_what_is_removed_while_a_checkpoint_is_written_is_said_in_our_words(tmp_path, monkeypatch, removed, error):
+    """Orbax and the system named files of theirs, or a path to correct."""
+
+    def meanwhile(manager, step, **told):
+        (tmp_path / "checkpoints" / f"{step}.orbax-checkpoint-tmp").mkdir()
+        for path in tmp_path.glob(removed):
+            shutil.rmtree(path)
+        raise error
+
+    with checkpoints.opened(tmp_path / "checkpoints") as kept:
+        monkeypatch.setattr(type(kept.manager), "save", meanwhile)
+        with pytest.raises(RunError) as caught:
+            checkpoints.save(kept, state(), None)
+    whole, part = "checkpoints has gone while training went on: restore it", "(its files were removed or changed by"
+    assert (whole if removed == "checkpoints" else part) in str(caught.value)
+    assert "--resume" in str(caught.value) and "METADATA" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["config.json", "metrics.jsonl", "checkpoints"])
+def test_what_goes_while_training_goes_on_is_noticed_at_the_next_row(tmp_path, file):
     """The rows before, or all that says what the checkpoints are of, would be lost without a word."""
     area = EXPERIMENTS.get(f"{TOY}:build")
     settings, options = area.defaults(area.choice())
     options = replaced(options, {"run_dir": str(tmp_path / "run"), "log_every": 5, "save_every": 10})
-    report = silent._replace(row=lambda row: row["step"] == 10 and (tmp_path / "run" / file).unlink())
+    report = silent._replace(row=lambda row: row["step"] == 10 and (tmp_path / "run" / file).rename(tmp_path / file))
     with pytest.raises(RunError, match=f"{file} has gone while training went on"):
         areas.train(area, settings, options, report=report)
 
