@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import unicodedata
 from pathlib import Path
 
@@ -258,6 +259,54 @@ def test_checkpoints_that_somebody_removed_are_not_removed_again(tmp_path):
                 shutil.rmtree(place / "10")
         checkpoints.prune(kept)
         assert checkpoints.steps(kept) == kept_steps(place) == [15, 20]
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("_CHECKPOINT_METADATA", b"[1, 2]"), ("metrics/metrics", b""), ("metrics/metrics", b"\x88"),
+        ("metrics/metrics", b"[1, 2]"), ("metrics/metrics", b'{"score": "x"}'), ("record/metadata", None),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_of_a_checkpoint_is_a_sentence_whoever_meets_it(tmp_path, file, content, sealed):
+    """Orbax reads scores and times when it opens the folder, and sorts the scores, each outside the restore."""
+    place = tmp_path / "checkpoints"
+    with checkpoints.opened(place) as kept:
+        for step in (5, 10):
+            checkpoints.save(kept, state(step), float(step))
+    damaged = place / "10" / file
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    if not sealed:
+        (place / "10" / "files.json").unlink()
+    with pytest.raises(RunError) as caught:
+        checkpoints.restored(tmp_path, lambda key: state(), "best")
+    assert str(place) in str(caught.value) and "\n" not in str(caught.value)
+    assert "no run folder" not in str(caught.value)
+
+
+def test_a_checkpoint_under_another_step_is_refused(tmp_path):
+    """Training took its step from the contents, and the rows in between were missing."""
+    with checkpoints.opened(tmp_path / "checkpoints") as kept:
+        checkpoints.save(kept, state(5), None)
+    (tmp_path / "checkpoints" / "5").rename(tmp_path / "checkpoints" / "10")
+    with pytest.raises(RunError, match=r"checkpoints/10 is damaged \(its contents are of step 5\): restore it"):
+        checkpoints.restored(tmp_path, lambda key: state(), "newest")
+
+
+def test_what_other_threads_meet_in_a_failed_read_is_not_told(tmp_path, monkeypatch, capfd):
+    """Those of Orbax go on, and complained in tracebacks beside the sentence."""
+
+    def garbled(manager, step, **told):
+        threading.Thread(target=lambda: 1 / 0).start()
+        raise AssertionError
+
+    with checkpoints.opened(tmp_path / "checkpoints") as kept:
+        checkpoints.save(kept, state(5), None)
+        monkeypatch.setattr(type(kept.manager), "restore", garbled)
+        with pytest.raises(RunError, match="is damaged"):
+            checkpoints.restore(kept, 5, state())
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
