@@ -115,6 +115,9 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
+    except Exception:
+        gc.collect()  # a task of its that nobody waited for tells how it failed when it is let go of, so now
+        raise
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
