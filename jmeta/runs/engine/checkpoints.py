@@ -73,10 +73,11 @@ def opened(
     alone = ocp.options.MultiprocessingOptions(active_processes={0} if jax.process_count() > 1 else None)
     if not read_only:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_half(folder)  # by Orbax, a thread would do so, which goes on and complains after the end of this
+        remove_leftovers(folder)
     with _quiet():
         options = ocp.CheckpointManagerOptions(
             enable_async_checkpointing=False,
-            cleanup_tmp_directories=not read_only,
             create=False,
             multiprocessing_options=alone,
             read_only=read_only,
@@ -98,8 +99,6 @@ def opened(
                 f"the checkpoints in {folder} can't be read ({first_line(error)}): restore those that are damaged, or "
                 "train again in another folder."
             ) from error
-        if not read_only:
-            remove_leftovers(folder)
         try:
             yield Checkpoints(folder, manager, of or {}, every)
         finally:
@@ -115,9 +114,6 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
-    except Exception:
-        gc.collect()  # a task of its that nobody waited for tells how it failed when it is let go of, so now
-        raise
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
@@ -149,7 +145,7 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
         raise _not_written(checkpoints, step, error) from error
 
 
-def _remove_half(folder: Path, step: int) -> None:
+def _remove_half(folder: Path, step: int | str = "*") -> None:
     for half in folder.glob(f"{step}.*tmp*"):
         shutil.rmtree(half, ignore_errors=True)
 
