@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jmeta.errors import RunError
+from jmeta.runs.engine.folder import written_here
 from jmeta.settings import setting
 from scripts.study import Shown, Study, compared, interval, markdown, percent, program, run, shown_difference
 
@@ -116,6 +117,14 @@ def test_results_of_other_settings_are_refused(changes, facts, says, tmp_path):
     with pytest.raises(RunError, match=says):
         run(study, dataclasses.replace(Config(str(tmp_path), rows=(4,)), **changes))
     assert (tmp_path / "results.json").read_text() == before and not study.measured
+
+
+def test_a_folder_has_one_study_at_a_time(tmp_path):
+    """Two that measured other rows of one folder each wrote theirs alone, so that the rows of one were lost."""
+    study = Powers()
+    with written_here(tmp_path), pytest.raises(RunError, match="another process"):
+        run(study, Config(str(tmp_path)))
+    assert not study.measured and not list(tmp_path.iterdir())
 
 
 def test_another_programs_folder_is_left_alone(tmp_path):
