@@ -17,6 +17,11 @@ def known(value: Any) -> bool:
     return not isinstance(value, Tracer)
 
 
+def native(a: Any) -> Any:
+    """An array of NumPy in this machine's order of bytes: a compiled program takes the bytes of others as they are."""
+    return a.astype(a.dtype.newbyteorder("=")) if isinstance(a, np.ndarray) and not a.dtype.isnative else a
+
+
 def steps(number: Any) -> Any:
     """Any integer as Python's; a traced one as it is. Raises TypeError for what is no integer."""
     return operator.index(number) if known(number) else number
@@ -39,7 +44,7 @@ def bytes_of(images: Any) -> Any:
     images = images if hasattr(images, "dtype") else np.asarray(images)
     kind = np.dtype(images.dtype)
     if jnp.issubdtype(kind, jnp.floating):
-        return images if kind.isnative else images.astype(kind.newbyteorder("="))
+        return native(images)
     if kind == np.uint8 and not known(images):
         return images
     if kind.kind not in "biu" or not known(images):
@@ -59,8 +64,10 @@ def bytes_of(images: Any) -> Any:
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise ValueError for the first of some sizes, given by name, that is below 1."""
+    """Raise ValueError for the first of some sizes, given by name, that is no whole number of 1 or more."""
     for name, size in sizes.items():
+        if not hasattr(size, "__index__"):
+            raise ValueError(f"{name} must be a whole number, got {size!r}")
         if size < 1:
             raise ValueError(f"{name} must be 1 or more, got {size}")
 

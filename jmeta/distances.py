@@ -47,6 +47,11 @@ def prototypes(z: Array, support: Batch) -> Array:
     return product(member.T, z) / jnp.where(counts > 0, counts, 1)
 
 
+def _floats(a: Array) -> Array:
+    """Features as they are, and as floats if they are integers, which would wrap or be cut off."""
+    return a if jnp.issubdtype(a.dtype, jnp.inexact) else jnp.asarray(a, float)
+
+
 def squared_distances(a: Array, b: Array) -> Array:
     """Squared Euclidean distances `[N, D], [M, D] -> [N, M]`, as `|a|^2 - 2 a.b + |b|^2` and at least 0.
 
@@ -57,6 +62,7 @@ def squared_distances(a: Array, b: Array) -> Array:
         >>> squared_distances(jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0], [0.0, 1.0]])).tolist()
         [[25.0, 1.0]]
     """
+    a, b = _floats(a), _floats(b)
     origin = lax.stop_gradient(wide(b[:1]))  # of which distances are no function
     x, y = wide(a) - origin, wide(b) - origin
     squares = jnp.sum(x * x, axis=-1)[:, None] - 2 * product(x, y.T) + jnp.sum(y * y, axis=-1)[None]
@@ -80,6 +86,7 @@ def l2_normalize(z: Array) -> Array:
         >>> [[round(v, 4) for v in row] for row in l2_normalize(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()]
         [[0.6, 0.8], [0.0, 0.0]]
     """
+    z = _floats(z)
     x = wide(z)
     return (x * lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)).astype(z.dtype)
 

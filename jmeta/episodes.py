@@ -77,8 +77,8 @@ def _held(known: Ragged) -> tuple[Any, Array, Array]:
 
 def _large_groups(groups: Sequence[Any], way: int, classes: int) -> Array:
     """The number of each class's group, or -1 where it has fewer than `way` classes."""
-    if len(groups) != classes:
-        raise ValueError(f"groups must have one for each of the {classes} classes, got {len(groups)}")
+    if np.shape(groups) != (classes,):
+        raise ValueError(f"groups must have one for each of the {classes} classes, got {list(np.shape(groups))}")
     _, numbers, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     if sizes.max() < way:
         raise ValueError(
@@ -229,7 +229,7 @@ def varied_sampler(
     way, most = min(max_way, len(known)), int(known.counts.max())
     if max_way < min_way:
         raise ValueError(f"max_way must be min_way, {min_way}, or more, got {max_way}")
-    check_sizes(max_query_shot=max_query_shot)
+    check_sizes(max_query_shot=max_query_shot, max_way=max_way, max_support=max_support)
     if max_support < way:
         raise ValueError(f"max_support must be {way} or more, one for each class of the largest way, got {max_support}")
     sizes = way, max_support, min(max_query_shot, most // 2), min_way, most

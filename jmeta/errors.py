@@ -42,14 +42,14 @@ def closest(got: str, known: Iterable[str]) -> str | None:
 
 def first_line(error: BaseException) -> str:
     """Why, in a few words: the system's if it was the system, else the first line of the message, shortened."""
-    number = _system_number(error)
+    number = system_number(error)
     if number is not None:
         return os.strerror(number)
     text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return (text if len(text) <= 160 else text[:157] + "...").rstrip(".:")
 
 
-def _system_number(error: BaseException) -> int | None:
+def system_number(error: BaseException) -> int | None:
     """The number of the system's error, which some libraries have in their text alone."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
@@ -68,7 +68,7 @@ _ADVICE = {
 
 def advice(error: BaseException) -> str:
     """What to do about an error of the system, by its number."""
-    name = errno.errorcode.get(_system_number(error) or 0)
+    name = errno.errorcode.get(system_number(error) or 0)
     found = (text for text, names in _ADVICE.items() if name in names)
     return next(found, "see that the disk and the network are well")
 

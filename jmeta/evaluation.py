@@ -14,9 +14,9 @@ from jmeta.checks import NEVER, check_sizes
 from jmeta.episodes import Sampler
 from jmeta.loop import as_partial
 from jmeta.losses import accuracy as accuracy
-from jmeta.losses import hits, mean_loss, possible, squared_error, weighted_mean
+from jmeta.losses import hits, judged, mean_loss, squared_error, weighted_mean
 from jmeta.report import statistics
-from jmeta.types import Batch, Episode, Learner, Params, examples, filled, wide
+from jmeta.types import Batch, Episode, Learner, Params, examples
 
 Metric = Callable[[Array, Batch], Array]
 """`(prediction [N, way], query) -> []`."""
@@ -55,8 +55,7 @@ def calibration(prediction: Array, query: Batch) -> Array:
     """What `calibration_error` is made of, `[CALIBRATION_BINS, 3]`: for each of equal intervals of confidence, which is
     the largest probability of a softmax, how many predictions there are, the sum of their confidence, and how many are
     right."""
-    query = examples(query)
-    logits = possible(filled(wide(prediction), query.weight), query.classes)
+    logits, query = judged(prediction, query)
     confidence = jnp.nan_to_num(jnp.max(jax.nn.softmax(logits), axis=-1))
     weight = jnp.ones_like(confidence) if query.weight is None else query.weight
     place = jnp.minimum(confidence * CALIBRATION_BINS, CALIBRATION_BINS - 1).astype(jnp.int32)
@@ -82,11 +81,10 @@ def mean_squared_error(prediction: Array, query: Batch) -> Array:
 
 
 def _class_counts(prediction: Array, query: Batch) -> tuple[Array, Array, Array]:
-    query = examples(query)
+    logits, query = judged(prediction, query)
     if query.y.shape[-1] == 1:
         raise ValueError("precision and recall are of classes, and these targets are single numbers: leave them out")
     weight = jnp.ones(len(query.y)) if query.weight is None else query.weight
-    logits = possible(filled(wide(prediction), query.weight), query.classes)
     predicted = jax.nn.one_hot(jnp.argmax(logits, axis=-1), query.y.shape[-1])
     predicted = jnp.where(jnp.max(logits, axis=-1, keepdims=True) > NEVER, predicted, 0)  # none where one is NaN
     weighted = weight[:, None] * query.y

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jmeta.checks import NEVER
+from jmeta.checks import NEVER, native
 from jmeta.types import Batch, Judge, Metrics, Params, examples, filled, wide
 
 LossFn = Callable[[Array, Array], Array]
@@ -118,17 +118,23 @@ def mean_loss(prediction: Array, batch: Batch, loss_fn: LossFn) -> Array:
 
     An example whose label can't be predicted, since the support set has none of its class, adds nothing.
     """
-    batch = examples(batch)
+    prediction, batch = judged(prediction, batch)
+    mass = jnp.abs(batch.y)
+    label = (mass > 0) & (mass == jnp.max(mass, axis=-1, keepdims=True))
+    never = jnp.any(label & (prediction == NEVER), axis=-1)  # and not where it is less, as what has diverged may be
+    return weighted_mean(jnp.where(never, 0, loss_fn(prediction, batch.y)), batch.weight)
+
+
+def judged(prediction: Array, batch: Batch) -> tuple[Array, Batch]:
+    """A prediction as losses and metrics compute with it, and `examples` of what it is judged by: in float32 or better,
+    `filled`, and `possible` alone; ValueError if labels differ in shape."""
+    batch, prediction = examples(batch), jnp.asarray(native(prediction))
     if prediction.shape != batch.y.shape:
         raise ValueError(
             f"the model predicts {prediction.shape} where the labels are {batch.y.shape}: "
             "give it as many outputs as the episodes have classes or targets"
         )
-    prediction = possible(filled(wide(prediction), batch.weight), batch.classes)
-    mass = jnp.abs(batch.y)
-    label = (mass > 0) & (mass == jnp.max(mass, axis=-1, keepdims=True))
-    never = jnp.any(label & (prediction <= NEVER), axis=-1)
-    return weighted_mean(jnp.where(never, 0, loss_fn(prediction, batch.y)), batch.weight)
+    return possible(filled(wide(prediction), batch.weight), batch.classes), batch
 
 
 def hits(logits: Array, y: Array) -> Array:
@@ -139,12 +145,12 @@ def hits(logits: Array, y: Array) -> Array:
 
 def accuracy(prediction: Array, query: Batch) -> Array:
     """Share of examples whose largest logit is at the label; ValueError for single numbers, which have no classes."""
-    query = examples(query)
+    logits, query = judged(prediction, query)
     if query.y.shape[-1] == 1:
         raise ValueError(
             "accuracy is of classes, and these targets are single numbers: measure jmeta.evaluation.mean_squared_error"
         )
-    return weighted_mean(hits(possible(prediction, query.classes), query.y), query.weight)
+    return weighted_mean(hits(logits, query.y), query.weight)
 
 
 def query_loss(prediction: Array, query: Batch, loss_fn: LossFn) -> tuple[Array, Metrics]:

@@ -20,6 +20,8 @@ from jmeta.errors import RunError, closest, unknown
 S = TypeVar("S")
 INT32 = 2**31 - 1
 """The most that an integer may be where nothing else is said: what programs count with."""
+FLOAT32 = 2.0**-126, 2.0**128 - 2.0**104
+"""The least and the most in size, beside 0, that a number may be: what programs compute with."""
 
 
 def setting(
@@ -210,6 +212,11 @@ def _check_number(field: dataclasses.Field[Any], value: Any) -> None:
     if isinstance(value, int) and "most" not in limits and abs(value) > INT32:
         less = f"{INT32} or less" if value > 0 else f"{-INT32} or more"
         raise RunError(f"{flag(field.name)} must be {less}, got {value}: choose another.")
+    if isinstance(value, float) and math.isfinite(value) and value and not FLOAT32[0] <= abs(value) <= FLOAT32[1]:
+        sizes = "{:.3g} to {:.3g}".format(*FLOAT32)
+        raise RunError(
+            f"{flag(field.name)} must be of a size that programs compute with, {sizes}, got {value:g}: choose another."
+        )
     if not limits:
         return
     least, above, most = (limits.get(name) for name in ("least", "above", "most"))

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jmeta.checks import native
+
 Params = Any
 """Any pytree of arrays."""
 
@@ -50,6 +52,10 @@ def wide(a: Array) -> Array:
     return a.astype(jnp.float32) if jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4 else a
 
 
+def _array(a: Any) -> Array:
+    return jnp.asarray(native(a))
+
+
 def filled(tree: Any, weight: Array | None) -> Any:
     """Arrays `[N, ...]` whose rows of weight 0 are copies of one that is there, and zeros where none is.
 
@@ -71,20 +77,29 @@ def examples(batch: Batch) -> Batch:
     """A batch as everything here computes with it: `filled`, floats in float32 or better, and labels too.
 
     Raises:
-        ValueError: for labels that are class numbers and not one-hot.
+        ValueError: for labels that are class numbers and not one-hot, or inputs, weights or classes that are not as
+            many as labels say.
     """
-    x, y = jax.tree.map(jnp.asarray, (batch.x, batch.y))
+    x, y = jax.tree.map(_array, batch.x), _array(batch.y)
+    weight, classes = (None if a is None else wide(_array(a)) for a in (batch.weight, batch.classes))
     whole = not jnp.issubdtype(y.dtype, jnp.inexact)
-    if y.ndim != 2 or (whole and y.shape[1] == 1):
+    if y.ndim != 2 or jnp.iscomplexobj(y) or (whole and y.shape[1] == 1):
         raise ValueError(
             f"labels must be one-hot [N, way], or numbers to regress [N, targets], got {y.dtype} {list(y.shape)}: "
             "give jax.nn.one_hot(labels, way), or numbers as floats"
         )
+    for name, a, shape in (("weight", weight, y.shape[:1]), ("classes", classes, y.shape[1:])):
+        if a is not None and a.shape != shape:
+            raise ValueError(
+                f"{name} must have the shape {list(shape)} beside labels {list(y.shape)}, got {list(a.shape)}"
+            )
+    if any(a.shape[:1] != y.shape[:1] for a in jax.tree.leaves(x)):
+        got = [list(a.shape) for a in jax.tree.leaves(x)]
+        raise ValueError(f"labels {list(y.shape)} need {len(y)} inputs [N, ...], got {got}: give a label for each")
     y = y.astype(float) if whole else wide(y)
-    weight = batch.weight
     if weight is not None and not jnp.issubdtype(weight.dtype, jnp.inexact):
         weight = weight.astype(y.dtype)
-    return Batch(filled(jax.tree.map(wide, x), weight), filled(y, weight), weight, batch.classes)
+    return Batch(filled(jax.tree.map(wide, x), weight), filled(y, weight), weight, classes)
 
 
 class Model(Protocol):
@@ -140,7 +155,7 @@ def learner(
     """
 
     def predict_examples(adapted: Any, x: Any, weight: Array | None = None) -> Array:
-        return predict(adapted, filled(jax.tree.map(lambda a: wide(jnp.asarray(a)), x), weight), weight)
+        return predict(adapted, filled(jax.tree.map(lambda a: wide(_array(a)), x), weight), weight)
 
     def loss_of_examples(params: Params, episode: Episode) -> tuple[Array, Metrics]:
         return loss(params, Episode(*map(examples, episode)))
@@ -162,7 +177,7 @@ def _without_keys(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def told(*args: Any, **named: Any) -> Any:
         try:
-            return function(*args, **named)
+            return function(*jax.tree.map(native, args), **jax.tree.map(native, named))
         except Exception as error:
             kind, text = f"{type(error).__module__} {type(error).__name__}", str(error).partition(" (http")[0]
             if kind.startswith("flax") and ("Rng" in kind or "ModifyScope" in kind):
@@ -173,7 +188,7 @@ def _without_keys(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _started(init: Callable[[Array, Any], Params], key: Array, x: Any) -> Params:
-    params = init(key, jax.tree.map(lambda a: wide(jnp.asarray(a)), x))
+    params = init(key, jax.tree.map(lambda a: wide(_array(a)), x))
     linen = lambda tree: isinstance(tree, Mapping) and "params" in tree
     for variables in jax.tree.leaves(params, is_leaf=linen):
         if linen(variables) and set(variables) != {"params"}:

@@ -18,14 +18,15 @@ import numpy as np
 import tyro
 
 from jmeta import settings as flat
-from jmeta.errors import RunError, advice, first_line
+from jmeta.errors import DivergedError, RunError, advice, first_line, printable
 from jmeta.report import statistics, tables
 from jmeta.report.figures import figure_maker
 from jmeta.report.files import write_json, write_text
 from jmeta.report.tables import plus_minus
 from jmeta.runs.engine.compile_cache import use_compile_cache
-from jmeta.runs.engine.folder import read_json, remove_leftovers
-from jmeta.runs.engine.progress import Report
+from jmeta.runs.engine.devices import enough_memory
+from jmeta.runs.engine.folder import read_json, written_here
+from jmeta.runs.engine.progress import Report, complain
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
 
@@ -75,7 +76,8 @@ def run(study: Callable[[Any], Study], config: Any) -> dict[str, Any]:
         What results.json has: settings, facts, rows, summary, and the device that was last used.
 
     Raises:
-        RunError: for settings that can't be, a folder with results of others, or figures without matplotlib.
+        RunError: for settings that can't be, a folder with results of others or in which another process goes on, or
+            figures without matplotlib.
         DataError: for data that are missing or damaged.
         OSError: if a file can't be written.
     """
@@ -84,23 +86,25 @@ def run(study: Callable[[Any], Study], config: Any) -> dict[str, Any]:
     if draw:
         figure_maker()
     made, place = study(config), Path(config.run_dir)
-    results = _kept(place, config, made.facts)
-    place.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(place)
-    missing, began = [name for name in made.rows if name not in results["rows"]], time.perf_counter()
-    for done, name in enumerate(missing):
-        left = (time.perf_counter() - began) / done * (len(missing) - done) if done else None
-        print(f"{done + 1}/{len(missing)} {name}{_about(left)}", file=sys.stderr, flush=True)
-        results["rows"][name] = _plain(made.rows[name](results["rows"]))
+    with written_here(place):
+        results = _kept(place, config, made.facts)
+        missing, began = [name for name in made.rows if name not in results["rows"]], time.perf_counter()
+        for done, name in enumerate(missing):
+            left = (time.perf_counter() - began) / done * (len(missing) - done) if done else None
+            print(f"{done + 1}/{len(missing)} {name}{_about(left)}", file=sys.stderr, flush=True)
+            results["rows"][name] = _plain(made.rows[name](results["rows"]))
+            write_json(place / RESULTS, results)
+        found = made.show({name: results["rows"][name] for name in made.rows})
+        results |= {"summary": _plain(found.summary), "device": jax.devices()[0].device_kind}
         write_json(place / RESULTS, results)
-    found = made.show({name: results["rows"][name] for name in made.rows})
-    results |= {"summary": _plain(found.summary), "device": jax.devices()[0].device_kind}
-    write_json(place / RESULTS, results)
-    write_text(place / TABLE, found.table)
-    for name, drawn in found.figures.items() if draw else ():
-        drawn(place / name)
-    print(found.table, end="")
-    print(f"kept in {place}")
+        write_text(place / TABLE, found.table)
+        for name, drawn in found.figures.items() if draw else ():
+            drawn(place / name)
+        print(found.table, end="")
+        print(f"kept in {place}")
+    odd = [name for name in made.rows if not _is_finite(results["rows"][name])]
+    if odd or not _is_finite(results["summary"]):
+        complain(f"not all numbers of {', '.join(odd) or 'the summary'} are finite, as after too large a rate.")
     return results
 
 
@@ -127,6 +131,22 @@ def _kept(place: Path, config: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """As it comes back from JSON."""
     return json.loads(json.dumps(value))
+
+
+def _is_finite(values: Any) -> bool:
+    """Whether what JSON can have is without NaN and infinities."""
+    try:
+        json.dumps(values, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+def finite(values: Any, what: str) -> np.ndarray:
+    """The numbers, with which a row can go on; DivergedError that says what they are if some are not finite."""
+    if not np.isfinite(values).all():
+        raise DivergedError(f"not all of {what} are finite: choose smaller rates, or less noise.")
+    return np.asarray(values)
 
 
 def _about(seconds: float | None) -> str:
@@ -158,7 +178,8 @@ def program(
         about, one = sys.modules[config.__module__].__doc__ or "", (tyro.conf.OmitArgPrefixes,)
         given = tyro.cli(config, args=words, prog=f"python -m scripts.{name}", description=about, config=one, **chosen)
         use_compile_cache()
-        run(study, given)
+        with enough_memory("it doesn't fit into the device's memory: choose less of what is large."):
+            run(study, given)
         return
     except RunError as error:
         said, code = str(error), 2
@@ -173,7 +194,7 @@ def program(
         said, code = "stopped; the same command goes on.", error.code
     finally:
         signal(SIGTERM, before)
-    print(f"{name}: {said}", file=sys.stderr, flush=True)
+    print(f"{name}: {printable(said)}", file=sys.stderr, flush=True)
     raise SystemExit(code)
 
 

@@ -121,3 +121,16 @@ def test_a_temperature_has_the_dtype_of_the_features():
 def test_a_similarity_with_parameters_is_refused_where_none_are_learned(make):
     with pytest.raises(TypeError, match=r"similarity must be a function of two arrays .* got Similarity"):
         make(None, similarity=distances.scaled_cosine())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32])
+def test_features_that_are_whole_numbers_are_not_computed_in_their_type(dtype):
+    """Of distances that wrap or are cut off, and cosines that are all 0."""
+    a, b = np.array([[10, 20], [3, 4]]), np.array([[100, 5], [6, 8], [0, 1]])
+    for function in (distances.squared_distances, distances.nearness, distances.cosine_similarity):
+        expected = function(jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32))
+        np.testing.assert_allclose(function(a.astype(dtype), jnp.asarray(b, dtype)), expected, rtol=1e-6)
+        mixed = function(jnp.asarray(a, dtype), jnp.asarray(b, jnp.float32) + 0.5)
+        np.testing.assert_allclose(
+            mixed, function(jnp.asarray(a, jnp.float32), jnp.asarray(b + 0.5, jnp.float32)), rtol=1e-6
+        )

@@ -378,6 +378,8 @@ def test_each_class_of_a_varied_episode_turns_by_its_own_angle():
     [
         ({"max_way": 4}, "max_way must be min_way, 5, or more, got 4"),
         ({"max_support": 8}, "max_support must be 9 or more"),
+        ({"max_support": 20.0}, "max_support must be a whole number, got 20.0"),
+        ({"min_way": 2.5}, "way must be a whole number, got 2.5"),
         ({"max_query_shot": 0}, "max_query_shot must be 1 or more, got 0"),
         ({"min_way": 31, "max_way": 31}, "31-way episodes need 31 classes, got 30"),
     ],
@@ -471,7 +473,8 @@ def test_classes_of_one_group_turn_together():
 @pytest.mark.parametrize(
     ("groups", "says"),
     [
-        (["a"] * 6, "groups must have one for each of the 7 classes, got 6"),
+        (["a"] * 6, r"groups must have one for each of the 7 classes, got \[6\]"),
+        (np.zeros((7, 2)), r"groups must have one for each of the 7 classes, got \[7, 2\]"),
         (list("aaabbbc"), "need one of 4 classes, and the largest has 3"),
     ],
 )

@@ -273,3 +273,22 @@ def test_confidence_is_among_the_classes_of_the_episode():
     assert float(counts[:, 1].sum()) == pytest.approx(0.5)
     assert evaluation.accuracy(logits, jmeta.Batch(None, jnp.eye(3)[:1], classes=classes)) == 1
     assert evaluation.accuracy(logits, jmeta.Batch(None, jnp.eye(3)[:1])) == 0
+
+
+METRICS = [evaluation.accuracy, evaluation.precision, evaluation.recall, evaluation.calibration]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_predictions_of_another_shape_are_refused(metric):
+    """Of a prediction of one query, or of more classes, that is compared with all labels."""
+    query = jmeta.Batch(None, jnp.eye(3)[jnp.zeros(10, int)])
+    for shape in ((10, 5), (1, 3), (5, 3), (3,)):
+        with pytest.raises(ValueError, match="give it as many outputs"):
+            metric(jnp.zeros(shape), query)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_the_accuracy_of_predictions_in_half_precision_is_not_rounded(dtype):
+    query = jmeta.Batch(None, jnp.eye(3)[jnp.zeros(10, int)])
+    prediction = query.y.at[0].set(jnp.array([0.0, 1.0, 0.0])).astype(dtype)
+    np.testing.assert_allclose(evaluation.accuracy(prediction, query), 0.9, rtol=1e-6)

@@ -125,3 +125,12 @@ def test_classes_that_are_padding_have_no_part_in_a_loss_or_its_gradient(loss):
 def test_padding_alone_has_no_squared_error():
     grads = jax.grad(lambda p: losses.mean_loss(p, jmeta.Batch(None, p, None, jnp.zeros(3)), losses.squared_error))
     np.testing.assert_array_equal(grads(jnp.asarray(LOGITS)), 0)
+
+
+@pytest.mark.parametrize("far", [-np.inf, -1e38, -1e30])
+def test_what_has_diverged_has_no_small_loss(far):
+    """Of a reader that takes all that is small for a class that can't be, which adds nothing."""
+    batch = jmeta.Batch(None, jnp.array([[1.0], [1.0]]))
+    assert losses.mean_loss(jnp.array([[far], [1.0]]), batch, losses.squared_error) > 1e30
+    logits = jnp.array([[far, 0.0], [0.0, 0.0]])
+    assert losses.mean_loss(logits, jmeta.Batch(None, jnp.eye(2)[jnp.zeros(2, int)]), losses.cross_entropy) > 1e29

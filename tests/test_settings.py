@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +111,8 @@ def test_an_unknown_name_is_not_replaced_in_silence():
         ({"inner_lr": 0.0}, "--inner-lr must be a number above 0, got 0.0"),
         ({"inner_lr": float("nan")}, "--inner-lr must be a number above 0, got nan"),
         ({"inner_lr": float("inf")}, "--inner-lr must be a number above 0, got inf"),
+        ({"inner_lr": 1e39}, "--inner-lr must be of a size that programs compute with, 1.18e-38 to 3.4e+38, got 1e+39"),
+        ({"inner_lr": 1e-45}, "programs compute with, 1.18e-38 to 3.4e+38, got 1e-45"),  # 0 there
         ({"inner_steps": -1}, "--inner-steps must be 0 to 2147483647, got -1"),
         ({"inner_steps": 2**31}, "--inner-steps must be 0 to 2147483647, got 2147483648"),
         ({"truncation": -1}, "--truncation must be 0 or more, got -1"),
@@ -127,6 +130,8 @@ def test_check_names_the_flag_and_what_it_may_be(values, words):
 def test_what_is_allowed_passes():
     check(START)
     check(replaced(START, {"truncation": 0, "inner_steps": 0, "features": ()}))
+    check(replaced(START, {"inner_lr": float(np.finfo(np.float32).max)}))
+    check(replaced(START, {"inner_lr": float(np.finfo(np.float32).tiny)}))
 
 
 def test_differences_name_flags_and_pass_over_places():

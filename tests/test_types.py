@@ -61,3 +61,54 @@ def test_its_gradient_passes_through_adaptation():
     step = 1e-2
     ahead, behind = (learner.loss(jnp.float32(3 + s), episode())[0] for s in (step, -step))
     np.testing.assert_allclose(through, (ahead - behind) / (2 * step), rtol=1e-3)
+
+
+def prototypical():
+    return jmeta.prototypical(jmeta.nets.MLPEncoder((4,)))
+
+
+def test_bytes_in_the_other_order_are_the_same_numbers():
+    """Of a compiled program that takes the bytes of an array as they are, once it was called with others."""
+    learner, native = prototypical(), jax.tree.map(np.asarray, episode())
+    params = learner.init(jax.random.key(0), native.support.x)
+    expected = learner.loss(params, native)[0]
+    swapped = jax.tree.map(lambda a: a.astype(a.dtype.newbyteorder(">")), native)
+    assert expected > 0.01
+    np.testing.assert_array_equal(learner.loss(params, swapped)[0], expected)
+    prediction = np.asarray(native.query.y).astype(">f4")
+    assert jmeta.evaluation.accuracy(prediction, swapped.query) == 1
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, bool, int])
+def test_weights_of_any_type_weigh_alike(dtype):
+    """Of sums of weights in the weights' own type, which are infinite or rounded."""
+    n = 10_000
+    y = jnp.tile(jnp.eye(2), (n // 2, 1))
+    prediction = jnp.where(jnp.arange(n)[:, None] % 10 == 0, 1 - y, y)
+    weight = jnp.full(n, 1 if dtype is bool else 10).astype(dtype)
+    for function in (losses.mean_loss, losses.accuracy):
+        more = (losses.cross_entropy,) if function is losses.mean_loss else ()
+        expected = function(prediction, jmeta.Batch(None, y), *more)
+        got = function(prediction, jmeta.Batch(None, y, weight), *more)
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"weight": jnp.ones(1)}, r"weight must have the shape \[4\] beside labels \[4, 2\], got \[1\]"),
+        ({"weight": jnp.ones((4, 1))}, r"weight must have the shape \[4\]"),
+        ({"classes": jnp.ones(1)}, r"classes must have the shape \[2\] beside labels \[4, 2\], got \[1\]"),
+        ({"y": jnp.eye(2)[:1], "weight": None}, r"labels \[1, 2\] need 1 inputs \[N, ...\], got \[\[4, 3\]\]"),
+        ({"y": jnp.ones((4, 2), complex)}, "labels must be one-hot"),
+    ],
+)
+def test_parts_of_a_batch_that_do_not_fit_are_refused(change, says):
+    """Of what is broadcast without a word: a loss that is summed, a label for all."""
+    learner, given = prototypical(), episode()
+    params = learner.init(jax.random.key(0), given.support.x)
+    with pytest.raises(ValueError, match=says):
+        learner.loss(params, given._replace(support=given.support._replace(**change)))
+    if "classes" not in change:
+        with pytest.raises(ValueError, match=says):
+            learner.loss(params, given._replace(query=given.query._replace(**change)))

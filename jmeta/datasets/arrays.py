@@ -79,6 +79,11 @@ def load_npz(path: Path) -> Dataset:
     if known.get("images") is data and data.ndim == (3 if labels is not None else 4) and data.dtype.kind == "f":
         data = data[..., None]  # named as pictures, and without channels
     if labels is not None:
+        if known.keys() & {"class_names", "counts"}:
+            raise DataError(
+                f"{path} has labels, which name the classes and say how many examples they have: leave class_names and "
+                "counts out, or give the names as labels."
+            )
         return told_of_copies(from_labels(data, labels, name=path.stem))
     names, groups, counts = (known.get(name) for name in _BESIDE[:3])
     if known.get(_ROWS) is data:

@@ -199,7 +199,7 @@ class Available(NamedTuple):
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str],
     root: str | os.PathLike[str] | None = None,
     *,
     download: bool = True,
@@ -228,6 +228,7 @@ def load(
     Raises:
         DataError: an unknown name, or data that is missing, damaged or of another form.
     """
+    name = os.fspath(name)
     folder = cache.data_root(root)
     if name == omniglot_runs.NAME:
         raise DataError(f"{name} is a test of fixed episodes: take it with jmeta evaluate --dataset {name}.")

@@ -41,12 +41,21 @@ def content(file: File) -> Path | BinaryIO:
 
 def files_in(path: Path) -> dict[str, File]:
     """The files of a folder at any depth, by their names in it, in sorted order, without hidden ones and those of file
-    browsers."""
+    browsers. Links to folders are followed, but for those that lead back up.
+
+    Raises:
+        DataError: for a link that leads nowhere, which a folder may have been behind.
+    """
     found: dict[str, File] = {}
-    for parent, folders, names in os.walk(path):
-        folders[:] = sorted(filter(is_shown, folders))
-        inside = Path(parent).relative_to(path)
-        found |= {(inside / name).as_posix(): Path(parent) / name for name in names if is_shown(name)}
+    for parent, folders, names in os.walk(path, followlinks=True):
+        above = {up.resolve() for up in (Path(parent), *Path(parent).parents)}
+        back = {n for n in folders if Path(parent, n).is_symlink() and Path(parent, n).resolve() in above}
+        folders[:] = sorted(name for name in folders if is_shown(name) and name not in back)
+        for name in filter(is_shown, names):
+            file = Path(parent, name)
+            if not file.exists():
+                raise DataError(f"{file} is a link to what is not there: restore that, or remove the link.")
+            found[file.relative_to(path).as_posix()] = file
     return dict(sorted(found.items(), key=lambda item: PurePosixPath(item[0]).parts))
 
 

@@ -17,7 +17,7 @@ import jax
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import DivergedError, RunError
 from jmeta.runs.engine.area import Whole
-from jmeta.runs.engine.devices import use_cores
+from jmeta.runs.engine.devices import check_number, use_cores
 from jmeta.runs.engine.train import Result
 from jmeta.runs.few_shot import Settings, load_trained
 from jmeta.runs.few_shot.experiment import drawn, training_learner
@@ -42,6 +42,7 @@ def study(config: Config) -> Study:
     algorithms = dict.fromkeys((*config.algorithms, config.reference))
     runs = [settings(config, name, way, shot) for way in config.ways for shot in config.shots for name in algorithms]
     problem = ready(config, runs)
+    check_number(config.episodes, "--episodes")
     names = [f"{Path(str(run.options.run_dir)).name}, {config.episodes} episodes" for run in runs]
 
     def show(rows: Rows) -> Shown:

@@ -22,7 +22,7 @@ from jmeta.errors import unknown
 from jmeta.evaluation import mean_squared_error, measure_steps, summarize
 from jmeta.losses import squared_error
 from jmeta.report.tables import plus_minus
-from jmeta.runs.engine.devices import use_one_thread
+from jmeta.runs.engine.devices import check_number, use_one_thread
 from jmeta.settings import setting
 from scripts.study import Rows, Shown, Study, markdown, program
 
@@ -111,6 +111,7 @@ def study(config: Config) -> Study:
     Raises:
         RunError: for a learner that is not known.
     """
+    check_number(config.tasks, "--tasks")
     known = settings(config.outer_steps)
     for name in config.algorithms:
         if name not in known:

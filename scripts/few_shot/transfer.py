@@ -20,6 +20,7 @@ from jmeta import evaluation
 from jmeta.errors import RunError
 from jmeta.evaluation import summarize
 from jmeta.runs.engine.checkpoints import digest_of
+from jmeta.runs.engine.devices import check_number
 from jmeta.runs.few_shot import Trained, load_trained, transfer
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
 from jmeta.runs.few_shot.heads import at_way
@@ -129,6 +130,7 @@ def study(config: Config) -> Study:
     """
     if not config.learners or not config.shots:
         raise RunError("there must be run folders and shots: give at least one of --learners and of --shots.")
+    check_number(config.episodes, "--episodes")
     entries = [entry_of(config, run_dir) for run_dir in config.learners]
     check(entries)
     floor = Entry(FLOOR, FLOOR, 0, nearest_pixels(), (), entries[0].chunk_size, entries[0].data)

@@ -39,7 +39,7 @@ from jmeta.report.tables import plus_minus
 from jmeta.settings import setting
 from jmeta.types import Batch
 from scripts.mtl.related_tasks import RelatedTasks, block_omega, related_tasks
-from scripts.study import Rows, Shown, Study, compared, interval, markdown, program, shown_difference
+from scripts.study import Rows, Shown, Study, compared, finite, interval, markdown, program, shown_difference
 
 PAIRS = (-0.95, 0.8)
 """Correlations of the two pairs of tasks; there are none between pairs."""
@@ -146,7 +146,8 @@ def _measure(config: Config) -> Callable[[int], dict[str, Any]]:
                 for fold in range(config.folds):
                     held_out = (numbers == fold).astype(np.float32)
                     errors += np.asarray(tried[name](tasks, everything - held_out, held_out), np.float64)
-                best = int(np.nanargmin(errors))
+                best = int(np.where(np.isnan(errors), np.inf, errors).argmin())
+                finite(errors[best], f"the least errors of {name}")
                 penalties = {penalty: float(values[best]) for penalty, values in grids[name].items()}
             weights, omega = fitted[name](tasks, everything, penalties)
             error = float(jnp.sum((weights - tasks.weights) ** 2)) / size
@@ -155,6 +156,8 @@ def _measure(config: Config) -> Callable[[int], dict[str, Any]]:
                 found[OF_OMEGA[name]] = np.asarray(correlations(omega)).tolist()
         matrices = learn(jax.random.fold_in(key, 1), tasks)
         found |= {name: np.asarray(matrix).tolist() for name, matrix in matrices.items()}
+        for name in MATRICES:
+            finite(found[name], f"the {name}")
         found["groups"] = {
             name: group_tasks(found[name] if name in SIGNED else np.abs(found[name]), len(BLOCKS)) for name in MATRICES
         }

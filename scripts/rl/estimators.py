@@ -24,6 +24,7 @@ from jmeta.rl.policies.policy import Policy
 from jmeta.rl.rollout import Trajectory
 from jmeta.rl.surrogates import Surrogate, dice, lvc, reinforce
 from jmeta.rl.types import Env, Task
+from jmeta.runs.engine.devices import check_number
 from jmeta.settings import setting
 from scripts.rl.exact_returns import adapted, lvc_limit, mdp_return, reinforce_limit, softmax_policy, visits
 from scripts.study import Rows, Shown, Study, markdown, plain_axes, program
@@ -203,6 +204,7 @@ def study(config: Config) -> Study:
     """
     if not config.sizes or len(set(config.sizes)) < len(config.sizes):
         raise RunError(f"--sizes must be different numbers of trajectories, got {list(config.sizes)}: correct them.")
+    check_number(config.repetitions, "--repetitions")
     found = problems(config)
     truths = {name: exact(problem, config.inner_lr, config.baseline) for name, problem in found.items()}
 

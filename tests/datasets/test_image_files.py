@@ -41,7 +41,8 @@ def test_npz_with_the_only_array_of_rank_5(tmp_path):
 def test_npz_of_pictures_with_labels(tmp_path, shape):
     """Fails where the first axis is taken for the classes."""
     images, labels = noise(*shape), np.array([2, 7, 2, 10, 7, 2, 10])
-    for values, names in ((labels, ("2", "7", "10")), (labels.astype(str), ("10", "2", "7"))):
+    of_text = [(labels.astype(kind), ("10", "2", "7")) for kind in (str, bytes)]
+    for values, names in ((labels, ("2", "7", "10")), *of_text):
         np.savez(tmp_path / "flat.npz", images=images, labels=values)
         dataset = datasets.load("flat", tmp_path)
         assert dataset.class_names == names and dataset.images.shape == (3, 3, 5, 6, shape[3] if len(shape) > 3 else 1)
@@ -97,6 +98,15 @@ def test_npz_in_the_root_by_its_bare_name(tmp_path, name):
             {"images": noise(2, 4), "labels": np.array([0.5, 1.5])},
             "labels must be names or numbers of classes, got float64",
         ),
+        (
+            {"images": noise(2, 4, 4), "labels": np.arange(2), "class_names": np.array(["a", "b"])},
+            "leave class_names and counts out",
+        ),
+        (
+            {"images": noise(2, 4, 4), "labels": np.arange(2), "counts": np.array([1, 1])},
+            "leave class_names and counts",
+        ),
+        ({"images": noise(2, 4, 4), "labels": np.array([1, np.nan])}, "labels must be names or numbers of classes"),
         (
             {"images": np.array([{}, {}], object)},
             "cannot be read as an npz file .*holds Python objects, which are never read",
@@ -212,3 +222,17 @@ def test_bad_folders(tmp_path):
     path = tmp_path / "cut" / "a" / "0.png"
     path.write_bytes(path.read_bytes()[:300])
     fails("cut", r"1 of 1 files that are no pictures or can't be read, .*a/0\.png: mend or remove them")
+
+
+def test_folders_behind_links_are_there_and_links_back_up_are_not(tmp_path):
+    """Of a walk that leaves out, without a word, what is below a link; or that goes round for ever."""
+    save(tmp_path / "far" / "x" / "0.png", noise(4, 4))
+    save(tmp_path / "far" / "y" / "0.png", noise(4, 5)[:, 1:])
+    save(tmp_path / "here" / "a" / "x" / "0.png", noise(5, 4)[1:])
+    (tmp_path / "here" / "b").symlink_to("../far")
+    (tmp_path / "far" / "back").symlink_to("../here")
+    dataset = datasets.load(tmp_path / "here")
+    assert dataset.class_names == ("a/x", "b/x", "b/y")
+    (tmp_path / "here" / "c").symlink_to("../gone")
+    with pytest.raises(datasets.DataError, match="here/c is a link to what is not there: restore that"):
+        datasets.load(tmp_path / "here")

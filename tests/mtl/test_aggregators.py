@@ -193,6 +193,16 @@ def test_one_task_keeps_its_gradient(name):
     np.testing.assert_allclose(aggregated(name, gradient), factor * gradient[0], rtol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e12, 1e16])
+@pytest.mark.parametrize("name", WEIGHED)
+def test_the_direction_of_gradients_of_any_size_is_the_same(name, scale):
+    """Of products of products of gradients, which are 0 or infinite in float32."""
+    ordinary, found = (np.asarray(aggregated(name, JACOBIAN * np.float32(s))) for s in (1, scale))
+    assert np.isfinite(found).all() and found.any()
+    largest = lambda a: a / np.abs(a).max()
+    np.testing.assert_allclose(largest(found), largest(ordinary), rtol=1e-3, atol=1e-4)
+
+
 def test_nash_mtl_is_shortened_to_its_norm():
     for norm in (0.5, 2.0):
         found = aggregated("nash_mtl", 10 * JACOBIAN, max_norm=norm)

@@ -491,7 +491,10 @@ BAD_PARAMETERS = [
     ({"l2": -1.0}, r"l2 must be a number from 0 to 3.4e\+38, got -1.0"),
     ({"l2": float("nan")}, r"l2 must be a number from 0 to 3.4e\+38, got nan"),
     ({"adapt_l2": 0.0}, r"adapt_l2 must be a number from 1.2e-38 to 3.4e\+38, got 0.0"),
+    ({"hidden": map(int, "88")}, "hidden must be the units of each layer"),  # which is empty after a look at it
     ({"weighting": "unifrom"}, "did you mean 'uniform'"),
+    ({"weighting": 3}, "weighting must be a name or a jmeta.mtl.Weighting, got 3"),
+    ({"aggregate": 3}, "aggregate must be a name, an aggregator or None, got 3"),
     ({"aggregate": "pcgrda"}, "did you mean 'pcgrad'"),
     ({"task_column": "task"}, "task_column='task' is a name, and X is no data frame"),
     ({"task_column": 4}, "X has 4 columns, and no column 4"),
@@ -649,3 +652,18 @@ def test_weights_that_can_not_be_used(weight, message):
     X, y, task = number_data()
     with pytest.raises(ValueError, match=message):
         MultiTaskRegressor(**SETTINGS).fit(X, y, task=task, sample_weight=weight)
+
+
+@pytest.mark.parametrize("factor", [1e200, 1e-200, 1e-300])
+def test_numbers_whose_squares_are_out_of_range_are_learned(factor):
+    """Of a standard deviation that is infinite or 0, by which inputs are all alike and predictions NaN."""
+    X, y, task = number_data()
+    model = MultiTaskRegressor(steps=60, random_state=0)
+    expected = model.fit(X, y, task).predict(X, task)
+    np.testing.assert_allclose(
+        clone(model).fit(X * factor, y, task).predict(X * factor, task), expected, rtol=1e-3, atol=1e-3
+    )
+    got = clone(model).fit(X, y * factor, task).predict(X, task)
+    np.testing.assert_allclose(got / factor, expected, rtol=1e-3, atol=1e-3)
+    same = clone(model).fit(X, np.full(len(X), 1e300), task).predict(X, task)
+    np.testing.assert_allclose(same, 1e300)

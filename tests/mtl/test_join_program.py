@@ -58,7 +58,7 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys):
+def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys, monkeypatch):
     """A run folder with versions, devices and the best checkpoint; seeds and a swept rate as one program."""
     one, group = tmp_path / "one", tmp_path / "group"
     words = ["mtl", "train", *WORDS, "--outer-steps", "4", "--log-every", "1", "--save-every", "2"]
@@ -81,6 +81,9 @@ def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys)
         assert found["runs"] == runs and found["problems"] == 4
         assert set(found["rows"]) == {"the join", "without joint steps", "each task trained on alone"}
         assert all(0 <= row["accuracy"] <= 1 for row in found["rows"].values())
+    monkeypatch.setattr("jmeta.runs.engine.devices._memory", lambda: 2.0**30)
+    assert cli.main(["mtl", "evaluate", "--run-dir", str(one), "--problems", "100000000"]) == 2
+    assert "the tasks of --problems 100000000 take 2.24 GiB" in capsys.readouterr().err
 
 
 @pytest.mark.long

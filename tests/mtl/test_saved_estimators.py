@@ -79,3 +79,13 @@ def test_files_of_another_kind_are_refused(saved, tmp_path):
             MultiTaskClassifier.load(odd)
         assert "\n" not in str(error.value)
     assert MultiTaskClassifier.load(path).tasks_ == [0, 1]
+
+
+def test_bytes_that_are_missing_are_damage(saved, tmp_path):
+    """Of a reader that hands on the OSError of a place before the start of the file."""
+    path, _, _ = saved
+    whole, odd = path.read_bytes(), tmp_path / "odd.npz"
+    for place in range(0, len(whole) - 64, 64):
+        odd.write_bytes(whole[:place] + whole[place + 64 :])
+        with pytest.raises(ValueError, match="save it again"):
+            MultiTaskClassifier.load(odd)

@@ -88,6 +88,14 @@ def test_evaluation_stands_beside_the_exact_optimum(whole, capsys):
     assert "exact optimum" in shown and "rl2" in shown
 
 
+def test_more_tasks_than_memory_has_room_for_are_refused(whole, monkeypatch, capsys):
+    """Catches keys that are drawn before anybody asks how many: a traceback, or a machine without memory."""
+    monkeypatch.setattr("jmeta.runs.engine.devices._memory", lambda: 2.0**30)
+    for program in ("evaluate", "plot"):
+        assert cli.main(["rl", program, "--run-dir", str(whole.run_dir), "--tasks", "100000000"]) == 2
+        assert "the tasks of --tasks 100000000 take 2.24 GiB, and 1 GiB are free" in capsys.readouterr().err
+
+
 def test_the_whole_command(tmp_path, capsys):
     folder = str(tmp_path / "run")
     words = "--algorithm rl2 --env dependent-bandit --p 0.2 --pulls 5 --units 4 --meta-batch-size 8 --updates 2 "

@@ -182,6 +182,10 @@ def test_memory_at_hand_is_that_of_the_container(monkeypatch):
 def test_no_other_error_is_taken_for_too_little_memory():
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), enough_memory("too little"):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+    with pytest.raises(RunError, match="too little"), enough_memory("too little"):
+        raise jax.errors.JaxRuntimeError("INTERNAL: Error dispatching computation: Out of memory allocating 9 bytes.")
+    with pytest.raises(RunError, match="too little"), enough_memory("too little"):
+        raise MemoryError("Unable to allocate 1.00 TiB for an array")
 
 
 def test_a_run_whose_length_decides_goes_on_to_the_same_end_alone(single, tmp_path):

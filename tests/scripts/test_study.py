@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from jmeta.errors import RunError
+from jmeta.runs.engine.folder import written_here
 from jmeta.settings import setting
 from scripts.study import Shown, Study, compared, interval, markdown, percent, program, run, shown_difference
 
@@ -67,6 +69,14 @@ def refused():
     raise RunError("there is no power 2: choose another.")
 
 
+def refused_by_an_odd_name():
+    raise RunError("there is no power 'a\nb\x1b[31m': choose another.")
+
+
+def full_device():
+    raise jax.errors.JaxRuntimeError("INTERNAL: Error dispatching computation: Out of memory allocating 9 bytes.")
+
+
 def no_room():
     raise OSError(28, os.strerror(28), "runs/powers/results.json")
 
@@ -109,10 +119,35 @@ def test_results_of_other_settings_are_refused(changes, facts, says, tmp_path):
     assert (tmp_path / "results.json").read_text() == before and not study.measured
 
 
+def test_a_folder_has_one_study_at_a_time(tmp_path):
+    """Two that measured other rows of one folder each wrote theirs alone, so that the rows of one were lost."""
+    study = Powers()
+    with written_here(tmp_path), pytest.raises(RunError, match="another process"):
+        run(study, Config(str(tmp_path)))
+    assert not study.measured and not list(tmp_path.iterdir())
+
+
 def test_another_programs_folder_is_left_alone(tmp_path):
     (tmp_path / "results.json").write_text('{"config": {}}')
     with pytest.raises(RunError, match="results of another program"):
         run(Powers(), Config(str(tmp_path)))
+
+
+def test_numbers_that_are_not_finite_are_told_of(tmp_path, capsys):
+    """Catches NaN that goes into a table without a word; other rows are kept, and nothing is said of them."""
+
+    def study(config):
+        rows = {f"power {n}": lambda rows, n=n: {"power": [n, [1.0, float("nan")][n > 1]]} for n in config.rows}
+        return Study(rows, lambda rows: Shown("powers\n"))
+
+    run(study, Config(str(tmp_path), draw=False))
+    said = [line for line in capsys.readouterr().err.splitlines() if "finite" in line]
+    assert said == ["jmeta: not all numbers of power 2, power 3 are finite, as after too large a rate."]
+    run(study, Config(str(tmp_path), rows=(1,), draw=False))
+    assert capsys.readouterr().err == ""
+    summary = lambda config: study(config)._replace(show=lambda rows: Shown("powers\n", summary={"mean": float("inf")}))
+    run(summary, Config(str(tmp_path), rows=(1,), draw=False))
+    assert "of the summary are finite" in capsys.readouterr().err
 
 
 def test_figures_need_matplotlib_only_where_they_are_drawn(tmp_path, monkeypatch):
@@ -133,6 +168,8 @@ def test_figures_need_matplotlib_only_where_they_are_drawn(tmp_path, monkeypatch
         (interrupted, 130, "powers: stopped; the same command goes on.\n"),
         (terminated, 143, "powers: stopped; the same command goes on.\n"),
         (refused, 2, "powers: there is no power 2: choose another.\n"),
+        (refused_by_an_odd_name, 2, "powers: there is no power 'a\\nb\\x1b[31m': choose another.\n"),
+        (full_device, 2, "powers: it doesn't fit into the device's memory: choose less"),
         (no_room, 2, "powers: No space left on device (runs/powers/results.json): make room"),
     ],
 )

@@ -50,6 +50,8 @@ def nash_mtl_weights(gram: Array, *, max_norm: float = 1.0) -> Array:
     between, norms = cosines(gram)
     # `G a = 1 / a` is `C b = 1 / b` for b_i = |g_i| a_i, and its solution does not change with the gradients' lengths.
     of_unit = center(regularized(between, _RIDGE))
-    weights = ratio(of_unit, norms) * jnp.sqrt(jnp.linalg.norm(gram))
+    largest = jnp.max(jnp.abs(gram))  # whose square is out of range at gradients of 1e10
+    size = largest * jnp.linalg.norm(gram / jnp.where(largest > 0, largest, 1))
+    weights = ratio(of_unit, norms) * jnp.sqrt(size)
     norm = jnp.sqrt(jnp.maximum(jnp.sum(weights * jnp.sum(gram * weights[None], axis=1)), 0))
     return weights * max_norm / jnp.maximum(norm, max_norm)

@@ -160,5 +160,9 @@ class SharedNetwork(BaseEstimator):
         check_ranges(self.get_params(deep=False))
         if isinstance(self.weighting, str):
             weighting_named(self.weighting)
+        elif not isinstance(self.weighting, Weighting):
+            raise ValueError(f"weighting must be a name or a jmeta.mtl.Weighting, got {self.weighting!r}")
         if isinstance(self.aggregate, str):
             aggregator_named(self.aggregate)
+        elif not (self.aggregate is None or callable(self.aggregate)):
+            raise ValueError(f"aggregate must be a name, an aggregator or None, got {self.aggregate!r}")

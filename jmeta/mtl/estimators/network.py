@@ -177,12 +177,13 @@ def represent(layers: list[Layer], x: np.ndarray, *, linear: bool = False) -> np
 
 
 def moments(x: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the columns, of rows that count as `weight` says, and 1 in place of a deviation
-    that is 0 but for rounding."""
-    if weight is None:
-        mean, scale = np.mean(x, axis=0), np.std(x, axis=0)
-    else:
-        mean = np.average(x, axis=0, weights=weight)
-        scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
+    """Mean and standard deviation of the columns, of rows that count as `weight` says, and 1, or the rounding, in place
+    of a deviation that is 0 but for rounding."""
+    # Over a power of two, which changes no digit: the squares of numbers like 1e200 and 1e-200 are out of range.
+    power = np.frexp(np.max(np.abs(x), axis=0))[1]
+    small = np.ldexp(x, -power)
+    center = np.average(small, axis=0, weights=weight)
+    spread = np.sqrt(np.average((small - center) ** 2, axis=0, weights=weight))
+    mean, scale = np.ldexp(center, power), np.ldexp(spread, power)
     rounding = 10 * np.finfo(np.float64).eps * np.maximum(np.abs(mean), np.finfo(np.float64).tiny) * len(x) ** 0.5
-    return mean, np.where(scale <= rounding, 1.0, scale)
+    return mean, np.where(scale <= rounding, np.maximum(rounding, 1.0), scale)

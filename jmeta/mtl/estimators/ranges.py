@@ -48,7 +48,8 @@ def check_ranges(parameters: dict[str, Any]) -> None:
 def _check(name: str, value: Any, own: Range) -> None:
     if own.none and value is None:
         return
-    number = isinstance(value, Integral if own.whole else int | float | np.number) and not isinstance(value, bool)
+    kind: Any = Integral if own.whole else int | float | np.number
+    number = isinstance(value, kind) and not isinstance(value, bool)
     if not number or not own.least <= value <= own.most:
         ends = f"{own.least} to {own.most}" if own.whole else f"{own.least:.2g} to {own.most:.2g}"
         raise ValueError(f"{name} must be a {'whole ' * own.whole}number from {ends}, got {value!r:.60}")

@@ -1,5 +1,6 @@
 """An estimator in one file, of arrays and JSON: nothing in it is run when it is read."""
 
+import errno
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -44,9 +45,9 @@ def read(path: str | os.PathLike[str], estimator: Any) -> Any:
         raise ValueError(f"{path} is a folder, and a saved estimator is a file: give the path that it was saved to")
     try:
         arrays = read_npz(path, lambda declared: _as_written(declared, os.path.getsize(path)))
-    except OSError:
-        raise
     except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a place before the file's start
+            raise
         raise ValueError(f"{path} is damaged, or no file of an estimator, since {error}: save it again") from error
     try:
         about = json.loads(arrays.pop(_ABOUT).item())

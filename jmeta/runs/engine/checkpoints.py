@@ -21,15 +21,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax import Array
 
-from jmeta.errors import RunError, advice, first_line, unknown
+from jmeta.errors import RunError, advice, first_line, system_number, unknown
 from jmeta.report.files import write_json
-from jmeta.runs.engine.folder import CHECKPOINTS, CONFIG, locked, read_json, remove_leftovers
+from jmeta.runs.engine.folder import CHECKPOINTS, CONFIG, check_there, locked, read_json, remove_leftovers
 from jmeta.settings import differences
 
-_STATE, _RECORD, _FILES = "state", "record", "files.json"
+_STATE, _RECORD, _SCORE, _FILES = "state", "record", "metrics/metrics", "files.json"
 MARGIN = 2**16
 """Bytes that a checkpoint takes beside its arrays."""
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError)
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, AssertionError)
 """What Orbax and TensorStore raise on files that are missing, cut short or garbled."""
 
 
@@ -73,10 +73,11 @@ def opened(
     alone = ocp.options.MultiprocessingOptions(active_processes={0} if jax.process_count() > 1 else None)
     if not read_only:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_half(folder)  # by Orbax, a thread would do so, which goes on and complains after the end of this
+        remove_leftovers(folder)
     with _quiet():
         options = ocp.CheckpointManagerOptions(
             enable_async_checkpointing=False,
-            cleanup_tmp_directories=not read_only,
             create=False,
             multiprocessing_options=alone,
             read_only=read_only,
@@ -87,9 +88,17 @@ def opened(
             _STATE: ocp.StandardCheckpointHandler(multiprocessing_options=alone),
             _RECORD: ocp.JsonCheckpointHandler(multiprocessing_options=alone),
         }
-        manager = ocp.CheckpointManager(os.path.abspath(folder), options=options, item_handlers=handlers)
-        if not read_only:
-            remove_leftovers(folder)
+        try:  # it reads a little of each
+            manager = ocp.CheckpointManager(os.path.abspath(folder), options=options, item_handlers=handlers)
+        except OSError:
+            raise
+        except _DAMAGED as error:
+            for step in _steps_in(folder):
+                _check_files(folder / str(step))
+            raise RunError(
+                f"the checkpoints in {folder} can't be read ({first_line(error)}): restore those that are damaged, or "
+                "train again in another folder."
+            ) from error
         try:
             yield Checkpoints(folder, manager, of or {}, every)
         finally:
@@ -114,67 +123,83 @@ def save(checkpoints: Checkpoints, state: Any, score: float | None) -> None:
     """Save a state, with the score of its validation if it has one; RunError if it can't be written."""
     tree = jax.tree.map(np.asarray, _parts(state))  # NumPy arrays, which Orbax takes from one process among several
     step = int(state.step)
-    # Asked first, since Orbax's threads go on complaining after a write that failed.
-    if shutil.disk_usage(checkpoints.folder).free < 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN:
-        raise _not_written(checkpoints, step, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + MARGIN
     items = ocp.args.Composite(
         **{
             _STATE: ocp.args.StandardSave(tree),
             _RECORD: ocp.args.JsonSave({"digest": digest_of(tree), "of": dict(checkpoints.of)}),
         }
     )
-    with _unheard():
-        try:
+    try:
+        with _unheard(lambda: _remove_half(checkpoints.folder, step)):
+            # Asked first, since Orbax's threads go on complaining after a write that failed.
+            if shutil.disk_usage(checkpoints.folder).free < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             checkpoints.manager.save(step, args=items, metrics=None if score is None else {"score": score}, force=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            _remove_half(checkpoints.folder, step)
-            raise _not_written(checkpoints, step, error) from error
-    # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
-    place = checkpoints.folder / str(step)
-    files = sorted(path for path in place.rglob("*") if path.is_file())
-    write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in files})
+            # A kill just here leaves a checkpoint without them, which is as good, if harder to diagnose once damaged.
+            place = checkpoints.folder / str(step)
+            files = sorted(path for path in place.rglob("*") if path.is_file())
+            write_json(place / _FILES, {str(path.relative_to(place)): _file_digest(path) for path in files})
+    except (OSError, ValueError, RuntimeError) as error:
+        check_there([checkpoints.folder])
+        raise _not_written(checkpoints, step, error) from error
 
 
-def _remove_half(folder: Path, step: int) -> None:
-    """Remove a checkpoint that failed half-way, until Orbax's other threads, which know nothing of it, are done too."""
-    for _ in range(10):
-        gc.collect()  # what they failed with is told when it is let go of, so now, where nobody listens
-        for half in folder.glob(f"{step}.*tmp*"):
-            shutil.rmtree(half, ignore_errors=True)
-        time.sleep(0.05)
+def _remove_half(folder: Path, step: int | str = "*") -> None:
+    for half in folder.glob(f"{step}.*tmp*"):
+        shutil.rmtree(half, ignore_errors=True)
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """While inside, failures of other threads, and of what is let go of, are not told: one error is enough."""
+def _unheard(clean: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """While inside, failures of other threads, and of what is let go of, are not told: one error is enough.
+
+    After an error, until Orbax's other threads, which know nothing of it, are done too, it cleans again and again.
+    """
     hooks = sys.unraisablehook, threading.excepthook
     sys.unraisablehook = threading.excepthook = lambda told: None
     try:
         yield
+    except Exception:
+        for _ in range(10):
+            gc.collect()  # what they failed with is told when it is let go of, so now, where nobody listens
+            clean()
+            time.sleep(0.05)
+        raise
     finally:
         sys.unraisablehook, threading.excepthook = hooks
 
 
 def _not_written(checkpoints: Checkpoints, step: int, error: Exception) -> RunError:
+    found, remedy = first_line(error), advice(error)
+    if system_number(error) in (None, errno.ENOENT):
+        # Orbax, or the system, does not find what it has just written.
+        found, remedy = "its files were removed or changed by another program", "let none do so"
     return RunError(
-        f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({first_line(error)}): "
-        f"{advice(error)}, then go on with --resume from the one before."
+        f"the checkpoint of step {step} could not be written to {checkpoints.folder} ({found}): "
+        f"{remedy}, then go on with --resume, from the newest that is there."
     )
 
 
 def steps(checkpoints: Checkpoints) -> list[int]:
-    """The steps that have a checkpoint."""
-    return sorted(checkpoints.manager.all_steps())
+    """The steps that have a checkpoint which nobody has removed."""
+    return sorted({*checkpoints.manager.all_steps()} & {*_steps_in(checkpoints.folder)})
+
+
+def _steps_in(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal() and path.is_dir())
 
 
 def newest(checkpoints: Checkpoints) -> int | None:
     """The last step with a checkpoint."""
-    return checkpoints.manager.latest_step()
+    return max(steps(checkpoints), default=None)
 
 
 def best(checkpoints: Checkpoints) -> int | None:
-    """The step of the best validation, or the newest where none was validated."""
-    return checkpoints.manager.best_step() or newest(checkpoints)
+    """The last step of the best validation, or the newest where none was validated; RunError if a score is damaged."""
+    paths = {step: checkpoints.folder / str(step) / _SCORE for step in steps(checkpoints)}
+    scores = {step: read_json(path, {"score": float})["score"] for step, path in paths.items() if path.is_file()}
+    return max(scores, key=lambda step: (scores[step], step), default=newest(checkpoints))
 
 
 def prune(checkpoints: Checkpoints, end: int | None = None) -> None:
@@ -187,7 +212,7 @@ def prune(checkpoints: Checkpoints, end: int | None = None) -> None:
         if end is not None and step > end:
             checkpoints.manager.delete(step)
     before = [step for step in steps(checkpoints)[:-1] if not step % checkpoints.every]
-    for step in set(steps(checkpoints)) - {newest(checkpoints), *before[-1:], checkpoints.manager.best_step()}:
+    for step in set(steps(checkpoints)) - {newest(checkpoints), *before[-1:], best(checkpoints)}:
         with locked(checkpoints.folder / str(step)) as free:
             if free:
                 checkpoints.manager.delete(step)
@@ -195,18 +220,24 @@ def prune(checkpoints: Checkpoints, end: int | None = None) -> None:
 
 def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
     """Read a state like another back, bit for bit; RunError if it is damaged or of another structure."""
-    _check_files(checkpoints, step)
-    place, target = checkpoints.folder / str(step), jax.tree.map(_zeros, jax.eval_shape(_parts, like))
+    place = checkpoints.folder / str(step)
+    _check_files(place)
+    target = jax.tree.map(_zeros, jax.eval_shape(_parts, like))
+    if not (place / _RECORD / "metadata").exists():
+        raise _damaged(place, f"{_RECORD}/metadata is missing")
     record = read_json(place / _RECORD / "metadata", {"digest": str}, {"of": dict})
     _check_owner(place, record.get("of", {}))
     digest = record["digest"]
     try:
-        items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
-        tree = checkpoints.manager.restore(step, args=items)[_STATE]
+        with _unheard():
+            items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
+            tree = checkpoints.manager.restore(step, args=items)[_STATE]
     except _DAMAGED as error:
-        raise _damaged(checkpoints, step, first_line(error)) from error
+        raise _damaged(place, first_line(error)) from error
     if digest_of(tree) != digest:
-        raise _damaged(checkpoints, step, "its contents are not what was saved")
+        raise _damaged(place, "its contents are not what was saved")
+    if "step" in tree and int(tree["step"]) != step:
+        raise _damaged(place, f"its contents are of step {int(tree['step'])}")
     return type(like)(**jax.tree.map(as_stored, tree, like._asdict()))
 
 
@@ -275,26 +306,24 @@ def _check_owner(place: Path, of: Mapping[str, Any]) -> None:
         )
 
 
-def _check_files(checkpoints: Checkpoints, step: int) -> None:
+def _check_files(place: Path) -> None:
     """Compare files with their digests, before Orbax meets what it has no clear words for."""
-    place = checkpoints.folder / str(step)
-    if not (place / _FILES).exists():
-        return
-    for name, digest in read_json(place / _FILES, rest=str).items():
+    digests = read_json(place / _FILES, rest=str) if (place / _FILES).exists() else {}
+    for name in (*digests, f"{_RECORD}/metadata"):
         if not (place / name).is_file():
-            raise _damaged(checkpoints, step, f"{name} is missing")
-        if _file_digest(place / name) != digest:
-            raise _damaged(checkpoints, step, f"{name} is not what was saved")
+            raise _damaged(place, f"{name} is missing")
+        if name in digests and _file_digest(place / name) != digests[name]:
+            raise _damaged(place, f"{name} is not what was saved")
 
 
 def _file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _damaged(checkpoints: Checkpoints, step: int, why: str) -> RunError:
-    others = [str(s) for s in steps(checkpoints) if s != step]
+def _damaged(place: Path, why: str) -> RunError:
+    others = [step for step in _steps_in(place.parent) if str(step) != place.name]
     instead = f"remove it to use that of step {others[-1]}" if others else "train again in another folder"
-    return RunError(f"the checkpoint {checkpoints.folder / str(step)} is damaged ({why}): restore it, or {instead}.")
+    return RunError(f"the checkpoint {place} is damaged ({why}): restore it, or {instead}.")
 
 
 def _parts(state: Any) -> dict[str, Any]:

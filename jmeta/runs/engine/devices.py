@@ -89,6 +89,11 @@ def check_memory(needed: int, what: str, advice: str) -> None:
         raise RunError(f"{what} take {needed / 2**30:.3g} GiB, and {there / 2**30:.3g} GiB are free: {advice}")
 
 
+def check_number(number: int, named: str) -> None:
+    """RunError where so many test tasks, as the flag says, are too many for the memory: two keys and a number each."""
+    check_memory(24 * number, f"the tasks of {named} {number}", "ask for fewer.")
+
+
 def _memory() -> float:
     """Bytes that a device has free: of a CPU those of the machine."""
     stats = jax.local_devices()[0].memory_stats()
@@ -99,10 +104,12 @@ def _memory() -> float:
 
 @contextmanager
 def enough_memory(otherwise: str) -> Iterator[None]:
-    """RunError with the message `otherwise` where a device has too little memory."""
+    """RunError with the message `otherwise` where a device, or NumPy, has too little memory."""
     try:
         yield
+    except MemoryError as error:
+        raise RunError(otherwise) from error
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        if not any(said in str(error) for said in ("RESOURCE_EXHAUSTED", "Out of memory")):
             raise
         raise RunError(otherwise) from error

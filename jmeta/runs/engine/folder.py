@@ -53,10 +53,22 @@ def written_here(run_dir: Path) -> Iterator[None]:
 
 
 def check_there(paths: Iterable[Path]) -> None:
-    """RunError for the first of the files of a run that was removed while it goes on."""
+    """RunError for the first of the files and folders of a run that was removed while it goes on."""
     for path in paths:
-        if not path.is_file():
-            raise RunError(f"{path} has gone while training went on: restore it, then go on with --resume.")
+        if not path.exists():
+            raise RunError(
+                f"{path} has gone while training went on: restore it and go on with --resume, or train again in "
+                "another folder."
+            )
+
+
+def check_output(flag: str, path: str | Path) -> None:
+    """RunError for a file to be written, named by a flag, whose folder isn't there, or which a run is kept in."""
+    place = Path(path).resolve()
+    if not place.parent.is_dir():
+        raise RunError(f"{flag} {path} is in no folder that exists: make it first.")
+    if place.name in (CONFIG, GROUP, METRICS, SUMMARY) or CHECKPOINTS in place.parts:
+        raise RunError(f"{flag} {path} has the name of a file of run folders: choose another.")
 
 
 def leftovers(place: Path) -> list[Path]:

@@ -259,7 +259,7 @@ def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diver
 
     Who has is written first: without a checkpoint of this step, a member must be known to be out of it.
     """
-    written = (folder.CONFIG, *([folder.METRICS] if measured.before else []))
+    written = (folder.CONFIG, folder.CHECKPOINTS, *([folder.METRICS] if measured.before else []))
     folder.check_there(run.run_dir / name / file for name in alive(run, diverged) for file in written)
     validates = step % run.options.save_every == 0 or step == run.experiment.steps
     saves = run.save_due() or validates

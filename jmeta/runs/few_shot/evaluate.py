@@ -253,11 +253,7 @@ def evaluate_group(config: EvaluateConfig, tell: Tell = lambda result: None) -> 
 def check(config: EvaluateConfig) -> None:
     """Refuse settings that no run could make sense of; the RunError names the setting."""
     flat.check(config)
-    output = Path(config.output or folder.EVALUATION)
-    if not output.resolve().parent.is_dir():
-        raise RunError(f"--output {config.output} is in no folder that exists: make it first.")
-    if output.name in (folder.CONFIG, folder.GROUP, folder.METRICS, folder.SUMMARY):
-        raise RunError(f"--output {config.output} has the name of a file of run folders: choose another.")
+    folder.check_output("--output", config.output or folder.EVALUATION)
 
 
 def _measure(

@@ -18,6 +18,7 @@ from jmeta.datasets.pictures import as_learned, ink_of_files, open_picture
 from jmeta.datasets.sources import files_in, listed, visible
 from jmeta.errors import DataError, RunError, unknown
 from jmeta.report.files import write_text
+from jmeta.runs.engine.folder import check_output
 from jmeta.runs.few_shot.heads import at_way
 from jmeta.runs.few_shot.trained import load_trained
 from jmeta.settings import check, setting
@@ -74,11 +75,14 @@ def predict(config: PredictConfig) -> list[Prediction]:
         OSError: if the CSV file can't be written.
     """
     check(config)
-    if config.csv is not None and not Path(config.csv).resolve().parent.is_dir():
-        raise RunError(f"--csv {config.csv} is in no folder that exists: make it first.")
+    if config.csv is not None:
+        check_output("--csv", config.csv)
     if config.invert not in INVERT:
         raise unknown("choice for --invert", config.invert, INVERT)
     classes, queries = classes_in(Path(config.support)), pictures_in(Path(config.query))
+    given = [*queries, *(path for files in classes.values() for path in files)]
+    if config.csv is not None and Path(config.csv).resolve() in {path.resolve() for path in given}:
+        raise RunError(f"--csv {config.csv} is among the pictures to be read, which it would replace: choose another.")
     if not queries:
         raise RunError(f"{config.query} has no pictures: put those to be named there.")
     trained = load_trained(config.run_dir, config.checkpoint)

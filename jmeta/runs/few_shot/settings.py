@@ -80,7 +80,7 @@ class Tasks:
     split: str = "default"
     test: Test = Test()
     image_size: int | None = setting(None, least=1)
-    strict: bool = False
+    strict: bool = setting(False, place=True)
     rotations: bool = False
     within_groups: bool = False
     augment: str = setting("none", choices=AUGMENTS)

@@ -18,7 +18,7 @@ from jmeta.report.tables import markdown, percent
 from jmeta.runs.engine import folder, record
 from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.checkpoints import restored
-from jmeta.runs.engine.devices import enough_memory
+from jmeta.runs.engine.devices import check_number, enough_memory
 from jmeta.runs.mtl import AREA
 from jmeta.settings import check, setting
 from jmeta.types import Batch, Episode, Learner, Params
@@ -68,6 +68,7 @@ def tested(learner: Learner, params: Params, sample: Partial, problems: int) -> 
     def predict(params: Params, problem: Episode) -> Array:
         return learner.predict(learner.adapt(params, problem.support), problem.query.x)
 
+    check_number(problems, "--problems")
     with enough_memory("a problem doesn't fit into the device's memory: train with fewer --tasks."):
         found = join.evaluate_problems(Partial(predict, params), sample, experiment.test_key(), problems=problems)
     return found.accuracy.tolist()

@@ -12,7 +12,7 @@ from jmeta.report.files import write_json
 from jmeta.report.statistics import crossed, interval
 from jmeta.report.tables import markdown, plus_minus
 from jmeta.rl.experiment import counted, evaluation_keys, rewards_of
-from jmeta.runs.engine.devices import enough_memory
+from jmeta.runs.engine.devices import check_number, enough_memory
 from jmeta.runs.engine.folder import EVALUATION
 from jmeta.runs.rl.references import Reference, references
 from jmeta.runs.rl.trained import Trained, load
@@ -43,6 +43,7 @@ class Config:
 def measured(trained: Trained, *, tasks: int, chunk: int) -> np.ndarray:
     """Rewards of each round on new tasks, `[seeds, tasks, rounds]`; tasks are the same for all, a chunk at once."""
     test = lambda params, key: rewards_of(trained.agent, trained.env, params, key)
+    check_number(tasks, "--tasks")
     keys = evaluation_keys(tasks)
     with enough_memory(f"{chunk} tasks at once don't fit into the device's memory: give a smaller --chunk."):
         rounds = [

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import unicodedata
 from pathlib import Path
 
@@ -247,13 +248,108 @@ def test_a_file_that_is_no_json_of_ours_is_a_sentence(refused, finished, tmp_pat
         assert folder.read_rows(tmp_path / "run" / file) == []
 
 
-@pytest.mark.parametrize("file", ["config.json", "metrics.jsonl"])
-def test_a_file_that_goes_while_training_goes_on_is_noticed_at_the_next_row(tmp_path, file):
+def test_checkpoints_that_somebody_removed_are_not_removed_again(tmp_path):
+    """Training ended with the system's words about the folder of a step, when that was not to be kept any more."""
+    place = tmp_path / "checkpoints"
+    with checkpoints.opened(place) as kept:
+        for step in (5, 10, 15, 20):
+            checkpoints.save(kept, state(step), None)
+            if step == 15:
+                shutil.rmtree(place / "5")
+                shutil.rmtree(place / "10")
+        checkpoints.prune(kept)
+        assert checkpoints.steps(kept) == kept_steps(place) == [15, 20]
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("_CHECKPOINT_METADATA", b"[1, 2]"), ("metrics/metrics", b""), ("metrics/metrics", b"\x88"),
+        ("metrics/metrics", b"[1, 2]"), ("metrics/metrics", b'{"score": "x"}'), ("record/metadata", None),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_of_a_checkpoint_is_a_sentence_whoever_meets_it(tmp_path, file, content, sealed):
+    """Orbax reads scores and times when it opens the folder, and sorts the scores, each outside the restore."""
+    place = tmp_path / "checkpoints"
+    with checkpoints.opened(place) as kept:
+        for step in (5, 10):
+            checkpoints.save(kept, state(step), float(step))
+    damaged = place / "10" / file
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    if not sealed:
+        (place / "10" / "files.json").unlink()
+    with pytest.raises(RunError) as caught:
+        checkpoints.restored(tmp_path, lambda key: state(), "best")
+    assert str(place) in str(caught.value) and "\n" not in str(caught.value)
+    assert "no run folder" not in str(caught.value)
+
+
+def test_a_checkpoint_under_another_step_is_refused(tmp_path):
+    """Training took its step from the contents, and the rows in between were missing."""
+    with checkpoints.opened(tmp_path / "checkpoints") as kept:
+        checkpoints.save(kept, state(5), None)
+    (tmp_path / "checkpoints" / "5").rename(tmp_path / "checkpoints" / "10")
+    with pytest.raises(RunError, match=r"checkpoints/10 is damaged \(its contents are of step 5\): restore it"):
+        checkpoints.restored(tmp_path, lambda key: state(), "newest")
+
+
+def test_what_a_killed_save_left_is_gone_once_the_folder_is_open(tmp_path):
+    """A thread of Orbax removed it while the run went on, and told in a traceback if it could not by the end."""
+    for number in range(200):
+        (tmp_path / f"20.orbax-checkpoint-tmp-{number}" / "state" / "d").mkdir(parents=True)
+    with checkpoints.opened(tmp_path):
+        assert not list(tmp_path.iterdir())
+
+
+def test_what_other_threads_meet_in_a_failed_read_is_not_told(tmp_path, monkeypatch, capfd):
+    """Those of Orbax go on, and complained in tracebacks beside the sentence."""
+
+    def garbled(manager, step, **told):
+        threading.Thread(target=lambda: 1 / 0).start()
+        raise AssertionError
+
+    with checkpoints.opened(tmp_path / "checkpoints") as kept:
+        checkpoints.save(kept, state(5), None)
+        monkeypatch.setattr(type(kept.manager), "restore", garbled)
+        with pytest.raises(RunError, match="is damaged"):
+            checkpoints.restore(kept, 5, state())
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("removed", "error"),
+    [
+        ("checkpoints", ValueError("no file _METADATA")),
+        ("checkpoints/*tmp*", ValueError("no file _METADATA")),
+        ("checkpoints/*tmp*", FileNotFoundError(2, "x")),
+    ],
+)
+def test_what_is_removed_while_a_checkpoint_is_written_is_said_in_our_words(tmp_path, monkeypatch, removed, error):
+    """Orbax and the system named files of theirs, or a path to correct."""
+
+    def meanwhile(manager, step, **told):
+        (tmp_path / "checkpoints" / f"{step}.orbax-checkpoint-tmp").mkdir()
+        for path in tmp_path.glob(removed):
+            shutil.rmtree(path)
+        raise error
+
+    with checkpoints.opened(tmp_path / "checkpoints") as kept:
+        monkeypatch.setattr(type(kept.manager), "save", meanwhile)
+        with pytest.raises(RunError) as caught:
+            checkpoints.save(kept, state(), None)
+    whole, part = "checkpoints has gone while training went on: restore it", "(its files were removed or changed by"
+    assert (whole if removed == "checkpoints" else part) in str(caught.value)
+    assert "--resume" in str(caught.value) and "METADATA" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["config.json", "metrics.jsonl", "checkpoints"])
+def test_what_goes_while_training_goes_on_is_noticed_at_the_next_row(tmp_path, file):
     """The rows before, or all that says what the checkpoints are of, would be lost without a word."""
     area = EXPERIMENTS.get(f"{TOY}:build")
     settings, options = area.defaults(area.choice())
     options = replaced(options, {"run_dir": str(tmp_path / "run"), "log_every": 5, "save_every": 10})
-    report = silent._replace(row=lambda row: row["step"] == 10 and (tmp_path / "run" / file).unlink())
+    report = silent._replace(row=lambda row: row["step"] == 10 and (tmp_path / "run" / file).rename(tmp_path / file))
     with pytest.raises(RunError, match=f"{file} has gone while training went on"):
         areas.train(area, settings, options, report=report)
 

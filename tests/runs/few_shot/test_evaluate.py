@@ -104,7 +104,7 @@ def test_steps_to_measure(steps, numbers):
 def test_a_damaged_checkpoint_is_named(finished, refused, tmp_path):
     import shutil
 
-    for number, damage in enumerate(("cut", "garbled", "gone")):
+    for number, damage in enumerate(("cut", "garbled", "gone", "empty", "another")):
         run_dir = tmp_path / str(number)
         shutil.copytree(finished, run_dir)
         newest = run_dir / "checkpoints" / "20"
@@ -112,6 +112,12 @@ def test_a_damaged_checkpoint_is_named(finished, refused, tmp_path):
         data = largest.read_bytes()
         if damage == "gone":
             shutil.rmtree(newest / "state")
+        elif damage == "empty":  # as a copy that was stopped leaves it
+            shutil.rmtree(newest)
+            newest.mkdir()
+        elif damage == "another":
+            shutil.rmtree(newest)
+            shutil.copytree(run_dir / "checkpoints" / "10", newest)
         else:
             middle = len(data) // 2
             largest.write_bytes(

@@ -64,6 +64,13 @@ def test_bad_pictures_are_refused(refused, finished, pictures):
     assert "no pictures" in refused(*words(query="nothing"))
     assert "--invert" in refused(*words(), "--invert", "perhaps")
     assert "is in no folder" in refused(*words(), "--csv", pictures / "no" / "where.csv")
+    before = (finished / "config.json").read_bytes()
+    assert "a file of run folders" in refused(*words(), "--csv", finished / "config.json")
+    (pictures / "linked.csv").symlink_to(finished / "metrics.jsonl")
+    assert "a file of run folders" in refused(*words(), "--csv", pictures / "linked.csv")
+    assert (finished / "config.json").read_bytes() == before
+    assert "which it would replace" in refused(*words(), "--csv", pictures / "query" / "bar0.png")
+    assert "which it would replace" in refused(*words(), "--csv", pictures / "support" / "bar" / "0.png")
     (pictures / "query" / "broken.png").write_bytes(b"not a picture")
     told = refused(*words(), "--strict", "--csv", pictures / "named.csv")
     assert "has 1 of 13 files that are no pictures or can't be read" in told and "broken.png: mend" in told

@@ -28,6 +28,12 @@ def test_sinusoid_refuses_an_unknown_learner():
         run(sinusoid.study, sinusoid.Config(algorithms=("mammal",)))
 
 
+def test_sinusoid_refuses_more_tasks_than_memory_has_room_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("jmeta.runs.engine.devices._memory", lambda: 2.0**30)
+    with pytest.raises(RunError, match="the tasks of --tasks 100000000 take 2"):
+        run(sinusoid.study, sinusoid.Config(tasks=10**8, run_dir=str(tmp_path / "run")))
+
+
 def test_sinusoid_summary_counts_divergence():
     errors = np.array([[[1.0, 3.0], [1.0, 3.0], [1e6, 1.0]]])
     result = sinusoid.summary(errors, 1.0)

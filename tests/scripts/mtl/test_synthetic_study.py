@@ -53,6 +53,20 @@ def test_settings_that_cannot_be_are_refused(change, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"noise": 1e30}, "the least errors of ridge of each task"),
+        pytest.param({"lr": 1e30}, "the affinity in one model", marks=pytest.mark.long),
+    ],
+)
+def test_what_overflows_is_refused(change, what, tmp_path):
+    """Catches a choice among penalties, or of groups, where no number is left to choose by: a traceback."""
+    small = {"seeds": 1, "features": 3, "examples": 6, "folds": 2, "iterations": 1, "width": 2, "steps": 2}
+    with pytest.raises(RunError, match=f"not all of {what} are finite"):
+        run(synthetic.study, synthetic.Config(str(tmp_path / "run"), **small, draw=False, **change))
+
+
 def test_a_summary_of_draws():
     """Catches means over the wrong axis, a pair read from one direction alone, and groups that are counted wrongly."""
 
