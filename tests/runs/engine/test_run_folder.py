@@ -153,15 +153,13 @@ def test_a_full_disk_leaves_the_rows_whole(refused, shapes, tmp_path, monkeypatc
 
 def test_a_full_disk_leaves_the_checkpoint_before(refused, cli, finished, shapes, tmp_path, monkeypatch):
     words = ("train", "--dataset", shapes, *TINY, "--run-dir", tmp_path / "run")
-    usage = shutil.disk_usage(tmp_path)
-    saves = checkpoints.save
+    usage, asked = shutil.disk_usage(tmp_path), []
 
-    def no_room(kept, state, score):
-        if int(state.step) == 20:
-            monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5000))
-        saves(kept, state, score)
+    def usage_of(path):
+        asked.append(path)
+        return usage if len(asked) == 1 else usage._replace(free=5000)
 
-    monkeypatch.setattr(checkpoints, "save", no_room)
+    monkeypatch.setattr(shutil, "disk_usage", usage_of)
     message = refused(*words)
     assert "checkpoint of step 20 could not be written" in message and "No space left" in message
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["10"]
