@@ -251,12 +251,14 @@ def params_of(run_dir: Path, checkpoint: str = "best") -> dict[str, np.ndarray]:
     """The parameters of a single run's checkpoint by their names, see `name_of`, whatever their structure."""
 
     def read(found: Checkpoints, step: int) -> dict[str, np.ndarray]:
-        _check_files(found, step)
+        place = found.folder / str(step)
+        _check_files(place)
         try:
-            items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore()})
-            tree = found.manager.restore(step, args=items)[_STATE]["params"]
+            with _unheard():
+                items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore()})
+                tree = found.manager.restore(step, args=items)[_STATE]["params"]
         except _DAMAGED as error:
-            raise _damaged(found, step, first_line(error)) from error
+            raise _damaged(place, first_line(error)) from error
         return {name_of(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
     return _read(run_dir, checkpoint, read)[1]

@@ -12,6 +12,7 @@ from jmeta.datasets import cache, make_dataset
 from jmeta.datasets.omniglot_runs import NAME, RUNS, WAY, OneShotRuns, load_runs
 from jmeta.datasets.pictures import match
 from jmeta.errors import RunError
+from jmeta.ragged import ragged
 from jmeta.runs.few_shot.heads import at_way
 from jmeta.runs.few_shot.trained import Trained
 from jmeta.runs.few_shot.transfer import Known, known_to, seen
@@ -36,6 +37,10 @@ def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
     tasks = trained.settings.tasks
     if sources.row(tasks.dataset).sampler is not None:
         raise RunError(f"a learner of {tasks.dataset} can't be shown {NAME}: choose another --dataset.")
+    if trained.look is None:
+        raise RunError(
+            f"a learner of {tasks.dataset} can't be shown pictures, as {NAME} has: choose another --dataset."
+        )
     runs = load_runs(cache.data_root(data_dir or tasks.data_dir))
     both, changes = match(make_dataset(NAME, np.concatenate([runs.support, runs.query], axis=1)), trained.look)
     shown = OneShotRuns(both.images[:, :WAY], both.images[:, WAY:], runs.labels)
@@ -97,4 +102,4 @@ def _characters_seen(known: Known | None, runs: OneShotRuns) -> int | None:
     order = np.argsort(runs.labels, axis=1)[:, :, None, None, None]
     pairs = np.stack([runs.support, np.take_along_axis(runs.query, order, axis=1)], axis=2)
     pairs = pairs.reshape(-1, *pairs.shape[2:])
-    return seen(known, pairs, np.full(len(pairs), 2))
+    return seen(known, ragged(pairs))
