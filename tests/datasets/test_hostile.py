@@ -97,8 +97,8 @@ def test_pipes_and_devices_among_pictures(tmp_path):
         datasets.load(str(folder), strict=True)
     (folder / "b" / "pipe.png").unlink()
     (folder / "b" / "zero.png").symlink_to("/dev/zero")
-    with pytest.warns(UserWarning, match=r"1 of .* can't be read, .*b/zero\.png: they are left out"):
-        datasets.load(str(folder))
+    with pytest.raises(datasets.DataError, match=r"1 of 3 files .*b/zero\.png: mend"):
+        datasets.load(str(folder), strict=True)
 
 
 @pytest.mark.parametrize(

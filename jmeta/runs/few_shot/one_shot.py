@@ -38,9 +38,7 @@ def one_shot_test(trained: Trained, data_dir: str | None = None) -> OneShotTest:
     if sources.row(tasks.dataset).sampler is not None:
         raise RunError(f"a learner of {tasks.dataset} can't be shown {NAME}: choose another --dataset.")
     if trained.look is None:
-        raise RunError(
-            f"a learner of {tasks.dataset} can't be shown pictures, as {NAME} has: choose another --dataset."
-        )
+        raise RunError(f"a learner of {tasks.dataset} can't be shown the pictures of {NAME}: choose another --dataset.")
     runs = load_runs(cache.data_root(data_dir or tasks.data_dir))
     both, changes = match(make_dataset(NAME, np.concatenate([runs.support, runs.query], axis=1)), trained.look)
     shown = OneShotRuns(both.images[:, :WAY], both.images[:, WAY:], runs.labels)

@@ -29,7 +29,7 @@ SETTINGS = [
     (["--save-every", "7"], "try --save-every 10"),
     (["--way", "9"], "9-way episodes need 9 classes, and the train part of shapes (classes) has 8"),
     (["--way", "5"], "the val part of shapes (classes) has 4"),
-    (["--shot", "8"], "of 8 support and 2 query examples of the train part needs 10 examples of each of 2 classes"),
+    (["--shot", "8"], "of 8 support and 2 query examples of the train part needs 10 examples of each"),
     (
         ["--train-shot", "7", "--algorithm", "reptile"],
         "of 7 support and 2 query examples of the train part needs 9 examples",
