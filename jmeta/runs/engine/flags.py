@@ -1,6 +1,7 @@
 """A command line of nested settings: flags without the path to them, in groups that say what they are of."""
 
 import dataclasses
+import inspect
 import re
 import typing
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ def described(kind: type) -> dict[str, str]:
     """What the docstrings of a class, and of those that it is made from, say of each of its attributes."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__):
-        _, _, text = (each.__doc__ or "").partition("Attributes:\n")
-        found |= dict(re.findall(r"^ {4,8}(\w+): (.*(?:\n {9,}.*)*)", text, re.MULTILINE))
+        # Python 3.13 takes the indentation off, and earlier ones don't.
+        _, _, text = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")
+        found |= dict(re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", text, re.MULTILINE))
     return {name: " ".join(said.split()) for name, said in found.items()}

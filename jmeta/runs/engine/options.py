@@ -50,7 +50,7 @@ class Options:
     resume: bool = setting(False, place=True)
     init_from: str | None = None
     seed: int = setting(0, least=0, most=2**32 - 1)
-    seeds: int | None = setting(None, least=1)
+    seeds: int | None = setting(None, least=1, most=10_000)
     sweep: tuple[str, ...] = ()
     log_every: int = setting(50, least=1)
     save_every: int = setting(500, least=1)

@@ -107,6 +107,10 @@ def train(
     # What does not fit together, or into the memory, shows here, before there is a folder.
     with fitting_settings():
         states = jax.eval_shape(compiled.start)
+        held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(states))
+        check_memory(
+            held, "the parameters and what the outer rule remembers", "ask for a smaller network, or fewer runs."
+        )
         processes.together(jax.eval_shape, compiled.advance, states, 0)
         if (validate := compiled.validate) is not None:
             one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), states.params)

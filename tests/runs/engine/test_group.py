@@ -212,7 +212,9 @@ def test_the_curves_of_all_are_drawn(cli, seeds, tmp_path):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["--seeds", "0"], "--seeds must be 1 or more, got 0"),
+        (["--seeds", "0"], "--seeds must be 1 to 10000, got 0"),
+        (["--seeds", "2147483647"], "--seeds must be 1 to 10000, got 2147483647"),
+        (["--features", "2000000", "2000000"], "the parameters and what the outer rule remembers take"),
         (["--seeds", "2", "--seed", str(2**32 - 1)], "--seed must be below 2^32"),
         (["--sweep", "shot=1,2"], "--sweep takes inner_lr and outer_lr, as in inner_lr=0.1,0.4, got 'shot=1,2'"),
         (["--sweep", "inner_lr"], "--sweep inner_lr must be numbers above 0 with commas between, got ''"),

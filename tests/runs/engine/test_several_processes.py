@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import unittest.mock
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -192,10 +193,8 @@ def test_an_open_mpi_that_jax_cannot_read_is_named():
 
 
 def test_processes_that_cannot_meet_say_so(refused, tmp_path, monkeypatch):
-    def alone(*place):
-        raise RuntimeError("DEADLINE_EXCEEDED: nobody is there\nmore")
-
-    monkeypatch.setattr(jax.distributed, "initialize", alone)
+    alone = RuntimeError("DEADLINE_EXCEEDED: nobody is there\nmore")
+    monkeypatch.setattr(jax.distributed, "initialize", unittest.mock.Mock(side_effect=alone))
     message = refused("train", *PAIR, "--process-id", 1, "--run-dir", tmp_path / "run")
     assert "could not meet at 127.0.0.1:1234 (DEADLINE_EXCEEDED: nobody is there): start all of them" in message
     with pytest.raises(RunError, match="could not meet"):
