@@ -20,7 +20,7 @@ from jmeta.datasets.cache import data_root
 from jmeta.datasets.omniglot_runs import OneShotRuns, load_runs
 from jmeta.errors import RunError
 from jmeta.evaluation import summarize
-from jmeta.runs.engine.checkpoints import digest_of
+from jmeta.runs.engine.leaves import digest_of
 from jmeta.runs.few_shot import Trained, load_trained
 from jmeta.runs.few_shot.experiment import eval_steps
 from jmeta.runs.few_shot.one_shot import episodes_of, errors, measure, one_shot_test

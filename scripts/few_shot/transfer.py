@@ -19,8 +19,8 @@ import numpy as np
 from jmeta import evaluation
 from jmeta.errors import RunError
 from jmeta.evaluation import summarize
-from jmeta.runs.engine.checkpoints import digest_of
 from jmeta.runs.engine.devices import check_number
+from jmeta.runs.engine.leaves import digest_of
 from jmeta.runs.few_shot import Trained, load_trained, transfer
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
 from jmeta.runs.few_shot.heads import at_way

@@ -9,7 +9,7 @@ import pytest
 from experiments_table import EXPERIMENTS, LONG
 
 from jmeta import loop
-from jmeta.runs.engine import checkpoints
+from jmeta.runs.engine import checkpoints, leaves
 
 pytestmark = pytest.mark.standard_promotion
 NAMES = [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in sorted(EXPERIMENTS)]
@@ -23,13 +23,13 @@ def made(request):
 
 
 def bits(tree):
-    return checkpoints.digest_of(jax.tree.map(lambda a: np.asarray(checkpoints.plain(a)), tree))
+    return leaves.digest_of(jax.tree.map(lambda a: np.asarray(leaves.plain(a)), tree))
 
 
 def close(one, other):
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(
-            np.asarray(checkpoints.plain(a), np.float64), np.asarray(checkpoints.plain(b), np.float64),
+            np.asarray(leaves.plain(a), np.float64), np.asarray(leaves.plain(b), np.float64),
             rtol=2e-3, atol=2e-4,
         )  # fmt: skip
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax import Array
@@ -24,6 +23,7 @@ from jax import Array
 from jmeta.errors import RunError, advice, first_line, system_number, unknown
 from jmeta.report.files import write_json
 from jmeta.runs.engine.folder import CHECKPOINTS, CONFIG, check_there, locked, read_json, remove_leftovers
+from jmeta.runs.engine.leaves import as_stored, digest_of, name_of, plain
 from jmeta.settings import differences
 
 _STATE, _RECORD, _SCORE, _FILES = "state", "record", "metrics/metrics", "files.json"
@@ -264,11 +264,6 @@ def params_of(run_dir: Path, checkpoint: str = "best") -> dict[str, np.ndarray]:
     return _read(run_dir, checkpoint, read)[1]
 
 
-def name_of(path: Any) -> str:
-    """The name of a leaf of a tree: `params/Conv_0/kernel`."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
 def _read(run_dir: Path, checkpoint: str, read: Callable[[Checkpoints, int], Any]) -> tuple[int, Any]:
     """The step of a single run's checkpoint, and what is read of it while training may go on there."""
     if checkpoint not in ("best", "newest"):
@@ -330,28 +325,3 @@ def _damaged(place: Path, why: str) -> RunError:
 
 def _parts(state: Any) -> dict[str, Any]:
     return jax.tree.map(plain, state._asdict())
-
-
-def is_key(leaf: Any) -> bool:
-    """Whether an array, or its shape, is of PRNG keys."""
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def plain(leaf: Any) -> Any:
-    """An array that can be kept and sent: of a PRNG key, its numbers."""
-    return jax.random.key_data(leaf) if is_key(leaf) else leaf
-
-
-def as_stored(array: Any, like: Any) -> Any:
-    """`plain` undone, for an array like another."""
-    return jax.random.wrap_key_data(jnp.asarray(array)) if is_key(like) else jnp.asarray(array)
-
-
-def digest_of(tree: Any) -> str:
-    """A digest of a tree of arrays: of their names, types, shapes and bits."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.asarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

@@ -20,8 +20,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmeta.errors import RunError, first_line
-from jmeta.runs.engine.checkpoints import as_stored, plain
 from jmeta.runs.engine.devices import use_cores
+from jmeta.runs.engine.leaves import as_stored, plain
 from jmeta.runs.engine.options import OWN, Options, Place
 from jmeta.runs.engine.progress import complain
 from jmeta.runs.engine.signals import Stop

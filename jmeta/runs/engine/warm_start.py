@@ -12,6 +12,7 @@ from jax import Array
 from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, record
+from jmeta.runs.engine.leaves import name_of
 
 Fit = Callable[[str, np.ndarray, tuple[int, ...]], np.ndarray]
 """`(name, array of the other run, shape wanted) -> array`, which may have another shape: then it doesn't fit."""
@@ -46,7 +47,7 @@ def from_run(build: Build, run_dir: Path, kind: str, fit: Fit) -> Build:
 
 
 def _filled(params: Any, found: Mapping[str, np.ndarray], run_dir: Path, fit: Fit) -> Any:
-    named = {checkpoints.name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    named = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     new = {name: fit(name, found[name], leaf.shape) for name, leaf in named.items() if name in found}
     odd = [name for name, leaf in named.items() if name not in new or new[name].shape != leaf.shape]
     odd += [name for name in found if name not in named]

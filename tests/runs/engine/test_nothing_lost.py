@@ -21,7 +21,7 @@ from jmeta.experiment import TrainState
 from jmeta.runs import few_shot, mtl, rl
 from jmeta.runs.catalog import EXPERIMENTS
 from jmeta.runs.engine import area as areas
-from jmeta.runs.engine import checkpoints, folder, keeping
+from jmeta.runs.engine import checkpoints, folder, keeping, leaves
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import silent
 from jmeta.runs.few_shot import load_trained
@@ -157,7 +157,7 @@ def test_checkpoints_under_any_name_are_read_back_or_refused_at_once(tmp_path, n
     with checkpoints.opened(place) as kept:
         checkpoints.save(kept, state(), 0.5)
     step, found = checkpoints.restored(tmp_path / name, lambda key: state())
-    assert step == 5 and checkpoints.digest_of(found.params) == checkpoints.digest_of(state().params)
+    assert step == 5 and leaves.digest_of(found.params) == leaves.digest_of(state().params)
 
 
 @hypothesis.given(st.text())
