@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jmeta.episodes import classification_sampler, few_shot_sampler, varied_sampler
     from jmeta.evaluation import Evaluation, evaluate
     from jmeta.inner import attach_gradient, descend, first_order
+    from jmeta.runs.few_shot.predict import Prediction, predict
+    from jmeta.runs.use import Loaded, export, load
     from jmeta.tasks import linear_sampler, sinusoid_sampler
     from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_loss
     from jmeta.types import Batch, Episode, Learner, Metrics, Model, episodic
@@ -33,12 +35,17 @@ _NAMES = {
     "episodes": "classification_sampler few_shot_sampler varied_sampler",
     "evaluation": "Evaluation evaluate",
     "inner": "attach_gradient descend first_order",
+    "runs.few_shot.predict": "Prediction predict",
+    "runs.use": "Loaded export load",
     "tasks": "linear_sampler sinusoid_sampler",
     "training": "TrainState init_state make_run make_runs make_step meta_loss",
     "types": "Batch Episode Learner Metrics Model episodic",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
-_MODULES = [*_NAMES, *"augment datasets distances gradients losses mtl nets rl sharding solvers".split()]
+_MODULES = [
+    *(name for name in _NAMES if "." not in name),
+    *"augment datasets distances gradients losses mtl nets rl sharding solvers".split(),
+]
 
 __all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
 

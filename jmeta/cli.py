@@ -13,8 +13,9 @@ USAGE = """jmeta: learning to learn in JAX
 
   jmeta train       meta-train a learner; without flags, MAML on glyphs
   jmeta evaluate    measure a trained learner on new episodes
-  jmeta predict     name pictures after a few examples of each new class
+  jmeta predict     name pictures, or features, after a few examples of each new class
   jmeta plot        draw the training curve, some episodes, and accuracy against inner steps
+  jmeta export      write the parameters of a run to an .npz or a .safetensors file
   jmeta presets     list the published settings that --preset knows
   jmeta list        list learners, networks, tasks, datasets, environments or experiments
   jmeta run         train an experiment by its name, such as your own, FILE.py:NAME
@@ -37,6 +38,7 @@ COMMANDS = {
     "presets": "jmeta.runs.catalog:presets",
     "list": "jmeta.runs.catalog:show",
     "run": "jmeta.runs.catalog:run",
+    "export": "jmeta.runs.use:export_command",
     "data": "jmeta.runs.few_shot.commands:data",
 }
 """Functions of the words behind a command, which are imported when it is called."""

@@ -86,6 +86,7 @@ ALLOWED = {
     "rl/envs/settings.py": {"jmeta.settings"},
     "rl/envs/catalog.py": {"jmeta.rl", *jmeta_names("errors registry settings")},
     "runs/": set(),
+    "runs/use.py": {"safetensors", "jmeta.runs.engine", *SHOWN, *GROUND},
     "runs/catalog.py": {
         *jmeta_names("runs algorithms.catalog nets.catalog tasks.catalog datasets.catalog rl.envs.catalog"),
         *SHOWN, *GROUND,

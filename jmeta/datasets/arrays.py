@@ -91,6 +91,32 @@ def load_npz(path: Path) -> Dataset:
     return told_of_copies(make_dataset(path.stem, data, names, groups, counts))
 
 
+def load_rows(path: Path) -> np.ndarray:
+    """The examples `[N, ...]` of an npz file, its `images` (or x, features, data, embeddings) or its only array.
+
+    Raises:
+        DataError: for a file that can't be read, or other contents.
+    """
+
+    def wanted(declared: Mapping[str, Declared]) -> list[str]:
+        keys = [key for name in _DATA for key in declared if key.lower() == name]
+        keys = keys or [key for key in declared if key.lower() not in _BESIDE]
+        if len(keys) != 1 or len(declared[keys[0]].shape) < 2:
+            has = ", ".join(f"{key} of shape {list(array.shape)}" for key, array in list(declared.items())[:8])
+            raise DataError(f"{path} must have one array of examples [N, ...], got {has or 'no arrays'}: rename it.")
+        return keys
+
+    try:
+        (found,) = read_npz(path, wanted).values()
+    except DataError:
+        raise
+    except DAMAGED as error:
+        raise DataError(
+            f"{path} cannot be read as an npz file ({error}): make it with numpy.savez(path, images=...)."
+        ) from error
+    return found
+
+
 def is_vectors(path: Path) -> bool:
     """Whether the examples of an npz file are no pictures, by its headers alone; False where they can't be read."""
     seen: dict[str, Declared] = {}

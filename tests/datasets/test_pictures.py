@@ -7,7 +7,7 @@ from PIL import Image
 from jmeta.datasets import DataError, load, make_dataset
 from jmeta.datasets.look import Look, ink_of, look
 from jmeta.datasets.pictures import as_learned, fit, match, open_picture, resize, resized
-from jmeta.runs.few_shot.predict import as_trained
+from jmeta.runs.few_shot.given import as_trained
 
 INK = np.zeros((20, 20), bool)
 INK[6:9, 4:16] = INK[6:15, 10:12] = True

@@ -118,7 +118,7 @@ def train(
     told = report if processes.is_first() else silent
     run = Run(run_dir, options, experiment, each, mesh, compiled, told, processes.agreed(stop))
     before = record.going_on(options) if processes.is_first() else None
-    if more := {} if before is None else record.grown(settings, before.values):
+    if before is not None and (more := record.grown(settings, before.values)):
         said = " and ".join(f"{flag(name)} {before.values[name]} to {value}" for name, value in more.items())
         run.report.note(f"the run grows from {said}: rates that follow a schedule are now those of the longer run.")
     files = processes.on_first(_files, run, kind, settings)

@@ -20,6 +20,7 @@ from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.folder import GROUP
 from jmeta.runs.engine.progress import say
 from jmeta.runs.few_shot import AREA, EvaluateConfig, PlotConfig, PredictConfig
+from jmeta.runs.few_shot.predict import main as named
 from jmeta.settings import check, setting
 
 C = TypeVar("C", EvaluateConfig, PlotConfig, PredictConfig)
@@ -72,9 +73,9 @@ def evaluate(words: Sequence[str]) -> int:
 def predict(words: Sequence[str]) -> int:
     """`jmeta predict`: path, class and probability of each picture."""
     config = _config(PredictConfig, words, "jmeta predict")
-    found = few_shot.predict(config)
+    found = named(config)
     if config.csv is not None:
-        say(f"{len(found)} pictures named in {config.csv}")
+        say(f"{len(found)} examples named in {config.csv}")
         return 0
     told = [(printable(path), printable(name)) for path, name, _ in found]
     paths, names = (max(len(p[i]) for p in told) for i in (0, 1))

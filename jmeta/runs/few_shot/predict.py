@@ -3,25 +3,23 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jmeta import evaluation
-from jmeta.datasets.files import tell_of
-from jmeta.datasets.look import Look, differ
-from jmeta.datasets.pictures import as_learned, ink_of_files, open_picture
-from jmeta.datasets.sources import files_in, listed, visible
-from jmeta.errors import DataError, RunError, unknown
+from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
 from jmeta.runs.engine.folder import check_output
+from jmeta.runs.few_shot.given import Examples, given, in_order, inputs_of, readable
 from jmeta.runs.few_shot.heads import at_way
 from jmeta.runs.few_shot.trained import load_trained
 from jmeta.settings import check, setting
+from jmeta.tasks import catalog as sources
 from jmeta.types import Batch, Episode
 
 INVERT = ("auto", "yes", "no")
@@ -34,7 +32,8 @@ class PredictConfig:
     Attributes:
         run_dir: the folder of the run.
         support: a folder with a sub-folder of pictures for each class; one picture is enough, and numbers may differ.
-        query: a folder of pictures to be named, at any depth, or one picture.
+            Or an npz file of images and labels, and of features where those were trained on.
+        query: a folder of pictures to be named, at any depth, or one picture; or an npz file of examples.
         csv: write path, class and probability of each picture to this file, in place of printing them.
         inner_steps: inner steps; otherwise the run's for evaluation.
         checkpoint: best (by validation) or newest.
@@ -60,113 +59,96 @@ class PredictConfig:
 
 
 class Prediction(NamedTuple):
-    """What one picture was taken for: its path, the name of the class, and the learner's probability of it."""
+    """What one example was taken for: its path, or its row in an array; the class, and the learner's probability."""
 
-    path: Path
+    path: Path | int
     name: str
     probability: float
 
 
-def predict(config: PredictConfig) -> list[Prediction]:
-    """Name the pictures of a folder, in sorted order.
+def predict(
+    run: str | Path,
+    support: str | Path | Mapping[Any, Examples],
+    query: Examples,
+    *,
+    inner_steps: int | None = None,
+    checkpoint: str = "best",
+    invert: str = "auto",
+    strict: bool = False,
+    transductive: bool = False,
+    trust_code: bool = False,
+) -> list[Prediction]:
+    """Adapt a trained learner to a few examples of each new class, and name others, in their order.
+
+    Args:
+        run: the folder of a run of `jmeta train`.
+        support: examples of each class, at least one and of numbers that may differ: a folder with a sub-folder of
+            pictures for each, an npz file of `images` and `labels`, or `{name: examples}`.
+        query: examples to be named.
+        inner_steps: inner steps; None for the run's in evaluation.
+        checkpoint: best (by validation) or newest.
+        invert: pictures: "yes", "no", or "auto". auto does with files as was done with those of a folder that was
+            trained on; otherwise it inverts them if ink is dark in them, taken together, and light in training, or the
+            reverse.
+        strict: refuse files that are no pictures or can't be read, in place of leaving them out with a warning.
+        transductive: let the examples see each other through the batch statistics.
+        trust_code: whether to run the code that the folder names, `FILE.py:NAME`.
+
+    Examples are a folder of pictures, at any depth, one picture, paths of pictures, an npz file, or an
+    array `[N, ...]`. Pictures, as files or arrays of integers `[N, H, W, C]` or `[N, H, W]`, are brought to the size,
+    the channels and the ink of those that were trained on; other arrays have the shape of what was trained on.
 
     Raises:
-        RunError: for a run or pictures that can't be used.
+        RunError: for a run, or examples, that can't be used.
+
+    Example:
+        >>> found = predict("runs/first", {"cat": cats, "dog": dogs}, new)  # doctest: +SKIP
+        >>> [(one.name, one.probability) for one in found]  # doctest: +SKIP
+        [('dog', 0.93), ('cat', 0.71)]
+    """
+    if invert not in INVERT:
+        raise unknown("choice for --invert", invert, INVERT)
+    found = given(support, query)
+    trained = load_trained(run, checkpoint, trust_code=trust_code)
+    if sources.row(trained.settings.tasks.dataset).numbers:
+        raise RunError(f"{run} was trained on {trained.settings.tasks.dataset}, which has no classes to be named.")
+    found = readable(found, strict)
+    learned, labels = in_order(found.classes)
+    names, count = list(found.classes), len(learned)
+    inputs = jnp.asarray(inputs_of(trained, [*learned, *found.queries], invert))
+    support_set = Batch(inputs[:count], jax.nn.one_hot(jnp.array(labels), len(names)))
+    steps = trained.inner_steps if inner_steps is None else inner_steps
+    learner = trained.learner_of(steps, len(names))
+    reading = evaluation.transductive if transductive else evaluation.inductive
+    program = jax.jit(lambda params, episode: jax.nn.softmax(reading(learner, params, episode)))
+    queries = Batch(inputs[count:], jnp.zeros((len(found.queries), len(names))))  # whose classes are not known
+    params = at_way(trained.params, trained.settings.tasks.way, len(names))
+    rows = np.asarray(program(params, Episode(support_set, queries)))
+    return [
+        Prediction(example if isinstance(example, Path) else i, names[int(row.argmax())], float(row.max()))
+        for i, (example, row) in enumerate(zip(found.queries, rows, strict=True))
+    ]
+
+
+def main(config: PredictConfig) -> list[Prediction]:
+    """`predict` of what a command line says, and its table where it asks for one.
+
+    Raises:
+        RunError: as there, and for a file that can't be the table.
         OSError: if the CSV file can't be written.
     """
     check(config)
     if config.csv is not None:
         check_output("--csv", config.csv)
-    if config.invert not in INVERT:
-        raise unknown("choice for --invert", config.invert, INVERT)
-    classes, queries = classes_in(Path(config.support)), pictures_in(Path(config.query))
-    given = [*queries, *(path for files in classes.values() for path in files)]
-    if config.csv is not None and Path(config.csv).resolve() in {path.resolve() for path in given}:
-        raise RunError(f"--csv {config.csv} is among the pictures to be read, which it would replace: choose another.")
-    if not queries:
-        raise RunError(f"{config.query} has no pictures: put those to be named there.")
-    trained = load_trained(config.run_dir, config.checkpoint)
-    if trained.look is None:
-        raise RunError(f"{config.run_dir} was trained on {trained.settings.tasks.dataset} and can't take pictures.")
-    bad = unreadable([*(path for files in classes.values() for path in files), *queries])
-    tell_of("what is given", sorted(bad), sum(map(len, classes.values())) + len(queries), config.strict)
-    classes = {name: [path for path in files if path not in bad] for name, files in classes.items()}
-    queries = [path for path in queries if path not in bad]
-    if empty := [name for name, files in classes.items() if not files]:
-        raise RunError(f"{config.support} has no picture of {listed(empty)} that can be read: replace them.")
-    if not queries:
-        raise RunError(f"{config.query} has no picture that can be read: replace them.")
-    learned, labels = in_order(classes)
-    pictures = as_trained(trained.look, [*learned, *queries], config.invert)
-    shown, x = jnp.split(jnp.asarray(pictures, jnp.float32) / 255, [len(learned)])
-    support = Batch(shown, jax.nn.one_hot(jnp.array(labels), len(classes)))
-    steps = trained.inner_steps if config.inner_steps is None else config.inner_steps
-    learner, names = trained.learner_of(steps, len(classes)), list(classes)
-    reading = evaluation.transductive if config.transductive else evaluation.inductive
-    run = jax.jit(lambda params, episode: jax.nn.softmax(reading(learner, params, episode)))
-    query = Batch(x, jnp.zeros((len(x), len(classes))))  # whose classes are not known
-    params = at_way(trained.params, trained.settings.tasks.way, len(classes))
-    rows = np.asarray(run(params, Episode(support, query)))
-    found = [
-        Prediction(path, names[int(row.argmax())], float(row.max())) for path, row in zip(queries, rows, strict=True)
-    ]
+        read = {path.resolve() for path in (*given(config.support, config.query).paths, Path(config.query))}
+        if Path(config.csv).resolve() in read:
+            raise RunError(f"--csv {config.csv} is among what is to be read, which it would replace: choose another.")
+    words = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    passed = words.keys() - {"run_dir", "support", "query", "csv", "compile_cache"}
+    found = predict(config.run_dir, config.support, config.query, **{name: words[name] for name in passed})
     if config.csv is not None:
         write_text(Path(config.csv), as_csv(found))
     return found
-
-
-def pictures_in(place: Path) -> list[Path]:
-    """The files of a folder at any depth in sorted order, without hidden ones, or one file; RunError for neither."""
-    if place.is_file():
-        return [place]
-    if not place.is_dir():
-        raise RunError(f"{place} is no folder and no file: name the folder that holds the pictures.")
-    return [path for path in files_in(place).values() if isinstance(path, Path)]
-
-
-def unreadable(paths: Sequence[Path]) -> set[Path]:
-    """Those that are no pictures, or can't be read."""
-    bad = set()
-    for path in paths:
-        try:
-            open_picture(path)
-        except DataError:
-            bad.add(path)
-    return bad
-
-
-def classes_in(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of each sub-folder, by its name; RunError for fewer than two sub-folders, or an empty one."""
-    if not folder.is_dir():
-        raise RunError(f"{folder} is no folder: name a folder with a sub-folder of pictures for each class.")
-    found = {path.name: pictures_in(path) for path in visible(folder) if path.is_dir()}
-    if len(found) < 2:
-        more = "put the pictures of each of two or more classes in one."
-        raise RunError(f"{folder} has {len(found)} sub-folders: {more}")
-    for name, files in found.items():
-        if not files:
-            raise RunError(f"{folder / name} has no pictures: add some, or remove the folder.")
-    return found
-
-
-def in_order(classes: dict[str, list[Path]]) -> tuple[list[Path], list[int]]:
-    """Paths and labels: first one picture of each class, then the second of each that has one, as samplers do it."""
-    longest = max(len(files) for files in classes.values())
-    rows = [(files[i], k) for i in range(longest) for k, files in enumerate(classes.values()) if i < len(files)]
-    return [path for path, _ in rows], [label for _, label in rows]
-
-
-def as_trained(like: Look, paths: Sequence[Path], invert: str = "auto") -> np.ndarray:
-    """Pictures as a learner takes them, uint8 `[N, H, W, C]`: those that it was trained on come out as they were then.
-
-    Args:
-        like: how the pictures looked that it was trained on.
-        paths: all that are given to it together.
-        invert: as in `PredictConfig`.
-    """
-    files = like.files or ink_of_files(paths)
-    inverted = differ(files, like.ink) if invert == "auto" else invert == "yes"
-    return np.stack([as_learned(open_picture(path), like.shape, files, inverted=inverted) for path in paths])
 
 
 def as_csv(predictions: list[Prediction]) -> str:

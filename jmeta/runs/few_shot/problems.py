@@ -62,8 +62,9 @@ def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Pr
     if (source := catalog.row(tasks.dataset)).sampler is not None:
         return _drawn(tasks.dataset, source)
     dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size, strict=tasks.strict)
-    fits = input_shape is None or dataset.look is None
-    return _of_images(tasks, dataset if fits else resized(dataset, input_shape), ())
+    if input_shape is not None and dataset.look is not None:
+        dataset = resized(dataset, input_shape)
+    return _of_images(tasks, dataset, ())
 
 
 def problem_of(tasks: Tasks, dataset: Dataset) -> Problem:

@@ -76,6 +76,13 @@ def load_trained(run_dir: str | Path, checkpoint: str = "best", *, trust_code: b
     return Trained(settings, facts, step, state.params, lambda steps, way: learner_of(settings, steps, way=way))
 
 
+def loaded(run_dir: Path, checkpoint: str, *, trust_code: bool) -> dict[str, Any]:
+    """What `jmeta.load` returns."""
+    trained = load_trained(run_dir, checkpoint, trust_code=trust_code)
+    learner = trained.learner_of(trained.inner_steps, trained.settings.tasks.way)
+    return {"learner": learner, **{n: getattr(trained, n) for n in ("params", "settings", "step", "facts")}}
+
+
 def load_settings(run_dir: Path, *, trust_code: bool = False) -> tuple[Settings, dict[str, Any]]:
     """The settings of a run folder, and what else is known of the run; arguments and errors as `load_trained`."""
     settings, _, facts = load_run(AREA, run_dir, trust_code=trust_code)

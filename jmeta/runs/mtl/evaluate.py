@@ -11,15 +11,12 @@ from jax.tree_util import Partial
 
 from jmeta.mtl import experiment, join
 from jmeta.mtl.settings import Settings
-from jmeta.registry import by_files
 from jmeta.report.files import write_json
 from jmeta.report.statistics import crossed
 from jmeta.report.tables import markdown, percent
 from jmeta.runs.engine import folder, record
-from jmeta.runs.engine.area import load_run
-from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.engine.devices import check_number, enough_memory
-from jmeta.runs.mtl import AREA
+from jmeta.runs.mtl.trained import load_trained
 from jmeta.settings import check, setting
 from jmeta.types import Batch, Episode, Learner, Params
 
@@ -96,13 +93,5 @@ def main(config: Config) -> dict[str, Any]:
 
 def _accuracies(run_dir: Path, config: Config) -> dict[str, list[float]]:
     """By reading, the accuracy on each problem of one run."""
-    settings = load_run(AREA, run_dir).settings
-    problems = settings.problems
-    if config.data_dir is not None:
-        problems = dataclasses.replace(problems, data_dir=config.data_dir)
-    with by_files(trust_code=False):  # from Python too, a folder's data set is no code to run
-        data = experiment.load_data(problems)
-    _, state = restored(run_dir, experiment.experiment(settings, data).init, config.checkpoint)
-    return {
-        name: tested(learner, state.params, data.test, config.problems) for name, learner in readings(settings).items()
-    }
+    settings, data, _, params = load_trained(run_dir, config.checkpoint, data_dir=config.data_dir)
+    return {name: tested(learner, params, data.test, config.problems) for name, learner in readings(settings).items()}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jmeta.errors import RunError
 from jmeta.rl.agent import Agent
@@ -56,3 +56,11 @@ def load(run_dir: str | Path, checkpoint: str, *, trust_code: bool = False) -> T
     found = {own: restored(own, agent.init, checkpoint) for own in folders}
     params = {own: state.params for own, (_, state) in found.items()}
     return Trained(settings, env, agent, params, [step for step, _ in found.values()])
+
+
+def loaded(run_dir: Path, checkpoint: str, *, trust_code: bool) -> dict[str, Any]:
+    """What `jmeta.load` returns."""
+    trained = load(run_dir, checkpoint, trust_code=trust_code)
+    (params,), (step,) = trained.params.values(), trained.steps
+    facts = record.load(run_dir).facts
+    return {"learner": trained.agent, "params": params, "settings": trained.settings, "step": step, "facts": facts}

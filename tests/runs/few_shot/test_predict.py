@@ -10,8 +10,8 @@ from PIL import Image
 from small_runs import TINY
 
 from jmeta.datasets import load, make_dataset
+from jmeta.runs.few_shot.given import as_trained
 from jmeta.runs.few_shot.plot import PlotConfig, inner_steps_of, plot
-from jmeta.runs.few_shot.predict import as_trained
 from jmeta.runs.few_shot.trained import load_trained
 from jmeta.runs.few_shot.transfer import show
 
