@@ -11,7 +11,12 @@ INK, FAINT, GOOD, BAD = "#1f4e79", "#9db4c8", "#2a7f4f", "#c0392b"
 """What matters, what it is compared with, what is right and what is wrong."""
 COLORS = (INK, BAD, GOOD, "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
 """Of lines beside each other."""
-_DPI = 130
+_DPI, _FEW = 130, 20
+
+
+def marker_of(points: Any) -> str:
+    """A marker for the curve of a short run, which would show little or nothing without; none for many points."""
+    return "o" if len(points) <= _FEW else ""
 
 
 def figure_maker() -> Callable[..., Any]:

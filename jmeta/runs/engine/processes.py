@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ from jmeta.runs.engine.signals import Stop
 from jmeta.settings import differences, flag, names, read, replaced, to_dict
 
 T = TypeVar("T")
+PATIENCE = 5.0
+"""Seconds of waiting for other processes, after which it is said."""
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 
 
@@ -92,16 +95,24 @@ def join(place: Place | None) -> bool:
         return False
     if jax.config.jax_cpu_collectives_implementation is None:  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    awaited = place.num_processes or os.environ.get("SLURM_STEP_NUM_TASKS", os.environ.get("SLURM_NTASKS", "several"))
+    where = f" at {place.coordinator}" if place.coordinator else ""
+    waiting = threading.Timer(
+        PATIENCE, complain, [f"waiting for {awaited} processes to meet{where}: --num-processes 1 runs this one alone."]
+    )
+    waiting.daemon = True
+    waiting.start()
     try:
         jax.distributed.initialize(place.coordinator, place.num_processes, place.process_id)
         number = jax.process_count()
         meet(Mesh(np.asarray(jax.devices()).reshape(number, -1), ("process", "device")))
     except (RuntimeError, ValueError, OSError) as error:
-        where = f" at {place.coordinator}" if place.coordinator else ""
         raise RunError(
             f"the processes could not meet{where} ({first_line(error)}): start all of them within five minutes, with "
             "the same --coordinator and --num-processes, or give --num-processes 1 for a run by itself."
         ) from error
+    finally:
+        waiting.cancel()
     return True
 
 
@@ -213,7 +224,8 @@ def same_settings(settings: Any, options: Options) -> tuple[Any, Options]:
                 f"process {index} was started with other settings than process 0 ({'; '.join(different)}): "
                 "start all with the same, or each with --num-processes 1 for runs apart."
             )
-    own = {name: getattr(options, name) for name in OWN}
+    given = to_dict(options)
+    own = {name: given[name] for name in OWN}
     firsts = {name: each[0][name] for name in names(options)}
     return settings, replaced(read(options, firsts, "process 0"), own)
 

@@ -191,8 +191,6 @@ def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]
     step = int(own_copy(run, states).step[going_on[0]])
     if step < end and not compiling:
         compiling = _compiled(run, states)
-    if step < end and run.experiment.about:
-        run.report.note(run.experiment.about)
     run.report.begin(step, end)
     while step < end:
         began = time.perf_counter()
@@ -209,6 +207,8 @@ def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]
 
 def _compiled(run: Run, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
+    if run.experiment.about:
+        run.report.note(run.experiment.about)
     began = time.perf_counter()
     with _fitting(run.experiment):
         on_cpu = jax.default_backend() == "cpu" and run.mesh is not None

@@ -30,7 +30,10 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     """Print what `evaluate` returned: a table, then one line with the mean and its interval."""
     name = "accuracy" if "accuracy" in result else "error"
     rows = [(str(r["inner_steps"]), number(name, r[name]), f"+- {number(name, r['ci95'])}") for r in result["steps"]]
-    show(("after inner steps", name, "95 % interval"), rows, _title(result))
+    if result["inner_steps"]:
+        show(("after inner steps", name, "95 % interval"), rows, _title(result))
+    else:
+        say(_title(result))
     if result["way"] != result["trained_way"] and LEARNERS.get(result["algorithm"]).fixed_way:
         say(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if result.get("changes"):

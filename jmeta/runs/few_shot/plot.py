@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jmeta.errors import RunError
-from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, save
+from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, marker_of, save
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import Member, members
@@ -31,7 +31,8 @@ _DRAWN |= {"steps": tuple[dict, ...]}
 
 @dataclasses.dataclass(frozen=True)
 class PlotConfig:
-    """Draw a run as PNG files in its folder: training.png, episodes.png and inner_steps.png; of a group the first.
+    """Draw a run as PNG files in its folder: training.png, episodes.png and, for a learner that takes inner steps,
+    inner_steps.png; of a group the first.
 
     Attributes:
         run_dir: the folder of the run, or of a group of runs.
@@ -77,8 +78,10 @@ def plot(config: PlotConfig) -> list[Path]:
     page = _episodes_page(trained, config)
     if page is not None:
         written.append(save(page, run_dir / "episodes.png"))
-    steps = inner_steps_curve(inner_steps_of(config, trained.step))
-    return [*written, save(steps, run_dir / "inner_steps.png")]
+    if trained.inner_steps:
+        steps = inner_steps_curve(inner_steps_of(config, trained.step))
+        written.append(save(steps, run_dir / "inner_steps.png"))
+    return written
 
 
 def evaluation_of(path: Path) -> dict[str, Any]:
@@ -134,10 +137,11 @@ def training_curve(trained: Trained, rows: list[dict[str, Any]]) -> Any:
     scale, validated = _scale(name), [row for row in rows if f"val_{name}" in row and "val_ci95" in row]
     figure = figure_maker()(9 if name == "accuracy" else 5, 3.6)
     axes = figure.subplots(1, 2 if name == "accuracy" else 1, squeeze=False)[0]
-    axes[0].plot(*_line(rows, "loss"), color=INK, label="training")
+    points = {"label": "training", "marker": marker_of(rows), "markersize": 3}
+    axes[0].plot(*_line(rows, "loss"), color=INK, **points)
     _loss_axes(axes[0])
     if name == "accuracy":
-        axes[1].plot(*_line(rows, name, scale), color=FAINT, label="training")
+        axes[1].plot(*_line(rows, name, scale), color=FAINT, **points)
         axes[1].set(xlabel="outer step", ylabel="query accuracy, %")
     axes[-1].errorbar(
         *_line(validated, f"val_{name}", scale), _line(validated, "val_ci95", scale)[1],
@@ -151,16 +155,24 @@ def training_curve(trained: Trained, rows: list[dict[str, Any]]) -> Any:
 def group_curves(settings: Settings, each: Mapping[str, Member], rows: Mapping[str, list[dict[str, Any]]]) -> Any:
     """Loss and validation of each run of a group over outer steps, in one color for all seeds of a setting."""
     name = measured(settings.tasks)[0]
-    figure = figure_maker()(9, 3.6)
+    percent, figure = _scale(name), figure_maker()(9, 3.6)
     losses, scores = figure.subplots(1, 2)
     colors: dict[str, str] = {}
     for member, own in each.items():
         rates = ", ".join(f"{rate} {value:g}" for rate, value in own.rates.items()) or settings.algorithm
         label = None if rates in colors else rates
-        line = {"color": colors.setdefault(rates, COLORS[len(colors) % len(COLORS)]), "linewidth": 1, "label": label}
+        line = {
+            "color": colors.setdefault(rates, COLORS[len(colors) % len(COLORS)]),
+            "linewidth": 1,
+            "label": label,
+            "markersize": 3,
+        }
         validated = [row for row in rows[member] if f"val_{name}" in row]
-        losses.plot(*_line(rows[member], "loss"), **line)
-        scores.plot(*_line(validated, f"val_{name}", _scale(name)), **line)
+        for axes, known, what, scale in (
+            (losses, rows[member], "loss", 1),
+            (scores, validated, f"val_{name}", percent),
+        ):
+            axes.plot(*_line(known, what, scale), marker=marker_of(known), markersize=3, **line)
     _loss_axes(losses)
     scores.set(xlabel="outer step", ylabel=f"validation {name}" + (", %" if name == "accuracy" else ""))
     scores.legend()

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmeta.report.figures import COLORS, figure_maker, save
+from jmeta.report.figures import COLORS, figure_maker, marker_of, save
 from jmeta.rl.experiment import counted
 from jmeta.rl.rollout import Trajectory
 from jmeta.runs.engine.folder import METRICS, read_rows
@@ -41,7 +41,8 @@ def draw_training(rows: list[list[dict[str, Any]]], known: list[Reference], path
     axes = figure.add_subplot()
     for i, own in enumerate(rows):
         steps, returns = ([row[name] for row in own if "returns" in row] for name in ("step", "returns"))
-        axes.plot(steps, returns, color=COLORS[0], alpha=0.8, label="trained" if i == 0 else None)
+        line = {"color": COLORS[0], "alpha": 0.8, "marker": marker_of(steps), "markersize": 3}
+        axes.plot(steps, returns, label="trained" if i == 0 else None, **line)
     for row, color in zip(known, COLORS[1:], strict=False):
         axes.axhline(row.total, color=color, linestyle="--", linewidth=1, label=row.name)
     axes.set(xlabel="update", ylabel="total reward")
