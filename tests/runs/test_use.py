@@ -34,12 +34,12 @@ def test_a_run_is_loaded_exported_and_read_back_with_the_same_figures(cli, finis
     name."""
     run = shutil.copytree(finished, tmp_path / "run")
     assert cli("evaluate", "--run-dir", run, "--episodes", 20, "--output", tmp_path / "found.json").code == 0
-    accuracy = jmeta.runs.engine.folder.read_json(tmp_path / "found.json")["accuracy"]
+    stored = jmeta.runs.engine.folder.read_json(tmp_path / "found.json")
     loaded = jmeta.load(run)
     assert loaded.step == load_trained(run).step and loaded.facts["input_shape"] == [8, 8, 1]
     sample = show(load_trained(run)).problem.sampler("test", 2, 1, 2)
     figures = jmeta.evaluate(loaded.learner, loaded.params, sample, jax.random.key(0), episodes=20)
-    assert figures.mean == pytest.approx(accuracy, abs=1e-6)
+    assert figures.mean == pytest.approx(stored["accuracy"], abs=1e-6)
     for words, place in (
         ((), run / "params.npz"),
         (("--output", tmp_path / "p.safetensors"), tmp_path / "p.safetensors"),

@@ -48,6 +48,9 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         if f"{reading}_accuracy" in result:
             how = "one query at a time" if reading == "inductive" else "all queries together"
             say(f"{reading} {told(name, result[f'{reading}_accuracy'], result[f'{reading}_ci95'])} ({how})")
+    if "floor_accuracy" in result:
+        floor = told(name, result["floor_accuracy"], result["floor_ci95"])
+        say(f"{floor}: the floor, the nearest class mean of raw inputs on the same episodes")
     if "errors" in result:
         say(f"wrong in each run, %: {' '.join(f'{100 * wrong:.0f}' for wrong in result['errors'])}")
     say(f"{told(name, result[name], result['ci95'])} ({result['episodes']} episodes)")

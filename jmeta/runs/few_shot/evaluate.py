@@ -13,6 +13,7 @@ import tyro
 
 from jmeta import evaluation
 from jmeta import settings as flat
+from jmeta.algorithms.nearest import nearest
 from jmeta.datasets import omniglot_runs
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
@@ -278,6 +279,8 @@ def _measure(
         if batch and (not together or cheap):
             other = evaluation.evaluate(learner, params, sample, key, predict=other_predict, **options)
             result |= {f"{other_predict.__name__}_accuracy": other.mean, f"{other_predict.__name__}_ci95": other.ci95}
+        floor = evaluation.evaluate(nearest(), {}, sample, key, **options)  # which needs no training
+        result |= {"floor_accuracy": floor.mean, "floor_ci95": floor.ci95}
     numbers, at = step_numbers(steps), lambda k: trained.learner_of(k, way)
     before: Any = []
     if numbers[:-1]:
