@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -65,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jmeta.errors import RunError, advice, kind_and_line, own_lines
     from jmeta.registry import TRUST, named_in
 
+    before = warnings.formatwarning
+    warnings.formatwarning = _told(before)
     try:
         with named_in(words):
             code = _dispatch([word for word in words if word != TRUST])
@@ -92,6 +95,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"your code raised {kind_and_line(error)}: mend it.", after=lines)
     except KeyboardInterrupt:
         return _complain("stopped.", 130)
+    finally:
+        warnings.formatwarning = before
+
+
+def _told(before: Any) -> Any:
+    """A `warnings.formatwarning` that says what jmeta warns of without the place in the code that does."""
+    from jmeta.errors import printable
+
+    own = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+    def told(message: Any, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+        if category is UserWarning and filename.startswith(own):
+            return f"jmeta: {printable(message)}\n"
+        return before(message, category, filename, lineno, line)
+
+    return told
 
 
 def _dispatch(words: list[str]) -> int:

@@ -222,7 +222,7 @@ def test_the_images_of_a_sampler_are_not_compiled_in():
     sample = jmeta.few_shot_sampler(images, way=2, shot=1, query_shot=1)
     draw = jax.jit(chex.assert_max_traces(lambda sample, key: sample(key), n=1))
     draw(sample, jax.random.key(0))
-    moved = jax.tree.map(lambda a: a + 1, sample)
+    moved = jax.tree.map(lambda a: a + 1 if a.dtype == jnp.float32 else a, sample)  # not where a class begins
     assert difference(draw(moved, jax.random.key(0)).support.x, draw(sample, jax.random.key(0)).support.x) == 1.0
 
 

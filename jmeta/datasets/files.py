@@ -93,8 +93,9 @@ def told_of_copies(dataset: Dataset) -> Dataset:
         classes.add(k)
     between = sum(len(classes) > 1 for classes in seen.values())
     if within or between:
+        what = "examples" if dataset.look is None else "pictures"
         warnings.warn(
-            f"{dataset.name} has {between} pictures that are the same in several classes, and {within} that are the "
+            f"{dataset.name} has {between} {what} that are the same in several classes, and {within} that are the "
             "same as another of their class: remove copies, or what is tested on was learned from.",
             stacklevel=3,
         )

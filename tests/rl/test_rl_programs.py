@@ -183,7 +183,7 @@ def test_paths_are_cut_where_episodes_end():
         ),
         ("--algorithm maml --inner-scale centred", "did you mean 'centered'"),
         ("--algorithm maml --test-episodes 0", "--test-episodes must be 1 or more"),
-        ("--save-every 15", "multiple of --log-every"),
+        ("--save-every 15 --log-every 10", "multiple of --log-every"),
         ("--algorithm maml --policy gru", "--policy must be mlp"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
@@ -152,7 +153,18 @@ def _whole(area: Area, chosen: Mapping[str, Any], first: Options, start: Start) 
 
 def _parsed(area: Area, words: Sequence[str], whole: Whole) -> Whole:
     _check_flags(area, words, whole)
-    return parsed(Whole, words, default=whole, prog=area.prog, description=area.description)
+    return _in_step(words, parsed(Whole, words, default=whole, prog=area.prog, description=area.description))
+
+
+def _in_step(words: Sequence[str], whole: Whole) -> Whole:
+    """Where one of --log-every and --save-every is said, the other is brought to it, unless it is said too."""
+    rows, saves = whole.options.log_every, whole.options.save_every
+    said = [any(word.partition("=")[0].replace("_", "-") == f"--{n}-every" for word in words) for n in ("log", "save")]
+    if said == [False, True] and saves > 0 and rows > 0:
+        return replaced(whole, {"log_every": math.gcd(rows, saves)})
+    if said == [True, False] and rows > 0:
+        return replaced(whole, {"save_every": math.ceil(saves / rows) * rows})
+    return whole
 
 
 def _check_flags(area: Area, words: Sequence[str], whole: Whole) -> None:

@@ -35,8 +35,9 @@ class Options:
             in a run folder of its own in the run folder.
         sweep: train with each of several values too, as in --sweep inner_lr=0.1,0.4 outer_lr=1e-3,3e-3; every
             combination is trained, with every seed.
-        log_every: steps between rows of metrics.jsonl.
-        save_every: steps between checkpoints, each with a validation; a multiple of log_every.
+        log_every: steps between rows of metrics.jsonl; brought to divide save_every where that alone is given.
+        save_every: steps between checkpoints, each with a validation; a multiple of log_every, to which it is brought
+            where that alone is given.
         devices: how many share the tasks of each step, of all processes together. Otherwise all GPUs or TPU cores; on a
             CPU one for each core, as far as they divide the tasks, and one for small tasks; in several processes all.
             A run is the same bit for bit with the same number alone, which --resume takes if it is there.

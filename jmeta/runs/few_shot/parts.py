@@ -44,8 +44,9 @@ def parts_of(dataset: Dataset, split: Split, *, own: bool) -> dict[str, Part]:
             counts = np.bincount(examples.labels[kept], minlength=len(examples)).astype(np.int32)
             found[name] = Part(classes, Ragged(jax.tree.map(lambda a, kept=kept: a[kept], examples.rows), counts))
     if left_out:
+        what = "examples" if dataset.look is None else "pictures"
         warnings.warn(
-            f"{dataset.name} has {left_out} pictures in training or validation that are in a later part too: they are "
+            f"{dataset.name} has {left_out} {what} in training or validation that are in a later part too: they are "
             "left out there.",
             stacklevel=2,
         )

@@ -4,11 +4,13 @@ import dataclasses
 import json
 import os
 import re
+import warnings
 from pathlib import Path
 
 import pytest
 from small_runs import TINY
 
+from jmeta import cli
 from jmeta.errors import RunError
 from jmeta.runs import few_shot, mtl, rl
 from jmeta.runs.engine import command
@@ -53,6 +55,21 @@ def asked(monkeypatch):
 def test_of_a_flag_that_is_there_twice_the_last_counts(asked, area, words, alone):
     """They are read in two steps: if the first took another word than the second, the defaults would be of another."""
     assert asked(area, words) == asked(area, alone)
+
+
+@pytest.mark.parametrize(
+    ("words", "rows", "saves"),
+    [
+        ("--save-every 300", 100, 300),
+        ("--log_every=30", 30, 5010),
+        ("--log-every 25 --save-every 50", 25, 50),
+        ("", 1000, 5000),
+    ],
+)
+def test_of_two_numbers_that_must_fit_the_one_that_is_not_said_gives_way(asked, words, rows, saves):
+    """`--save-every 300` alone was refused, as no multiple of rows that nobody had asked for."""
+    found = asked(few_shot.AREA, f"--dataset sinusoid {words}")
+    assert (found["log_every"], found["save_every"]) == (rows, saves)
 
 
 @pytest.mark.parametrize("area", [few_shot.AREA, rl.AREA, mtl.AREA], ids=lambda area: area.kind)
@@ -145,3 +162,17 @@ def test_a_flag_of_another_learner_names_it(area, words, part):
     with pytest.raises(RunError, match="is nothing that") as refused:
         command.train_command(area, words.split())
     assert part in str(refused.value)
+
+
+def test_a_warning_is_a_sentence(monkeypatch):
+    """Not a place in the library's code, with the line that it stands in; those of other libraries stay as they are."""
+    seen, before = [], warnings.formatwarning
+
+    def dispatch(words):
+        seen.extend(warnings.formatwarning("two\x1bwords", UserWarning, name, 1) for name in (cli.__file__, "/x.py"))
+        return 0
+
+    monkeypatch.setattr(cli, "_dispatch", dispatch)
+    assert cli.main(["train"]) == 0
+    assert seen == ["jmeta: two\\x1bwords\n", "/x.py:1: UserWarning: two\x1bwords\n"]
+    assert warnings.formatwarning is before

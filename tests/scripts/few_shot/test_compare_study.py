@@ -128,7 +128,7 @@ def test_compare_goes_on_where_a_learner_diverges(tmp_path, monkeypatch, capsys)
 
 def test_compare_refuses_before_it_trains(tmp_path):
     config = small(tmp_path / "new", algorithms=("prototypical", "reptile"), ways=(5, 20), query_shot=20)
-    with pytest.raises(RunError, match="prototypical, 5-way 1-shot: 1 support and 20 query examples"):
+    with pytest.raises(RunError, match="prototypical, 5-way 1-shot: an episode of 1 support and 20 query examples"):
         run(compare.study, config)
     with pytest.raises(RunError, match="40-way 1-shot: 40-way episodes need 40 classes"):
         run(compare.study, small(tmp_path / "new", ways=(5, 40)))
