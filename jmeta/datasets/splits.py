@@ -80,10 +80,11 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
         classes  64 % train, 16 % validation, 20 % test, shuffled; below 30 classes 40 %, 30 % and 30 %, so that ten
                  classes give 4, 3 and 3: at most 3-way episodes in every part.
         folders  the classes of the folders train, val (or valid, validation) and test, where all classes are in these.
+                 Without val, some of train are for validation, as many as below.
         all      every class in test, train and validation empty: for a learner trained on other data.
         FILE.json, FILE.json:KEY   the classes that a file names for train, val and test, see `divisions.of_file`.
-        test=a,b,c   these classes for the test; of the others, a fifth is validation, shuffled. `test=` alone has no
-                 test: for a learner that is tested on other data.
+        test=a,b,c   these classes for the test; of the others, a fifth is validation, shuffled, or five if they are
+                 few, but no more than 3 / 7. `test=` alone has no test: for a learner that is tested on other data.
         default  `finn` where all 1,623 classes of Omniglot are there, `folders` where there are such, else `classes`.
 
     Returns:
@@ -140,9 +141,14 @@ def _own(names: Sequence[str], protocol: str) -> _Parts:
     if not protocol.startswith(TEST):
         return of_file(names, protocol)
     test, others = tested(names, protocol)
-    val = max(len(others) // 5, 1)
+    return *_with_validation(names, others), test
+
+
+def _with_validation(names: Sequence[str], others: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Classes for training and for validation, which gets a fifth, or five if they are few, but no more than 3 / 7."""
+    val = max(len(others) // 5, min(5, len(others) * 3 // 7), 1)
     order = sorted(others, key=lambda i: _shuffle_key(names[i]))
-    return order[val:], order[:val], test
+    return order[val:], order[:val]
 
 
 def _sizes(n: int) -> tuple[int, int, int]:
@@ -166,7 +172,7 @@ def _by_group(groups: Sequence[str], *parts: Iterable[str]) -> _Parts:
 
 
 def _by_folder(dataset: Classes, parts: Sequence[int]) -> _Parts:
-    missing = [name for name in ("train", "val", "test") if _FOLDERS[name] not in parts]
+    missing = [name for name in ("train", "test") if _FOLDERS[name] not in parts]
     if missing:
         raise DataError(
             f"{dataset.name} has folders of parts, but none called {missing[0]}: move some classes to one, or choose "
@@ -180,4 +186,4 @@ def _by_folder(dataset: Classes, parts: Sequence[int]) -> _Parts:
             "pictures of a class into one, since each part needs classes of its own."
         )
     train, val, test = ([i for i, part in enumerate(parts) if part == k] for k in range(3))
-    return train, val, test
+    return (train, val, test) if val else (*_with_validation(dataset.class_names, train), test)

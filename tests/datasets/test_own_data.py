@@ -222,9 +222,9 @@ def test_divisions_that_can_not_be_used(tmp_path, value, message):
 
 def test_classes_for_the_test_by_name():
     split = NAMED.split("test=k1, g0/k2,k3")
-    assert split.test.tolist() == [1, 2, 3] and len(split.val) == 1 and len(split.train) == 6
+    assert split.test.tolist() == [1, 2, 3] and len(split.val) == 3 and len(split.train) == 4
     assert split.hash != NAMED.split("test=k1,k2").hash
     nothing = NAMED.split("test=")
-    assert not len(nothing.test) and len(nothing.val) == 2 and len(nothing.train) == 8
+    assert not len(nothing.test) and len(nothing.val) == 4 and len(nothing.train) == 6
     with pytest.raises(DataError, match=r"--test-classes names the class 'k11', .*did you mean"):
         NAMED.split("test=k11")

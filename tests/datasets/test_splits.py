@@ -55,9 +55,10 @@ def test_folders_called_train_val_and_test_are_the_parts():
     assert datasets.protocols(dataset) == ("folders", "classes", "all")
     assert (split.protocol, *(part.tolist() for part in split[1:4])) == ("folders", [0, 1], [2], [3, 4])
     some = unnamed(names[:2] + names[3:], ["train", "train", "test", "test"])
-    with pytest.raises(datasets.DataError, match="has folders of parts, but none called val: move some classes"):
-        some.split()
+    assert [part.tolist() for part in some.split()[1:4]] == [[1], [0], [2, 3]]  # validation is of what is trained on
     assert some.split("classes").protocol == "classes"
+    with pytest.raises(datasets.DataError, match="has folders of parts, but none called test: move some classes"):
+        unnamed(["train/a", "val/b"], ["train", "val"]).split()
     with pytest.raises(datasets.DataError, match="classes in several of the folders train, val and test, such as a"):
         unnamed(["train/a", "val/b", "test/a"], ["train", "val", "test"]).split()
     assert (

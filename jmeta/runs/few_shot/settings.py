@@ -37,8 +37,10 @@ class Test:
     """What the test is of, where a split does not say it.
 
     Attributes:
-        test_classes: names of the classes for the test, as a,b,c; the others are trained on.
-        test_dataset: other data to test on, all classes of it; all classes of the data set are trained on.
+        test_classes: names of the classes for the test, as a,b,c; most of the others are trained on, and some are for
+            validation.
+        test_dataset: other data to test on, all classes of it; most classes of the data set are trained on, and some
+            are for validation.
     """
 
     test_classes: str | None = None

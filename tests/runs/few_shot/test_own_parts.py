@@ -61,7 +61,7 @@ def test_features_are_trained_on_and_tested_on_others(cli, tmp_path):
     assert result.code == 0, result
     assert (
         "mine, split test= " in result.out + result.err
-        and "train 10 classes, 80 examples; val 2" in result.out + result.err
+        and "train 7 classes, 56 examples; val 5" in result.out + result.err
     )
     assert cli("evaluate", "--run-dir", tmp_path / "run", "--episodes", 20).code == 0
     found = json.loads((tmp_path / "run" / "evaluation-other.json").read_text())
