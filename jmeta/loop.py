@@ -50,7 +50,7 @@ def in_pieces(advance: Advance, state: Any, num_steps: int, axis: int = 0) -> tu
         count = min(PIECE, num_steps - done)
         state, metrics = advance(state, count)
         parts.append(jax.tree.map(lambda a, n=count: lax.slice_in_dim(a, 0, n, axis=axis), metrics))
-    return state, jax.tree.map(lambda *a: jnp.concatenate(a, axis), *parts)
+    return state, parts[0] if len(parts) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a, axis), *parts)
 
 
 def repeat(update: Update) -> Advance:
