@@ -151,7 +151,7 @@ NETWORKS = Registry[Row](
         ),
         "convnet8": _convolutions("eight strided convolutions, mean over positions", 8),
         "mlp": _layers("dense layers", True),
-        "linear": _layers("one dense layer", False),
+        "linear": _layers("one dense layer, the head alone", False),
     },
     "jmeta.networks",
     own_row,

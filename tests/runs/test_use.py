@@ -1,6 +1,8 @@
 """What was trained, used: loaded, exported, read back, and given arrays."""
 
+import re
 import shutil
+from pathlib import Path
 
 import flax
 import jax
@@ -154,6 +156,24 @@ def test_features_are_named(cli, refused, tmp_path):
         "predict", "--run-dir", tmp_path / "run", "--support", tmp_path / "support.npz", "--query", tmp_path / "a"
     )
     assert "can't take pictures: give arrays" in told
+
+
+def test_the_documentation_runs(finished, shapes, tmp_path, monkeypatch):
+    """Every Python block of docs/data.md, in its order, after a run in the folder that it names."""
+    text = (Path(jmeta.__file__).parent.parent / "docs" / "data.md").read_text()
+    shutil.copytree(finished, tmp_path / "runs" / "flowers")
+    monkeypatch.chdir(tmp_path)
+    jmeta.export("runs/flowers")
+    images = load(shapes).images
+    for i, name in enumerate("ab"):
+        Image.fromarray(images[1, i, ..., 0]).save(f"{name}.jpg")
+    x = jnp.asarray(images[:2, 0] / 255, jnp.float32)
+    names = {"roses": images[0, :2], "pictures": images[:2, 4], "x": x, "new": x, "one_hot": jnp.eye(2)}
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) == 3 and len(names["found"]) == 2 and names["logits"].shape == (2, 2)
+    jax.tree.map(np.testing.assert_array_equal, names["params"], names["run"].params)
 
 
 def test_runs_of_other_areas_are_loaded(cli, tmp_path):

@@ -209,6 +209,8 @@ def _compiled(run: Run, states: Any) -> dict[str, float]:
     """Compile before the first row is timed, by a piece of no steps; what that took, for the row."""
     if run.experiment.about:
         run.report.note(run.experiment.about)
+    if not jax.tree.leaves(states.params):
+        run.report.note("there are no parameters, so that training changes nothing: evaluate tells what it is worth.")
     began = time.perf_counter()
     with _fitting(run.experiment):
         on_cpu = jax.default_backend() == "cpu" and run.mesh is not None
