@@ -20,8 +20,8 @@ class Batch(NamedTuple):
     Attributes:
         x: inputs `[N, ...]`, or a tree of such arrays, as tokens and a mask.
         y: one-hot labels `[N, way]`, or regression targets `[N, targets]`.
-        weight: `[N]`, how much each example counts; None means all alike. One of weight 0 is not there: what x and
-            y hold of it, NaN too, reaches nothing.
+        weight: `[N]`, how much each example counts, 0 or more; None means all alike. One of weight 0 is not there: what
+            x and y hold of it, NaN too, reaches nothing.
         classes: `[way]`, 1 for classes that the episode has and 0 for padding; None means all. Losses and metrics leave
             padding out, see `jmeta.losses.possible`; `Learner.predict` gives it any logit.
     """
@@ -151,21 +151,32 @@ def learner(
     it is called by itself.
 
     Raises:
-        ValueError: from `init`, for a Flax module with variables that are no parameters, or with dropout.
+        ValueError: from `init`, for a Flax module with variables that are no parameters, or with dropout; from the
+            others, for no examples at all.
     """
 
     def predict_examples(adapted: Any, x: Any, weight: Array | None = None) -> Array:
+        _check_some(x)
         return predict(adapted, filled(jax.tree.map(lambda a: wide(_array(a)), x), weight), weight)
 
+    def known(batch: Batch) -> Batch:
+        _check_some(batch.x)
+        return examples(batch)
+
     def loss_of_examples(params: Params, episode: Episode) -> tuple[Array, Metrics]:
-        return loss(params, Episode(*map(examples, episode)))
+        return loss(params, Episode(*map(known, episode)))
 
     return Learner(
         _without_keys(lambda key, x: _started(init, key, x)),
-        _without_keys(jax.jit(lambda params, support: adapt(params, examples(support)), inline=True)),
+        _without_keys(jax.jit(lambda params, support: adapt(params, known(support)), inline=True)),
         _without_keys(jax.jit(predict_examples, inline=True)),
         _without_keys(jax.jit(loss_of_examples, inline=True)),
     )
+
+
+def _check_some(x: Any) -> None:
+    if any(a.shape[:1] == (0,) for a in jax.tree.leaves(x)):
+        raise ValueError("a set of examples has no rows: give one or more, where none is known some of weight 0")
 
 
 _ADVICE = "leave these layers out, or normalize by jmeta.nets.BatchNorm"

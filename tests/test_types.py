@@ -112,3 +112,18 @@ def test_parts_of_a_batch_that_do_not_fit_are_refused(change, says):
     if "classes" not in change:
         with pytest.raises(ValueError, match=says):
             learner.loss(params, given._replace(query=given.query._replace(**change)))
+
+
+def test_no_examples_at_all_are_refused():
+    """They were a division by zero somewhere inside, or a mean of nothing."""
+    learner, (support, query) = nearest(), episode()
+    none = jax.tree.map(lambda a: a[:0], support)
+    adapted = learner.adapt(jnp.float32(1), support)
+    for call in (
+        lambda: learner.adapt(jnp.float32(1), none),
+        lambda: learner.predict(adapted, none.x),
+        lambda: learner.loss(jnp.float32(1), jmeta.Episode(none, query)),
+        lambda: learner.loss(jnp.float32(1), jmeta.Episode(support, none)),
+    ):
+        with pytest.raises(ValueError, match="a set of examples has no rows: give one or more"):
+            call()

@@ -30,7 +30,7 @@ class Problems:
         dataset: any data set with groups, such as omniglot with its alphabets.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         split: which classes are for training and for the test; groups of the test part must not be in training for
-            problems to be of a new group.
+            problems to be of a new group. default is lake for Omniglot, and else the data's own.
         tasks: binary tasks of a problem.
         shot: support examples of each class, even: half to learn from and half to ask in the joint steps.
         query_shot: query examples of each class, in training and in the test.
@@ -39,7 +39,7 @@ class Problems:
 
     dataset: str = "omniglot"
     data_dir: str | None = setting(None, place=True)
-    split: str = "lake"
+    split: str = "default"
     tasks: int = setting(5, least=1)
     shot: int = setting(2, least=2)
     query_shot: int = setting(5, least=1)

@@ -90,8 +90,9 @@ def test_tasks_that_hurt_each_other_are_kept_apart_unless_signs_are_left_out():
     [
         (np.zeros((2, 3)), 1, r"affinities must be a square matrix of finite numbers, got \[2, 3\]"),
         (np.full((2, 2), np.nan), 1, "with some that are not finite"),
-        (np.zeros((3, 3)), 0, "groups must be from 1 to 3, the number of tasks, got 0"),
-        (np.zeros((3, 3)), 4, "groups must be from 1 to 3, the number of tasks, got 4"),
+        (np.zeros((3, 3)), 0, "groups must be a whole number from 1 to 3, the number of tasks, got 0"),
+        (np.zeros((3, 3)), 1.5, "groups must be a whole number from 1 to 3, the number of tasks, got 1.5"),
+        (np.zeros((3, 3)), 4, "groups must be a whole number from 1 to 3, the number of tasks, got 4"),
     ],
 )
 def test_bad_input_is_refused(affinity, groups, message):

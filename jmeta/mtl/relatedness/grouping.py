@@ -52,8 +52,8 @@ def group_tasks(affinity: ArrayLike, groups: int) -> tuple[tuple[int, ...], ...]
             + (", with some that are not finite" if not np.isfinite(z).all() else "")
         )
     tasks = len(z)
-    if not 1 <= groups <= tasks:
-        raise ValueError(f"groups must be from 1 to {tasks}, the number of tasks, got {groups}")
+    if not (hasattr(groups, "__index__") and 1 <= groups <= tasks):
+        raise ValueError(f"groups must be a whole number from 1 to {tasks}, the number of tasks, got {groups}")
     np.fill_diagonal(z, 0)
     found = _best(z, groups) if tasks <= EXACT else _linked(z, groups)
     return tuple(sorted(tuple(sorted(int(task) for task in group)) for group in found))
