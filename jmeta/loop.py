@@ -65,10 +65,11 @@ def repeat(update: Update) -> Advance:
         >>> state.item(), metrics["square"].tolist()
         (4, [0, 1, 4, 9])
     """
-    update = as_partial(update)
-    # A function of its own, with which its programs go.
-    piece = jax.jit(lambda update, state, num_steps: steps(update, state, num_steps))
-    return lambda state, num_steps: in_pieces(functools.partial(piece, update), state, num_steps)
+    # A function of its own, with which its programs go. Its arguments are the data of the update alone: JAX keeps what
+    # is not an array of an argument, and so all that a function of it has compiled.
+    data, structure = jax.tree.flatten(as_partial(update))
+    piece = jax.jit(lambda data, state, num_steps: steps(jax.tree.unflatten(structure, data), state, num_steps))
+    return lambda state, num_steps: in_pieces(functools.partial(piece, data), state, num_steps)
 
 
 def one_by_one(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,14 +87,14 @@ def mapped(fun: Callable[[Any], Any], xs: Any, *, chunk_size: int = 1) -> Any:
         >>> mapped(Partial(jnp.multiply, jnp.int32(3)), jnp.arange(4), chunk_size=2).tolist()
         [0, 3, 6, 9]
     """
-    fun = as_partial(fun)
-    return _kept(jax.tree.structure(fun), chunk_size)(fun, xs)
+    data, structure = jax.tree.flatten(as_partial(fun))
+    return _kept(structure, chunk_size)(data, xs)
 
 
 @functools.lru_cache(KEPT)
 def _kept(structure: Any, chunk_size: int) -> Callable[..., Any]:
     """The map for a `Partial` of this structure, which says what functions are in it."""
-    return jax.jit(lambda fun, xs: lax.map(fun, xs, batch_size=chunk_size))
+    return jax.jit(lambda data, xs: lax.map(jax.tree.unflatten(structure, data), xs, batch_size=chunk_size))
 
 
 def as_partial(fun: Callable[..., Any]) -> Partial:

@@ -250,10 +250,12 @@ def make_runs(
     """
     check_sizes(meta_batch_size=meta_batch_size)
     _check_shares(meta_batch_size, chunk_size, mesh)
-    sample = _placed(sample, mesh)
+    data, structure = jax.tree.flatten(_placed(sample, mesh))  # see `loop.repeat`
 
     @jax.jit
-    def piece(sample: Partial, states: TrainState, rates: Any, num_steps: Array) -> tuple[TrainState, Metrics]:
+    def piece(data: list[Any], states: TrainState, rates: Any, num_steps: Array) -> tuple[TrainState, Metrics]:
+        sample = jax.tree.unflatten(structure, data)
+
         def one(state: TrainState, rates: Any) -> tuple[TrainState, Metrics]:
             step = make_step(*build(rates), chunk_size=chunk_size, mesh=mesh)
             return loop.steps(_sampled(step, sample, meta_batch_size, mesh), state, num_steps)
@@ -262,7 +264,7 @@ def make_runs(
 
     def run(states: TrainState, rates: Any, num_steps: int) -> tuple[TrainState, Metrics]:
         placed = (states, rates) if mesh is None else sharding.replicate((states, rates), mesh)
-        return loop.in_pieces(lambda states, count: piece(sample, states, placed[1], count), placed[0], num_steps, 1)
+        return loop.in_pieces(lambda states, count: piece(data, states, placed[1], count), placed[0], num_steps, 1)
 
     return run
 
