@@ -35,9 +35,10 @@ def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
 
 
 def closest(got: str, known: Iterable[str]) -> str | None:
-    """The name that is most like a misspelled one, if any is."""
-    close = difflib.get_close_matches(got.lower(), list(known), n=1, cutoff=0.6)
-    return close[0] if close else None
+    """The name that is most like a misspelled one, if any is; case makes no difference."""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(got.lower(), list(names), n=1, cutoff=0.6)
+    return names[close[0]] if close else None
 
 
 def first_line(error: BaseException) -> str:

@@ -84,6 +84,7 @@ ALLOWED = {
         *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),
     },
     "rl/envs/settings.py": {"jmeta.settings"},
+    "rl/envs/installed.py": {"gymnax", "gymnasium", "jmeta.rl", *jmeta_names("errors settings")},
     "rl/envs/catalog.py": {"jmeta.rl", *jmeta_names("errors registry settings")},
     "runs/": set(),
     "runs/catalog.py": {

@@ -1,14 +1,16 @@
 """Environments by name: how each is made, what it has to set, and what learning on it starts from."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jmeta.errors import RunError, first_line
-from jmeta.registry import Registry, said, short
+from jmeta.registry import Family, Registry, said, short
 from jmeta.rl.envs.bandits import bernoulli_bandit, dependent_bandit, gaussian_bandit
 from jmeta.rl.envs.cart_pole import cart_pole
 from jmeta.rl.envs.checked import checked
+from jmeta.rl.envs.installed import Found, of_gymnasium, of_gymnax
 from jmeta.rl.envs.points import point_navigation, semi_circle
 from jmeta.rl.envs.settings import Arms, CartPole, DependentArms, Navigation, SemiCircle, TabularMDP
 from jmeta.rl.envs.tabular_mdp import tabular_mdp
@@ -64,7 +66,21 @@ def own_row(name: str, found: Any) -> Row:
     return Row(factory, said(factory), settings, blind=env.observation_size == 0)
 
 
+def _family(what: str, library: str, find: Callable[[str], Found], start: Mapping[str, Any], paper: str) -> Family:
+    """Environments of another library by their names there, in the same settings; each name has one row."""
+
+    @functools.cache
+    def row(name: str) -> Row:
+        found = find(name)
+        told = {"__doc__": "Attributes:\n    horizon: the most steps of an episode."}
+        settings = dataclasses.make_dataclass("World", found.parts, frozen=True, namespace=told)
+        return Row(found.make, f"{name} of {library}", settings, paper, start=start)
+
+    return Family(what, row, paper)
+
+
 _DUAN = "Duan et al. 2016, RL^2, https://arxiv.org/abs/1611.02779"
+_OF_ONE_TASK: dict[str, Any] = {"discount": 0.99, "gae_lambda": 0.95, "outer_lr": 1e-3}
 
 ENVIRONMENTS = Registry[Row](
     "environment",
@@ -128,4 +144,16 @@ ENVIRONMENTS = Registry[Row](
     },
     "jmeta.environments",
     own_row,
+    {
+        "gymnasium": _family(
+            "an environment of Gymnasium, in Python: the same task always", "Gymnasium", of_gymnasium,
+            {"rl2": _OF_ONE_TASK | {"meta_batch_size": 16, "val_tasks": 16}},
+            "Towers et al. 2024, Gymnasium, https://arxiv.org/abs/2407.17032",
+        ),
+        "gymnax": _family(
+            "an environment of gymnax: the same task always", "gymnax", of_gymnax,
+            {"rl2": _OF_ONE_TASK | {"meta_batch_size": 128, "val_tasks": 64}},
+            "Lange 2022, gymnax, https://github.com/RobertTLange/gymnax",
+        ),
+    },
 )  # fmt: skip

@@ -30,7 +30,7 @@ class PythonState(NamedTuple):
 def from_gymnasium(
     make: Callable[[Any], Any],
     *,
-    horizon: int,
+    horizon: int | None = None,
     sample_task: Callable[[Array], Any] | None = None,
     action: Discrete | Box | None = None,
     reward_range: tuple[float, float] = (-math.inf, math.inf),
@@ -51,7 +51,7 @@ def from_gymnasium(
 
     Args:
         make: `task -> environment`, with arrays of NumPy in the task.
-        horizon: the most steps of an episode, 1 or more.
+        horizon: the most steps of an episode, 1 or more; None for what `env.spec.max_episode_steps` says.
         sample_task: `key -> task`, a pytree of arrays in JAX; None for a seed, int32 `[]`.
         action: None for what `env.action_space` says, which then has to be there.
         reward_range: see `Env`; a reward outside is an error.
@@ -79,12 +79,12 @@ def from_gymnasium(
 
     Source: Towers et al. 2024, Gymnasium. https://arxiv.org/abs/2407.17032
     """
-    check_counts(horizon=horizon, most_open=most_open)
+    check_counts(most_open=most_open, **({} if horizon is None else {"horizon": horizon}))
 
     seed_of = lambda key: jax.random.randint(key, (), 0, 2**31 - 1, jnp.int32)
     sample = seed_of if sample_task is None else sample_task
-    host = _Host(make, horizon, reward_range, most_open)
-    host.look(jax.tree.map(np.asarray, sample(jax.random.key(0))), action)
+    host = _Host(make, reward_range, most_open)
+    host.look(jax.tree.map(np.asarray, sample(jax.random.key(0))), action, horizon)
     seen = jax.ShapeDtypeStruct((host.size,), jnp.float32)
     number, scalar, truth = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
 
@@ -98,7 +98,7 @@ def from_gymnasium(
         time, *told = io_callback(host.step, (number, seen, scalar, truth, truth), *state, taken)
         return PythonState(state.number, time, told[2]), Step(*told)
 
-    return Env(sample, reset, step, host.action, host.size, horizon, reward_range)
+    return Env(sample, reset, step, host.action, host.size, host.horizon, reward_range)
 
 
 class _Host:
@@ -106,18 +106,24 @@ class _Host:
 
     action: Discrete | Box
     size: int
+    horizon: int
 
-    def __init__(self, make: Callable[[Any], Any], horizon: int, reward_range: tuple[float, float], most: int) -> None:
-        self.make, self.horizon, self.reward_range, self.most_open = make, horizon, reward_range, most
+    def __init__(self, make: Callable[[Any], Any], reward_range: tuple[float, float], most: int) -> None:
+        self.make, self.reward_range, self.most_open = make, reward_range, most
         self.open: OrderedDict[int, tuple[Any, int]] = OrderedDict()
         self.numbers, self.lock = itertools.count(), threading.Lock()
 
-    def look(self, task: Any, action: Discrete | Box | None) -> None:
+    def look(self, task: Any, action: Discrete | Box | None, horizon: int | None) -> None:
         """Learn the sizes of actions and observations from one environment, which is closed again."""
         env = self.make(task)
         for name in ("reset", "step"):
             if not callable(getattr(env, name, None)):
                 raise ValueError(f"make must return an environment with reset and step, got a {type(env).__name__}")
+        limit = getattr(getattr(env, "spec", None), "max_episode_steps", None) if horizon is None else horizon
+        if limit is None:
+            kind = type(getattr(env, "unwrapped", env)).__name__
+            raise ValueError(f"{kind} has no spec.max_episode_steps: give from_gymnasium its horizon")
+        self.horizon = limit
         space = getattr(env, "action_space", None)
         if action is None and space is None:
             raise ValueError(f"{type(env).__name__} has no action_space: give from_gymnasium its action")

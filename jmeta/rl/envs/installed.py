@@ -1,0 +1,101 @@
+"""Environments that Gymnasium and gymnax have names for: what each can be told, and how it is made."""
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from jmeta.errors import RunError, closest, kind_and_line
+from jmeta.rl.envs.from_gymnasium import from_gymnasium
+from jmeta.rl.envs.from_gymnax import from_gymnax
+from jmeta.rl.types import Env
+from jmeta.settings import of_parameters, of_values, setting
+
+
+class Found(NamedTuple):
+    """An environment of another library: settings, as `make_dataclass` takes them, and a factory that has them."""
+
+    parts: list[tuple[str, Any, Any]]
+    make: Callable[..., Env]
+
+
+def of_gymnasium(name: str) -> Found:
+    """An environment of `gymnasium.registry`, told what its class takes, and the most steps of an episode.
+
+    Raises:
+        RunError: if Gymnasium is not installed or has no such name, or the environment needs what is not there.
+    """
+    library = _library("gymnasium")
+    spec = _known("gymnasium", name, library.registry)
+    load = importlib.import_module("gymnasium.envs.registration").load_env_creator
+    with _making(f"gymnasium:{name}"):
+        creator = spec.entry_point if callable(spec.entry_point) else load(spec.entry_point)
+        parts = of_parameters(partial(creator, **spec.kwargs), ("horizon", "render_mode"))
+
+    def make(*, horizon: int | None, **told: Any) -> Env:
+        if horizon is None:
+            raise RunError(
+                f"gymnasium:{name} has no limit of steps of its own: give --horizon, the most of an episode."
+            )
+        one = lambda task: library.make(name, disable_env_checker=True, max_episode_steps=horizon, **told)
+        with _making(f"gymnasium:{name}"):
+            return from_gymnasium(one, horizon=horizon)
+
+    return Found([_horizon(spec.max_episode_steps), *parts], make)
+
+
+def of_gymnax(name: str) -> Found:
+    """An environment of `gymnax.registered_envs`, told its parameters.
+
+    Raises:
+        RunError: if gymnax is not installed or has no such name, or the environment needs what is not there.
+    """
+    library = _library("gymnax")
+    _known("gymnax", name, dict.fromkeys(library.registered_envs))
+    with _making(f"gymnax:{name}"):
+        env, params = library.make(name)
+    values = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
+    steps = values.pop("max_steps_in_episode")
+
+    def make(*, horizon: int, **told: Any) -> Env:
+        told["max_steps_in_episode"] = type(steps)(horizon)  # some count in floats
+        with _making(f"gymnax:{name}"):
+            return from_gymnax(env, params.replace(**told))
+
+    return Found([_horizon(int(steps)), *of_values(values)], make)
+
+
+@contextmanager
+def _making(name: str) -> Iterator[None]:
+    """What an environment raises, which may be anything where it lacks a package, as one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise RunError(f"{name} can't be made: {kind_and_line(error)}.") from error
+
+
+def _horizon(steps: int | None) -> tuple[str, Any, Any]:
+    return "horizon", int if steps else int | None, setting(steps, least=1)
+
+
+def _library(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise RunError(f"{name}:NAME needs {name}, which is not installed: pip install 'jmeta[rl]'.") from error
+
+
+def _known(library: str, name: str, rows: Mapping[str, Any]) -> Any:
+    if name in rows:
+        return rows[name]
+    close = closest(name, rows)
+    also = f"did you mean {library}:{close}?" if close else _choose(library, rows)
+    raise RunError(f"{library} has no environment {name!r}: {also}")
+
+
+def _choose(library: str, names: Iterable[str]) -> str:
+    few = ", ".join(sorted(names)[:8])
+    return f"choose one of its own, such as {few}, or register yours in FILE.py and give FILE.py:NAME."
