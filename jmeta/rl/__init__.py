@@ -18,10 +18,11 @@ Example:
     >>> import optax
     >>> from jmeta import rl
     >>> nothing = jnp.zeros(0)  # is seen of two doors, of which one pays
+    >>> pay = lambda door, task: jnp.float32(door == task)
     >>> env = rl.Env(
     ...     sample_task=lambda key: jax.random.randint(key, (), 0, 2),
     ...     reset=lambda key, task: (jnp.int32(0), nothing),
-    ...     step=lambda key, tries, door, task: (tries + 1, rl.Step(nothing, jnp.float32(door == task), tries + 1 == 3)),
+    ...     step=lambda key, tries, door, task: (tries + 1, rl.Step(nothing, pay(door, task), tries + 1 >= 3)),
     ...     action=rl.Discrete(2), observation_size=0, horizon=3, reward_range=(0.0, 1.0),
     ... )
     >>> policy = rl.policies.gru_policy(rl.inputs_size(env, rl.see_all), env.action, units=4)

@@ -8,17 +8,20 @@ from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from jmeta.errors import RunError, closest, kind_and_line
+from jmeta.errors import RunError, closest, first_line, kind_and_line
 from jmeta.rl.envs.from_gymnasium import from_gymnasium
 from jmeta.rl.envs.from_gymnax import from_gymnax
 from jmeta.rl.types import Env
 from jmeta.settings import of_parameters, of_values, setting
 
+Parts = list[tuple[str, Any, Any]]
+"""Settings, as `dataclasses.make_dataclass` takes them."""
+
 
 class Found(NamedTuple):
-    """An environment of another library: settings, as `make_dataclass` takes them, and a factory that has them."""
+    """An environment of another library: its settings, and a factory that has them."""
 
-    parts: list[tuple[str, Any, Any]]
+    parts: Parts
     make: Callable[..., Env]
 
 
@@ -35,16 +38,27 @@ def of_gymnasium(name: str) -> Found:
         creator = spec.entry_point if callable(spec.entry_point) else load(spec.entry_point)
         parts = of_parameters(partial(creator, **spec.kwargs), ("horizon", "render_mode"))
 
-    def make(*, horizon: int | None, **told: Any) -> Env:
-        if horizon is None:
-            raise RunError(
-                f"gymnasium:{name} has no limit of steps of its own: give --horizon, the most of an episode."
-            )
-        one = lambda task: library.make(name, disable_env_checker=True, max_episode_steps=horizon, **told)
-        with _making(f"gymnasium:{name}"):
-            return from_gymnasium(one, horizon=horizon)
+    def make(*, horizon: int, **told: Any) -> Any:
+        return library.make(name, disable_env_checker=True, max_episode_steps=horizon, **told)
 
-    return Found([_horizon(spec.max_episode_steps), *parts], make)
+    return of_python(f"gymnasium:{name}", make, [_horizon(spec.max_episode_steps), *parts])
+
+
+def of_python(name: str, make: Callable[..., Any], parts: Parts, limit: int | None = None) -> Found:
+    """An environment in Python, by a function of settings that makes one, told those and the most steps of an episode.
+
+    A setting `horizon` of the function's own is that too; else `limit` is its default, None for one without.
+    """
+    own = any(part[0] == "horizon" for part in parts)
+
+    def factory(*, horizon: int | None, **told: Any) -> Env:
+        if horizon is None:
+            raise RunError(f"{name} has no limit of steps of its own: give --horizon, the most of an episode.")
+        told = {**told, "horizon": horizon} if own else told
+        with _making(name):
+            return from_gymnasium(lambda task: make(**told), horizon=horizon)
+
+    return Found(parts if own else [_horizon(limit), *parts], factory)
 
 
 def of_gymnax(name: str) -> Found:
@@ -74,7 +88,8 @@ def _making(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise RunError(f"{name} can't be made: {kind_and_line(error)}.") from error
+        why = first_line(error) if isinstance(error, ValueError) else kind_and_line(error)
+        raise RunError(f"{name} can't be made: {why}.") from error
 
 
 def _horizon(steps: int | None) -> tuple[str, Any, Any]:
