@@ -1,6 +1,7 @@
 """The command line: parse, call, print."""
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -60,9 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"jmeta {__version__}")
         return 0
-    from jmeta.errors import RunError, advice, kind_and_line, own_lines
+    from jmeta.errors import RunError, advice, called_back, kind_and_line, own_lines
     from jmeta.registry import TRUST, named_in
 
+    logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)  # what it logs is in the error too
     try:
         with named_in(words):
             code = _dispatch([word for word in words if word != TRUST])
@@ -84,10 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else USER_ERROR
     except Exception as error:
-        lines = own_lines(error)
-        if not lines:
+        called = called_back(error)
+        raised, lines = called or (kind_and_line(error), own_lines(error))
+        if not called and not lines:
             raise
-        return _complain(f"your code raised {kind_and_line(error)}: mend it.", after=lines)
+        return _complain(f"your code raised {raised}: mend it.", after=lines)
     except KeyboardInterrupt:
         return _complain("stopped.", 130)
 

@@ -101,6 +101,18 @@ def own_lines(error: BaseException) -> list[str]:
     return "".join(dict.fromkeys(found)).splitlines() if named else []
 
 
+def called_back(error: BaseException) -> tuple[str, list[str]] | None:
+    """What Python code raised that a compiled program calls, such as an environment's: as `kind_and_line`, and as
+    `own_lines`. JAX has it in the text of its error alone. None for another error."""
+    _, called, text = str(error).rpartition("jax/_src/callback.py")  # the last frame before the one that it calls
+    places = list(re.finditer(r'^  File "(.+)", line (\d+), in (.+)\n', text, re.MULTILINE))
+    if not called or not places:
+        return None
+    frames = [traceback.FrameSummary(at[1], int(at[2]), at[3]) for at in places if _is_own(at[1])]
+    raised = text[places[-1].end() :].partition("\n")[0]
+    return raised.rstrip(".:"), "".join(traceback.StackSummary.from_list(frames).format()).splitlines()
+
+
 def _is_own(path: str) -> bool:
     places = [os.path.dirname(__file__), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))]
     return not path.startswith(("<", *(os.path.join(place, "") for place in places if place)))

@@ -71,6 +71,19 @@ class Walk:
 
 
 ends = Walk()
+
+
+class Breaks(Walk):
+    """One whose motor breaks in its third step."""
+
+    def __init__(self, pay=1.0):
+        self.length, self.pay = 9, pay
+
+    def step(self, action):
+        if self.place == 2 and self.pay > 0:
+            raise RuntimeError("the motor broke")
+        pay = self.pay if self.place == 2 else 1.0
+        return [self.place], pay, *super().step(action)[2:]
 '''
 TINY = "--units 4 --meta-batch-size 8 --val-tasks 4 --minibatches 2 --epochs 1 --updates 4 --log-every 1 --save-every 2"
 
@@ -129,6 +142,23 @@ def test_a_gymnasium_environment_is_taken_as_it_is(home):
         state, first = env.step(key, state, jnp.int32(1), 0)
         _, second = env.step(key, state, jnp.int32(1), 0)
         assert (first.reward, first.done.item(), second.done.item()) == (2.0, False, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "line"),
+    [
+        ([], "RuntimeError: the motor broke", 'raise RuntimeError("the motor broke")'),
+        (["--pay=-inf"], "ValueError: the reward of step must be finite, got -inf for action", None),
+    ],
+    ids=["raises", "pays-nonsense"],
+)
+def test_what_an_environment_raises_in_training_is_a_sentence_with_its_own_lines(home, capsys, words, said, line):
+    """Catches a traceback of JAX, whose text alone has what was raised."""
+    words = ["rl", "train", "--env", "mine.py:Breaks", *words, "--horizon", "5", *TINY.split(), "--run-dir", "run"]
+    assert cli.main(words) == 2
+    told = capsys.readouterr().err
+    assert f"jmeta: your code raised {said}" in told and told.endswith(": mend it.\n") and "jax" not in told
+    assert told.count("\n") == 1 if line is None else line in told
 
 
 def test_an_environment_as_it_is_and_a_setting_of_a_taken_name(home, capsys):
