@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.custom_batching import custom_vmap
 from jax.experimental import io_callback
 
 from jmeta.rl.checks import check_counts, kind_of, returned
@@ -88,17 +89,44 @@ def from_gymnasium(
     seen = jax.ShapeDtypeStruct((host.size,), jnp.float32)
     number, scalar, truth = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
 
-    # Calls need no order of their own, with which they could not be under `vmap`: a step takes what the one before it
-    # returned.
+    begin, go_on = _on_host(host.reset, (number, seen)), _on_host(host.step, (number, seen, scalar, truth, truth))
+
     def reset(key: Array, task: Any) -> tuple[PythonState, Array]:
-        which, observation = io_callback(host.reset, (number, seen), seed_of(key), task)
+        which, observation = begin(seed_of(key), task)
         return PythonState(which, jnp.int32(0), jnp.bool_(False)), observation
 
     def step(key: Array, state: PythonState, taken: Array, task: Any) -> tuple[PythonState, Step]:
-        time, *told = io_callback(host.step, (number, seen, scalar, truth, truth), *state, taken)
+        time, *told = go_on(*state, taken)
         return PythonState(state.number, time, told[2]), Step(*told)
 
     return Env(sample, reset, step, host.action, host.size, host.horizon, reward_range)
+
+
+def _on_host(function: Callable[..., Any], returns: Any) -> Callable[..., Any]:
+    """A function of the host within a compiled program, in one call for all rows of a `vmap`: a call costs more than a
+    step of most environments.
+
+    Calls need no order of their own, with which they could not be under `vmap`: a step takes what the one before it
+    returned.
+    """
+
+    @custom_vmap
+    def call(*args: Any) -> Any:
+        return io_callback(function, returns, *args)
+
+    @call.def_vmap
+    def _(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:
+        whole = lambda a, has: a if has else jnp.broadcast_to(a, (size, *jnp.shape(a)))
+        rows = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape), a.dtype), returns)
+
+        def each(*args: Any) -> Any:
+            args = jax.tree.map(np.asarray, args)
+            found = [function(*jax.tree.map(lambda a, i=i: a[i], args)) for i in range(size)]
+            return jax.tree.map(lambda *a: np.stack(a), *found)
+
+        return _on_host(each, rows)(*jax.tree.map(whole, args, tuple(batched))), jax.tree.map(lambda _: True, returns)
+
+    return call
 
 
 class _Host:
