@@ -1,11 +1,12 @@
 """The command line: parse, call, print."""
 
 import importlib
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from jmeta import __version__
@@ -63,13 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"jmeta {__version__}")
         return 0
-    from jmeta.errors import RunError, advice, kind_and_line, own_lines
+    from jmeta.errors import RunError, advice, called_back, kind_and_line, own_lines
     from jmeta.registry import TRUST, named_in
 
-    before = warnings.formatwarning
-    warnings.formatwarning = _told(before)
     try:
-        with named_in(words):
+        with named_in(words), _as_sentences():
             code = _dispatch([word for word in words if word != TRUST])
         sys.stdout.flush()
         return code
@@ -89,28 +88,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else USER_ERROR
     except Exception as error:
-        lines = own_lines(error)
-        if not lines:
+        called = called_back(error)
+        raised, lines = called or (kind_and_line(error), own_lines(error))
+        if not called and not lines:
             raise
-        return _complain(f"your code raised {kind_and_line(error)}: mend it.", after=lines)
+        return _complain(f"your code raised {raised}: mend it.", after=lines)
     except KeyboardInterrupt:
         return _complain("stopped.", 130)
-    finally:
-        warnings.formatwarning = before
 
 
-def _told(before: Any) -> Any:
-    """A `warnings.formatwarning` that says what jmeta warns of without the place in the code that does."""
+@contextmanager
+def _as_sentences() -> Iterator[None]:
+    """While inside, jmeta's warnings are sentences, and what JAX logs of an error that it raises too is not told."""
     from jmeta.errors import printable
 
-    own = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    own, before = os.path.dirname(os.path.abspath(__file__)) + os.sep, warnings.formatwarning
+    logger = logging.getLogger("jax._src.callback")
+    level = logger.level
 
     def told(message: Any, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
         if category is UserWarning and filename.startswith(own):
             return f"jmeta: {printable(message)}\n"
         return before(message, category, filename, lineno, line)
 
-    return told
+    warnings.formatwarning = told
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+        logger.setLevel(level)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -35,9 +35,10 @@ def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
 
 
 def closest(got: str, known: Iterable[str]) -> str | None:
-    """The name that is most like a misspelled one, if any is."""
-    close = difflib.get_close_matches(got.lower(), list(known), n=1, cutoff=0.6)
-    return close[0] if close else None
+    """The name that is most like a misspelled one, if any is; case makes no difference."""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(got.lower(), list(names), n=1, cutoff=0.6)
+    return names[close[0]] if close else None
 
 
 def first_line(error: BaseException) -> str:
@@ -98,6 +99,18 @@ def own_lines(error: BaseException) -> list[str]:
         if isinstance(each, SyntaxError) and _is_own(each.filename or "<"):
             found += traceback.format_exception_only(each)[:-1]
     return "".join(dict.fromkeys(found)).splitlines() if named else []
+
+
+def called_back(error: BaseException) -> tuple[str, list[str]] | None:
+    """What Python code raised that a compiled program calls, such as an environment's: as `kind_and_line`, and as
+    `own_lines`. JAX has it in the text of its error alone. None for another error."""
+    _, called, text = str(error).rpartition("jax/_src/callback.py")  # the last frame before the one that it calls
+    places = list(re.finditer(r'^  File "(.+)", line (\d+), in (.+)\n', text, re.MULTILINE))
+    if not called or not places:
+        return None
+    frames = [traceback.FrameSummary(at[1], int(at[2]), at[3]) for at in places if _is_own(at[1])]
+    raised = text[places[-1].end() :].partition("\n")[0]
+    return raised.rstrip(".:"), "".join(traceback.StackSummary.from_list(frames).format()).splitlines()
 
 
 def _is_own(path: str) -> bool:

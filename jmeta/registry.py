@@ -9,11 +9,11 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType, ModuleType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from jmeta.errors import OWN, RunError, closest, kind_and_line, unknown
 
@@ -23,18 +23,33 @@ TRUST = "--trust-code"
 _by_hand: ContextVar[tuple[str, ...] | None] = ContextVar("by_hand", default=None)
 
 
+class Family(NamedTuple):
+    """Rows that another library has names for, each `PREFIX:NAME` here, such as `gymnasium:CartPole-v1`.
+
+    Attributes:
+        what: they are, in a few words.
+        row: `NAME -> row`; raises RunError where there is none, or the library is not installed.
+        paper: that the library is from, as "authors year, title, address"; empty for none.
+    """
+
+    what: str
+    row: Callable[[str], Any]
+    paper: str = ""
+
+
 class Registry(Generic[R]):
     """Rows of one kind by their names, in order.
 
-    A name is that of a row, in which case and `_` or `-` make no difference; or `file.py:object` or
-    `package.module:object`, a row of the user's own or what `accept` makes a row of; or, where no row has it, that of
-    an entry point of an installed package.
+    A name is that of a row, in which case and `_` or `-` make no difference; or that of a row of a family, as it is;
+    or `file.py:object` or `package.module:object`, a row of the user's own or what `accept` makes a row of; or, where
+    no row has it, that of an entry point of an installed package.
 
     Args:
         kind: what a row is of, for errors, such as "algorithm".
         rows: to begin with.
         group: of entry points, such as "jmeta.learners".
         accept: `(name, object) -> row` for what a user's file or package has; raises RunError for another thing.
+        families: of rows by their prefixes, none by default.
 
     Example:
         >>> def accept(name, found):
@@ -48,8 +63,15 @@ class Registry(Generic[R]):
         jmeta.errors.RunError: there is no color 'gren': did you mean 'green'?
     """
 
-    def __init__(self, kind: str, rows: Mapping[str, R], group: str, accept: Callable[[str, Any], R]) -> None:
-        self.kind, self.group, self._accept = kind, group, accept
+    def __init__(
+        self,
+        kind: str,
+        rows: Mapping[str, R],
+        group: str,
+        accept: Callable[[str, Any], R],
+        families: Mapping[str, Family] = MappingProxyType({}),
+    ) -> None:
+        self.kind, self.group, self.families, self._accept = kind, group, families, accept
         self._rows: dict[str, R] = {}
         self._own: dict[str, tuple[Any, R]] = {}
         for name, row in rows.items():
@@ -60,7 +82,7 @@ class Registry(Generic[R]):
         key = spelled(name)
         if key in self._rows:
             raise RunError(f"there is already a row for the {self.kind} {key!r}: choose another name.")
-        if not key or is_place(key):
+        if not key or ":" in key:
             raise RunError(f"a name of a {self.kind} has no colon and is not empty, got {name!r}: choose another.")
         self._rows[key] = row
 
@@ -68,14 +90,28 @@ class Registry(Generic[R]):
         """The row of a name; RunError if there is none, or what it names can't be loaded or is no row."""
         row = self.find(name)
         if row is None:
-            raise unknown(self.kind, name, [*self._rows, *_entries(self.group)])
+            inside = self._in_a_family(name.rpartition(":")[2])
+            if inside is not None:
+                raise RunError(f"there is no {self.kind} {name!r}: did you mean {inside!r}?")
+            raise unknown(self.kind, name, [*self._rows, *map("{}:NAME".format, self.families), *_entries(self.group)])
         return row
+
+    def _in_a_family(self, name: str) -> str | None:
+        """What a name is that lacks its prefix, or had another: `gymnasium:CartPole-v1` of `CartPole-v1`."""
+        for prefix, family in self.families.items():
+            with suppress(RunError):
+                family.row(name)
+                return f"{prefix}:{name}"
+        return None
 
     def find(self, name: str) -> R | None:
         """As `get`, with None if there is none."""
         key = spelled(name)
         if key in self._rows:
             return self._rows[key]
+        prefix, colon, rest = key.partition(":")
+        if colon and prefix in self.families:
+            return self.families[prefix].row(rest)
         if is_place(key):
             return self._accepted(key, load(self.kind, key))
         point = _entries(self.group).get(key)
@@ -102,8 +138,8 @@ class Registry(Generic[R]):
 
 
 def spelled(name: str) -> str:
-    """The one spelling of a name: `Meta_SGD` to `meta-sgd`; `file.py:object` and `module:object` as they are."""
-    return name if is_place(name) else name.lower().replace("_", "-")
+    """The one spelling of a name: `Meta_SGD` to `meta-sgd`; what has a colon, such as `file.py:object`, as it is."""
+    return name if ":" in name else name.lower().replace("_", "-")
 
 
 def said(found: Any) -> str:

@@ -61,11 +61,15 @@ def of_parameters(function: Callable[..., Any], left_out: Collection[str]) -> li
         >>> of_parameters(lambda x, y, *, size=3, rule=None: 0, ["y"])[0][:2]
         ('size', <class 'int'>)
     """
-    parameters = inspect.signature(function).parameters.values()
+    return of_values({name: p.default for name, p in inspect.signature(function).parameters.items()}, left_out)
+
+
+def of_values(values: Mapping[str, Any], left_out: Collection[str] = ()) -> list[tuple[str, Any, Any]]:
+    """As `of_parameters`, for defaults by name."""
     return [
-        (p.name, type(p.default), setting(p.default))
-        for p in parameters
-        if p.name not in left_out and type(p.default) in (bool, int, float, str)
+        (name, type(value), setting(value))
+        for name, value in values.items()
+        if name not in left_out and type(value) in (bool, int, float, str)
     ]
 
 

@@ -84,6 +84,7 @@ ALLOWED = {
         *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),
     },
     "rl/envs/settings.py": {"jmeta.settings"},
+    "rl/envs/installed.py": {"gymnax", "gymnasium", "jmeta.rl", *jmeta_names("errors settings")},
     "rl/envs/catalog.py": {"jmeta.rl", *jmeta_names("errors registry settings")},
     "runs/": set(),
     "runs/use.py": {"safetensors", "jmeta.runs.engine", *SHOWN, *GROUND},
@@ -256,11 +257,19 @@ def test_the_base_package_imports_without_its_extras():
 
 
 def test_every_name_that_is_exported_exists():
-    for module in (jmeta, jmeta.nets, jmeta.algorithms):
+    for module in (jmeta, jmeta.nets, jmeta.algorithms, jmeta.mtl, jmeta.rl):
         assert sorted(module.__all__) == sorted(set(module.__all__))
         assert all(hasattr(module, name) for name in module.__all__)
     with pytest.raises(AttributeError, match="'jmeta' has no attribute 'mamml'"):
         jmeta.mamml  # noqa: B018
+
+
+def test_what_is_a_function_and_a_module_is_the_function():
+    """Catches names that are looked up when they are asked for: `jmeta.rl.rl2` would be whichever came first."""
+    from jmeta.rl import experiment  # imports all three modules
+
+    assert experiment.rl2 is jmeta.rl.rl2
+    assert all(callable(getattr(jmeta.rl, name)) for name in ("rl2", "maml_rl", "rollout"))
 
 
 def test_a_type_checker_sees_the_names_that_there_are():

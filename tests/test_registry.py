@@ -6,7 +6,7 @@ import pytest
 
 from jmeta import registry
 from jmeta.errors import RunError
-from jmeta.registry import Registry, is_place, short, spelled
+from jmeta.registry import Family, Registry, is_place, short, spelled
 
 
 def number(name, found):
@@ -100,12 +100,33 @@ def test_installed_packages_are_asked_last(numbers, installed):
         numbers.get("five-hundre")
 
 
+def test_a_family_has_a_row_for_each_name_of_another_library():
+    """Catches a name that is spelled anew or taken for that of a module, and one that hides a row of its own."""
+
+    def of_roman(name):
+        if name not in ("IV-0", "M"):
+            raise RunError(f"there is no Roman {name!r}: choose another.")
+        return {"IV-0": 4, "M": 1000}[name]
+
+    numbers = Registry("number", {"one": 1}, "test.numbers", number, {"roman": Family("Roman ones", of_roman)})
+    assert numbers.get("roman:M") == 1000 and list(numbers) == ["one"]
+    for name, message in {
+        "roman:Q": "there is no Roman 'Q'",
+        "roman": "did you mean 'roman:NAME'",
+        "IV-0": "there is no number 'IV-0': did you mean 'roman:IV-0'",
+        "rom:IV-0": "did you mean 'roman:IV-0'",
+    }.items():
+        with pytest.raises(RunError, match=message):
+            numbers.get(name)
+
+
 @pytest.mark.parametrize(
     ("name", "place", "shortened", "spelling"),
     [
         ("a/b/mine.py:my_net", True, "my_net", "a/b/mine.py:my_net"),
         ("my.module:Net", True, "Net", "my.module:Net"),
         ("glyphs:40", False, "glyphs-40", "glyphs:40"),
+        ("gymnasium:CartPole-v1", False, "gymnasium-CartPole-v1", "gymnasium:CartPole-v1"),
         ("data/Letters.npz", False, "Letters", "data/letters.npz"),
         ("Meta_SGD", False, "Meta_SGD", "meta-sgd"),
         ("mine.py", False, "mine.py", "mine.py"),

@@ -129,7 +129,7 @@ class Updates:
 
     meta_batch_size: int = setting(512, least=1)
     val_tasks: int = setting(256, least=1)
-    updates: int = setting(500, least=1, place=True)
+    updates: int = setting(500, least=1, grows=True)
     outer_lr: float = setting(3e-3, above=0, swept=True)
     outer_schedule: str = setting("linear", choices=("constant", "linear"))
     max_grad_norm: float = setting(1.0, above=0)
@@ -141,8 +141,9 @@ class Settings:
 
     Attributes:
         algorithm: rl2 (a policy that learns in its memory) or maml (a policy that learns by policy gradients).
-        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation, semi-circle, cart-pole, or FILE.py:NAME or
-            MODULE:NAME, your own; `jmeta list environments`.
+        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation, semi-circle, cart-pole, gymnasium:NAME and
+            gymnax:NAME of other libraries (jmeta[rl]), or FILE.py:NAME or MODULE:NAME, your own; `jmeta list
+            environments`.
         world: what the environment has to set.
         network: the policy, `Memory` or `Layers`.
         learner: what the algorithm has to set, `RL2` or `MAML`.
@@ -206,9 +207,3 @@ def check(settings: Settings) -> None:
         raise RunError("rl2 learns in a memory, which an mlp does not have: choose --policy gru, attention or slots.")
     if policy == "slots" and ENVIRONMENTS.get(settings.env).blind:
         raise RunError(f"{settings.env} shows nothing to remember things by: choose --policy gru or attention.")
-
-
-def length_decides(settings: Settings) -> bool:
-    """Whether another number of updates would change those before, as some number falls in the course of the run."""
-    falls = isinstance(settings.learner, RL2) and settings.learner.entropy_coef > 0
-    return falls or settings.training.outer_schedule != "constant"

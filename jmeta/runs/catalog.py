@@ -77,7 +77,8 @@ def rows(kind: str) -> list[tuple[str, str, str]]:
     if registry is EXPERIMENTS:
         return [(name, row.description.partition(".")[0], "") for name, row in registry.items()]
     named = datasets.shown if registry is datasets.DATASETS else str
-    return [(named(name), row.what, row.paper) for name, row in registry.items()]
+    own = [(named(name), row.what, row.paper) for name, row in registry.items()]
+    return own + [(f"{prefix}:NAME", family.what, family.paper) for prefix, family in registry.families.items()]
 
 
 def markdown(kind: str) -> str:

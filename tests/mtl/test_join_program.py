@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jmeta import cli
@@ -70,6 +71,10 @@ def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys,
     assert stored["facts"]["versions"]["jax"] and stored["facts"]["validation"] in ("train", "val")
     again = cli.main(["mtl", "train", "--run-dir", str(one), "--resume"])
     assert again == 0 and "nothing is left to do" in capsys.readouterr().out
+    started = [*words, "--outer-lr", "1e-30", "--init-from", str(one), "--run-dir", str(tmp_path / "started")]
+    assert cli.main(started) == 0
+    mine, theirs = (checkpoints.params_of(path) for path in (tmp_path / "started", one))
+    assert all(np.array_equal(mine[name], theirs[name]) for name in theirs) and mine
     sweep = ["--seeds", "2", "--sweep", "joint_lr=0.1,0.5", "--run-dir", str(group)]
     assert cli.main([*words, *sweep]) == 0
     names = ["seed0-joint_lr0.1", "seed0-joint_lr0.5", "seed1-joint_lr0.1", "seed1-joint_lr0.5"]

@@ -84,6 +84,26 @@ def test_many_python_walks_in_one_program():
     jax.tree.map(np.testing.assert_array_equal, same, (pays, first, steps))
 
 
+def test_all_rows_of_a_step_are_one_call_whatever_is_batched():
+    """Catches a call for each, which costs more than the step, and rows that are mixed up by a `vmap` in a `vmap`."""
+    env, task = walks(), jnp.float32(2)
+    keys = jax.random.split(jax.random.key(3), (2, 3))
+
+    def two_steps(key):
+        state, first = env.reset(key, task)  # the task is the same for all
+        state, step = env.step(key, state, jnp.int32(1), task)
+        return first, step, env.step(key, state, jnp.int32(0), task)[1]
+
+    program = jax.vmap(jax.vmap(two_steps))
+    text = str(jax.make_jaxpr(program)(keys))
+    assert text.count("io_callback[") == 3 and "scan[" not in text and "while[" not in text
+    first, step, after = jax.jit(program)(keys)
+    assert first.shape == (2, 3, 2) and len(np.unique(first[..., 0])) > 1
+    np.testing.assert_array_equal(step.observation[..., 0], first[..., 0] + 1)
+    np.testing.assert_array_equal(step.reward, 2 * step.observation[..., 0])
+    np.testing.assert_array_equal(after.observation, first)
+
+
 def test_environments_are_closed_when_they_are_done_or_have_to_make_place():
     env = walks(most_open=2)
     before = Walk.closed

@@ -16,7 +16,7 @@ from jmeta.rl.experiment import agent_of, build, env_of, evaluation_keys, policy
 from jmeta.rl.maml_rl import maml_rl
 from jmeta.rl.outer import trpo
 from jmeta.rl.rl2 import rl2 as rl2_agent
-from jmeta.rl.settings import START, Choice, Settings, check, defaults, length_decides
+from jmeta.rl.settings import START, Choice, Settings, check, defaults
 from jmeta.settings import fields, names, read, replaced, to_dict
 from jmeta.sharding import task_mesh
 
@@ -210,14 +210,6 @@ def test_what_an_update_does_is_counted():
     assert build(maml(inner_steps=2)).counts == {"tasks": 4, "env_steps": 4 * 3 * 5 * 3}
     experiment = build(rl2(updates=7))
     assert (experiment.steps, experiment.tasks, experiment.light) == (7, 8, True)
-
-
-def test_where_the_number_of_updates_decides_results():
-    assert length_decides(rl2(outer_schedule="constant"))
-    assert not length_decides(rl2(outer_schedule="constant", entropy_coef=0.0))
-    assert length_decides(rl2(entropy_coef=0.0))
-    assert not length_decides(maml())
-    assert length_decides(maml(outer_schedule="linear"))
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,11 @@ def test_a_signal_stops_the_command_and_resuming_gives_the_same_bits(single, tmp
     assert f"stopped and saved at step {stopped}" in error and stopped >= 1
     end = stopped + 3
     free = replaced(TINY, {"outer_schedule": "constant", "entropy_coef": 0.0, "updates": end})
-    resumed = train(free, options(run_dir, seed=1, resume=True))
+    until = lambda: signal.SIGTERM if len(rows_of(run_dir)) == end else None
+    resumed = train(replaced(free, {"updates": 200_000}), options(run_dir, seed=1, resume=True), stop=until)
     straight = train(free, options(tmp_path / "straight", seed=1))
     assert resumed.step == end
-    jax.tree.map(np.testing.assert_array_equal, resumed.params, straight.params)
+    jax.tree.map(np.testing.assert_array_equal, resumed.states[""].params, straight.params)
 
 
 @pytest.mark.long
@@ -188,10 +189,35 @@ def test_no_other_error_is_taken_for_too_little_memory():
         raise MemoryError("Unable to allocate 1.00 TiB for an array")
 
 
-def test_a_run_whose_length_decides_goes_on_to_the_same_end_alone(single, tmp_path):
-    """Rate and entropy fall over all updates: another number of them would have made other ones before."""
+def test_a_finished_run_goes_on_to_more_updates_and_not_to_fewer(single, tmp_path, capsys):
+    """Rate and entropy fall to the new end: what they were before is done."""
     run_dir = shutil.copytree(single.run_dir, tmp_path / "run")
-    assert command(run_dir, "--seed", 1, "--resume", "--updates", 8) == 2
-    with pytest.raises(RunError, match=r"--updates 4, not 8.* over which its rate or entropy falls"):
-        train(replaced(TINY, {"updates": 8}), options(run_dir, seed=1, resume=True))
-    assert train(TINY, options(run_dir, seed=1, resume=True)).step == 4
+    assert command(run_dir, "--seed", 1, "--resume", "--updates", 8) == 0
+    told = capsys.readouterr()
+    assert "grows from --updates 4 to 8: rates that follow a schedule are now those" in told.out + told.err
+    assert [row["step"] for row in rows_of(run_dir)] == list(range(1, 9))
+    assert rows_of(run_dir)[:4] == rows_of(single.run_dir)
+    with pytest.raises(RunError, match="--updates 8, not 6"):
+        train(replaced(TINY, {"updates": 6}), options(run_dir, seed=1, resume=True))
+
+
+def test_a_run_starts_from_the_parameters_of_another_with_other_rewards(single, tmp_path):
+    """Catches a start from anything else, and rewards of another size that take a hundred updates to be known."""
+    still = {"outer_lr": 1e-30, "updates": 1}
+    begun = options(tmp_path / "run", init_from=str(single.run_dir))
+    policy, paid = train(replaced(TINY, still), begun).states[""].params
+    there = restored(single.run_dir, build(TINY).init, "best")[1].params
+    jax.tree.map(np.testing.assert_array_equal, policy, there.policy)
+    assert there.paid.mean.batches >= 2 and paid.mean.batches == 2
+
+
+@pytest.mark.parametrize(
+    "words", [["--units", "8"], ["--arms", "3"], ["--policy", "attention"]], ids=["units", "actions", "policy"]
+)
+def test_parameters_that_do_not_fit_are_named_with_what_decides_them(single, tmp_path, capsys, words):
+    assert command(tmp_path / "run", *words, "--init-from", single.run_dir) == 2
+    told = capsys.readouterr().err
+    assert (
+        "has other parameters, policy/" in told and "the same --algorithm, --policy and --units, and an --env" in told
+    )
+    assert not (tmp_path / "run").exists()

@@ -1,14 +1,16 @@
 """Environments by name: how each is made, what it has to set, and what learning on it starts from."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jmeta.errors import RunError, first_line
-from jmeta.registry import Registry, said, short
+from jmeta.registry import Family, Registry, said, short
 from jmeta.rl.envs.bandits import bernoulli_bandit, dependent_bandit, gaussian_bandit
 from jmeta.rl.envs.cart_pole import cart_pole
 from jmeta.rl.envs.checked import checked
+from jmeta.rl.envs.installed import Found, of_gymnasium, of_gymnax, of_python
 from jmeta.rl.envs.points import point_navigation, semi_circle
 from jmeta.rl.envs.settings import Arms, CartPole, DependentArms, Navigation, SemiCircle, TabularMDP
 from jmeta.rl.envs.tabular_mdp import tabular_mdp
@@ -41,9 +43,10 @@ class Row(NamedTuple):
 
 
 def own_row(name: str, found: Any) -> Row:
-    """The row of a user's environment, from an `Env`, a `Row`, or a function that returns an `Env`.
+    """The row of a user's environment, from an `Env`, a `Row`, or what returns an `Env` or makes a Gymnasium
+    environment, such as its class.
 
-    The function must need no arguments; its parameters with a number, a word or a truth value as their default are
+    A function must need no arguments; its parameters with a number, a word or a truth value as their default are
     settings.
 
     Raises:
@@ -53,18 +56,43 @@ def own_row(name: str, found: Any) -> Row:
         return found
     factory: Any = (lambda: found) if isinstance(found, Env) else found
     try:
-        parts = of_parameters(factory, ())
+        if not callable(found) and _in_python(found):
+            raise TypeError("a Gymnasium environment that is there already serves no second episode: give its class")
+        parts = of_parameters(factory, ("render_mode",))
         env = factory()
+        if _in_python(env):
+            limit = getattr(getattr(env, "spec", None), "max_episode_steps", None)
+            return _row(of_python(name, factory, parts, limit), said(factory), _OF_PYTHON)
         if not isinstance(env, Env):
             raise TypeError(f"it is or returns a {type(env).__name__}")
         checked(env)
     except (TypeError, ValueError) as error:
-        raise RunError(f"{name} must be an Env, a function () -> Env, or a Row ({first_line(error)}).") from error
+        wanted = "an Env, a function that returns one or makes a Gymnasium environment, or a Row"
+        raise RunError(f"{name} must be {wanted} ({first_line(error)}).") from error
     settings = dataclasses.make_dataclass(short(name), parts, frozen=True)
     return Row(factory, said(factory), settings, blind=env.observation_size == 0)
 
 
+def _in_python(env: Any) -> bool:
+    return not isinstance(env, Env) and all(callable(getattr(env, name, None)) for name in ("reset", "step"))
+
+
+def _row(found: Found, what: str, start: Mapping[str, Any], paper: str = "") -> Row:
+    told = {"__doc__": "Attributes:\n    horizon: the most steps of an episode."}
+    settings = dataclasses.make_dataclass("World", found.parts, frozen=True, namespace=told)
+    return Row(found.make, what, settings, paper, start=start)
+
+
+def _family(what: str, library: str, find: Callable[[str], Found], start: Mapping[str, Any], paper: str) -> Family:
+    """Environments of another library by their names there, in the same settings; each name has one row."""
+
+    row = functools.cache(lambda name: _row(find(name), f"{name} of {library}", start, paper))
+    return Family(what, row, paper)
+
+
 _DUAN = "Duan et al. 2016, RL^2, https://arxiv.org/abs/1611.02779"
+_OF_ONE_TASK = {"discount": 0.99, "gae_lambda": 0.95, "outer_lr": 1e-3, "meta_batch_size": 128, "val_tasks": 64}
+_OF_PYTHON = {"rl2": _OF_ONE_TASK | {"meta_batch_size": 16, "val_tasks": 16}}  # which is slow
 
 ENVIRONMENTS = Registry[Row](
     "environment",
@@ -128,4 +156,16 @@ ENVIRONMENTS = Registry[Row](
     },
     "jmeta.environments",
     own_row,
+    {
+        "gymnasium": _family(
+            "an environment of Gymnasium, in Python: the same task always", "Gymnasium", of_gymnasium,
+            _OF_PYTHON,
+            "Towers et al. 2024, Gymnasium, https://arxiv.org/abs/2407.17032",
+        ),
+        "gymnax": _family(
+            "an environment of gymnax: the same task always", "gymnax", of_gymnax,
+            {"rl2": _OF_ONE_TASK},
+            "Lange 2022, gymnax, https://github.com/RobertTLange/gymnax",
+        ),
+    },
 )  # fmt: skip

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.custom_batching import custom_vmap
 from jax.experimental import io_callback
 
 from jmeta.rl.checks import check_counts, kind_of, returned
@@ -30,7 +31,7 @@ class PythonState(NamedTuple):
 def from_gymnasium(
     make: Callable[[Any], Any],
     *,
-    horizon: int,
+    horizon: int | None = None,
     sample_task: Callable[[Array], Any] | None = None,
     action: Discrete | Box | None = None,
     reward_range: tuple[float, float] = (-math.inf, math.inf),
@@ -51,7 +52,7 @@ def from_gymnasium(
 
     Args:
         make: `task -> environment`, with arrays of NumPy in the task.
-        horizon: the most steps of an episode, 1 or more.
+        horizon: the most steps of an episode, 1 or more; None for what `env.spec.max_episode_steps` says.
         sample_task: `key -> task`, a pytree of arrays in JAX; None for a seed, int32 `[]`.
         action: None for what `env.action_space` says, which then has to be there.
         reward_range: see `Env`; a reward outside is an error.
@@ -79,26 +80,53 @@ def from_gymnasium(
 
     Source: Towers et al. 2024, Gymnasium. https://arxiv.org/abs/2407.17032
     """
-    check_counts(horizon=horizon, most_open=most_open)
+    check_counts(most_open=most_open, **({} if horizon is None else {"horizon": horizon}))
 
     seed_of = lambda key: jax.random.randint(key, (), 0, 2**31 - 1, jnp.int32)
     sample = seed_of if sample_task is None else sample_task
-    host = _Host(make, horizon, reward_range, most_open)
-    host.look(jax.tree.map(np.asarray, sample(jax.random.key(0))), action)
+    host = _Host(make, reward_range, most_open)
+    host.look(jax.tree.map(np.asarray, sample(jax.random.key(0))), action, horizon)
     seen = jax.ShapeDtypeStruct((host.size,), jnp.float32)
     number, scalar, truth = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
 
-    # Calls need no order of their own, with which they could not be under `vmap`: a step takes what the one before it
-    # returned.
+    begin, go_on = _on_host(host.reset, (number, seen)), _on_host(host.step, (number, seen, scalar, truth, truth))
+
     def reset(key: Array, task: Any) -> tuple[PythonState, Array]:
-        which, observation = io_callback(host.reset, (number, seen), seed_of(key), task)
+        which, observation = begin(seed_of(key), task)
         return PythonState(which, jnp.int32(0), jnp.bool_(False)), observation
 
     def step(key: Array, state: PythonState, taken: Array, task: Any) -> tuple[PythonState, Step]:
-        time, *told = io_callback(host.step, (number, seen, scalar, truth, truth), *state, taken)
+        time, *told = go_on(*state, taken)
         return PythonState(state.number, time, told[2]), Step(*told)
 
-    return Env(sample, reset, step, host.action, host.size, horizon, reward_range)
+    return Env(sample, reset, step, host.action, host.size, host.horizon, reward_range)
+
+
+def _on_host(function: Callable[..., Any], returns: Any) -> Callable[..., Any]:
+    """A function of the host within a compiled program, in one call for all rows of a `vmap`: a call costs more than a
+    step of most environments.
+
+    Calls need no order of their own, with which they could not be under `vmap`: a step takes what the one before it
+    returned.
+    """
+
+    @custom_vmap
+    def call(*args: Any) -> Any:
+        return io_callback(function, returns, *args)
+
+    @call.def_vmap
+    def _(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:
+        whole = lambda a, has: a if has else jnp.broadcast_to(a, (size, *jnp.shape(a)))
+        rows = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape), a.dtype), returns)
+
+        def each(*args: Any) -> Any:
+            args = jax.tree.map(np.asarray, args)
+            found = [function(*jax.tree.map(lambda a, i=i: a[i], args)) for i in range(size)]
+            return jax.tree.map(lambda *a: np.stack(a), *found)
+
+        return _on_host(each, rows)(*jax.tree.map(whole, args, tuple(batched))), jax.tree.map(lambda _: True, returns)
+
+    return call
 
 
 class _Host:
@@ -106,18 +134,24 @@ class _Host:
 
     action: Discrete | Box
     size: int
+    horizon: int
 
-    def __init__(self, make: Callable[[Any], Any], horizon: int, reward_range: tuple[float, float], most: int) -> None:
-        self.make, self.horizon, self.reward_range, self.most_open = make, horizon, reward_range, most
+    def __init__(self, make: Callable[[Any], Any], reward_range: tuple[float, float], most: int) -> None:
+        self.make, self.reward_range, self.most_open = make, reward_range, most
         self.open: OrderedDict[int, tuple[Any, int]] = OrderedDict()
         self.numbers, self.lock = itertools.count(), threading.Lock()
 
-    def look(self, task: Any, action: Discrete | Box | None) -> None:
+    def look(self, task: Any, action: Discrete | Box | None, horizon: int | None) -> None:
         """Learn the sizes of actions and observations from one environment, which is closed again."""
         env = self.make(task)
         for name in ("reset", "step"):
             if not callable(getattr(env, name, None)):
                 raise ValueError(f"make must return an environment with reset and step, got a {type(env).__name__}")
+        limit = getattr(getattr(env, "spec", None), "max_episode_steps", None) if horizon is None else horizon
+        if limit is None:
+            kind = type(getattr(env, "unwrapped", env)).__name__
+            raise ValueError(f"{kind} has no spec.max_episode_steps: give from_gymnasium its horizon")
+        self.horizon = limit
         space = getattr(env, "action_space", None)
         if action is None and space is None:
             raise ValueError(f"{type(env).__name__} has no action_space: give from_gymnasium its action")

@@ -39,6 +39,7 @@ class Area(NamedTuple):
         evaluate: the next command; empty for none.
         light: `settings -> ` whether a task is too small for the cores of a CPU to share.
         fit: what `--init-from` does with an array of another run, see `engine.warm_start`.
+        shaped_by: the settings that decide which parameters there are, for an error of `--init-from`.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Area(NamedTuple):
     evaluate: str = ""
     light: Callable[[Any], bool] = lambda settings: False
     fit: Fit = as_it_is
+    shaped_by: str = "--algorithm, --network and --features"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +178,7 @@ def train(
     check(area, settings, options)
     options, build = in_folder(area, settings, options), area.build()
     if options.init_from is not None and not (options.resume and _has_checkpoints(Path(str(options.run_dir)))):
-        build = from_run(build, Path(options.init_from), area.kind, area.fit)
+        build = from_run(build, Path(options.init_from), area.kind, area.fit, area.shaped_by)
     return train_by_engine(
         build, settings, options, kind=area.kind, report=report, stop=stop, save_seconds=save_seconds
     )

@@ -23,8 +23,10 @@ def as_it_is(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
     return array
 
 
-def from_run(build: Build, run_dir: Path, kind: str, fit: Fit) -> Build:
+def from_run(build: Build, run_dir: Path, kind: str, fit: Fit, shaped_by: str) -> Build:
     """The same experiments, with the parameters of a run of this kind at the start; the rest is that of `build`.
+
+    `shaped_by` names the settings that decide which parameters there are, for the error.
 
     Raises:
         RunError: where there is no such run, or, from the new `build`, where its parameters are others.
@@ -39,14 +41,14 @@ def from_run(build: Build, run_dir: Path, kind: str, fit: Fit) -> Build:
 
         def init(key: Array) -> Any:
             state = experiment.init(key)
-            return state._replace(params=_filled(state.params, found, run_dir, fit))
+            return state._replace(params=_filled(state.params, found, run_dir, fit, shaped_by))
 
         return experiment._replace(init=init)
 
     return started
 
 
-def _filled(params: Any, found: Mapping[str, np.ndarray], run_dir: Path, fit: Fit) -> Any:
+def _filled(params: Any, found: Mapping[str, np.ndarray], run_dir: Path, fit: Fit, shaped_by: str) -> Any:
     named = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     new = {name: fit(name, found[name], leaf.shape) for name, leaf in named.items() if name in found}
     odd = [name for name, leaf in named.items() if name not in new or new[name].shape != leaf.shape]
@@ -56,7 +58,7 @@ def _filled(params: Any, found: Mapping[str, np.ndarray], run_dir: Path, fit: Fi
         there, here = (list(tree[name].shape) if name in tree else "nothing" for tree in (found, named))
         raise RunError(
             f"--init-from {run_dir} has other parameters, {name} is {there} there and {here} here: give the same "
-            "--algorithm and --network."
+            f"{shaped_by}."
         )
     leaves = [jnp.asarray(new[name], leaf.dtype) for name, leaf in named.items()]
     return jax.tree.unflatten(jax.tree.structure(params), leaves)
