@@ -90,6 +90,12 @@ class SharedNetwork(BaseEstimator):
     def _rows(self, X: Any, y: Any, task: Any, sample_weight: Any, **options: Any) -> Rows:
         """Checked rows for `fit`, without those of weight 0."""
         X, task = without_task(X, task, self.task_column)
+        shape = np.shape(y) if isinstance(y, list) else getattr(y, "shape", ())
+        if not options.get("multi_output") and len(shape) == 2 and shape[1] > 1:
+            raise ValueError(
+                f"y should be a 1d array, got an array of shape {shape}: give each column as a task of its own, by "
+                f"X=np.tile(X, ({shape[1]}, 1)), y=np.ravel(y, order='F'), task=np.repeat(names, len(X))"
+            )
         X, y = validate_data(self, X, y, dtype=np.float64, **options)
         weight, kept = weights_of(sample_weight, X)
         names, which = rows_of(DEFAULT if task is None else task, len(X))
