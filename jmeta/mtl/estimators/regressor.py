@@ -127,5 +127,5 @@ class MultiTaskRegressor(RegressorMixin, SharedPredictor):
 
 def _in_columns(y: Any) -> np.ndarray:
     """Checked numbers as float64 `[N, k]`."""
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    y = np.asarray(check_array(y, ensure_2d=False, input_name="y"), np.float64)
     return y if y.ndim == 2 and y.shape[1] > 1 else column_or_1d(y, warn=True)[:, None]
