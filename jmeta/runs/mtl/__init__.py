@@ -11,10 +11,14 @@ from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.options import Options
 
 PROGRAMS = {
-    "train": "meta-train the join: any meta-learner, on problems of several tasks that are trained on jointly",
+    "train": "TABLE.csv --task COLUMN --target COLUMN: several tasks of a table of your own share a network; without a "
+    "table, meta-train the join: any meta-learner, on problems of several tasks that are trained on jointly",
+    "predict": "rows of another table, by what was trained on a table",
     "evaluate": "a trained join on problems of new groups",
 }
 """Name and what it shows."""
+OF_FILES = {"train": "table"}
+"""Programs that take a file first, and the module that then is behind them."""
 STUDIES = ("digits", "join", "multimnist", "school", "synthetic", "toy")
 """Programs of the repository, in scripts/mtl."""
 
@@ -34,7 +38,8 @@ def _run_dir(settings: Settings, options: Options) -> str:
 AREA = Area(
     kind="join",
     prog="jmeta mtl train",
-    description=Settings.__doc__.partition("\n")[0],  # pyright: ignore[reportOptionalMemberAccess]
+    description=(Settings.__doc__ or "").partition("\n")[0]
+    + " For a table of your own: jmeta mtl train TABLE.csv --help.",
     choice=Choice,
     choices=lambda: {"algorithm": [name for name, row in LEARNERS.items() if not row.ordinary]},
     defaults=_defaults,
