@@ -140,10 +140,10 @@ def _area(name: str, words: list[str]) -> int:
         raise RunError(f"jmeta {name} {program} is a study of the repository: in a checkout, run {study}.")
     if program not in area.PROGRAMS:
         raise unknown("program", program, area.PROGRAMS)
-    of_file = bool(words[1:]) and not words[1].startswith("-") and program in getattr(area, "OF_FILES", {})
-    if program == "train" and not of_file:
+    of_file = area.of_file(words) if hasattr(area, "of_file") else None
+    if program == "train" and of_file is None:
         return train_command(area.AREA, words[1:])
-    module = _imported(f"jmeta.runs.{name}.{area.OF_FILES[program] if of_file else program}")
+    module = _imported(f"jmeta.runs.{name}.{of_file or program}")
     description = (module.__doc__ or "").strip()
     config = parsed(module.Config, words[1:], prog=f"jmeta {name} {program}", description=description)
     use_compile_cache(True)

@@ -69,10 +69,12 @@ def columns_of(
         RunError: for a name that is no column or is said to be two things, or no target.
         DataError: for a table without rows or features, or a cell that is not as the others of its column.
     """
+    if not table.rows:
+        raise DataError(f"{table.path} has no rows below its header: add some.")
     named = [*targets, *([] if task is None else [task]), *categorical, *ignore]
     for name in named:
         if name not in table.header:
-            raise unknown(f"column in {table.path}", name, table.header)
+            raise unknown("column", name, [name for name in table.header if name])
     twice = [name for name in named if named.count(name) > 1]
     if twice:
         raise RunError(
@@ -80,8 +82,6 @@ def columns_of(
         )
     if not targets:
         raise RunError(f"no target is named: add --target and one or more of {listed(table.header, 12)}.")
-    if not table.rows:
-        raise DataError(f"{table.path} has no rows below its header: add some.")
     kinds = {name: "classes" if kind == "classes" else _kind_of(table, name) for name in targets}
     if kind == "numbers" and "classes" in kinds.values():
         name = next(name for name, own in kinds.items() if own == "classes")
@@ -111,7 +111,7 @@ def of_rows(columns: Columns, rows: Sequence[dict[str, str]]) -> Columns:
     fills = []
     for name in columns.numbers:
         known = [number for row in rows if (number := number_in(row[name])) is not None]
-        fills.append(float(np.mean(known)) if known else 0.0)
+        fills.append(float(np.mean(known, dtype=np.longdouble)) if known else 0.0)
     values = tuple(tuple(sorted({row[name] for row in rows})) for name in columns.texts)
     return columns._replace(fills=tuple(fills), values=values)
 
@@ -122,12 +122,13 @@ def _kind_of(table: Table, name: str) -> str:
     odd = [(cell, line) for cell, line in known if number_in(cell) is None]
     if not known:
         raise DataError(f"{table.path} has nothing in the column {name}: fill it, or add --ignore {name}.")
-    if odd and len(odd) < len(known):
-        cell, line = odd[0]
+    with_commas = [(cell, line) for cell, line in odd if "," in cell and number_in(cell.replace(",", "")) is not None]
+    if with_commas or 0 < len(odd) < len(known):
+        cell, line = (with_commas or odd)[0]
         raise DataError(
-            f"{table.path}, line {line}, has {cell!r:.40} in the column {name}, and numbers in other lines: give a "
-            "number, with a point and no comma, or say that they are no numbers, by --categorical of a feature and "
-            "--kind classes of a target."
+            f"{table.path}, line {line}, has {cell!r:.40} in the column {name}, which else has numbers: give a number, "
+            "with a point and no comma, or say that they are no numbers, by --categorical of a feature and --kind "
+            "classes of a target."
         )
     return "classes" if odd else "numbers"
 

@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 
 from jmeta import cli
 from jmeta.mtl.estimators import MultiTaskClassifier, MultiTaskRegressor
+from jmeta.mtl.tables import held_out
 from tests.conftest import REAL_DATA
 
 pytestmark = pytest.mark.standard_promotion  # Adam's own numbers
@@ -59,7 +60,6 @@ def run(tmp_path_factory):
 
 
 def test_a_table_is_trained_on_and_measured_beside_floors(run, capsys, tmp_path):
-    """Catches a model that has seen the rows that it is measured on, or is not the one that is kept."""
     assert {path.name for path in run.iterdir()} == {"columns.json", "config.json", "evaluation.json", "model.npz"}
     config, found = (json.loads((run / f"{name}.json").read_text()) for name in ("config", "evaluation"))
     assert config["experiment"] == "table" and config["seed"] == 0 and config["task"] == "school"
@@ -83,6 +83,22 @@ def test_a_table_is_trained_on_and_measured_beside_floors(run, capsys, tmp_path)
     assert model.tasks_ == ["s0", "s1"] and model.n_features_in_ == 4
     assert cli.main(["mtl", "predict", "--run-dir", str(run), "--table", later]) == 0
     assert rows[-1][2] in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_nothing_is_learned_of_the_rows_that_are_held_out(run):
+    """Catches a network, or the means and texts of columns, that have seen them: it is one fitted to the others."""
+    rows = school_rows()
+    X = np.array([[row[1], row[2], row[3] == "a", row[3] == "b"] for row in rows], float)
+    y, task = np.array([row[5] for row in rows]), np.array([row[0] for row in rows], dtype=object)
+    held = held_out(task.tolist(), 0.2, [0])
+    settings = {"steps": 60, "hidden": (8,), "learning_rate": 0.03, "l2": 0.001, "random_state": 0}
+    expected = MultiTaskRegressor(**settings).fit(X[~held], y[~held], task=task[~held])
+    kept = MultiTaskRegressor.load(run / "model.npz")
+    np.testing.assert_array_equal(kept.predict(X, task), expected.predict(X, task))
+    models = json.loads((run / "evaluation.json").read_text())["models"]
+    assert models["this network"]["score"] == pytest.approx(expected.score(X[held], y[held], task[held]))
+    columns = json.loads((run / "columns.json").read_text())
+    assert columns["fills"] == pytest.approx(X[~held, :2].mean(0).tolist())
 
 
 def test_a_new_task_is_learned_from_a_few_rows(run, tmp_path, capsys):
@@ -187,6 +203,11 @@ def test_run_folders_that_are_damaged_or_of_others(run, tmp_path, capsys):
     assert "predict other rows by jmeta mtl predict" in capsys.readouterr().err
     assert cli.main([*words, str(run), "--csv", later]) == 2
     assert "which it would replace" in capsys.readouterr().err
+
+
+def test_a_table_that_is_named_later_is_told(capsys):
+    assert cli.main(["mtl", "train", "--target", "score", "table.csv"]) == 2
+    assert capsys.readouterr().err == "jmeta: the table comes first: jmeta mtl train TABLE.csv --target COLUMN.\n"
 
 
 def test_help_says_how_to_train_on_a_table(capsys):

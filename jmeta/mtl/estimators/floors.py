@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+
+from jmeta.mtl.estimators.network import moments
 
 PENALTIES = 10.0 ** np.arange(-2, 5)
 
@@ -43,20 +43,27 @@ def floors(X: np.ndarray, y: np.ndarray, task: Any, new: np.ndarray, new_task: A
 
 
 def _each(make: Any, simple: Any, X: Any, y: Any, task: np.ndarray, new: Any, new_task: np.ndarray) -> np.ndarray:
-    """Predictions of a model of each task and target."""
+    """Predictions of a model of each task and target, on standardized features and, of numbers, targets."""
     found = np.empty((len(new), y.shape[1]), y.dtype)
     for name in np.unique(new_task):
         mine, rows = task == name, new_task == name
+        center, spread = moments(X[mine])
+        here, there = (X[mine] - center) / spread, (new[rows] - center) / spread
         for j in range(y.shape[1]):
             own = y[mine, j]
-            few = len(own) < 3 if y.dtype.kind == "f" else len(np.unique(own)) < 2
-            found[rows, j] = (simple if few else make)().fit(X[mine], own).predict(new[rows])
+            if y.dtype.kind == "f":
+                mean, scale = moments(own)
+                model = (make if len(own) >= 3 else simple)().fit(here, (own - mean) / scale)
+                found[rows, j] = mean + scale * model.predict(there)
+            else:
+                model = (make if len(np.unique(own)) >= 2 else simple)()
+                found[rows, j] = model.fit(here, own).predict(there)
     return found
 
 
 def _ridge() -> Any:
-    return make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    return RidgeCV(PENALTIES)
 
 
 def _logistic() -> Any:
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return LogisticRegression(max_iter=2000)

@@ -1,8 +1,10 @@
 """The programs behind `jmeta mtl`: training of the join by the engine, and its evaluation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from jmeta.algorithms.catalog import LEARNERS
+from jmeta.errors import RunError
 from jmeta.mtl import experiment
 from jmeta.mtl.settings import Choice, Settings, check, defaults
 from jmeta.registry import short
@@ -17,8 +19,19 @@ PROGRAMS = {
     "evaluate": "a trained join on problems of new groups",
 }
 """Name and what it shows."""
-OF_FILES = {"train": "table"}
-"""Programs that take a file first, and the module that then is behind them."""
+
+
+def of_file(words: Sequence[str]) -> str | None:
+    """The module behind words that name a table first, None where they don't; RunError where they name it later."""
+    if words[:1] != ["train"]:
+        return None
+    if words[1:] and not words[1].startswith("-"):
+        return "table"
+    if any(word.partition("=")[0] == "--target" for word in words):
+        raise RunError("the table comes first: jmeta mtl train TABLE.csv --target COLUMN.")
+    return None
+
+
 STUDIES = ("digits", "join", "multimnist", "school", "synthetic", "toy")
 """Programs of the repository, in scripts/mtl."""
 

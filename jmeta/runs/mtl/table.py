@@ -134,6 +134,8 @@ def main(config: Config) -> dict[str, Any]:
     found = features_of(columns, table)
     facts = {"rows": len(y), "held_out": int(held.sum()), "tasks": len({*task})}
     _tell(columns, found, table.header, facts)
+    if not columns.classes:
+        _tell_of_few(columns, y)
     use_compile_cache(True)
     rows = Rows(found.X, y, task)
     settings = _settings(config, columns, some(rows, ~held))
@@ -195,6 +197,14 @@ def _tell(columns: Columns, found: Features, header: list[str], facts: Mapping[s
     tell_of_cells(found.empty, found.strange)
 
 
+def _tell_of_few(columns: Columns, y: np.ndarray) -> None:
+    """Say which numbers may be the codes of classes."""
+    for name, own in zip(columns.targets, y.T, strict=True):
+        values = np.unique(own)
+        if 2 <= len(values) <= 10 and (values == np.round(values)).all():
+            say(f"{name} has {len(values)} different whole numbers: if they stand for classes, add --kind classes")
+
+
 def tell_of_cells(empty: Mapping[str, int], strange: Mapping[str, int]) -> None:
     """Say what stands for cells that are empty, or have a text that was not trained on."""
     if empty:
@@ -212,8 +222,12 @@ def _scores(columns: Columns, guess: np.ndarray, true: np.ndarray) -> np.ndarray
     rows is the explained variance, R2."""
     if columns.classes:
         return (guess == true).astype(np.float64).mean(axis=1)
-    variance = np.where(np.ptp(true, axis=0) > 0, np.var(true, axis=0), 1.0)
-    return np.mean(1 - (guess - true) ** 2 / variance, axis=1)
+    return np.mean(1 - ((guess - true) / _spread(true)) ** 2, axis=1)
+
+
+def _spread(true: np.ndarray) -> np.ndarray:
+    """Standard deviations, whose squares may be out of range, and 1 in place of 0."""
+    return kept.estimators().network.moments(true)[1]
 
 
 def _measured(trained: kept.Kept, rows: Rows, held: Rows) -> dict[str, Any]:
@@ -230,7 +244,8 @@ def _measured(trained: kept.Kept, rows: Rows, held: Rows) -> dict[str, Any]:
         difference, difference_ci95 = paired(own, scores["this network"])
         models[name] = {"score": mean, "ci95": ci95, "difference": difference, "difference_ci95": difference_ci95}
         if not columns.classes:
-            models[name]["rmse"] = np.sqrt(np.mean((guesses[name] - held.y) ** 2, axis=0)).tolist()
+            errors = (guesses[name] - held.y) / _spread(held.y)
+            models[name]["rmse"] = (_spread(held.y) * np.sqrt(np.mean(errors**2, axis=0))).tolist()
     return {"score": "accuracy" if columns.classes else "explained variance", "rows": len(held.y), "models": models}
 
 
