@@ -131,6 +131,10 @@ def test_classes_without_a_task_and_several_targets(table, tmp_path, capsys):
     assert np.mean([row[1] == true[6] for row, true in zip(got, rows, strict=True)]) > 0.9
     assert np.mean([row[2] == true[7] for row, true in zip(got, rows, strict=True)]) > 0.9
     assert MultiTaskClassifier.load(tmp_path / "run" / "model.npz").class_weight == "balanced"
+    columns = tmp_path / "run" / "columns.json"
+    columns.write_text(columns.read_text().replace('"size"', '"length"'))
+    assert cli.main(["mtl", "predict", "--run-dir", str(tmp_path / "run"), "--table", path]) == 2
+    assert "are not of one run" in capsys.readouterr().err
 
 
 def test_a_penalty_is_chosen_by_rows_that_are_learned_from(table, tmp_path, capsys):
@@ -187,6 +191,9 @@ def test_run_folders_that_are_damaged_or_of_others(run, tmp_path, capsys):
         ("columns.json", json.dumps({**columns, "fills": ["x"]}), "which must be a list, each a number"),
         ("columns.json", json.dumps({**columns, "values": [["a"]]}), "are not of one run"),
         ("columns.json", json.dumps({**columns, "targets": ["a", "b"]}), "are not of one run"),
+        ("columns.json", json.dumps({**columns, "targets": []}), "are not of one run"),
+        ("columns.json", json.dumps({**columns, "fills": [1.0, float("nan")]}), "are not of one run"),
+        ("columns.json", json.dumps({**columns, "more": 1}), "has more, which is no setting here"),
         ("columns.json", json.dumps({**columns, "classes": True}), "holds a MultiTaskRegressor"),
         ("columns.json", "{", "is damaged"),
         ("model.npz", "no arrays", "is damaged"),

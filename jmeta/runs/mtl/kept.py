@@ -11,6 +11,7 @@ from jmeta.errors import RunError, sentence
 from jmeta.mtl.tables import Columns
 from jmeta.report.files import write_json
 from jmeta.runs.engine import folder, record
+from jmeta.settings import check_names
 
 KIND, MODEL, COLUMNS = "table", "model.npz", "columns.json"
 
@@ -110,17 +111,31 @@ def read(run_dir: Path) -> Kept:
     if stored.kind != KIND:
         raise RunError(f"{run_dir} is a run of {stored.kind}, and no table was trained on: name another --run-dir.")
     path = run_dir / COLUMNS
-    columns = Columns(**folder.read_json(path, typing.get_type_hints(Columns)))
+    values = folder.read_json(path, typing.get_type_hints(Columns))
+    check_names(Columns._fields, values, str(path))
+    columns = Columns(**values)
     made = estimators()
     kind = made.MultiTaskClassifier if columns.classes else made.MultiTaskRegressor
     try:
         kept = Kept(columns, kind.load(run_dir / MODEL))
     except ValueError as error:
         raise RunError(sentence(error)) from error
-    width = len(columns.numbers) + sum(map(len, columns.values))
-    whole = len(columns.numbers) == len(columns.fills) and len(columns.texts) == len(columns.values)
-    heads = next(iter(kept.model.heads_.values()))[1]
-    outputs = columns.classes or len(heads) == len(columns.targets)
-    if not (whole and outputs and width == kept.model.n_features_in_):
+    if not _is_whole(kept):
         raise RunError(f"{path} and {MODEL} are not of one run: restore them, or train again in another folder.")
     return kept
+
+
+def _is_whole(kept: Kept) -> bool:
+    """Whether columns and model are as `fitted` leaves them."""
+    columns, model = kept
+    lengths = len(columns.numbers) == len(columns.fills) and len(columns.texts) == len(columns.values)
+    width = len(columns.numbers) + sum(map(len, columns.values))
+    if not (lengths and np.isfinite(columns.fills).all() and width == model.n_features_in_ and columns.targets):
+        return False
+    if not columns.classes:
+        return len(next(iter(model.heads_.values()))[1]) == len(columns.targets)
+    try:
+        names = np.array(tasks_of(kept), dtype=object)
+        return {*model.tasks_} == {name for j in range(len(columns.targets)) for name in _names(columns, names, j)}
+    except (ValueError, TypeError, LookupError):  # names that are no JSON, or of something else
+        return False
