@@ -22,7 +22,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta list        list learners, networks, tasks, datasets, environments or experiments
   jmeta run         train an experiment by its name, such as your own, FILE.py:NAME
   jmeta data        list the data sets, or prepare one
-  jmeta mtl         multi-task learning joined with meta-learning: train, evaluate
+  jmeta mtl         multi-task learning, on a table of your own or joined with meta-learning: train, predict, evaluate
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
 
 Each has its own --help; jmeta --version tells which it is. Code of yours, FILE.py:NAME, that a run folder or --config
@@ -31,6 +31,7 @@ names is run only if you name it too, or add --trust-code. For example:
   jmeta train --run-dir runs/first
   jmeta evaluate --run-dir runs/first
   jmeta train --seeds 3 --sweep inner_lr=0.1,0.4 --run-dir runs/rates
+  jmeta mtl train table.csv --task school --target score --run-dir runs/table
 """
 COMMANDS = {
     "train": "jmeta.runs.few_shot.commands:train",
@@ -167,9 +168,10 @@ def _area(name: str, words: list[str]) -> int:
         raise RunError(f"jmeta {name} {program} is a study of the repository: in a checkout, run {study}.")
     if program not in area.PROGRAMS:
         raise unknown("program", program, area.PROGRAMS)
-    if program == "train":
+    of_file = area.of_file(words) if hasattr(area, "of_file") else None
+    if program == "train" and of_file is None:
         return train_command(area.AREA, words[1:])
-    module = _imported(f"jmeta.runs.{name}.{program}")
+    module = _imported(f"jmeta.runs.{name}.{of_file or program}")
     description = (module.__doc__ or "").strip()
     config = parsed(module.Config, words[1:], prog=f"jmeta {name} {program}", description=description)
     use_compile_cache(True)

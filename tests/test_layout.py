@@ -102,7 +102,8 @@ ALLOWED = {
     },
     "runs/rl/": {"jax", "jmeta.runs.engine", "jmeta.runs.rl", "jmeta.rl", *SHOWN, *GROUND, *CORE},
     "runs/mtl/": {
-        "jax", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+        "jax", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", "jmeta.datasets",
+        *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
     },
 }  # fmt: skip
 

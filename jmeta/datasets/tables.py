@@ -1,10 +1,12 @@
 """Data sets from a user's own tables: pictures with their labels, or rows of numbers."""
 
 import csv
+import hashlib
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,10 +14,29 @@ from jmeta.datasets.arrays import from_labels
 from jmeta.datasets.files import of_files
 from jmeta.datasets.sources import File, listed
 from jmeta.datasets.types import DataError, Dataset
+from jmeta.report.arrays import check_fits
 
 _FILE = ("file", "path", "filename", "file_name", "filepath", "image", "picture")
 _LABEL = ("label", "labels", "class", "class_name", "category", "target", "y")
 _PART = ("part", "split", "subset")
+
+
+class Table(NamedTuple):
+    """A table of texts.
+
+    Attributes:
+        path: where it is from.
+        header: names of the columns, different ones but for those without a name.
+        rows: cells by the name of their column, without the space around them.
+        lines: where each row ends in the file, counted from 1.
+        checksum: of the file, SHA-256.
+    """
+
+    path: Path
+    header: list[str]
+    rows: list[dict[str, str]]
+    lines: list[int]
+    checksum: str
 
 
 def from_csv(path: str | Path, *, size: int | None = None, strict: bool = False) -> Dataset:
@@ -32,21 +53,21 @@ def from_csv(path: str | Path, *, size: int | None = None, strict: bool = False)
     Raises:
         DataError: no such columns, a row that lacks a value, or a file that is not there.
     """
-    path = Path(path).expanduser()
-    header, rows = _table(path)
-    names = {name.strip().lower(): name for name in header}
+    table = read_table(path)
+    path, header, rows = table.path, table.header, table.rows
+    names = {name.lower(): name for name in header}
     file, label, part = (next((names[n] for n in known if n in names), None) for known in (_FILE, _LABEL, _PART))
     if label is None or not rows:
         what = "no rows" if label else f"the columns {listed(header, 8)}"
         raise DataError(f"{path} needs a column label and rows, got {what}: add them.")
     classes = [f"{row[part]}/{row[label]}" if part else row[label] for row in rows]
-    for line, (row, folder) in enumerate(zip(rows, classes, strict=True), 2):
-        if None in row.values() or not folder.strip("/").strip():
+    for line, folder in zip(table.lines, classes, strict=True):
+        if not folder.strip("/").strip():
             raise DataError(f"{path}, line {line}, lacks a value: complete or remove it.")
     groups = {folder: folder.rpartition("/")[0] or path.stem for folder in classes}
     if file is None:
         columns = [name for name in header if name not in (label, part)]
-        return from_labels(_numbers(path, rows, columns), np.array(classes), name=path.stem, groups=groups)
+        return from_labels(_numbers(table, columns), np.array(classes), name=path.stem, groups=groups)
     found: dict[str, list[File]] = {folder: [] for folder in sorted(groups)}
     for row, folder in zip(rows, classes, strict=True):
         found[folder].append(path.parent / row[file])
@@ -63,33 +84,67 @@ def from_csv(path: str | Path, *, size: int | None = None, strict: bool = False)
 def is_vectors(path: Path) -> bool:
     """Whether the rows of a table are numbers, and no pictures; False where it can't be read."""
     try:
-        return not {name.strip().lower() for name in _table(path)[0]} & {*_FILE}
+        return not {name.lower() for name in read_table(path).header} & {*_FILE}
     except (DataError, OSError):
         return False
 
 
-def _table(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+def read_table(path: str | Path) -> Table:
+    """A table with a header, in UTF-8, its cells apart by commas, semicolons or tabs; nothing in it is run.
+
+    Raises:
+        DataError: if it is none, two columns have one name, or a row has fewer or more cells than the header.
+        OSError: if it can't be read.
+    """
+    path = Path(path).expanduser()
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is no file: name a table, saved as CSV.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        dialect = csv.Sniffer().sniff(text[:4096], ",;\t")
-    except (UnicodeDecodeError, csv.Error):
-        dialect = csv.excel
-    try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), dialect=dialect)
-        return list(reader.fieldnames or []), list(reader)
+        check_fits(str(path), 10 * path.stat().st_size)  # as Python's texts
+        data = path.read_bytes()
+        reader = _reader(data.decode("utf-8-sig"))
+        header = [name.strip() for name in next(reader, [])]
+        found = [(row, reader.line_num) for row in reader if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} can't be read as a table in UTF-8 ({error}): save it as CSV again.") from error
+    except ValueError as error:
+        raise DataError(f"{error}.") from error
+    twice = [name for name in header if header.count(name) > 1 and name]
+    if twice:
+        raise DataError(f"{path} has two columns {twice[0]}: rename or remove one.")
+    for row, line in found:
+        if len(row) < len(header) or any(row[len(header) :]):
+            what = "lacks a value" if len(row) < len(header) else f"has {len(row)} cells, and {len(header)} columns"
+            raise DataError(f"{path}, line {line}, {what}: complete or remove it.")
+    rows = [dict(zip(header, map(str.strip, row), strict=False)) for row, _ in found]
+    return Table(path, header, rows, [line for _, line in found], hashlib.sha256(data).hexdigest())
 
 
-def _numbers(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> np.ndarray:
-    found = np.empty((len(rows), len(columns)), np.float32)
-    for line, row in enumerate(rows):
+def _reader(text: str, delimiter: str | None = None) -> Any:
+    """Rows of cells; a delimiter that isn't known is the one that makes most columns of the header."""
+    if delimiter is None:
+        delimiter = max(",;\t", key=lambda known: len(next(_reader(text, known), [])))
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+
+
+def number_in(cell: str) -> float | None:
+    """A cell as a finite number, None if it is none."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and "_" not in cell else None
+
+
+def _numbers(table: Table, columns: Sequence[str]) -> np.ndarray:
+    found = np.empty((len(table.rows), len(columns)), np.float32)
+    for i, (row, line) in enumerate(zip(table.rows, table.lines, strict=True)):
         for place, name in enumerate(columns):
-            try:
-                found[line, place] = float(row[name])
-            except ValueError as error:
+            number = number_in(row[name])
+            if number is None:
                 raise DataError(
-                    f"{path}, line {line + 2}, has {row[name]!r:.40} in the column {name}, which is no number: give "
+                    f"{table.path}, line {line}, has {row[name]!r:.40} in the column {name}, which is no number: give "
                     "numbers, or pictures in a column file."
-                ) from error
+                )
+            found[i, place] = number
     return found

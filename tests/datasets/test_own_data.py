@@ -14,7 +14,7 @@ from PIL import Image
 
 import jmeta
 from jmeta import datasets
-from jmeta.datasets import DataError
+from jmeta.datasets import DataError, tables
 from jmeta.ragged import Ragged, ragged
 
 
@@ -228,3 +228,36 @@ def test_classes_for_the_test_by_name():
     assert not len(nothing.test) and len(nothing.val) == 4 and len(nothing.train) == 6
     with pytest.raises(DataError, match=r"--test-classes names the class 'k11', .*did you mean"):
         NAMED.split("test=k11")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_tables_are_read_with_any_of_three_delimiters(tmp_path, delimiter):
+    """Catches lines that are counted by rows: a blank one, and one inside quotes, count too."""
+    path = tmp_path / "t.csv"
+    rows = ["a;b", "1; two ", "", '3;"four', 'and ""more"""', "5;6"]
+    path.write_text("\n".join(rows).replace(";", delimiter), encoding="utf-8-sig")
+    found = tables.read_table(path)
+    assert found.header == ["a", "b"] and found.lines == [2, 5, 6]
+    assert [row["b"] for row in found.rows] == ["two", 'four\nand "more"', "6"]
+    assert [tables.number_in(cell) for cell in ("1e3", "-2.5", "1_0", "nan", "inf", "x", "")] == [
+        1000,
+        -2.5,
+        *[None] * 5,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n\n1\n", "line 4, lacks a value"),
+        ("a,b\n1,2,3\n", "line 2, has 3 cells, and 2 columns"),
+        ("a,b,a\n1,2,3\n", "has two columns a: rename or remove one"),
+        ("height,label\n1,x\nnan,y\n", "line 3, has 'nan' in the column height, which is no number"),
+    ],
+)
+def test_tables_that_would_be_misread(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        datasets.from_csv(tmp_path / "t.csv")
+    with pytest.raises(DataError, match="is no file: name a table"):
+        datasets.from_csv(tmp_path)

@@ -550,7 +550,7 @@ def test_before_fit():
 def test_rows_that_can_not_be_predicted(classifier, regressor):
     X, y, task = class_data()
     for call, message in (
-        (lambda: classifier.predict(X), "say which task each row is of, by task=: the tasks are 'a', 'b', 'c'"),
+        (lambda: classifier.predict(X), "by a column of X that task_column= names: the tasks are 'a', 'b', 'c'"),
         (lambda: classifier.predict(X, "d"), "task 'd' was not fitted: the tasks are 'a', 'b', 'c'"),
         (lambda: regressor.predict(X, [1] * 60), "task 1 was not fitted"),
         (lambda: classifier.predict(X, task[:5]), r"one for each of the 60 rows of X, got an array of shape \(5,\)"),

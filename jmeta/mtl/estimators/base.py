@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jmeta.mtl.estimators import saving
 from jmeta.mtl.estimators.columns import Name, rows_of, shown, without_task
+from jmeta.mtl.estimators.handed import check_scored
 from jmeta.mtl.estimators.network import Layer, Plan, moments, represent, stacked, train
 from jmeta.mtl.estimators.ranges import check_ranges
 from jmeta.mtl.estimators.weights import weights_of
@@ -89,7 +90,11 @@ class SharedNetwork(BaseEstimator):
 
     def _rows(self, X: Any, y: Any, task: Any, sample_weight: Any, **options: Any) -> Rows:
         """Checked rows for `fit`, without those of weight 0."""
+        if task is not None:
+            check_scored()
         X, task = without_task(X, task, self.task_column)
+        if not options.get("multi_output"):
+            _check_one_column(y)
         X, y = validate_data(self, X, y, dtype=np.float64, **options)
         weight, kept = weights_of(sample_weight, X)
         names, which = rows_of(DEFAULT if task is None else task, len(X))
@@ -116,7 +121,10 @@ class SharedNetwork(BaseEstimator):
         """The representation of the rows, and their tasks, which must have been fitted."""
         X, task = self._features(X, task)
         if task is None and len(self.tasks_) > 1:
-            raise ValueError(f"say which task each row is of, by task=: the tasks are {shown(self.tasks_)}")
+            raise ValueError(
+                "say which task each row is of, by task=, or by a column of X that task_column= names: the tasks are "
+                f"{shown(self.tasks_)}"
+            )
         names, which = rows_of(self.tasks_[0] if task is None else task, len(X))
         strange = [name for name in names if name not in self.tasks_]
         if strange:
@@ -166,3 +174,12 @@ class SharedNetwork(BaseEstimator):
             aggregator_named(self.aggregate)
         elif not (self.aggregate is None or callable(self.aggregate)):
             raise ValueError(f"aggregate must be a name, an aggregator or None, got {self.aggregate!r}")
+
+
+def _check_one_column(y: Any) -> None:
+    shape = np.shape(y) if isinstance(y, list) else getattr(y, "shape", ())
+    if len(shape) == 2 and shape[1] > 1:
+        raise ValueError(
+            f"y should be a 1d array, got an array of shape {shape}: give each column as a task of its own, by "
+            f"X=np.tile(X, ({shape[1]}, 1)), y=np.ravel(y, order='F'), task=np.repeat(names, len(X))"
+        )

@@ -31,7 +31,7 @@ def check_fitted(fields: Mapping[str, Any]) -> None:
     _numbers(fields, "representation_scale_", (width,), positive=True)
     outputs = {name: _layer(f"heads_[{name!r}]", head, width) for name, head in _of_tasks(fields, "heads_").items()}
     if "classes_" not in fields:
-        _check(set(outputs.values()) == {1}, "heads_", "of one output", outputs)
+        _check(len(set(outputs.values())) == 1, "heads_", "of as many targets for each task", outputs)
         return
     classes = _ordered("classes_", fields["classes_"])
     for name, own in _of_tasks(fields, "task_classes_").items():

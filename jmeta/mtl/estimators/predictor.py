@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from jmeta.mtl.estimators.base import SharedNetwork
 from jmeta.mtl.estimators.columns import Name, rows_of, shown
@@ -20,11 +20,11 @@ class Scores(NamedTuple):
 
     Attributes:
         overall: the mean over the tasks, each counted alike however many rows it has.
-        tasks: of each.
+        tasks: of each; where y has several columns, of each `(task, column)`.
     """
 
     overall: float
-    tasks: dict[Name, float]
+    tasks: dict[Any, float]
 
 
 class SharedPredictor(SharedNetwork):
@@ -90,8 +90,16 @@ class SharedPredictor(SharedNetwork):
         if metric not in self._metrics:
             raise ValueError(f"there is no metric {metric!r} here: choose one of {', '.join(self._metrics)}")
         _, names, which = self._fitted_rows(X, task)
-        predicted, y = self.predict(X, task), column_or_1d(y)
+        predicted = self.predict(X, task)
+        one = predicted.ndim == 1
+        y = column_or_1d(y) if one else check_array(y, input_name="y")
         check_consistent_length(which, y)
+        if y.shape != predicted.shape:
+            raise ValueError(f"y has {y.shape[1]} columns, and fit had {predicted.shape[1]}: give as many")
         measure = self._metrics[metric]
-        found = {name: float(measure(y[which == i], predicted[which == i])) for i, name in enumerate(names)}
+        found = {}
+        for i, name in enumerate(names):
+            mine, own = predicted[which == i], y[which == i]
+            columns = [(name, own, mine)] if one else [((name, j), own[:, j], mine[:, j]) for j in range(y.shape[1])]
+            found |= {key: float(measure(true, guess)) for key, true, guess in columns}
         return Scores(float(np.mean(list(found.values()))), found)

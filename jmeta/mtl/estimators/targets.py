@@ -17,12 +17,31 @@ class ClassTargets(NamedTuple):
     has: np.ndarray
 
 
+class Unrolled(NamedTuple):
+    """Rows of several targets, each once for each of them: `X [N k, D]`, `y [N k]`, the number of the row's task and
+    target together, `[N k]`, and weights."""
+
+    X: np.ndarray
+    y: np.ndarray
+    which: np.ndarray
+    weight: np.ndarray | None
+
+
 class NumberTargets(NamedTuple):
     """Numbers of each task, standardized: `[N, 1]`, and mean and scale `[T]`."""
 
     standardized: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
+
+
+def unrolled(X: np.ndarray, y: np.ndarray, which: np.ndarray, weight: np.ndarray | None) -> Unrolled:
+    """Each column of y `[N, k]` as a task of its own: that of target j of task i has the number `i k + j`."""
+    targets = y.shape[1]
+    each = np.repeat(which, targets) * targets + np.tile(np.arange(targets), len(y))
+    return Unrolled(
+        np.repeat(X, targets, axis=0), y.ravel(), each, None if weight is None else np.repeat(weight, targets)
+    )
 
 
 def class_targets(y: np.ndarray, names: list[Name], which: np.ndarray) -> ClassTargets:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +51,19 @@ def written_here(run_dir: Path) -> Iterator[None]:
             raise RunError(f"another process trains in {run_dir}: wait until it ends, or choose another --run-dir.")
         remove_leftovers(run_dir)
         yield
+
+
+@contextmanager
+def made_whole(run_dir: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes the run folder at the end; if anything fails, nothing is left of it."""
+    temporary = run_dir.with_name(f".{run_dir.name[:200]}-{secrets.token_hex(4)}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.rename(temporary, run_dir)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def check_there(paths: Iterable[Path]) -> None:

@@ -75,7 +75,7 @@ def for_run(run_dir: Path, kind: str, member: Member, facts: Mapping[str, Any]) 
     settings, options = member.settings, member.options
     stored = _going_on(run_dir, folder.CONFIG, kind, settings, options)
     if stored is None:
-        values = {**_values(kind, settings, options), FACTS: {**facts, **_surroundings()}}
+        values = {**_values(kind, settings, options), FACTS: {**facts, **surroundings()}}
         return {run_dir / folder.CONFIG: values}
     for name in SAME:
         if stored.facts.get(name) != facts.get(name):
@@ -156,7 +156,8 @@ def refuse_other(run_dir: Path | str, different: list[str]) -> None:
         )
 
 
-def _surroundings() -> dict[str, Any]:
+def surroundings() -> dict[str, Any]:
+    """What a run is computed by: how many processes, the device, and versions."""
     versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
     try:
         own = importlib.metadata.version("jmeta")

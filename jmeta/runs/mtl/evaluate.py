@@ -9,6 +9,7 @@ import jax
 from jax import Array
 from jax.tree_util import Partial
 
+from jmeta.errors import RunError
 from jmeta.mtl import experiment, join
 from jmeta.mtl.settings import Settings
 from jmeta.report.files import write_json
@@ -16,6 +17,7 @@ from jmeta.report.statistics import crossed
 from jmeta.report.tables import markdown, percent
 from jmeta.runs.engine import folder, record
 from jmeta.runs.engine.devices import check_number, enough_memory
+from jmeta.runs.mtl import kept
 from jmeta.runs.mtl.trained import load_trained
 from jmeta.settings import check, setting
 from jmeta.types import Batch, Episode, Learner, Params
@@ -75,6 +77,12 @@ def main(config: Config) -> dict[str, Any]:
     """Measure, print and write evaluation.json."""
     check(config)
     run_dir = Path(config.run_dir)
+    stored = record.load_any(run_dir)
+    if stored is not None and stored.kind == kept.KIND:
+        raise RunError(
+            f"{run_dir} was trained on a table, and measured then, as {run_dir / folder.EVALUATION} has it: "
+            "predict other rows by jmeta mtl predict."
+        )
     names = record.members_of(run_dir) if (run_dir / folder.GROUP).exists() else [""]
     each = {name: _accuracies(run_dir / name, config) for name in names}
     rows = {}
