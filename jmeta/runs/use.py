@@ -16,7 +16,12 @@ from jmeta.runs.engine.folder import check_output
 from jmeta.runs.engine.progress import say
 from jmeta.settings import check, setting
 
-_LOADERS = {"few-shot": "jmeta.runs.few_shot.trained", "join": "jmeta.runs.mtl.trained", "rl": "jmeta.runs.rl.trained"}
+_LOADERS = {
+    "few-shot": "jmeta.runs.few_shot.trained",
+    "join": "jmeta.runs.mtl.trained",
+    "table": "jmeta.runs.mtl.kept",
+    "rl": "jmeta.runs.rl.trained",
+}
 """By the kind of a run, the module whose `loaded(run_dir, checkpoint, trust_code=)` reads it."""
 FORMATS = (".npz", ".safetensors")
 
@@ -25,9 +30,10 @@ class Loaded(NamedTuple):
     """A trained run.
 
     Attributes:
-        learner: as it is evaluated: a `Learner`, for episodes of the run's way; of `jmeta rl`, an `Agent`.
-        params: its meta-parameters.
-        settings: of the run, nested dataclasses.
+        learner: as it is evaluated: a `Learner`, for episodes of the run's way; of `jmeta rl`, an `Agent`; of a table,
+            an estimator of `jmeta.mtl.estimators`, as it was fitted.
+        params: its meta-parameters; of an estimator none, since it has its own.
+        settings: of the run, nested dataclasses; of an estimator, its parameters by name.
         step: of the checkpoint.
         facts: what else the run knows: of few-shot learning, `split_hash`, `checksum`, `input_shape` and others.
     """
@@ -83,7 +89,8 @@ def export(run_dir: str | Path, output: str | Path | None = None, checkpoint: st
     place = Path(run_dir) / "params.npz" if output is None else Path(output)
     if place.suffix not in FORMATS:
         raise RunError(f"--output must end in {' or '.join(FORMATS)}, got {place}: choose another.")
-    record.load(Path(run_dir))
+    if record.load(Path(run_dir)).kind == "table":
+        raise RunError(f"{run_dir} is of a table, whose arrays are in {Path(run_dir) / 'model.npz'} already.")
     check_output("--output", place)
     arrays = {name or "params": _plain(a) for name, a in checkpoints.params_of(Path(run_dir), checkpoint).items()}
     if place.suffix == ".npz":

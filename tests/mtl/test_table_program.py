@@ -9,7 +9,9 @@ import pytest
 from scipy.io import loadmat
 from sklearn.metrics import r2_score
 
+import jmeta
 from jmeta import cli
+from jmeta.errors import RunError
 from jmeta.mtl.estimators import MultiTaskClassifier, MultiTaskRegressor
 from jmeta.mtl.tables import held_out
 from tests.conftest import REAL_DATA
@@ -83,6 +85,16 @@ def test_a_table_is_trained_on_and_measured_beside_floors(run, capsys, tmp_path)
     assert model.tasks_ == ["s0", "s1"] and model.n_features_in_ == 4
     assert cli.main(["mtl", "predict", "--run-dir", str(run), "--table", later]) == 0
     assert rows[-1][2] in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_estimator_of_a_run_is_loaded(run):
+    found = jmeta.load(run)
+    X = np.zeros((2, found.learner.n_features_in_))
+    known = MultiTaskRegressor.load(run / "model.npz")
+    np.testing.assert_array_equal(found.learner.predict(X, task=["s0", "s1"]), known.predict(X, task=["s0", "s1"]))
+    assert found.facts["rows"] == 120 and found.settings["steps"] == 60
+    with pytest.raises(RunError, match=r"whose arrays are in .*model.npz already"):
+        jmeta.export(run)
 
 
 def test_nothing_is_learned_of_the_rows_that_are_held_out(run):

@@ -19,7 +19,8 @@ def weights_of(sample_weight: Any, X: np.ndarray) -> tuple[np.ndarray | None, np
         return None, np.ones(len(X), bool)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(len(X), sample_weight)
-    weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    kind: Any = np.float64
+    weight = check_array(sample_weight, ensure_2d=False, dtype=kind, input_name="sample_weight")
     if weight.shape != (len(X),):
         raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(len(X),)}: give one for each row of X")
     if (weight < 0).any():

@@ -125,6 +125,13 @@ def read(run_dir: Path) -> Kept:
     return kept
 
 
+def loaded(run_dir: Path, checkpoint: str, *, trust_code: bool) -> dict[str, Any]:
+    """What `jmeta.load` returns, of an estimator, whose arrays are its own."""
+    model = read(run_dir).model
+    settings, facts = model.get_params(), record.load(run_dir).facts
+    return {"learner": model, "params": {}, "settings": settings, "step": model.steps, "facts": facts}
+
+
 def _is_whole(kept: Kept) -> bool:
     """Whether columns and model are as `fitted` leaves them."""
     columns, model = kept
