@@ -86,11 +86,15 @@ def ragged(examples: Any, counts: Any = None) -> Ragged:
         ValueError: for arrays of other forms, and for counts that do not fit them.
     """
     if isinstance(examples, Ragged):
-        if counts is not None:
+        if counts is not None and not np.array_equal(counts, examples.counts):
             raise ValueError("what is Ragged has its counts: leave counts out")
         return examples
+    if isinstance(getattr(examples, "examples", None), Ragged):
+        raise ValueError("give the examples of some classes of a data set, as data.examples[data.split().train]")
     examples = jax.tree.map(_checked, examples)
     leaves = jax.tree.leaves(examples)
+    if not leaves:
+        raise ValueError("examples must be arrays, got none")
     sizes = {leaf.shape[:2] for leaf in leaves}
     if len(sizes) != 1:
         raise ValueError(f"examples must be arrays that are alike in [classes, examples], got {sorted(sizes)}")
@@ -126,10 +130,13 @@ def _checked(examples: Any) -> Any:
     return examples if kind.isnative else examples.astype(kind.newbyteorder("="))  # tokens, a mask
 
 
-def check_channels(shape: tuple[int, ...]) -> None:
-    """Raise ValueError for pictures `[..., H, W, C]` of five axes whose channels can but come first."""
-    if len(shape) == 5 and shape[2] <= 4 < min(shape[3:]):
+def check_channels(shape: tuple[int, ...], *, rows: bool = False) -> None:
+    """Raise ValueError for pictures `[classes, examples, H, W, C]`, or rows `[N, H, W, C]` of them, whose channels can
+    but come first."""
+    before = 1 if rows else 2
+    if len(shape) == before + 3 and shape[before] <= 4 < min(shape[before + 1 :]):
+        form = "[N, H, W, C]" if rows else "[classes, examples, H, W, C]"
         raise ValueError(
-            f"pictures must be [classes, examples, H, W, C], and these, {list(shape)}, have their channels first: "
-            "move them by np.moveaxis(images, 2, -1)"
+            f"pictures must be {form}, and these, {list(shape)}, have their channels first: move them by "
+            f"np.moveaxis(images, {before}, -1)"
         )

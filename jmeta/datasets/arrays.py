@@ -9,7 +9,7 @@ import numpy as np
 
 from jmeta.datasets.files import told_of_copies
 from jmeta.datasets.types import DataError, Dataset, make_dataset
-from jmeta.ragged import Ragged
+from jmeta.ragged import Ragged, check_channels
 from jmeta.report.arrays import DAMAGED, Declared, read_npz
 
 _DATA = ("images", "x", "features", "data", "embeddings")
@@ -35,12 +35,22 @@ def from_labels(x: Any, y: Any, *, name: str = "data", groups: Mapping[str, str]
         >>> data.class_names, data.counts.tolist(), data.images.shape
         (('cat', 'dog'), [2, 2], (2, 2, 4))
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = _as_array(name, "examples", x), _as_array(name, "labels", y)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if x.ndim < 2 or not x.size or y.shape != x.shape[:1]:
+        one_hot = y.ndim == 2 and len(y) == len(x) and y.dtype.kind in "biuf" and (y.sum(1) == 1).all()
+        cure = "give labels.argmax(1), the numbers of classes" if one_hot else "give one label for each example"
         raise DataError(
             f"{name} has labels, so that examples must be [N, ...] and labels [N], got {list(x.shape)} and "
-            f"{list(y.shape)}: reshape them, or leave labels out."
+            f"{list(y.shape)}: {cure}."
+        )
+    try:
+        check_channels(x.shape, rows=True)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}.") from error
+    if y.dtype.kind == "O" and any(label is None or label != label for label in y):
+        raise DataError(
+            f"{name}: {sum(v is None or v != v for v in y)} labels are missing, None or NaN: leave these out."
         )
     if y.dtype.kind not in "USOiubf" or (y.dtype.kind == "f" and not (y == np.round(y)).all()):
         raise DataError(f"{name}: labels must be names or numbers of classes, got {y.dtype}, {y[:3]}: correct them.")
@@ -50,6 +60,15 @@ def from_labels(x: Any, y: Any, *, name: str = "data", groups: Mapping[str, str]
     rows = x[np.argsort(places, kind="stable")]
     own = None if groups is None else [groups[label] for label in names]
     return make_dataset(name, Ragged(rows, counts.astype(np.int32)), names, own)
+
+
+def _as_array(name: str, what: str, found: Any) -> np.ndarray:
+    if hasattr(found, "toarray"):
+        raise DataError(f"{name}: {what} are a sparse matrix: give {what}.toarray().")
+    try:
+        return np.asarray(found)
+    except ValueError as error:
+        raise DataError(f"{name}: {what} must be of one shape, to be one array: pad or cut them.") from error
 
 
 def load_npz(path: Path) -> Dataset:

@@ -25,7 +25,8 @@ def is_division(protocol: str) -> bool:
 def of_file(names: Sequence[str], protocol: str) -> Parts:
     """The classes that a JSON file names for each part: `{"train": [...], "val": [...], "test": [...]}`, or under KEY.
 
-    A class may be named by its last folder alone where that is unique. Classes that are named nowhere are left out.
+    A class may be named by its last folder alone where that is unique. Classes that are named nowhere are left out, and
+    val may be: then nothing is validated.
 
     Raises:
         DataError: a file that can't be read, or of another form; a name of no class, or in two parts.
@@ -33,14 +34,15 @@ def of_file(names: Sequence[str], protocol: str) -> Parts:
     file, _, key = protocol.partition(":") if not Path(protocol).exists() else (protocol, "", "")
     found = _read(Path(file).expanduser())
     inside = found.get(key) if key else found
-    if not isinstance(inside, Mapping) or not all(_is_names(inside.get(part)) for part in _PARTS):
+    none = {"train": None, "val": [], "test": None}  # without validation, there is none
+    if not isinstance(inside, Mapping) or not all(_is_names(inside.get(part, none[part])) for part in _PARTS):
         nested = [name for name, value in found.items() if isinstance(value, Mapping) and "train" in value]
         hint = (
             f": name one of them, as in {file}:{nested[0]}" if nested and not key else ": write them as lists of names"
         )
         raise DataError(f"{protocol} must have the class names of train, val and test{hint}.")
     place = _by_name(names)
-    parts = [[_index(place, name, file) for name in inside[part]] for part in _PARTS]
+    parts = [[_index(place, name, file) for name in inside.get(part, ())] for part in _PARTS]
     _check_apart(names, parts, file)
     return parts[0], parts[1], parts[2]
 

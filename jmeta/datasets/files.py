@@ -9,7 +9,8 @@ import numpy as np
 
 from jmeta.datasets.look import differ
 from jmeta.datasets.pictures import as_learned, look_of_files, open_picture
-from jmeta.datasets.sources import File, by_folder, files_in, files_in_zip, listed
+from jmeta.datasets.sources import File, by_folder, files_in, files_in_zip, is_shown, listed
+from jmeta.datasets.splits import together
 from jmeta.datasets.types import DataError, Dataset, make_dataset, room
 from jmeta.ragged import Ragged
 
@@ -38,9 +39,11 @@ def from_folder(path: str | Path, *, size: int | None = None, strict: bool = Fal
         if any(other.startswith(f"{folder}/") for other in classes):
             raise DataError(f"{path / folder} has both images and sub-folders: a class must have images only.")
     if path.is_dir():
-        for folder in sorted(p for p in path.rglob("*") if p.is_dir() and not any(p.iterdir())):
-            if not any(part.startswith(".") for part in folder.relative_to(path).parts):
-                raise DataError(f"{folder} has no images: add some, or remove the folder.")
+        empty = [str(p) for p in sorted(path.rglob("*")) if p.is_dir() and not any(p.iterdir()) and is_shown(p.name)]
+        if empty and strict:
+            raise DataError(f"{listed(empty)} has no images: add some, or remove the folder.")
+        if empty:
+            warnings.warn(f"{listed(empty)} has no images: it is left out; --strict refuses it.", stacklevel=2)
     name = path.resolve().name if path.is_dir() else path.stem
     groups = {folder: folder.rpartition("/")[0] or name for folder in classes}
     return of_files(name, classes, groups, size=size, strict=strict)
@@ -50,6 +53,8 @@ def of_files(
     name: str, classes: Mapping[str, Sequence[File]], groups: Mapping[str, str], *, size: int | None, strict: bool
 ) -> Dataset:
     """A data set of the pictures of each class; as `from_folder`."""
+    if together([*classes]):
+        classes, groups = _merged(name, classes)
     bad: list[File] = []
     given = [(folder, file) for folder, files in classes.items() for file in files]
     seen = look_of_files([file for _, file in given], size, bad)
@@ -69,6 +74,20 @@ def of_files(
     counts = Counter(labels)
     examples = Ragged(rows[: len(labels)], np.array([counts[folder] for folder in classes], np.int32))
     return told_of_copies(make_dataset(name, examples, list(classes), [groups[c] for c in classes], seen=seen))
+
+
+def _merged(name: str, classes: Mapping[str, Sequence[File]]) -> tuple[dict[str, list[File]], dict[str, str]]:
+    """The classes of folders called train, val and test that have the same ones, put together, and their groups."""
+    found: dict[str, list[File]] = {}
+    for folder, files in classes.items():
+        found.setdefault(folder.partition("/")[2], []).extend(files)
+    warnings.warn(
+        f"{name} has the same classes in its parts, which divides pictures, and it is new classes that are tested on: "
+        "the parts are put together, and the classes divided.",
+        stacklevel=4,
+    )
+    found = dict(sorted(found.items()))
+    return found, {folder: folder.rpartition("/")[0] or name for folder in found}
 
 
 def tell_of(name: str, bad: Sequence[File], number: int, strict: bool) -> None:

@@ -108,10 +108,11 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
     parts = known[name]() if name in known else _own(dataset.class_names, name)
     train, val, test = (np.array(sorted(part), np.int32) for part in parts)
     assert len({*train, *val, *test}) == len(train) + len(val) + len(test), "the parts of a split share classes"
-    if not (len(test) or name == TEST) or (name != "all" and not (len(train) and len(val))):
+    own = is_division(name)
+    if not (len(test) or name == TEST) or (name != "all" and not (len(train) and (len(val) or own))):
+        cure = "name some for training and for the test" if own else "use the protocol all, or at least 4 classes"
         raise DataError(
-            f"{dataset.name} has too few classes for the protocol {name}, got {len(dataset.class_names)}: "
-            "use the protocol all, or at least 4 classes."
+            f"{dataset.name} has too few classes for the protocol {name}, got {len(dataset.class_names)}: {cure}."
         )
     names = [sorted(dataset.class_names[i] for i in part) for part in (train, val, test)]
     digest = hashlib.sha256(json.dumps([dataset.name, name, names]).encode()).hexdigest()[:16]
@@ -132,9 +133,15 @@ def _protocols(dataset: Classes) -> dict[str, Callable[[], _Parts]]:
     tops = [group.partition("/")[0].lower() for group in groups]
     if set(tops) <= _FOLDERS.keys() and len({_FOLDERS[top] for top in tops}) > 1:
         found["folders"] = lambda: _by_folder(dataset, [_FOLDERS[top] for top in tops])
-    found["classes"] = lambda: _shuffled(dataset.class_names, _sizes(n))
+    found["classes"] = lambda: _dealt(dataset, tops)
     found["all"] = lambda: ((), (), range(n))
     return found
+
+
+def _dealt(dataset: Classes, tops: Sequence[str]) -> _Parts:
+    if set(tops) <= _FOLDERS.keys():
+        _check_once(dataset)
+    return _shuffled(dataset.class_names, _sizes(len(dataset.class_names)))
 
 
 def _own(names: Sequence[str], protocol: str) -> _Parts:
@@ -171,13 +178,7 @@ def _by_group(groups: Sequence[str], *parts: Iterable[str]) -> _Parts:
     return train, val, test
 
 
-def _by_folder(dataset: Classes, parts: Sequence[int]) -> _Parts:
-    missing = [name for name in ("train", "test") if _FOLDERS[name] not in parts]
-    if missing:
-        raise DataError(
-            f"{dataset.name} has folders of parts, but none called {missing[0]}: move some classes to one, or choose "
-            "the protocol classes, which deals all classes anew."
-        )
+def _check_once(dataset: Classes) -> None:
     names = [name.partition("/")[2] for name in dataset.class_names]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -185,5 +186,27 @@ def _by_folder(dataset: Classes, parts: Sequence[int]) -> _Parts:
             f"{dataset.name} has classes in several of the folders train, val and test, such as {twice}: put all "
             "pictures of a class into one, since each part needs classes of its own."
         )
+
+
+def together(names: Sequence[str]) -> bool:
+    """Whether classes are below train, val and test, and each part has those that another has too: a division of the
+    pictures of all classes, as classifiers have it, and none of the classes."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        top, _, rest = name.partition("/")
+        found.setdefault(top, set()).add(rest)
+    most = max(found.values(), key=len)
+    known = {top.lower() for top in found} <= _FOLDERS.keys() and len(found) > 1 and "" not in most
+    return known and all(classes <= most for classes in found.values())
+
+
+def _by_folder(dataset: Classes, parts: Sequence[int]) -> _Parts:
+    missing = [name for name in ("train", "test") if _FOLDERS[name] not in parts]
+    if missing:
+        raise DataError(
+            f"{dataset.name} has folders of parts, but none called {missing[0]}: move some classes to one, or choose "
+            "the protocol classes, which deals all classes anew."
+        )
+    _check_once(dataset)
     train, val, test = ([i for i, part in enumerate(parts) if part == k] for k in range(3))
     return (train, val, test) if val else (*_with_validation(dataset.class_names, train), test)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +60,7 @@ def from_csv(path: str | Path, *, size: int | None = None, strict: bool = False)
     file, label, part = (next((names[n] for n in known if n in names), None) for known in (_FILE, _LABEL, _PART))
     if label is None or not rows:
         what = "no rows" if label else f"the columns {listed(header, 8)}"
-        raise DataError(f"{path} needs a column label and rows, got {what}: add them.")
+        raise DataError(f"{path} needs a column label, beside file or numbers, and rows, got {what}: add them.")
     classes = [f"{row[part]}/{row[label]}" if part else row[label] for row in rows]
     for line, folder in zip(table.lines, classes, strict=True):
         if not folder.strip("/").strip():
@@ -67,18 +68,37 @@ def from_csv(path: str | Path, *, size: int | None = None, strict: bool = False)
     groups = {folder: folder.rpartition("/")[0] or path.stem for folder in classes}
     if file is None:
         columns = [name for name in header if name not in (label, part)]
+        _tell_of_counters(table, columns)
         return from_labels(_numbers(table, columns), np.array(classes), name=path.stem, groups=groups)
     found: dict[str, list[File]] = {folder: [] for folder in sorted(groups)}
     for row, folder in zip(rows, classes, strict=True):
         found[folder].append(path.parent / row[file])
-    missing = [
-        str(place) for places in found.values() for place in places if isinstance(place, Path) and not place.exists()
-    ]
-    if missing:
+    missing = [place for places in found.values() for place in places if isinstance(place, Path) and not place.exists()]
+    if missing and (strict or len(missing) == len(rows)):
         raise DataError(
             f"{path} names {len(missing)} files that are not there, {listed(missing)}: correct their places."
         )
+    if missing:
+        lost = f"{len(missing)} of {len(rows)} files that are not there, {listed(missing)}"
+        warnings.warn(f"{path} names {lost}: they are left out; --strict refuses them.", stacklevel=2)
+        found = {folder: [place for place in places if place not in missing] for folder, places in found.items()}
     return of_files(path.stem, found, groups, size=size, strict=strict)
+
+
+def _tell_of_counters(table: Table, columns: Sequence[str]) -> None:
+    """Warn of columns that number the rows, which tell where a row stands and nothing of what it is."""
+    texts = {name: [row[name] for row in table.rows] for name in columns}
+    counting = [name for name, cells in texts.items() if len(cells) > 2 and _counts_up(cells)]
+    if counting:
+        warnings.warn(
+            f"{table.path} has columns that number its rows, {listed(counting)}: they are learned from as others are, "
+            "so remove them if they say nothing of an example.",
+            stacklevel=3,
+        )
+
+
+def _counts_up(cells: Sequence[str]) -> bool:
+    return cells[0].isdecimal() and cells == [str(int(cells[0]) + i) for i in range(len(cells))]
 
 
 def is_vectors(path: Path) -> bool:

@@ -37,10 +37,9 @@ class Dataset(NamedTuple):
     @property
     def images(self) -> Any:
         """An array `[classes, examples, ...]`, of pictures uint8 `[classes, examples, H, W, C]`, 0 to 255, whose ink is
-        bright (255) and paper 0; classes that are smaller than the largest are padded with zeros. Where that would take
-        more than twice the memory, `examples`, which is indexed like an array."""
-        classes, most = self.examples.shape[:2]
-        return self.examples.padded() if classes * most <= 2 * self.counts.sum() else self.examples
+        bright (255) and paper 0. Where classes are of unlike sizes, `examples`, which is indexed like an array and has
+        no padding that could be taken for examples; `examples.padded()` has."""
+        return self.examples.padded() if len(np.unique(self.counts)) == 1 else self.examples
 
     @property
     def counts(self) -> np.ndarray:

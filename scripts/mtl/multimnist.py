@@ -181,12 +181,12 @@ def load(config: Config) -> Data:
         DataError: if they are not there.
     """
     dataset = datasets.load(config.dataset, config.data_dir)
-    if dataset.images.shape[-1] != 1:
+    if dataset.examples.shape[-1] != 1:
         raise RunError(f"{config.dataset} has pictures in color: choose others.")
     least = int(dataset.counts.min())
     if sum(config.sizes) > least:
         raise RunError(f"--sizes must be {least} or fewer in all, got {config.sizes}: choose smaller ones.")
-    part = parts(dataset.images[..., 0][:, :least], config.sizes, seed=config.seed)
+    part = parts(dataset.examples.padded()[..., 0][:, :least], config.sizes, seed=config.seed)
     key = jax.random.key(config.seed)
 
     def fixed_pairs(images: np.ndarray, number: int) -> Batch:

@@ -26,7 +26,7 @@ def kept():
 
 def test_what_is_read_back_equals_what_was_built(kept):
     again = cache.cached("key", refuse)
-    np.testing.assert_array_equal(again.images, example().images)
+    np.testing.assert_array_equal(again.examples.rows, example().examples.rows)
     np.testing.assert_array_equal(again.counts, example().counts)
     assert again.checksum == example().checksum
     assert (again.name, again.class_names, again.groups) == ("example", ("a/1", "a/2", "ü"), ("a", "a", ""))
@@ -57,14 +57,15 @@ def test_damaged_file_is_built_again(kept, damage):
 
 
 def test_file_with_a_wrong_checksum_is_built_again(kept):
-    fields = {name: getattr(example(8), name) for name in ("name", "images", "class_names", "groups", "counts")}
+    fields = {name: getattr(example(8), name) for name in ("name", "class_names", "groups", "counts")}
+    fields["rows"] = example(8).examples.rows
     np.savez(kept, **fields, checksum=example().checksum)
-    assert cache.cached("key", example).images.max() == 7
-    assert cache.cached("key", refuse).images.max() == 7
+    assert cache.cached("key", example).examples.rows.max() == 7
+    assert cache.cached("key", refuse).examples.rows.max() == 7
 
 
 def test_file_without_an_array_is_built_again(kept):
-    np.savez(kept, images=example().images)
+    np.savez(kept, images=example().examples.padded())
     assert cache.cached("key", example).checksum == example().checksum
 
 

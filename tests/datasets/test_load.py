@@ -10,15 +10,16 @@ from jmeta import datasets
 def test_digits():
     dataset = datasets.load("digits")
     assert dataset.counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
-    assert dataset.images.shape == (10, 183, 8, 8, 1)
+    images = dataset.examples.padded()
+    assert images.shape == (10, 183, 8, 8, 1)
     assert dataset.class_names == tuple("0123456789")
-    assert dataset.images.max() == 255
+    assert images.max() == 255
     from sklearn.datasets import load_digits
 
     source = load_digits()
     seven = source.images[source.target == 7]
-    np.testing.assert_allclose(dataset.images[7, :179, ..., 0] * (16 / 255), seven, atol=0.04)
-    assert not dataset.images[7, 179:].any()
+    np.testing.assert_allclose(images[7, :179, ..., 0] * (16 / 255), seven, atol=0.04)
+    assert not images[7, 179:].any()
 
 
 def test_digits_without_scikit_learn(monkeypatch):

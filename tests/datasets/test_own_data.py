@@ -88,7 +88,7 @@ def test_rows_are_grouped_by_their_labels():
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (np.zeros((3, 2)), [0, 1], r"labels \[N\], got \[3, 2\] and \[2\]: reshape"),
+        (np.zeros((3, 2)), [0, 1], r"labels \[N\], got \[3, 2\] and \[2\]: give one"),
         (np.zeros((3, 2)), np.eye(3), r"got \[3, 2\] and \[3, 3\]"),
         (np.zeros((3, 2)), [0.5, 1, 2], "labels must be names or numbers of classes, got float64"),
         (np.array([["a"], ["b"]]), [0, 1], "examples must be numbers, got <U1"),
@@ -163,18 +163,22 @@ def test_a_table_of_files_and_labels_with_parts(tmp_path):
 
 
 def test_a_table_of_numbers(tmp_path):
-    rows = [(k, -k / 2, "ab"[k % 2]) for k in range(6)]
+    rows = [(k * k, -k / 2, "ab"[k % 2]) for k in range(6)]
     path = table(tmp_path / "t.csv", ("height", "weight", "class"), rows)
     found = datasets.from_csv(path)
     assert found.class_names == ("a", "b") and datasets.catalog.row(path).vectors
-    np.testing.assert_allclose(found.images[1], [[1, -0.5], [3, -1.5], [5, -2.5]])
+    np.testing.assert_allclose(found.images[1], [[1, -0.5], [9, -1.5], [25, -2.5]])
 
 
 @pytest.mark.parametrize(
     ("header", "rows", "message"),
     [
-        (("file", "name"), [("a.png", "x")], "needs a column label and rows, got the columns file, name"),
-        (("file", "label"), [], "needs a column label and rows, got no rows"),
+        (
+            ("file", "name"),
+            [("a.png", "x")],
+            "needs a column label, beside file or numbers, and rows, got the columns file, name",
+        ),
+        (("file", "label"), [], "needs a column label, .*, got no rows"),
         (("file", "label"), [("gone.png", "x")], "names 1 files that are not there, .*gone.png"),
         (("height", "label"), [("tall", "x")], "line 2, has 'tall' in the column height, which is no number"),
         (("height", "label"), [("1",)], "line 2, lacks a value"),
@@ -207,7 +211,7 @@ def test_a_division_of_a_file(tmp_path, nested):
     [
         ({"train": ["k0"], "val": ["k1"], "test": ["k9", "kk"]}, "names the class 'kk', which the data have not"),
         ({"train": ["k0"], "val": ["k1"], "test": ["g0/k0"]}, "names g0/k0 in train and again in test"),
-        ({"train": ["k0"], "test": ["k1"]}, "must have the class names of train, val and test"),
+        ({"train": ["k0"], "val": ["k1"]}, "must have the class names of train, val and test"),
         ({"a": {"train": ["k0"], "val": [], "test": []}}, r"name one of them, as in .*division.json:a"),
         ({"train": "k0", "val": ["k1"], "test": ["k2"]}, "must have the class names"),
         ([1], "must be an object of train, val and test, got a list"),
@@ -261,3 +265,54 @@ def test_tables_that_would_be_misread(tmp_path, text, message):
         datasets.from_csv(tmp_path / "t.csv")
     with pytest.raises(DataError, match="is no file: name a table"):
         datasets.from_csv(tmp_path)
+
+
+def test_without_validation_there_is_none(tmp_path):
+    for division in ({"train": ["k0", "k1"], "val": [], "test": ["k2"]}, {"train": ["k0", "k1"], "test": ["k2"]}):
+        assert [part.tolist() for part in NAMED.split(written(tmp_path, division))[1:4]] == [[0, 1], [], [2]]
+
+
+def test_columns_that_number_the_rows_are_told(tmp_path):
+    """Sorted by class, they tell it."""
+    rows = [(k, k * k % 5, "ab"[k > 2]) for k in range(6)]
+    with pytest.warns(UserWarning, match="has columns that number its rows, id: they are learned from as others"):
+        datasets.from_csv(table(tmp_path / "t.csv", ("id", "x", "label"), rows))
+
+
+def test_parts_with_the_same_classes_divide_pictures_and_no_classes(tmp_path):
+    """The layout of classifiers: taken for classes of their own, a class was trained on and tested on."""
+    for k in range(8):
+        path = tmp_path / "set" / ("train", "test")[k % 2] / f"kind{k // 2}" / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(k)).save(path)
+    with pytest.warns(UserWarning, match="set has the same classes in its parts"):
+        found = datasets.from_folder(tmp_path / "set")
+    assert found.class_names == tuple(f"kind{k}" for k in range(4)) and found.counts.tolist() == [2] * 4
+    assert found.split().protocol == "classes"
+    some = datasets.make_dataset(
+        "some",
+        picture(0, (4, 1, 4, 4, 1)),
+        ["train/a", "train/b", "test/a", "test/c"],
+        ["train", "train", "test", "test"],
+    )
+    with pytest.raises(DataError, match="classes in several of the folders train, val and test, such as a"):
+        some.split("classes")
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.ones((3, 2)), np.eye(3), r"give labels.argmax\(1\), the numbers of classes"),
+        (np.ones((3, 2)), np.array(["a", None, "b"], object), "1 labels are missing, None or NaN"),
+        ([[1], [1, 2]], [0, 1], "examples must be of one shape"),
+        (np.ones((4, 3, 8, 8), np.uint8), [0, 0, 1, 1], r"channels first: move them by np.moveaxis\(images, 1, -1\)"),
+    ],
+)
+def test_what_is_wrong_with_rows_is_said_with_its_cure(x, y, message):
+    with pytest.raises(DataError, match=message):
+        datasets.from_labels(x, y)
+
+
+def test_a_data_set_is_no_array_of_examples():
+    with pytest.raises(ValueError, match=r"as data.examples\[data.split\(\).train\]"):
+        jmeta.few_shot_sampler(NAMED, way=2, shot=1, query_shot=1)

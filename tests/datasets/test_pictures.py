@@ -225,8 +225,8 @@ def test_examples_that_are_not_real_stay_blank():
     images[1, 2] = 0
     found, done = match(make_dataset("set", images, counts=np.array([3, 2])), Look((8, 8), 1, "light"))
     assert done[0].startswith("inverted")
-    np.testing.assert_array_equal(found.images[0], drawings(0, 255).images[0])
-    assert not found.images[1, 2].any()
+    np.testing.assert_array_equal(found.examples[0], drawings(0, 255).images[0])
+    assert not found.examples.padded()[1, 2].any()
 
 
 def test_size_and_color_are_matched():
