@@ -59,7 +59,7 @@ def of_files(
     given = [(folder, file) for folder, files in classes.items() for file in files]
     seen = look_of_files([file for _, file in given], size, bad)
     given = [pair for pair in given if pair[1] not in bad] if bad else given
-    inverted = differ(str(seen.files), seen.ink)
+    inverted = differ(str(seen.files), seen)
     rows, labels = room(len(given), seen.shape), []
     for folder, file in given:
         try:

@@ -60,9 +60,9 @@ def ink_of(pictures: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> str:
     return "dark" if paper >= 128 else "light"
 
 
-def differ(ink: str, other: str) -> bool:
-    """Whether one is dark and the other light, so that one must be inverted to look like the other."""
-    return {ink, other} == {"dark", "light"}
+def differ(ink: str, like: Look) -> bool:
+    """Whether drawings of one ink must be inverted to look like others; photographs and what is in color never are."""
+    return like.channels == 1 and {ink, like.ink} == {"dark", "light"}
 
 
 def some(number: int) -> np.ndarray:

@@ -120,7 +120,7 @@ def match(dataset: Dataset, like: Look) -> tuple[Dataset, tuple[str, ...]]:
     old, done = dataset.look, []
     if old is None:
         raise DataError(f"{dataset.name} has no pictures, and those trained on were some: choose another data set.")
-    rows, inverted = resize(dataset.examples.rows, like.shape), differ(old.ink, like.ink)
+    rows, inverted = resize(dataset.examples.rows, like.shape), differ(old.ink, like)
     if old.channels != like.channels:
         done.append("made gray by luminance" if like.channels == 1 else "given three equal channels")
     if old.size != like.size:

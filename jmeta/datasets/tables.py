@@ -85,6 +85,12 @@ def from_csv(path: str | Path, *, size: int | None = None, strict: bool = False)
     return of_files(path.stem, found, groups, size=size, strict=strict)
 
 
+def numbers_of(path: str | Path) -> np.ndarray:
+    """The rows of a table of numbers as float32 `[N, D]`, without its label and part; errors as `from_csv`."""
+    table = read_table(path)
+    return _numbers(table, [name for name in table.header if name.lower() not in (*_LABEL, *_PART)])
+
+
 def _tell_of_counters(table: Table, columns: Sequence[str]) -> None:
     """Warn of columns that number the rows, which tell where a row stands and nothing of what it is."""
     texts = {name: [row[name] for row in table.rows] for name in columns}

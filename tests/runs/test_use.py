@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import flax
@@ -9,11 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 from PIL import Image
 from small_runs import PLAIN
 
 import jmeta
 from jmeta.datasets import load
+from jmeta.runs.few_shot.given import as_trained
 from jmeta.runs.few_shot.trained import load_trained
 from jmeta.runs.few_shot.transfer import show
 
@@ -93,7 +96,25 @@ def test_arrays_are_named_as_files_are(finished, shapes, tmp_path):
     some = jmeta.predict(finished, {"b": [tmp_path / "support" / "b"], "c": images[2, :2]}, paths, invert="no")
     assert [(one.path, one.name) for one in some] == [(paths[0], "b"), (tmp_path / "query" / "c" / "3.png", "c")]
     large = np.repeat(np.repeat(query[..., 0], 3, 1), 3, 2)
-    assert len(jmeta.predict(finished, support, large, invert="no")) == 6
+    sizes = [jmeta.predict(finished, support, pixels, invert="no") for pixels in (large, large / 255.0, large * 1.0)]
+    assert sizes[0] == sizes[1] == sizes[2] and len(sizes[0]) == 6  # whatever the range of floats
+
+
+def test_arrays_beside_files_are_as_those_are(finished):
+    """Catches a support set that is inverted and queries that are not; what is in color is never inverted."""
+    dark = np.full((4, 8, 8), 255, np.uint8)
+    dark[:, 2:4, 1:6] = 10
+    trained = load_trained(finished)
+    for channels, inverted in ((1, True), (3, False)):
+        pictures = [np.repeat(each[..., None], channels, 2) for each in dark]
+        look = trained.look._replace(channels=channels, ink="light", files="dark")
+        with tempfile.TemporaryDirectory() as place:
+            Image.fromarray(pictures[0].squeeze()).save(Path(place) / "0.png")
+            alone = as_trained(look, [Path(place) / "0.png"])[0]
+            mixed = as_trained(look, [Path(place) / "0.png", *pictures[1:]])
+        np.testing.assert_array_equal(mixed, np.stack([alone] * 4))
+        np.testing.assert_array_equal(as_trained(look, pictures)[0], alone)
+        assert (alone[0, 0, 0] == 0) == inverted
 
 
 def test_arrays_that_can_not_be_meant_are_refused(finished):
@@ -103,7 +124,9 @@ def test_arrays_that_can_not_be_meant_are_refused(finished):
         ({"a": images}, images, "has 1 classes"),
         ({**two, "c": images[:0]}, images, "no examples of c"),
         (two, images[:0], "query has no examples"),
-        (two, np.zeros((2, 9, 9, 1), np.float32), r"must be \[8, 8, 1\], .* got \[9, 9, 1\]"),
+        (two, np.full((2, 9, 9, 1), -1, np.float32), r"must be \[8, 8, 1\], .* got \[9, 9, 1\]"),
+        (two, np.full((2, 8, 8, 1), np.nan, np.float32), "2 of 5 examples have values that are NaN or infinite"),
+        (two, scipy.sparse.eye(8), "examples must be"),
         (two, np.zeros((2, 7), np.float32), r"got \[7\]"),
         (two, images.astype(np.int64) - 5, "integers are 0 to 255"),
         (two, [np.zeros(3), np.zeros(4)], "make them of one shape"),
@@ -150,6 +173,12 @@ def test_features_are_named(cli, refused, tmp_path):
         ["2", "up"],
         ["3", "up"],
     ]
+    for name, some in (("support", slice(0, 24)), ("query", [3, 11, 19, 20])):
+        labels = np.repeat(["left", "right", "up"], 8) if name == "support" else ["?"] * 4
+        lines = [",".join([*map(str, row), label]) for row, label in zip(rows[some].tolist(), labels, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([",".join([*(f"f{i}" for i in range(12)), "label"]), *lines]))
+    tables = jmeta.predict(tmp_path / "run", tmp_path / "support.csv", tmp_path / "query.csv")
+    assert [one.name for one in tables] == ["left", "right", "up", "up"]
     (tmp_path / "a").mkdir()
     Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "a" / "x.png")
     told = refused(

@@ -12,6 +12,7 @@ from jmeta.datasets.files import tell_of
 from jmeta.datasets.look import Look, brightness, differ, ink_of
 from jmeta.datasets.pictures import as_learned, fit, ink_of_files, open_picture
 from jmeta.datasets.sources import files_in, listed, visible
+from jmeta.datasets.tables import from_csv, numbers_of
 from jmeta.datasets.types import DataError
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.trained import Trained
@@ -42,8 +43,8 @@ def given(support: str | Path | Mapping[Any, Examples], query: Examples) -> Give
             raise RunError(f"support has {len(classes)} classes: give two or more.")
         if empty := [name for name, found in classes.items() if not found]:
             raise RunError(f"support has no examples of {listed(empty)}: add some, or leave them out.")
-    elif Path(support).is_file() and Path(support).suffix == ".npz":
-        data = load_npz(Path(support))
+    elif Path(support).is_file() and Path(support).suffix in (".npz", ".csv"):
+        data = load_npz(Path(support)) if Path(support).suffix == ".npz" else from_csv(support)
         classes = {name: [*data.examples[k]] for k, name in enumerate(data.class_names)}
     else:
         classes = classes_in(Path(support))
@@ -58,7 +59,11 @@ def examples_of(found: Examples) -> list[Example]:
     """One by one; RunError for a path that leads nowhere."""
     if isinstance(found, str | Path):
         path = Path(found)
-        return [*load_rows(path)] if path.is_file() and path.suffix == ".npz" else [*pictures_in(path)]
+        if path.is_file() and path.suffix in (".npz", ".csv"):
+            return [*(load_rows(path) if path.suffix == ".npz" else numbers_of(path))]
+        return [*pictures_in(path)]
+    if not hasattr(found, "__len__") or hasattr(found, "toarray"):
+        raise RunError(f"examples must be an array [N, ...], or paths of pictures, got a {type(found).__name__}.")
     if all(isinstance(example, str | Path) for example in found):
         return [path for example in found for path in pictures_in(Path(example))]
     try:
@@ -97,7 +102,7 @@ def readable(found: Given, strict: bool) -> Given:
         RunError: where nothing is left of a class, or to be named.
     """
     bad = {path for path in found.paths if not _is_picture(path)}
-    tell_of("what is given", sorted(bad), len(found.queries) + sum(map(len, found.classes.values())), strict)
+    tell_of("what is given", sorted(bad), len(found.paths), strict)
     if not bad:
         return found
 
@@ -138,10 +143,15 @@ def inputs_of(trained: Trained, examples: Sequence[Example], invert: str = "auto
     """
     name, shape, like = trained.settings.tasks.dataset, tuple(trained.facts["input_shape"]), trained.look
     if like is None and any(isinstance(example, Path) for example in examples):
-        raise RunError(f"the run was trained on {name} and can't take pictures: give arrays [N, ...], or an npz file.")
+        raise RunError(
+            f"the run was trained on {name} and can't take pictures: give arrays [N, ...], or files .npz or .csv."
+        )
     rows: list[Any] = list(examples)
+    bad = [i for i, row in enumerate(rows) if not isinstance(row, Path) and not np.isfinite(row).all()]
+    if bad:
+        raise RunError(f"{len(bad)} of {len(rows)} examples have values that are NaN or infinite: leave them out.")
     if like is not None:
-        rows = [_drawn(example) for example in examples]
+        rows = [_drawn(example) for example in _by_range(examples, shape)]
         places = [i for i, example in enumerate(rows) if _is_drawn(example)]
         brought = as_trained(like, [rows[i] for i in places], invert) / np.float32(255) if places else []
         for i, row in zip(places, brought, strict=True):
@@ -162,10 +172,11 @@ def as_trained(like: Look, pictures: Sequence[Example], invert: str = "auto") ->
     files = [picture for picture in pictures if isinstance(picture, Path)]
     arrays = [picture for picture in pictures if not isinstance(picture, Path)]
     of_files = like.files or (ink_of_files(files) if files else "none")
-    of_arrays = ink_of((brightness(array), None) for array in arrays) if arrays else "none"
+    # Beside files, arrays are as those are; by themselves, they may be of a data set, whose ink is that of training.
+    of_arrays = of_files if files or not arrays else ink_of((brightness(array), None) for array in arrays)
 
     def inverted(ink: str) -> bool:
-        return differ(ink, like.ink) if invert == "auto" else invert == "yes"
+        return differ(ink, like) if invert == "auto" else invert == "yes"
 
     def learned(picture: Example) -> np.ndarray:
         if isinstance(picture, Path):
@@ -174,6 +185,24 @@ def as_trained(like: Look, pictures: Sequence[Example], invert: str = "auto") ->
         return 255 - pixels if inverted(of_arrays) else pixels
 
     return np.stack([learned(picture) for picture in pictures])
+
+
+def _by_range(examples: Sequence[Example], shape: tuple[int, ...]) -> list[Example]:
+    """Pictures of floats, 0 to 1 or 0 to 255, all together, as 0 to 1; as bytes where they are of another shape."""
+    floats = [e for e in examples if not isinstance(e, Path) and e.dtype.kind == "f" and e.ndim in (2, 3)]
+    low, high = (min(e.min() for e in floats), max(e.max() for e in floats)) if floats else (0, 1)
+    if low < 0 or high > 255:
+        return list(examples)
+    scale = 255 if high <= 1 else 1
+
+    def brought(example: Example) -> Example:
+        if isinstance(example, Path) or example.dtype.kind != "f" or example.ndim not in (2, 3):
+            return example
+        if example.shape == shape:
+            return (example * (scale / 255)).astype(np.float32)
+        return (example * scale).round().astype(np.uint8)
+
+    return [brought(example) for example in examples]
 
 
 def _drawn(example: Example) -> Example:

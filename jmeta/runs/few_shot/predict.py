@@ -32,14 +32,14 @@ class PredictConfig:
     Attributes:
         run_dir: the folder of the run.
         support: a folder with a sub-folder of pictures for each class; one picture is enough, and numbers may differ.
-            Or an npz file of images and labels, and of features where those were trained on.
-        query: a folder of pictures to be named, at any depth, or one picture; or an npz file of examples.
+            Or an npz file of images and labels, and of features where those were trained on, or a csv file.
+        query: a folder of pictures to be named, at any depth, or one picture; or an npz or csv file of examples.
         csv: write path, class and probability of each picture to this file, in place of printing them.
         inner_steps: inner steps; otherwise the run's for evaluation.
         checkpoint: best (by validation) or newest.
-        invert: all pictures or none. auto does with them as was done with the files of a folder that was trained on; of
-            other data, it inverts them if ink is dark in them, taken together, and light in training, or the reverse.
-            Or yes or no.
+        invert: all pictures or none. auto does with gray ones as was done with the files of a folder that was trained
+            on; of other data, it inverts them if ink is dark in them, taken together, and light in training, or the
+            reverse; it leaves those in color as they are. Or yes or no.
         strict: refuse files that are no pictures or can't be read, in place of leaving them out.
         transductive: let the pictures see each other through the batch statistics. Good where all classes are among
             them about as often; otherwise each is judged alone.
@@ -83,20 +83,20 @@ def predict(
     Args:
         run: the folder of a run of `jmeta train`.
         support: examples of each class, at least one and of numbers that may differ: a folder with a sub-folder of
-            pictures for each, an npz file of `images` and `labels`, or `{name: examples}`.
+            pictures for each, an npz file of `images` and `labels`, a csv file, or `{name: examples}`.
         query: examples to be named.
         inner_steps: inner steps; None for the run's in evaluation.
         checkpoint: best (by validation) or newest.
-        invert: pictures: "yes", "no", or "auto". auto does with files as was done with those of a folder that was
-            trained on; otherwise it inverts them if ink is dark in them, taken together, and light in training, or the
-            reverse.
+        invert: pictures in gray: "yes", "no", or "auto". auto does with files, and arrays beside files, as was done
+            with those of a folder that was trained on; otherwise it inverts them if ink is dark in them, taken
+            together, and light in training, or the reverse. Pictures in color stay as they are.
         strict: refuse files that are no pictures or can't be read, in place of leaving them out with a warning.
         transductive: let the examples see each other through the batch statistics.
         trust_code: whether to run the code that the folder names, `FILE.py:NAME`.
 
-    Examples are a folder of pictures, at any depth, one picture, paths of pictures, an npz file, or an
-    array `[N, ...]`. Pictures, as files or arrays of integers `[N, H, W, C]` or `[N, H, W]`, are brought to the size,
-    the channels and the ink of those that were trained on; other arrays have the shape of what was trained on.
+    Examples are a folder of pictures, at any depth, one picture, paths of pictures, an npz or csv file, or an array
+    `[N, ...]`. Pictures, as files or arrays `[N, H, W, C]` or `[N, H, W]` of 0 to 255 or 0 to 1, are brought to the
+    size, the channels and the ink of those that were trained on; other arrays have the shape of what was trained on.
 
     Raises:
         RunError: for a run, or examples, that can't be used.
@@ -108,6 +108,8 @@ def predict(
     """
     if invert not in INVERT:
         raise unknown("choice for --invert", invert, INVERT)
+    if not isinstance(run, str | Path):
+        raise RunError(f"predict takes the folder of a run, got a {type(run).__name__}: give its path.")
     found = given(support, query)
     trained = load_trained(run, checkpoint, trust_code=trust_code)
     if sources.row(trained.settings.tasks.dataset).numbers:
