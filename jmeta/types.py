@@ -18,7 +18,8 @@ class Batch(NamedTuple):
     """Examples of one task.
 
     Attributes:
-        x: inputs `[N, ...]`, or a tree of such arrays, as tokens and a mask.
+        x: inputs `[N, ...]`, or a tree of such arrays, as tokens and a mask. uint8 is pictures, 0 to 255, and is read
+            as 0 to 1, as samplers have it; other numbers as they are.
         y: one-hot labels `[N, way]`, or regression targets `[N, targets]`.
         weight: `[N]`, how much each example counts, 0 or more; None means all alike. One of weight 0 is not there: what
             x and y hold of it, NaN too, reaches nothing.
@@ -56,6 +57,16 @@ def _array(a: Any) -> Array:
     return jnp.asarray(native(a))
 
 
+def _inputs(x: Any) -> Any:
+    """Inputs as they are computed with: bytes, which are pictures, as 0 to 1, and floats in float32 or better."""
+
+    def one(a: Any) -> Array:
+        a = _array(a)
+        return a.astype(jnp.float32) / 255 if a.dtype == jnp.uint8 else wide(a)
+
+    return jax.tree.map(one, x)
+
+
 def filled(tree: Any, weight: Array | None) -> Any:
     """Arrays `[N, ...]` whose rows of weight 0 are copies of one that is there, and zeros where none is.
 
@@ -80,7 +91,7 @@ def examples(batch: Batch) -> Batch:
         ValueError: for labels that are class numbers and not one-hot, or inputs, weights or classes that are not as
             many as labels say.
     """
-    x, y = jax.tree.map(_array, batch.x), _array(batch.y)
+    x, y = _inputs(batch.x), _array(batch.y)
     weight, classes = (None if a is None else wide(_array(a)) for a in (batch.weight, batch.classes))
     whole = not jnp.issubdtype(y.dtype, jnp.inexact)
     if y.ndim != 2 or jnp.iscomplexobj(y) or (whole and y.shape[1] == 1):
@@ -99,7 +110,7 @@ def examples(batch: Batch) -> Batch:
     y = y.astype(float) if whole else wide(y)
     if weight is not None and not jnp.issubdtype(weight.dtype, jnp.inexact):
         weight = weight.astype(y.dtype)
-    return Batch(filled(jax.tree.map(wide, x), weight), filled(y, weight), weight, classes)
+    return Batch(filled(x, weight), filled(y, weight), weight, classes)
 
 
 class Model(Protocol):
@@ -157,7 +168,7 @@ def learner(
 
     def predict_examples(adapted: Any, x: Any, weight: Array | None = None) -> Array:
         _check_some(x)
-        return predict(adapted, filled(jax.tree.map(lambda a: wide(_array(a)), x), weight), weight)
+        return predict(adapted, filled(_inputs(x), weight), weight)
 
     def known(batch: Batch) -> Batch:
         _check_some(batch.x)
@@ -199,7 +210,7 @@ def _without_keys(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _started(init: Callable[[Array, Any], Params], key: Array, x: Any) -> Params:
-    params = init(key, jax.tree.map(lambda a: wide(_array(a)), x))
+    params = init(key, _inputs(x))
     linen = lambda tree: isinstance(tree, Mapping) and "params" in tree
     for variables in jax.tree.leaves(params, is_leaf=linen):
         if linen(variables) and set(variables) != {"params"}:

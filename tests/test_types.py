@@ -127,3 +127,16 @@ def test_no_examples_at_all_are_refused():
     ):
         with pytest.raises(ValueError, match="a set of examples has no rows: give one or more"):
             call()
+
+
+def test_bytes_are_pictures():
+    """As samplers have it: 0 to 1, in `init`, `adapt`, `predict` and `loss` alike."""
+    learner, (support, _) = prototypical(), episode()
+    x = np.random.default_rng(0).integers(0, 255, (4, 3)).astype(np.uint8)
+    params = learner.init(jax.random.key(0), x)
+    whole, parts = support._replace(x=x), support._replace(x=jnp.asarray(x / np.float32(255)))
+    jax.tree.map(np.testing.assert_array_equal, params, learner.init(jax.random.key(0), parts.x))
+    one, other = (learner.predict(learner.adapt(params, given), given.x) for given in (whole, parts))
+    np.testing.assert_allclose(one, other, rtol=1e-6)
+    values = [learner.loss(params, jmeta.Episode(given, given))[0] for given in (whole, parts)]
+    np.testing.assert_allclose(*values, rtol=1e-6)

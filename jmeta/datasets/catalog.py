@@ -92,7 +92,7 @@ def _digits(folder: Path, rest: str | None, download: bool, size: int | None) ->
     flat, labels = load_digits(return_X_y=True)
     # Ink is 0 to 16 there.
     pixels = (np.asarray(flat).reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8)
-    return make_dataset("digits", by_class([pixels[np.asarray(labels) == digit, ..., None] for digit in range(10)]))
+    return make_dataset("digits", by_class([[*pixels[np.asarray(labels) == digit, ..., None]] for digit in range(10)]))
 
 
 def own_row(name: str, found: Any) -> Row:

@@ -128,7 +128,7 @@ def _looked_at(name: str, found: Any, sample: Any, make: Callable[[int, int], Sa
         raise RunError(f"{name} must draw an Episode, got a {type(task).__name__}: correct it.")
     y = np.asarray(task.support.y)
     one_hot = y.shape[-1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=-1) == 1).all()
-    shape = tuple(task.support.x.shape[1:])
+    shape = tuple(np.shape(jax.tree.leaves(task.support.x)[0])[1:])
     network = _UNITS if len(shape) == 1 else Network()
     return _small(said(found), make, way=y.shape[-1], numbers=not one_hot, shape=shape, network=network)
 

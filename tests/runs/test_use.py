@@ -173,6 +173,9 @@ def test_features_are_named(cli, refused, tmp_path):
         ["2", "up"],
         ["3", "up"],
     ]
+    evaluated = cli("evaluate", "--run-dir", tmp_path / "run", "--episodes", 5)
+    assert evaluated.code == 0 and "after inner steps" not in evaluated.out  # which this learner doesn't take
+    assert "prototypical trained on" in evaluated.out
     for name, some in (("support", slice(0, 24)), ("query", [3, 11, 19, 20])):
         labels = np.repeat(["left", "right", "up"], 8) if name == "support" else ["?"] * 4
         lines = [",".join([*map(str, row), label]) for row, label in zip(rows[some].tolist(), labels, strict=True)]

@@ -30,6 +30,15 @@ _NOT_OF_FILES = ("run_dir", "resume", "coordinator", "num_processes", "process_i
 """What a run does not take from the settings of another."""
 
 
+_MEANT = {
+    "learner": "algorithm", "method": "algorithm", "model": "network", "data": "dataset", "environment": "env",
+    "lr": "outer_lr", "learning_rate": "outer_lr", "batch_size": "meta_batch_size", "ways": "way", "shots": "shot",
+    "queries": "query_shot", "steps": "outer_steps", "iterations": "outer_steps", "epochs": "outer_steps",
+    "output": "run_dir", "out": "run_dir", "output_dir": "run_dir",
+}  # fmt: skip
+"""What other programs call it."""
+
+
 class Start(NamedTuple):
     """What flags are put on top of: values by name, and where they are from."""
 
@@ -170,11 +179,15 @@ def _in_step(words: Sequence[str], whole: Whole) -> Whole:
 def _check_flags(area: Area, words: Sequence[str], whole: Whole) -> None:
     """Refuse a flag that another choice has and this one has not, and name that choice."""
     given, known, choices = to_dict(whole), names(whole), area.choices()
+    if words and not words[0].startswith("-") and "dataset" in known:
+        raise RunError(f"{area.prog} takes flags alone, got {words[0]}: did you mean --dataset {words[0]}?")
     now = {field.name: given.get(field.name, field.default) for field in dataclasses.fields(area.choice)}
     for word in (word for word in words if word.startswith("--")):
         name = word[2:].partition("=")[0].replace("-", "_")
         if name in known or name.removeprefix("no_") in known:
             continue
+        if _MEANT.get(name) in known:
+            raise RunError(f"there is no {flag(name)}: did you mean {flag(_MEANT[name])}?")
         others = [
             f"{flag(field)} {value}"
             for field, values in choices.items()

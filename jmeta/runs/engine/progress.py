@@ -12,6 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from jmeta.errors import first_line, printable
 
+SILENCE = 30.0
+"""Seconds after which lines tell of the steps between two rows."""
+
 
 class Report(NamedTuple):
     """What a run tells about itself.
@@ -79,19 +82,32 @@ def _bar(title: str, console: Console) -> Iterator[Report]:
 
 def _lines() -> Report:
     started = [time.perf_counter(), 0, 0]
+    said = [time.perf_counter()]
 
     def begin(step: int, steps: int) -> None:
         started[:] = [time.perf_counter(), step, steps]
+        said[0] = started[0]
+
+    def left_at(step: int) -> str:
+        began, first, steps = started
+        said[0] = time.perf_counter()
+        left = int((said[0] - began) / (step - first) * (steps - step))
+        return f"{left // 60}:{left % 60:02d} left"
+
+    def piece(step: int, metrics: Mapping[str, float]) -> None:
+        """Between rows that are far apart."""
+        if time.perf_counter() - said[0] > SILENCE:
+            name = "returns" if "returns" in metrics else "loss"
+            say(f"step {step}/{started[2]}  {_number(name, metrics[name])}  {left_at(step)}")
 
     def row(values: Mapping[str, Any]) -> None:
-        step, (began, first, steps) = values["step"], started
-        left = (time.perf_counter() - began) / (step - first) * (steps - step)
-        words = [f"step {step}/{steps}"]
+        step = values["step"]
+        words = [f"step {step}/{started[2]}"]
         words += [_number(name, values[name]) for name in ("returns", "loss", "accuracy", "entropy") if name in values]
         words += [word for word in (_validation(values), _speed(values)) if word]
-        say("  ".join([*words, f"{int(left) // 60}:{int(left) % 60:02d} left"]))
+        say("  ".join([*words, left_at(step)]))
 
-    return Report(begin, lambda step, metrics: None, row, say)
+    return Report(begin, piece, row, say)
 
 
 def _number(name: str, value: float) -> str:

@@ -279,8 +279,9 @@ def _measure(
         if batch and (not together or cheap):
             other = evaluation.evaluate(learner, params, sample, key, predict=other_predict, **options)
             result |= {f"{other_predict.__name__}_accuracy": other.mean, f"{other_predict.__name__}_ci95": other.ci95}
-        floor = evaluation.evaluate(nearest(), {}, sample, key, **options)  # which needs no training
-        result |= {"floor_accuracy": floor.mean, "floor_ci95": floor.ci95}
+        if isinstance(jax.eval_shape(sample, key).support.x, jax.ShapeDtypeStruct):  # and no tree of arrays
+            floor = evaluation.evaluate(nearest(), {}, sample, key, **options)  # which needs no training
+            result |= {"floor_accuracy": floor.mean, "floor_ci95": floor.ci95}
     numbers, at = step_numbers(steps), lambda k: trained.learner_of(k, way)
     before: Any = []
     if numbers[:-1]:

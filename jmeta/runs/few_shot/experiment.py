@@ -35,11 +35,12 @@ VALIDATION_SEED = 0x5EED
 
 
 class Data(NamedTuple):
-    """The data, samplers of episodes or ordinary batches to train on, and of episodes that training does not meet."""
+    """The data, samplers of episodes or ordinary batches to train on, and of episodes that training does not meet, None
+    for a division without validation."""
 
     problem: Problem
     training: Partial
-    validation: Partial
+    validation: Partial | None
 
 
 def builder() -> Build:
@@ -91,6 +92,8 @@ def drawn(tasks: Tasks, problem: Problem, ordinary: bool) -> Data:
         training = problem.batches(way * (shot + tasks.query_shot))
     else:
         training = problem.sampler("train", way, shot, tasks.query_shot)
+    if problem.split is not None and not len(problem.split.val):
+        return Data(problem, training, None)
     return Data(problem, training, problem.sampler("val", tasks.way, tasks.shot, tasks.query_shot))
 
 
@@ -107,10 +110,10 @@ def experiment(settings: Settings, data: Data) -> Experiment:
 
     name, sign = ("error", -1.0) if problem.numbers else ("accuracy", 1.0)
     return Experiment(
-        init=starting(settings, problem.train_classes, problem.input_shape),
+        init=starting(settings, problem.train_classes, problem.input_shape, problem.input_dtype),
         update=Partial(update, data.training),
-        validate=Partial(_validator(settings), data.validation),
-        score=Score(name, sign),
+        validate=None if data.validation is None else Partial(_validator(settings), data.validation),
+        score=None if data.validation is None else Score(name, sign),
         steps=outer.outer_steps,
         tasks=outer.meta_batch_size,
         light=sources.row(settings.tasks.dataset).light,
@@ -121,6 +124,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             "split_hash": problem.split_hash,
             "checksum": problem.checksum,
             "input_shape": list(problem.input_shape),
+            "input_dtype": problem.input_dtype,
             "train_classes": problem.train_classes,
             "look": _look(problem),
         },
@@ -133,11 +137,17 @@ def _look(problem: Problem) -> dict[str, Any] | None:
     return None if seen is None else {**seen._asdict(), "size": list(seen.size)}
 
 
-def starting(settings: Settings, classes: int | None, input_shape: tuple[int, ...]) -> Callable[[Array], TrainState]:
-    """`key -> state`, for inputs like those of a support set."""
+def starting(
+    settings: Settings, classes: int | None, input_shape: tuple[int, ...], input_dtype: str = "float32"
+) -> Callable[[Array], TrainState]:
+    """`key -> state`, for inputs like those of a support set, which of tasks that are drawn may be a tree."""
     learner, optimizer, tasks = training_learner(settings, classes), outer_optimizer(settings.outer), settings.tasks
-    examples = (tasks.train_way or tasks.way) * (tasks.train_shot or tasks.shot)
-    return lambda key: training.init_state(learner, optimizer, key, jnp.zeros((examples, *input_shape)))
+    way, shot = tasks.train_way or tasks.way, tasks.train_shot or tasks.shot
+    x: Any = jax.ShapeDtypeStruct((way * shot, *input_shape), input_dtype)
+    if (drawn := sources.row(tasks.dataset).sampler) is not None:
+        x = jax.eval_shape(drawn(shot, tasks.query_shot), jax.random.key(0)).support.x
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), x)
+    return lambda key: training.init_state(learner, optimizer, key, zeros)
 
 
 def measured(tasks: Tasks) -> tuple[str, evaluation.Metric]:

@@ -62,6 +62,8 @@ def examples_of(found: Examples) -> list[Example]:
         if path.is_file() and path.suffix in (".npz", ".csv"):
             return [*(load_rows(path) if path.suffix == ".npz" else numbers_of(path))]
         return [*pictures_in(path)]
+    if isinstance(found, Mapping):
+        raise RunError("examples that are trees of arrays are for a script: jmeta.load gives the learner.")
     if not hasattr(found, "__len__") or hasattr(found, "toarray"):
         raise RunError(f"examples must be an array [N, ...], or paths of pictures, got a {type(found).__name__}.")
     if all(isinstance(example, str | Path) for example in found):

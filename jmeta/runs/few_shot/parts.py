@@ -62,10 +62,13 @@ def large_enough(part: Part, dataset: Dataset, needed: int, way: int, what: str)
     enough = part.examples.counts >= needed
     lost = [dataset.class_names[i] for i in part.classes[~enough]]
     if enough.sum() < way:
-        fewest = int(np.sort(part.examples.counts)[-way])
+        least = f"{what} needs {needed} examples of each of {way} classes, and"
+        if not enough.any():
+            said = f"the largest of {dataset.name} there has {part.examples.counts.max()}"
+            raise RunError(f"{least} {said}: give a smaller --shot or --query-shot.")
         raise RunError(
-            f"{what} needs {needed} examples of each of {way} classes, and the {way} largest of {dataset.name} have "
-            f"{fewest} or more: ask for a smaller --shot, --query-shot or --way."
+            f"{least} {enough.sum()} of the {len(enough)} of {dataset.name} there have them, {listed(lost)} fewer: "
+            "take small classes out of the data, or give a smaller --way, --shot or --query-shot."
         )
     if not lost:
         return part
@@ -78,5 +81,7 @@ def large_enough(part: Part, dataset: Dataset, needed: int, way: int, what: str)
 
 def said(parts: Mapping[str, Part], what: str) -> str:
     """How many classes and examples there are in each part, in a sentence."""
+    if not len(parts["test"].classes):
+        parts = {name: part for name, part in parts.items() if name != "test"}
     sizes = (f"{name} {len(p.classes)} classes, {p.examples.counts.sum():,} {what}" for name, p in parts.items())
     return "; ".join(sizes)

@@ -161,18 +161,10 @@ def group_curves(settings: Settings, each: Mapping[str, Member], rows: Mapping[s
     for member, own in each.items():
         rates = ", ".join(f"{rate} {value:g}" for rate, value in own.rates.items()) or settings.algorithm
         label = None if rates in colors else rates
-        line = {
-            "color": colors.setdefault(rates, COLORS[len(colors) % len(COLORS)]),
-            "linewidth": 1,
-            "label": label,
-            "markersize": 3,
-        }
+        line = {"color": colors.setdefault(rates, COLORS[len(colors) % len(COLORS)]), "linewidth": 1, "markersize": 3}
         validated = [row for row in rows[member] if f"val_{name}" in row]
-        for axes, known, what, scale in (
-            (losses, rows[member], "loss", 1),
-            (scores, validated, f"val_{name}", percent),
-        ):
-            axes.plot(*_line(known, what, scale), marker=marker_of(known), markersize=3, **line)
+        losses.plot(*_line(rows[member], "loss"), label=label, marker=marker_of(rows[member]), **line)
+        scores.plot(*_line(validated, f"val_{name}", percent), label=label, marker=marker_of(validated), **line)
     _loss_axes(losses)
     scores.set(xlabel="outer step", ylabel=f"validation {name}" + (", %" if name == "accuracy" else ""))
     scores.legend()

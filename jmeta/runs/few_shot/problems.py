@@ -40,6 +40,7 @@ class Problem(NamedTuple):
         split: their split.
         changes: what was done to them, so that they look like those that a learner was trained on.
         about: how many classes and examples each part has, in a sentence.
+        input_dtype: of one example as an episode has it; whole numbers, such as tokens, stay whole.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Problem(NamedTuple):
     split: Split | None = None
     changes: tuple[str, ...] = ()
     about: str = ""
+    input_dtype: str = "float32"
 
 
 def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Problem:
@@ -91,8 +93,13 @@ def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Prob
         dataset.name, dataset.examples.shape[2:], False, split.protocol, split.hash, dataset.checksum,
         lambda part, way, shot, query: _few_shot(dataset, split, parts[part], tasks, part, way, shot, query),
         batches, len(split.train) * (4 if turned else 1), dataset, split, changes,
-        f"{dataset.name}, split {split.protocol} {split.hash}: {said(parts, what)}.",
+        f"{dataset.name}, split {split.protocol} {split.hash}: {said(parts, what)}.", _dtype_of(dataset),
     )  # fmt: skip
+
+
+def _dtype_of(dataset: Dataset) -> str:
+    kind = dataset.examples.rows.dtype
+    return str(np.dtype(np.int32)) if kind.kind in "iu" and kind != np.uint8 else "float32"
 
 
 def protocol_of(tasks: Tasks) -> str:

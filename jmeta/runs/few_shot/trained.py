@@ -71,7 +71,8 @@ def load_trained(run_dir: str | Path, checkpoint: str = "best", *, trust_code: b
     path = Path(run_dir)
     settings, facts = load_settings(path, trust_code=trust_code)
     with by_files(trust_code):
-        init = starting(settings, facts["train_classes"], tuple(facts["input_shape"]))
+        dtype = facts.get("input_dtype", "float32")
+        init = starting(settings, facts["train_classes"], tuple(facts["input_shape"]), dtype)
         step, state = restored(path, init, checkpoint)
     return Trained(settings, facts, step, state.params, lambda steps, way: learner_of(settings, steps, way=way))
 
@@ -96,6 +97,8 @@ def load_settings(run_dir: Path, *, trust_code: bool = False) -> tuple[Settings,
     where = f"{run_dir / folder.CONFIG}, in its facts,"
     for name, kind in _FACTS.items():
         typed(name, facts[name], kind, where)
+    if facts.get("input_dtype", "float32") not in ("float32", "int32"):
+        raise RunError(f"{where} has input_dtype {facts['input_dtype']!r:.40}, which must be float32 or int32.")
     if look := typed("look", facts.get("look"), dict | None, where):
         typed("ink", look.get("ink"), str, where)
         typed("files", look.get("files"), str | None, where)

@@ -176,3 +176,15 @@ def test_a_warning_is_a_sentence(monkeypatch):
     assert cli.main(["train"]) == 0
     assert seen == ["jmeta: two\\x1bwords\n", "/x.py:1: UserWarning: two\x1bwords\n"]
     assert warnings.formatwarning is before
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("train", "--learner", "maml"), "there is no --learner: did you mean --algorithm?"),
+        (("train", "photos/"), "takes flags alone, got photos/: did you mean --dataset photos/?"),
+        (("rl", "train", "--environment", "bandit"), "there is no --environment: did you mean --env?"),
+    ],
+)
+def test_what_others_call_it_is_answered(refused, words, meant):
+    assert meant in refused(*words)

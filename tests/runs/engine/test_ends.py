@@ -74,6 +74,22 @@ def test_the_bar_of_a_terminal_is_drawn_before_there_are_steps():
     assert "compiling" in text and "5/20" in text and "two\\x1b[31m [red]words" in text
 
 
+def test_the_time_left_is_of_steps_alone(monkeypatch, capfd):
+    """Catches an estimate that takes the start and the compiling for steps, also where a run goes on; and silence
+    between rows that are far apart."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    report = progress._lines()
+    report.begin(10, 30)  # after compiling
+    now[0] = 110
+    report.piece(12, {"loss": 1.0})  # the next row is soon there
+    report.row({"step": 15, "loss": 1.0})
+    assert capfd.readouterr().out == "step 15/30  loss 1.0000  0:30 left\n"
+    now[0] = 150
+    report.piece(20, {"loss": 0.5})  # a long time without one
+    assert capfd.readouterr().out == "step 20/30  loss 0.5000  0:50 left\n"
+
+
 @pytest.mark.parametrize("kind", ["pipe", "stream", "link"])
 def test_an_output_that_is_no_file_stays_what_it_is(tmp_path, kind):
     """A move onto /dev/null as root would have made a file of it, for all programs."""

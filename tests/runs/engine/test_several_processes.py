@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import unittest.mock
 from contextlib import ExitStack
 from pathlib import Path
@@ -322,3 +323,21 @@ def test_a_folder_that_the_first_process_may_not_use_stops_both(tmp_path):
     (_, out, err), (_, other_out, other_err) = results
     assert err == "jmeta: run is there and is no run folder: choose another --run-dir.\n" and not out
     assert other_err == err.replace("jmeta: ", "jmeta: process 0 could not go on: ") and not other_out
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_a_wait_for_others_is_not_silent(monkeypatch, capfd, slow):
+    """Catches a job of two processes, of which one was started, that says nothing for minutes."""
+
+    def initialize(*place):
+        time.sleep(0.2 if slow else 0)
+        raise RuntimeError("nobody came")
+
+    monkeypatch.setattr(processes, "PATIENCE", 0.05)
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    with pytest.raises(RunError, match="could not meet"):
+        processes.join(Place())
+    time.sleep(0.1)
+    said = capfd.readouterr().err
+    assert ("waiting for 2 processes to meet: --num-processes 1 runs this one alone." in said) == slow

@@ -102,7 +102,7 @@ def test_rotations_need_square_pictures(refused, tmp_path):
         (["--episodes", "0"], "--episodes must be 2 or more, got 0"),
         (["--way", "0"], "--way must be 1 or more, got 0"),
         (["--way", "5"], "5-way episodes need 5 classes, and the test part"),
-        (["--shot", "9"], "and the 2 largest of shapes have 8 or more"),
+        (["--shot", "9"], "of each of 2 classes, and the largest of shapes there has 8: give a smaller --shot"),
         (["--inner-steps", "-2"], "--inner-steps must be 0 or more, got -2"),
         (["--part", "tset"], "did you mean 'test'?"),
         (["--checkpoint", "bets"], "did you mean 'best'?"),

@@ -101,6 +101,19 @@ def test_a_test_of_other_data_tells_what_was_trained_on(cli, folders, tmp_path):
     assert result.code == 0 and "1 of these classes were trained on: this is no measure of new ones" in result.out
 
 
+def test_a_division_without_validation_trains_without(cli, folders, tmp_path):
+    """Four classes, of which none can be spared."""
+    division = {"train": ["k00", "k01"], "test": ["k02", "k03"]}
+    (tmp_path / "four.json").write_text(json.dumps(division))
+    words = ("--dataset", folders / "plain", "--split", tmp_path / "four.json", "--way", 2, *SHORT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert cli("train", *words, "--run-dir", tmp_path / "run").code == 0
+        assert cli("evaluate", "--run-dir", tmp_path / "run", "--episodes", 5).code == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 and not any(name.startswith("val_") for row in rows for name in row)
+
+
 def in_zip(path, members):
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist() if members(name)}

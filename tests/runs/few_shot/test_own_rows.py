@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from small_runs import PLAIN, TINY, assert_same_run
 
+import jmeta
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError
 from jmeta.registry import TRUST, named_in
@@ -75,6 +76,32 @@ def halves(key):
     y = jnp.tile(jnp.eye(2), (3, 1))
     x = jax.random.normal(key, ()) + jnp.where(y[:, :1] > 0, 1.0, -1.0)
     return Episode(Batch(x[:4], y[:4]), Batch(x[4:], y[4:]))
+
+
+def marked(shot, query_shot):
+    """Texts of two classes, as tokens and a mask."""
+    rows = 2 * (shot + query_shot)
+
+    def sample(key):
+        tokens = jax.random.randint(key, (rows, 5), 0, 4) + 4 * (jnp.arange(rows) % 2)[:, None]
+        x = {"tokens": tokens, "mask": jnp.ones(tokens.shape, bool).at[:, 3:].set(False)}
+        y = jnp.tile(jnp.eye(2), (shot + query_shot, 1))
+        cut = lambda part: Batch(jax.tree.map(lambda a: a[part], x), y[part])
+        return Episode(cut(slice(0, 2 * shot)), cut(slice(2 * shot, None)))
+
+    return sample
+
+
+class Texts(nn.Module):
+    """The mean of the vectors of a text."""
+
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x):
+        vectors = nn.Embed(8, self.outputs)(x["tokens"])
+        mask = x["mask"][..., None].astype(vectors.dtype)
+        return (vectors * mask).sum(1) / mask.sum(1)
 
 
 def stripes():
@@ -286,3 +313,16 @@ def test_code_that_a_run_folder_names_is_not_run(refused, finished, home, field,
     for read in reads.values() if field != "dataset" else ():
         with pytest.raises(RunError, match="must be a function"):
             read(home / "run", trust_code=True)
+
+
+def test_trees_are_trained_on_kept_and_loaded(cli, home):
+    """Catches inputs of one array alone, or whole numbers that become floats on the way."""
+    words = ("--algorithm", "prototypical", "--dataset", "mine.py:marked", "--network", "mine.py:Texts")
+    ran(cli, "train", *words, "--query-shot", 3, *STEPS, "--run-dir", "run")
+    ran(cli, "evaluate", "--run-dir", "run", "--episodes", 20, TRUST)
+    run = jmeta.load("run", trust_code=True)
+    x = {"tokens": np.array([[1, 2, 3, 0, 0], [5, 6, 7, 4, 4]], np.int32), "mask": np.arange(10).reshape(2, 5) % 5 < 3}
+    found = run.learner.predict(run.learner.adapt(run.params, jmeta.Batch(x, np.eye(2, dtype=np.float32))), x)
+    assert found.argmax(1).tolist() == [0, 1]
+    with pytest.raises(RunError, match="trees of arrays are for a script"):
+        jmeta.predict("run", {"a": x, "b": x}, x, trust_code=True)

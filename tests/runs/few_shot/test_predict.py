@@ -10,8 +10,9 @@ from PIL import Image
 from small_runs import TINY
 
 from jmeta.datasets import load, make_dataset
+from jmeta.runs.engine.folder import read_rows
 from jmeta.runs.few_shot.given import as_trained
-from jmeta.runs.few_shot.plot import PlotConfig, inner_steps_of, plot
+from jmeta.runs.few_shot.plot import PlotConfig, inner_steps_of, plot, training_curve
 from jmeta.runs.few_shot.trained import load_trained
 from jmeta.runs.few_shot.transfer import show
 
@@ -119,6 +120,8 @@ def test_a_run_is_drawn(finished, tmp_path):
         with Image.open(path) as picture:
             assert min(picture.size) > 200 and np.asarray(picture.convert("L")).std() > 5
     assert not list((tmp_path / "run").glob(".*"))
+    curves = training_curve(load_trained(tmp_path / "run"), read_rows(tmp_path / "run" / "metrics.jsonl")[:1])
+    assert all(ax.lines[0].get_marker() == "o" for ax in curves.axes)  # one point alone is no line
 
 
 def test_an_evaluation_of_another_checkpoint_is_not_drawn(finished, tmp_path, capsys):
