@@ -193,7 +193,7 @@ def make_run(
 
     Args:
         learner, optimizer, chunk_size, mesh: as in `make_step`; a device draws the episodes that one alone would.
-        sample: `key -> Episode`.
+        sample: `key -> Episode`, traced once: all that it draws is drawn by the key, in JAX, and not in NumPy.
         meta_batch_size: T, tasks of each outer step.
 
     Raises:
