@@ -72,7 +72,9 @@ def space():
 # scikit-learn's own checks.
 
 
-@pytest.mark.parametrize("estimator", [MultiTaskClassifier(), MultiTaskRegressor(), SharedSpace()])
+@pytest.mark.parametrize(
+    "estimator", [MultiTaskClassifier(), MultiTaskRegressor(), pytest.param(SharedSpace(), marks=pytest.mark.long)]
+)
 def test_scikit_learn_finds_nothing_wrong(estimator):
     rounding = "training is in float32: weights and repeated rows agree to 1e-5, and not to its 1e-7"
     found = check_estimator(

@@ -103,6 +103,7 @@ def test_two_devices_train_what_one_does(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+@pytest.mark.long
 def test_a_join_that_is_stopped_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     words = ["mtl", "train", *WORDS, "--outer-steps", "4", "--log-every", "1", "--save-every", "4"]
     assert cli.main([*words, "--run-dir", str(tmp_path / "whole")]) == 0

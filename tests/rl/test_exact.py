@@ -260,6 +260,7 @@ def test_the_oracle_of_the_published_mdps():
     assert oracle.interval < 0.1
 
 
+@pytest.mark.long
 def test_strategies_get_about_what_is_published():
     """In 10 episodes 138.1 for PSRL, and 146.6 for UCRL2; the first one is about as good as chance, which gets 10."""
     psrl, ucrl2 = (mdp_figures()[name] for name in ("psrl", "ucrl2"))

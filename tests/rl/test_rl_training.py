@@ -77,6 +77,7 @@ def test_the_record_says_what_was_trained_by_what(single):
     assert row["env_steps_per_second"] == pytest.approx(3 * row["tasks_per_second"], rel=1e-3)
 
 
+@pytest.mark.long
 def test_a_signal_stops_the_command_and_resuming_gives_the_same_bits(single, tmp_path):
     """As a scheduler does it: SIGTERM once the first row is written, then the same command with --resume."""
     run_dir = tmp_path / "run"

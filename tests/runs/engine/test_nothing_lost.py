@@ -320,8 +320,8 @@ def test_what_other_threads_meet_in_a_failed_read_is_not_told(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("removed", "error"),
     [
-        ("checkpoints", ValueError("no file _METADATA")),
-        ("checkpoints/*tmp*", ValueError("no file _METADATA")),
+        pytest.param("checkpoints", ValueError("no file _METADATA"), marks=pytest.mark.long),
+        pytest.param("checkpoints/*tmp*", ValueError("no file _METADATA"), marks=pytest.mark.long),
         ("checkpoints/*tmp*", FileNotFoundError(2, "x")),
     ],
 )

@@ -187,7 +187,11 @@ def clinc(root, place):
     return ["--dataset", place / "clinc.npz", "--split", division]
 
 
-@pytest.mark.parametrize("bring", [caltech, flowers, grocery, photos, letters, clinc], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "bring",
+    [flowers, photos, clinc, *(pytest.param(each, marks=pytest.mark.long) for each in (caltech, grocery, letters))],
+    ids=lambda f: f.__name__,
+)
 def test_real_data_end_in_names_and_a_score_beside_its_floor(cli, data_root, tmp_path, bring):
     words = ("train", *bring(data_root, tmp_path), *SHORT, "--run-dir", tmp_path / "run")
     with warnings.catch_warnings(record=True) as said:

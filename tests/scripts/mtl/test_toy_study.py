@@ -74,6 +74,7 @@ def test_equal_weights_are_stuck_twice_and_cagrad_never(tmp_path, capsys):
     np.testing.assert_allclose(way[:, [0, -1]], np.stack([toy.THREE_STARTS, ends["cagrad"]], axis=1), atol=1e-3)
 
 
+@pytest.mark.long
 def test_other_rules_end_at_other_points_of_the_front():
     """Ends of MGDA, Nash-MTL and FAMO, which rounding moves by less than 0.15; PCGrad's from two starts it does not."""
     config = program.Config(double=True)
