@@ -52,10 +52,10 @@ class Tasks:
     """What is learned from.
 
     Attributes:
-        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME; a file .npz of arrays, a table
-            .csv of files and labels, a folder (or .zip) with a sub-folder of pictures for each class; sinusoid (curves
-            to regress), linear (binary tasks); or FILE.py:NAME or MODULE:NAME, your own. `jmeta list` has all, `jmeta
-            data list` shows what is there.
+        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME; a file .npz of arrays with
+            labels, a table .csv of files, or of numbers, and labels, a folder (or .zip) with a sub-folder of pictures
+            for each class; sinusoid (curves to regress), linear (binary tasks); or FILE.py:NAME or MODULE:NAME, your
+            own. `jmeta list` has all, `jmeta data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         split: which classes are for training, validation and test: finn, lake, small1, small2, classes, folders (those
             called train, val and test) or default, which is finn for Omniglot and folders where there are such; or your
