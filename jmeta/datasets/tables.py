@@ -68,6 +68,8 @@ def from_csv(path: str | Path, *, size: int | None = None, strict: bool = False)
     groups = {folder: folder.rpartition("/")[0] or path.stem for folder in classes}
     if file is None:
         columns = [name for name in header if name not in (label, part)]
+        if not columns:
+            raise DataError(f"{path} has nothing beside its labels: add a column file, or columns of numbers.")
         _tell_of_counters(table, columns)
         return from_labels(_numbers(table, columns), np.array(classes), name=path.stem, groups=groups)
     found: dict[str, list[File]] = {folder: [] for folder in sorted(groups)}

@@ -179,6 +179,7 @@ def test_a_table_of_numbers(tmp_path):
             "needs a column label, beside file or numbers, and rows, got the columns file, name",
         ),
         (("file", "label"), [], "needs a column label, .*, got no rows"),
+        (("label",), [("x",), ("y",)], "has nothing beside its labels: add a column file, or columns of numbers"),
         (("file", "label"), [("gone.png", "x")], "names 1 files that are not there, .*gone.png"),
         (("height", "label"), [("tall", "x")], "line 2, has 'tall' in the column height, which is no number"),
         (("height", "label"), [("1",)], "line 2, lacks a value"),
