@@ -110,7 +110,8 @@ def descend_along(
 
     def move(grads: Params, carry: Any, step: Array, search: Callable[[Array], Array]) -> tuple[Params, Any]:
         value_at = None if value_fn is None else partial(_at, value_fn, step)
-        return rules.move(optimizer, grads, carry[1], carry[0], value_fn=value_at, search=search)
+        smooth = partial(rules.smooth, search=search)
+        return rules.move(optimizer, grads, carry[1], carry[0], value_fn=value_at, through=smooth)
 
     if jax.tree.leaves(state):  # Adam would keep each of its intermediate results, all as large as the parameters.
         move = jax.checkpoint(move, prevent_cse=False, static_argnums=3)

@@ -21,15 +21,15 @@ def move(
     *,
     value_fn: Callable[[Params], Array] | None = None,
     grad_fn: Callable[..., Params] | None = None,
-    search: Callable[[Array], Array] | None = None,
+    through: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> tuple[Params, Any]:
     """Parameters and the rule's state after one step.
 
         params <- params + update(grads, state, params)
 
-    The step has a derivative wherever the rule has: the square root of Adam's second moment, or of the norm that a
-    gradient is clipped by, counts as flat at 0, where its slope is infinite. A unit that is off for all examples, whose
-    gradient is 0 all around, then adds nothing, in place of NaN.
+    Where steps are differentiated, `smooth` gives them a derivative wherever the rule has one: the square root of
+    Adam's second moment, or of the norm that a gradient is clipped by, counts as flat at 0, where its slope is
+    infinite. A unit that is off for all examples, whose gradient is 0 all around, then adds nothing, in place of NaN.
 
     Args:
         rule: any Optax rule.
@@ -38,10 +38,11 @@ def move(
         params: where the step starts.
         value_fn: `params -> []`, the loss, for rules that ask for it, such as `optax.polyak_sgd` and line searches.
         grad_fn: `(params, step) -> gradient`, for rules that ask for it; None for that of `value_fn`.
-        search: what becomes of the results of a rule that searches; None for `no_derivative`.
+        through: what becomes of the rule's update, `smooth` where it is differentiated. None leaves it as it is, as
+            outer steps do: `smooth` costs them a hundredth of their time.
 
     Raises:
-        ValueError: if the rule asks for something else, or if a search is differentiated through.
+        ValueError: if the rule asks for something else.
     """
     offered = {}
     if value_fn is not None and _asks(rule, grads, state, params):
@@ -57,7 +58,7 @@ def move(
             told = "a gradient" if value_fn is None else "a gradient and the loss"
             raise ValueError(f"this Optax rule asks for more than {told}, so choose another: {error}") from error
 
-    updates, state = smooth(update, search=no_derivative if search is None else search)(grads, state, params)
+    updates, state = (update if through is None else through(update))(grads, state, params)
     return optax.apply_updates(params, updates), state
 
 

@@ -7,9 +7,11 @@ import functools
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
+from jax.custom_derivatives import SymbolicZero
 
 from jmeta.types import filled, wide
 
@@ -71,22 +73,44 @@ def normalize(norm: nn.Module, x: Array, weight: Array | None = None) -> Array:
 
 
 def _moments(x: Array, weight: Array | None) -> tuple[Array, Array]:
-    """Mean and variance of each channel, from one pass over the batch, in float32 or better.
-
-    Squares are of values less one of them: where the mean is large, a difference of squares has no digits left.
-    """
+    """Mean and variance of each channel over examples and positions, in float32 or better."""
     x = filled(wide(x), weight)
-    near = lax.stop_gradient(x.reshape(-1, x.shape[-1])[:1]).reshape((1,) * (x.ndim - 1) + x.shape[-1:])
-    axes = tuple(range(x.ndim - 1))
+    positions = math.prod(x.shape[1:-1])
     if weight is None:
-        average = functools.partial(jnp.mean, axis=axes, keepdims=True)
-    else:
-        share = weight.astype(x.dtype) / jnp.maximum(jnp.sum(weight), 1e-9).astype(x.dtype)
-        share = share.reshape(-1, *(1,) * (x.ndim - 1)) / math.prod(x.shape[1:-1])
-        average = lambda value: jnp.sum(share * value, axis=axes, keepdims=True)
+        return _of_shares(x, jnp.asarray(1 / max(len(x) * positions, 1), x.dtype))
+    share = weight.astype(x.dtype) / jnp.maximum(jnp.sum(weight), 1e-9).astype(x.dtype)
+    return _of_shares(x, share.reshape(-1, *(1,) * (x.ndim - 1)) / positions)
+
+
+@jax.custom_jvp
+def _of_shares(x: Array, share: Array) -> tuple[Array, Array]:
+    """Mean and variance in one pass, of values less one of them: where the mean is large, a difference of squares has
+    no digits left. Its derivative needs no such care, and is faster without."""
+    near = x.reshape(-1, x.shape[-1])[:1].reshape((1,) * (x.ndim - 1) + x.shape[-1:])
     apart = x - near
-    mean = average(apart)
-    return near + mean, jnp.maximum(average(jnp.square(apart)) - jnp.square(mean), 0)
+    mean = _sum(apart, share)
+    return near + mean, jnp.maximum(_sum(jnp.square(apart), share) - jnp.square(mean), 0)
+
+
+def _of_shares_jvp(primals: Any, tangents: Any) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    (x, share), (dx, dshare) = primals, tangents
+    mean, variance = _of_shares(x, share)
+    zero = jnp.zeros_like(mean)
+    dmean = zero if isinstance(dx, SymbolicZero) else _sum(dx, share)
+    dvariance = zero if isinstance(dx, SymbolicZero) else 2 * (_sum(x * dx, share) - mean * dmean)
+    if not isinstance(dshare, SymbolicZero):
+        dmean += _sum(x, dshare)
+        dvariance += _sum(jnp.square(x - mean), dshare)
+    return (mean, variance), (dmean, dvariance)
+
+
+_of_shares.defjvp(_of_shares_jvp, symbolic_zeros=True)
+
+
+def _sum(value: Array, share: Array) -> Array:
+    """The sum over all but channels of values times their share, `[N, 1, ...]` or one for all `[]`."""
+    total = functools.partial(jnp.sum, axis=tuple(range(value.ndim - 1)), keepdims=True)
+    return share * total(value) if share.ndim == 0 else total(share * value)
 
 
 def _normalize(module: Any, x: Array, mean: Array, variance: Array) -> Array:

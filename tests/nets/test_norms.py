@@ -133,6 +133,34 @@ def test_variances_are_of_centred_values(norm, mean, weighted):
     np.testing.assert_allclose(got[kept], EXPECTED[norm](x[kept]), atol=1e-4 + mean / 1e6 if mean < 1e5 else 0.1)
 
 
+@pytest.mark.parametrize("mean", [0, 1e3])
+def test_derivatives_of_statistics(mean):
+    """Those of the definition, first and second, in values and in weights; fails for a rule that leaves one out."""
+    rng = np.random.default_rng(0)
+    x, along = (mean + rng.normal(size=(5, 2, 3, 4))), rng.normal(size=(5, 2, 3, 4))
+    weight, target = rng.uniform(0.5, 1, size=5), rng.normal(size=(5, 2, 3, 4))
+
+    def plain(x, weight):
+        share = (weight / jnp.sum(weight)).reshape(-1, 1, 1, 1) / 6
+        center = jnp.sum(share * x, axis=(0, 1, 2), keepdims=True)
+        spread = jnp.sum(share * (x - center) ** 2, axis=(0, 1, 2), keepdims=True)
+        return (x - center) / jnp.sqrt(spread + 1e-5)
+
+    def derivatives(normalized, dtype):
+        loss = lambda x, weight: jnp.sum(jnp.asarray(target, dtype) * normalized(x, weight) ** 2)
+        values = jnp.asarray(x, dtype), jnp.asarray(weight, dtype)
+        curved = jax.grad(lambda x: jnp.vdot(jax.grad(loss)(x, values[1]), jnp.asarray(along, dtype)))
+        return (*jax.grad(loss, (0, 1))(*values), curved(values[0]))
+
+    layer = BatchNorm()
+    params = layer.init(jax.random.key(0), jnp.zeros((5, 2, 3, 4)))
+    got = derivatives(lambda x, weight: layer.apply(params, x, weight), jnp.float32)
+    with jax.enable_x64(True):
+        expected = derivatives(plain, jnp.float64)
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=(1e-5 + mean / 1e6) * np.abs(b).max())
+
+
 def test_all_norms_of_the_package_are_of_centred_values():
     """Fails for a norm of Flax that is added with its own default, the fast variance."""
     root = Path(jmeta.__file__).parent
