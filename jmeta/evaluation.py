@@ -160,22 +160,30 @@ def measure(
 ) -> dict[str, np.ndarray]:
     """Several metrics of many episodes in one pass, `[episodes]` by name; arguments as `evaluate`."""
     parts = jax.tree.map(as_partial, (learner, dict(metrics), predict), is_leaf=callable)
-    found = _mapped(Partial(_measured, *parts, params, as_partial(sample)), key, episodes, chunk_size)
-    return jax.tree.map(np.asarray, found)
+    return of_each(Partial(_measured, *parts, params), sample, key, episodes=episodes, chunk_size=chunk_size)
 
 
 def _measured(
-    learner: Learner, metrics: Mapping[str, Metric], predict: Predict, params: Params, sample: Sampler, key: Array
+    learner: Learner, metrics: Mapping[str, Metric], predict: Predict, params: Params, episode: Episode
 ) -> dict[str, Array]:
-    """The metrics of one episode."""
-    episode = sample(key)
     prediction = predict(learner, params, episode)
     return {name: metric(prediction, episode.query) for name, metric in metrics.items()}
 
 
-def _mapped(one: Partial, key: Array, episodes: int, chunk_size: int) -> Any:
+def of_each(judge: Callable[[Episode], Any], sample: Sampler, key: Array, *, episodes: int, chunk_size: int = 1) -> Any:
+    """What a function finds in each of many episodes, in one program: a tree of arrays `[episodes, ...]`.
+
+    What several learners find in the same episodes is quicker by one program than by one for each. A judge that is a
+    `jax.tree_util.Partial` carries its data as arguments; others are as in `evaluate`.
+    """
     check_sizes(episodes=episodes, chunk_size=chunk_size)
-    return loop.mapped(one, jax.random.split(key, episodes), chunk_size=chunk_size)
+    one = Partial(_judged, as_partial(judge), as_partial(sample))
+    found = loop.mapped(one, jax.random.split(key, episodes), chunk_size=chunk_size)
+    return jax.tree.map(np.asarray, found)
+
+
+def _judged(judge: Callable[[Episode], Any], sample: Sampler, key: Array) -> Any:
+    return judge(sample(key))
 
 
 def measure_steps(
@@ -204,21 +212,19 @@ def measure_steps(
     if len(chosen) == 0 or min(chosen) < 0:
         raise ValueError(f"steps must be 0 or more, or some numbers that are, got {steps}")
     parts = (as_partial(part) for part in (learner_of, metric, predict))
-    one = Partial(_measured_after, *parts, jnp.asarray(chosen, jnp.int32), params, as_partial(sample))
-    return np.asarray(_mapped(one, key, episodes, chunk_size)).T
+    one = Partial(after_steps, *parts, jnp.asarray(chosen, jnp.int32), params)
+    return of_each(one, sample, key, episodes=episodes, chunk_size=chunk_size).T
 
 
-def _measured_after(
+def after_steps(
     learner_of: Callable[[Array], Learner],
     metric: Metric,
     predict: Predict,
     numbers: Array,
     params: Params,
-    sample: Sampler,
-    key: Array,
+    episode: Episode,
 ) -> Array:
-    """The metric of one episode after each number of steps."""
-    episode = sample(key)
+    """The metric `[len(numbers)]` of one episode after each number of steps, see `measure_steps`."""
     after = loop.one_by_one(lambda k: metric(predict(learner_of(k), params, episode), episode.query))
     return after(numbers)
 

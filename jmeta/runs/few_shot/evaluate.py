@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
+from jax.tree_util import Partial
 
 from jmeta import evaluation
 from jmeta import settings as flat
@@ -30,6 +32,7 @@ from jmeta.runs.few_shot.trained import Trained, load_settings, load_trained
 from jmeta.runs.few_shot.transfer import show
 from jmeta.settings import flag, setting
 from jmeta.tasks import catalog as sources
+from jmeta.types import Episode, Params
 
 PARTS = ("test", "val", "train")
 Tell = Callable[[Mapping[str, Any]], None]
@@ -261,33 +264,42 @@ def _measure(
     config: EvaluateConfig, trained: Trained, sample: Sampler, *, way: int, steps: int, cheap: bool
 ) -> dict[str, Any]:
     tasks, batch = trained.settings.tasks, trained.settings.network.norm == "batch"
-    params, key = at_way(trained.params, tasks.way, way), jax.random.key(config.seed)
     name, metric = measured(tasks)
-    metrics = {name: metric}
-    if name == "accuracy":
-        metrics |= {"precision": evaluation.precision, "recall": evaluation.recall}
-    together = config.transductive or not batch
+    classes, together = name == "accuracy", config.transductive or not batch
     predict, other_predict = one_shot.READINGS[together], one_shot.READINGS[not together]
-    options: dict[str, Any] = {"episodes": config.episodes, "chunk_size": eval_chunk_size(tasks)}
-    learner = trained.learner_of(steps, way)
-    values = evaluation.measure(learner, params, sample, key, metrics=metrics, predict=predict, **options)
-    main = evaluation.summarize(values[name])
-    result: dict[str, Any] = {name: main.mean, "ci95": main.ci95, "episodes": config.episodes}
+    learner, at, numbers = trained.learner_of(steps, way), lambda k: trained.learner_of(k, way), step_numbers(steps)
+    metrics, key = {name: metric}, jax.random.key(config.seed)
+    if classes:
+        metrics |= {"precision": evaluation.precision, "recall": evaluation.recall}
+    alone = classes and batch and (not together or cheap)
+    # What needs no training stands beside it, but for trees of arrays, which have no distance.
+    floor = classes and isinstance(jax.eval_shape(sample, key).support.x, jax.ShapeDtypeStruct)
+
+    def judge(params: Params, episode: Episode) -> dict[str, Any]:
+        judged = lambda learner, predict, params: metric(predict(learner, params, episode), episode.query)
+        prediction = predict(learner, params, episode)
+        found: dict[str, Any] = {key: of(prediction, episode.query) for key, of in metrics.items()}
+        if alone:
+            found[other_predict.__name__] = judged(learner, other_predict, params)
+        if floor:
+            found["floor"] = judged(nearest(), evaluation.transductive, {})
+        if numbers[:-1]:
+            before = jnp.asarray(numbers[:-1], jnp.int32)
+            found["before"] = evaluation.after_steps(at, metric, predict, before, params, episode)
+        return found
+
+    values = evaluation.of_each(
+        Partial(judge, at_way(trained.params, tasks.way, way)), sample, key,
+        episodes=config.episodes, chunk_size=eval_chunk_size(tasks),
+    )  # fmt: skip
+    after = [evaluation.summarize(each) for each in (*values.pop("before", np.zeros((0, 0))).T, values[name])]
+    result: dict[str, Any] = {name: after[-1].mean, "ci95": after[-1].ci95, "episodes": config.episodes}
     result |= {other: float(np.mean(values[other])) for other in metrics if other != name}
-    if name == "accuracy":
+    if classes:
         result["reading"] = "transductive" if together and batch else "inductive"
-        if batch and (not together or cheap):
-            other = evaluation.evaluate(learner, params, sample, key, predict=other_predict, **options)
-            result |= {f"{other_predict.__name__}_accuracy": other.mean, f"{other_predict.__name__}_ci95": other.ci95}
-        if isinstance(jax.eval_shape(sample, key).support.x, jax.ShapeDtypeStruct):  # and no tree of arrays
-            floor = evaluation.evaluate(nearest(), {}, sample, key, **options)  # which needs no training
-            result |= {"floor_accuracy": floor.mean, "floor_ci95": floor.ci95}
-    numbers, at = step_numbers(steps), lambda k: trained.learner_of(k, way)
-    before: Any = []
-    if numbers[:-1]:
-        options |= {"steps": numbers[:-1], "metric": metric, "predict": predict}
-        before = evaluation.measure_steps(at, params, sample, key, **options)
-    after = [evaluation.summarize(each) for each in (*before, values[name])]
+    for said in [said for said in values if said not in metrics]:
+        beside = evaluation.summarize(values[said])
+        result |= {f"{said}_accuracy": beside.mean, f"{said}_ci95": beside.ci95}
     result["steps"] = [{"inner_steps": k, name: s.mean, "ci95": s.ci95} for k, s in zip(numbers, after, strict=True)]
     return result
 
