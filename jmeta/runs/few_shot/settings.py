@@ -205,6 +205,8 @@ def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:
     ways = [tasks.split != "default", tasks.test.test_classes is not None, tasks.test.test_dataset is not None]
     if sum(ways) > 1:
         raise RunError("--split, --test-classes and --test-dataset each say what the test is: give one of them.")
+    if tasks.test.test_classes is not None and not tasks.test.test_classes.strip(" ,"):
+        raise RunError("--test-classes must name classes, as in --test-classes oak,elm: got none.")
     if source.sampler is not None and any(ways[1:]):
         raise RunError(f"{name} draws its tasks, so that none are for the test alone: leave --test-... out.")
     if source.sampler is not None and changed:

@@ -77,3 +77,6 @@ def test_pictures_are_refused_where_a_network_of_pictures_meets_vectors(refused,
         "train", "--dataset", "glyphs:40", "--split", "classes", "--test-classes", "a", "--run-dir", tmp_path / "run"
     )
     assert "each say what the test is" in told
+    for nothing in ("", " , "):  # which would mean another split
+        told = refused("train", "--dataset", "glyphs:40", "--test-classes", nothing, "--run-dir", tmp_path / "run")
+        assert "--test-classes must name classes" in told
