@@ -267,7 +267,7 @@ def pair(folder, *words, second="", number=2):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    flags = f"--xla_force_host_platform_device_count={number // 2}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={number // 2}"
     environment = {
         **os.environ,
         "XLA_FLAGS": flags,
