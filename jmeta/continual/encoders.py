@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from jmeta import calls
+from jmeta.augment import Augment
 from jmeta.nets.catalog import Network
 from jmeta.types import Batch, Model, Params, examples
 
@@ -42,10 +43,32 @@ def _renamed(params: Params) -> Params:
     return {name.replace("BatchNorm_", "SupportNorm_"): _renamed(value) for name, value in params.items()}
 
 
-def features(encoder: Model, params: Params, x: np.ndarray, *, at_once: int = 500) -> np.ndarray:
-    """Features `[N, D]` of examples `[N, ...]`, pictures of bytes among them, some at a time."""
-    run = jax.jit(lambda params, x: calls.apply(encoder, params, x))
-    parts = [np.asarray(run(params, read(x[i : i + at_once]))) for i in range(0, len(x), at_once)]
+def features(
+    encoder: Model,
+    params: Params,
+    x: np.ndarray,
+    *,
+    copies: int = 1,
+    augment: Augment | None = None,
+    at_once: int = 500,
+) -> np.ndarray:
+    """Features `[N, D]` of examples `[N, ...]`, pictures of bytes among them, some at a time.
+
+    With `copies` above 1 they are means over so many copies of each example, which `augment` changes by one key.
+    """
+
+    def one(params: Params, x: Array, key: Array) -> Array:
+        if copies == 1 or augment is None:
+            return calls.apply(encoder, params, x)
+        changed = lambda key: jax.vmap(augment)(jax.random.split(key, len(x)), x)
+        each = jax.lax.map(lambda key: calls.apply(encoder, params, changed(key)), jax.random.split(key, copies))
+        return jnp.mean(each, axis=0)
+
+    run = jax.jit(one)
+    parts = [
+        np.asarray(run(params, read(x[i : i + at_once]), jax.random.fold_in(jax.random.key(0), i)))
+        for i in range(0, len(x), at_once)
+    ]
     return np.concatenate(parts)
 
 

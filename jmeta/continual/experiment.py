@@ -16,7 +16,6 @@ from jmeta.continual import encoders
 from jmeta.continual.algorithms.catalog import LEARNERS, made
 from jmeta.continual.algorithms.oml import OMLParams, for_streams
 from jmeta.continual.settings import Settings, Streams
-from jmeta.datasets import catalog
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.evaluation import accuracy
@@ -81,7 +80,7 @@ def load_data(streams: Streams) -> Data:
 
 
 def background_of(train: Ragged, *, rotations: bool) -> np.ndarray:
-    """`BACKGROUND` examples of training classes, as many of each turn where they are turned, the same ones each time."""
+    """`BACKGROUND` examples of training classes, the same ones each time, some of each turn where they are turned."""
     rng = np.random.default_rng(0)
     rows = np.asarray(train.rows)[rng.permutation(len(train.rows))[:BACKGROUND]]
     return np.concatenate([np.rot90(rows[k::4], k, axes=(1, 2)) for k in range(4)]) if rotations else rows

@@ -91,11 +91,13 @@ def test_order_does_change_what_gradient_steps_have_learned():
 
 
 @pytest.mark.standard_promotion
-def test_a_running_ridge_is_that_of_the_whole_stream(wide):
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_running_ridge_is_that_of_the_whole_stream(rows, wide):
+    """Five examples a step of twelve: the last step has padding."""
     known, l2 = stream(), 0.7
     z = np.concatenate([known.x, np.ones((len(known.x), 1))], axis=1)
     exact = np.linalg.solve(z.T @ z + l2 * np.eye(6), z.T @ known.y)
-    learner = algorithms.running_ridge(IDENTITY, l2=l2, scale=1.0)
+    learner = algorithms.running_ridge(IDENTITY, l2=l2, scale=1.0, rows=rows)
     found = learner.adapt(learner.init(jax.random.key(0), known.x), known).regression
     np.testing.assert_allclose(found.weights, exact, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.inverse, np.linalg.inv(z.T @ z + l2 * np.eye(6)), rtol=1e-6, atol=1e-9)
@@ -211,5 +213,3 @@ def test_a_closed_gate_lets_nothing_through():
 def test_numbers_that_must_be_positive_are(make):
     with pytest.raises(ValueError, match="must be a finite number above 0, got"):
         make()
-
-

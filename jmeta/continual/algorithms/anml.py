@@ -26,7 +26,7 @@ class Gated(NamedTuple):
 def gated(encoder: Model, gate: Model) -> Gated:
     """Two models of which one opens and closes the features of the other; parameters are those of both, by name.
 
-        z = encoder(x) * sigmoid(gate(x))
+    z = encoder(x) * sigmoid(gate(x))
     """
     parts = {"encoder": encoder, "gate": gate}
 

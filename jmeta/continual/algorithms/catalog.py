@@ -150,7 +150,9 @@ LEARNERS = Registry[Row](
             GeMCL,
         ),
         "ridge": Row(
-            lambda own, encoder, head, training: algorithms.running_ridge(encoder, l2=own.l2, scale=own.scale),
+            lambda own, encoder, head, training: algorithms.running_ridge(
+                encoder, l2=own.l2, scale=own.scale, rows=1 if training else 100
+            ),
             "features for a recursive ridge regression",
             "Bertinetto et al. 2019, Meta-learning with differentiable closed-form solvers, "
             "https://arxiv.org/abs/1805.08136",

@@ -57,7 +57,7 @@ Density = Callable[[Posterior, Array], Array]
 def posterior(prior: Prior, known: Moments) -> Posterior:
     """Of each class, by what is known of it.
 
-        k = k0 + n,   m = (k0 m0 + sum z) / k,   a = a0 + n/2,   b = b0 + s/2 + k0 n (mean - m0)^2 / (2 k)
+    k = k0 + n,   m = (k0 m0 + sum z) / k,   a = a0 + n/2,   b = b0 + s/2 + k0 n (mean - m0)^2 / (2 k)
     """
     a0, b0, k0 = (jnp.exp(log) for log in prior[:3])
     n, b0, m0 = known.count[:, None], b0[None], prior.mean[None]
@@ -68,9 +68,9 @@ def posterior(prior: Prior, known: Moments) -> Posterior:
 def predictive(post: Posterior, z: Array) -> Array:
     """The posterior predictive, a Student t in each dimension of `2 a` degrees about `m`, as log densities `[way]`.
 
-        scale^2 = b / a (1 + 1 / k)
-        log p   = sum_d  log G(a + 1/2) - log G(a) - 1/2 log(2 pi a) - 1/2 log scale^2
-                         - (a + 1/2) log(1 + (z - m)^2 / (2 a scale^2))
+    scale^2 = b / a (1 + 1 / k)
+    log p   = sum_d  log G(a + 1/2) - log G(a) - 1/2 log(2 pi a) - 1/2 log scale^2
+                     - (a + 1/2) log(1 + (z - m)^2 / (2 a scale^2))
     """
     a, square = post.shape, post.scale / post.shape * (1 + 1 / post.strength)
     constant = gammaln(a + 0.5) - gammaln(a) - jnp.log(2 * math.pi * a) / 2
@@ -81,7 +81,7 @@ def predictive(post: Posterior, z: Array) -> Array:
 def most_likely(post: Posterior, z: Array) -> Array:
     """The Gaussian of the most likely mean and variance of each class, as log densities `[way]`: GeMCL's MAP.
 
-        variance = b / (a + 3/2),   log p = sum_d  -1/2 log(2 pi variance) - (z - m)^2 / (2 variance)
+    variance = b / (a + 3/2),   log p = sum_d  -1/2 log(2 pi variance) - (z - m)^2 / (2 variance)
     """
     variance = post.scale / (post.shape + 1.5)
     return jnp.sum(-jnp.log(2 * math.pi * variance) / 2 - jnp.square(z[None] - post.mean) / (2 * variance), axis=-1)

@@ -20,7 +20,7 @@ class Moments(NamedTuple):
 def moments(z: Array, support: Batch) -> Moments:
     """Of all features `[N, D]` of a stream with one-hot labels, at once.
 
-        n_k = sum_n w_n y_nk,   m_k = sum_n w_n y_nk z_n / n_k,   s_k = sum_n w_n y_nk (z_n - m_k)^2
+    n_k = sum_n w_n y_nk,   m_k = sum_n w_n y_nk z_n / n_k,   s_k = sum_n w_n y_nk (z_n - m_k)^2
     """
     mean, member = prototypes(z, support), members(support)
     apart = jnp.square(z - product(support.y, mean))

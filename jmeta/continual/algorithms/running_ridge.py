@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jmeta import calls
-from jmeta.checks import check_above_zero
+from jmeta.checks import check_above_zero, check_sizes
 from jmeta.distances import product, supported, wide
 from jmeta.losses import LossFn, cross_entropy, judge, possible
 from jmeta.types import Batch, Learner, Model, Params, episodic
@@ -51,14 +51,22 @@ def updated(known: Regression, z: Array, y: Array, weight: Array | float = 1.0) 
     Source: Sherman and Morrison 1950, https://doi.org/10.1214/aoms/1177729893; as recursive least squares, Plackett
     1950, https://doi.org/10.1093/biomet/37.1-2.149
     """
-    z = jnp.append(z, jnp.ones_like(z[:1])).astype(known.inverse.dtype)
-    u = product(known.inverse, z)
-    gain = weight * u / (1 + weight * product(z, u))
-    error = y - product(z, known.weights)
-    return Regression(known.inverse - gain[:, None] * u[None], known.weights + gain[:, None] * error[None])
+    return with_rows(known, z[None], y[None], jnp.asarray(weight, z.dtype)[None])
 
 
-def running_ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_fn: LossFn = cross_entropy) -> Learner:
+def with_rows(known: Regression, z: Array, y: Array, weight: Array) -> Regression:
+    """With a few examples more, `z [n, D], y [n, way], weight [n]`: the same as one after another."""
+    root = jnp.sqrt(weight)[:, None]
+    a, b = root * jnp.concatenate([z, jnp.ones_like(z[:, :1])], axis=1), root * y
+    u = product(known.inverse, a.T)
+    gain = jnp.linalg.solve(jnp.eye(len(a), dtype=a.dtype) + product(a, u), u.T).T
+    error = b - product(a, known.weights)
+    return Regression(known.inverse - product(gain, u.T), known.weights + product(gain, error))
+
+
+def running_ridge(
+    encoder: Model, *, l2: float = 1.0, scale: float = 10.0, rows: int = 1, loss_fn: LossFn = cross_entropy
+) -> Learner:
     """A linear head that is at each moment the ridge regression of all that the stream has brought.
 
         W         = argmin_W  sum_n |[z_n, 1] W - y_n|^2 + l2 |W|^2,   by `updated`, one `lax.scan` over the stream
@@ -71,13 +79,16 @@ def running_ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_
         l2, scale: where the penalty and the factor of the logits start, above 0. Their logarithms are learned.
         loss_fn: `(prediction, y) -> [N]`, for the query.
 
+        rows: examples of each step of the scan, which leads to the same; more are faster, and take more memory.
+
     Raises:
-        ValueError: if `l2` or `scale` is not above 0 or not finite.
+        ValueError: if `l2` or `scale` is not above 0 or not finite, or `rows` is below 1.
 
     Beside `jmeta.ridge`: errors are summed and not averaged, since a stream does not know how long it is.
     """
     check_above_zero("l2", l2)
     check_above_zero("scale", scale)
+    check_sizes(rows=rows)
 
     def init(key: Array, x: Any) -> RunningRidgeParams:
         params = encoder.init(key, x)
@@ -89,7 +100,10 @@ def running_ridge(encoder: Model, *, l2: float = 1.0, scale: float = 10.0, loss_
         z, y = wide(features), wide(support.y)
         weight = jnp.ones_like(z[:, 0]) if support.weight is None else support.weight.astype(z.dtype)
         first = start(z.shape[1], y.shape[1], jnp.exp(wide(params.log_l2)).astype(z.dtype))
-        known, _ = lax.scan(lambda known, one: (updated(known, *one), None), first, (z, y, weight))
+        steps = -(-len(z) // rows)
+        full = lambda a: jnp.pad(a, [(0, steps * rows - len(a))] + [(0, 0)] * (a.ndim - 1))  # by rows of weight 0
+        parts = jax.tree.map(lambda a: full(a).reshape(steps, rows, *a.shape[1:]), (z, y, weight))
+        known, _ = lax.scan(lambda known, part: (with_rows(known, *part), None), first, parts)
         return RunningRidgeAdapted(params._replace(encoder=kept), known, supported(support))
 
     def predict(adapted: RunningRidgeAdapted, x: Any, weight: Array | None = None) -> Array:
