@@ -87,7 +87,8 @@ def accuracies(learner: Learner, params: Params, sample: Sampler, keys: Any) -> 
 
     Of the latter as many a class are asked for as of queries, if there are so many: the first ones.
     """
-    found = loop.mapped(Partial(_accuracies, loop.as_partial(learner), params, sample), keys)
+    parts = jax.tree.map(loop.as_partial, learner, is_leaf=callable)
+    found = loop.mapped(Partial(_accuracies, parts, params, sample), keys)
     return np.asarray(found[0]), np.asarray(found[1])
 
 

@@ -61,7 +61,8 @@ def oml(
         loss_fn: `(prediction [N, way], y [N, way]) -> [N]`, of the stream and the query.
 
     Raises:
-        ValueError: from `init`, for a head with parameters that do not have the classes last.
+        ValueError: from `init`, for a head with parameters that do not have the classes last; for streams of another
+            number of classes than the head has.
 
     Differs from the paper: heads of new classes start from one learned row, which is zeros before training, and not
     from random ones. Public code of 2019 has a first-order gradient, by mistake.
@@ -95,6 +96,7 @@ def oml(
 
     def adapt(params: OMLParams, support: Batch) -> OMLAdapted:
         z, kept = calls.read(encoder, params.encoder, support)
+        _check_way(params.head, support)
         start = jax.tree.map(partial(_fresh, supported(support)), params.head, params.fresh)
         step = partial(_step, head, inner_optimizer, first_order, inner_grad, loss_fn, support.classes)
         (learned, _), _ = lax.scan(step, (start, inner_optimizer.init(start)), (z, support.y, support.weight))
@@ -104,6 +106,15 @@ def oml(
         return calls.apply(head, adapted.head, calls.apply(encoder, adapted.encoder, x, weight), weight)
 
     return episodic(init, adapt, predict, judge(loss_fn))
+
+
+def _check_way(head: Params, support: Batch) -> None:
+    (n, way), outputs = support.y.shape, jax.tree.leaves(head)[0].shape[-1]
+    if outputs != way:
+        raise ValueError(
+            f"the model predicts {(n, outputs)} where the labels are {(n, way)}: give it as many outputs as the "
+            "episodes have classes"
+        )
 
 
 def for_streams(params: OMLParams, way: int) -> OMLParams:

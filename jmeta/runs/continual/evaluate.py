@@ -24,7 +24,7 @@ from jmeta.settings import check, setting
 from jmeta.tasks.streams import stream_sampler
 
 RAW = "class means of raw pixels"
-CHOICE_STREAMS = 2
+CHOICE_STREAMS, CHOICE_CLASSES = 2, 200
 TEST_SEED, CHOICE_SEED = 20_001, 0xC401CE
 
 
@@ -112,7 +112,7 @@ def measured(found: list[Candidate], val: Ragged, test: Ragged, config: Config) 
     """Accuracy on queries and on what was streamed, for each number of classes that the test has."""
     ordered = LEARNERS.get(found[0].name).ordered
     counts = [n for n in sorted(config.classes) if n <= len(test)]
-    largest = chosen(found, val, counts[-1], config)
+    largest = chosen(found, val, counts[-1] if ordered else min(counts[-1], CHOICE_CLASSES), config)
     rows: dict[str, Any] = {"classes": counts, "told": [], **{name: [] for name in _NAMES}}
     for n in counts:
         best = chosen(found, val, n, config) if ordered and n != counts[-1] else largest
