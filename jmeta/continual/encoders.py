@@ -60,7 +60,8 @@ def features(
     def one(params: Params, x: Array, key: Array) -> Array:
         if copies == 1 or augment is None:
             return calls.apply(encoder, params, x)
-        changed = lambda key: jax.vmap(augment)(jax.random.split(key, len(x)), x)
+        many = jax.vmap(augment)
+        changed = lambda key: many(jax.random.split(key, len(x)), x)
         each = jax.lax.map(lambda key: calls.apply(encoder, params, changed(key)), jax.random.split(key, copies))
         return jnp.mean(each, axis=0)
 

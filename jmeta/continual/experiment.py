@@ -57,26 +57,26 @@ def load_data(streams: Streams) -> Data:
     part = data.split("lake" if whole else streams.split)
     train, val, test = (data.examples[own] for own in (part.train, part.val, part.test))
     held_out = len(val) >= 2
-    turned = {"rotations": streams.rotations and data.look is not None}
+    turned = streams.rotations and data.look is not None
     judged = val if held_out else train
-    there = len(judged) * (4 if turned["rotations"] else 1)
+    there = len(judged) * (4 if turned else 1)
     try:
         sample = stream_sampler(
             train, classes=streams.classes, shot=streams.shot, query_shot=streams.query_shot,
-            remember=streams.remember, augment=_AUGMENTS[streams.augment], **turned,
+            remember=streams.remember, augment=_AUGMENTS[streams.augment], rotations=turned,
         )  # fmt: skip
         validation = stream_sampler(
             judged, classes=min(streams.val_classes, there), shot=streams.val_shot, query_shot=streams.query_shot,
-            **turned,
+            rotations=turned,
         )  # fmt: skip
     except ValueError as error:
         raise RunError(f"{error}: choose others of --classes, --shot, --query-shot, or another --dataset.") from error
-    way = len(train) * (4 if turned["rotations"] else 1) if streams.remember else streams.classes
+    way = len(train) * (4 if turned else 1) if streams.remember else streams.classes
     facts = {
         "protocol": part.protocol, "split_hash": part.hash, "checksum": data.checksum,
         "validation": "val" if held_out else "train",
     }  # fmt: skip
-    return Data(train, val, test, sample, validation, background_of(train, **turned), way, facts)
+    return Data(train, val, test, sample, validation, background_of(train, rotations=turned), way, facts)
 
 
 def background_of(train: Ragged, *, rotations: bool) -> np.ndarray:

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_learner_of_streams_is_trained_evaluated_and_drawn(tmp_path, capsys):
     assert {path.name for path in run_dir.glob("*.png")} == {"training.png", "classes.png"}
     found = load(run_dir)
     x = np.zeros((6, 28, 28, 1), np.float32)
-    adapted = found.learner.adapt(found.params, jmeta.Batch(x, np.tile(np.eye(3, dtype=np.float32), (2, 1))))
+    adapted = found.learner.adapt(found.params, jmeta.Batch(x, jnp.tile(jnp.eye(3), (2, 1))))
     assert found.learner.predict(adapted, x).shape == (6, 3)
 
 

@@ -46,7 +46,7 @@ def stream(seed=0, shot=4, way=3, size=5):
     rng = np.random.default_rng(seed)
     y = np.repeat(np.eye(way), shot, axis=0)
     x = 2 * y @ rng.normal(size=(way, size)) + rng.normal(size=(way * shot, size))
-    return jmeta.Batch(x, y, np.ones(way * shot))
+    return jmeta.Batch(*map(jnp.asarray, (x, y, np.ones(way * shot))))
 
 
 IDENTITY = nets.MLPEncoder(())
@@ -106,7 +106,7 @@ def test_a_running_ridge_is_that_of_the_whole_stream(rows, wide):
 @pytest.mark.standard_promotion
 def test_an_example_at_a_time_leads_to_what_all_at_once_do(wide):
     known = stream()
-    weight = np.arange(len(known.x)) % 3 / 2  # of which some are 0
+    weight = jnp.arange(len(known.x)) % 3 / 2  # of which some are 0
     running, _ = jax.lax.scan(
         lambda kept, one: (moments.updated(kept, *one), None), moments.nothing(3, 5), (known.x, known.y, weight)
     )
@@ -140,14 +140,15 @@ def test_the_predictive_is_a_product_of_student_ts(wide):
     params = learner.init(jax.random.key(0), known.x)
     params = params._replace(prior=params.prior._replace(mean=np.full(5, m0)))
     found = learner.predict(learner.adapt(params, known), query.x)
+    x, y, asked = (np.asarray(a) for a in (known.x, known.y, query.x))
     for k in range(3):
-        own = known.x[known.y[:, k] > 0]
+        own = x[y[:, k] > 0]
         n, mean = len(own), own.mean(0)
         strength, shape = k0 + n, a0 + n / 2
         center = (k0 * m0 + own.sum(0)) / strength
         scale = b0 + ((own - mean) ** 2).sum(0) / 2 + k0 * n * (mean - m0) ** 2 / (2 * strength)
         spread = np.sqrt(scale / shape * (1 + 1 / strength))
-        expected = student_t(query.x, 2 * shape, center, spread).sum(1)
+        expected = student_t(asked, 2 * shape, center, spread).sum(1)
         np.testing.assert_allclose(found[:, k], expected, rtol=1e-6)
 
 
