@@ -17,9 +17,9 @@ from jmeta.evaluation import accuracy
 from jmeta.ragged import Ragged
 from jmeta.types import Batch, Learner, Params
 
-RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-SHAPES = (4.0, 16.0, 64.0)
-PENALTIES = (0.1, 1.0, 10.0)
+RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+SHAPES = (16.0, 64.0, 256.0, 1024.0)
+PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 
 
 class Candidate(NamedTuple):
