@@ -24,6 +24,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta data        list the data sets, or prepare one
   jmeta mtl         multi-task learning, on a table of your own or joined with meta-learning: train, predict, evaluate
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
+  jmeta continual   learn streams of classes without forgetting: train, evaluate, plot
 
 Each has its own --help; jmeta --version tells which it is. Code of yours, FILE.py:NAME, that a run folder or --config
 names is run only if you name it too, or add --trust-code. For example:
@@ -45,7 +46,7 @@ COMMANDS = {
     "data": "jmeta.runs.few_shot.commands:data",
 }
 """Functions of the words behind a command, which are imported when it is called."""
-AREAS = ("mtl", "rl")
+AREAS = ("mtl", "rl", "continual")
 USER_ERROR = 2
 
 

@@ -13,6 +13,7 @@ from flax import linen as nn
 import jmeta
 from jmeta import distances, losses, nets
 from jmeta.algorithms import bootstrap
+from jmeta.continual import algorithms as continual
 
 
 class Net(NamedTuple):
@@ -345,6 +346,46 @@ ALGORITHMS: dict[str, Algorithm] = {
         [],
         sinusoid=(0.01, 3, 0.6),
         images=(0.3, 3, 0.9),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
+    "oml": Algorithm(
+        lambda n, f, lr, k: continual.oml(n.encoder, n.head, inner_optimizer=sgd(lr), loss_fn=f),
+        [],
+        sinusoid=None,
+        images=None,  # it tells classes apart alone, and by one step an example
+        outer=adam(2e-3),
+        ordered=True,
+    ),
+    "anml": Algorithm(
+        lambda n, f, lr, k: continual.anml(n.encoder, n.encoder, n.head, inner_optimizer=sgd(lr), loss_fn=f),
+        [],
+        sinusoid=None,
+        images=None,
+        outer=adam(2e-3),
+        ordered=True,
+    ),
+    "class_means": Algorithm(
+        lambda n, f, lr, k: continual.class_means(n.encoder, loss_fn=f),
+        [],
+        sinusoid=None,
+        images=None,  # as prototypical, but for what is kept
+        outer=adam(2e-3),
+        any_way=True,
+    ),
+    "gemcl": Algorithm(
+        lambda n, f, lr, k: continual.gemcl(n.encoder, loss_fn=f),
+        [lambda n: continual.gemcl(n.encoder, shape=0.0), lambda n: continual.gemcl(n.encoder, scale=float("nan"))],
+        sinusoid=None,
+        images=(0.3, 3, 0.85),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
+    "running_ridge": Algorithm(
+        lambda n, f, lr, k: continual.running_ridge(n.encoder, l2=0.5, scale=2.0, loss_fn=f),
+        [lambda n: continual.running_ridge(n.encoder, l2=0.0), lambda n: continual.running_ridge(n.encoder, rows=0)],
+        sinusoid=None,
+        images=(0.3, 3, 0.85),
         outer=adam(2e-3),
         any_way=True,
     ),

@@ -43,9 +43,14 @@ OTHER_PARTS = (
 )
 
 
+# OML on a gated encoder, prototypical networks that keep more, and a ridge that equals that of the whole stream: what
+# differs is tested in tests/continual.
+WHOLLY_LONG = ("anml", "class_means", "running_ridge")
+
+
 def row(name, *others, long=False):
     """One test of an algorithm."""
-    marks = [pytest.mark.long] * long
+    marks = [pytest.mark.long] * (long or name in WHOLLY_LONG)
     if name == "relation_maps":  # whose gradient is wrong where XLA optimizes nothing
         marks.append(pytest.mark.optimized)
     return pytest.param(name, *others, marks=marks)

@@ -27,7 +27,7 @@ GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes ragged evaluation")
 SHOWN = {"numpy", "rich", "tyro", "matplotlib", "jmeta.report"}
-AREAS = ("rl", "mtl")
+AREAS = ("rl", "mtl", "continual")
 
 # The longest prefix counts. Where a package is named, all its modules are.
 ALLOWED = {
@@ -59,6 +59,7 @@ ALLOWED = {
     "algorithms/row.py": {"jax", "optax", "jmeta.algorithms.settings", "jmeta.nets.catalog", *GROUND, *CORE},
     "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", "jmeta.registry", *CORE},
     "tasks/": {"jax", *jmeta_names("types checks episodes")},
+    "tasks/streams.py": {"jax", *jmeta_names("types checks episodes augment ragged")},
     "tasks/__init__.py": {"jmeta.tasks"},
     "tasks/catalog.py": {
         "jax", "numpy", "jmeta.tasks", "jmeta.datasets", "jmeta.nets.catalog",
@@ -78,6 +79,14 @@ ALLOWED = {
         "jax", "numpy", "optax", "sklearn", "jmeta.mtl", "jmeta.nets", "jmeta.loop",
         *jmeta_names("report.files report.arrays"),
         *CORE,
+    },
+    "continual/": {
+        "jax", "numpy", "optax", "jmeta.continual", "jmeta.nets", "jmeta.datasets", "jmeta.augment",
+        "jmeta.tasks.streams", *CORE, *GROUND, *CATALOGS, *TRAINING,
+    },
+    "continual/algorithms/": {"jax", "optax", "jmeta.continual.algorithms", *CORE},
+    "continual/algorithms/catalog.py": {
+        "jax", "optax", "jmeta.continual.algorithms", "jmeta.nets", *GROUND, *CORE,
     },
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
@@ -101,6 +110,10 @@ ALLOWED = {
         "jmeta.datasets", "jmeta.tasks", "jmeta.augment", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
     },
     "runs/rl/": {"jax", "jmeta.runs.engine", "jmeta.runs.rl", "jmeta.rl", *SHOWN, *GROUND, *CORE},
+    "runs/continual/": {
+        "jax", "jmeta.runs.engine", "jmeta.runs.few_shot", "jmeta.runs.continual", "jmeta.continual", "jmeta.nets",
+        "jmeta.augment", "jmeta.tasks.streams", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+    },
     "runs/mtl/": {
         "jax", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", "jmeta.datasets",
         *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,

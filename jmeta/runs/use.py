@@ -21,6 +21,7 @@ _LOADERS = {
     "join": "jmeta.runs.mtl.trained",
     "table": "jmeta.runs.mtl.kept",
     "rl": "jmeta.runs.rl.trained",
+    "continual": "jmeta.runs.continual.trained",
 }
 """By the kind of a run, the module whose `loaded(run_dir, checkpoint, trust_code=)` reads it."""
 FORMATS = (".npz", ".safetensors")
@@ -49,7 +50,7 @@ def load(run_dir: str | Path, checkpoint: str = "best", *, trust_code: bool = Fa
     """A trained run, for a script of one's own.
 
     Args:
-        run_dir: the folder of a run of `jmeta train`, `jmeta mtl train` or `jmeta rl train`.
+        run_dir: the folder of a run of `jmeta train`, or of `jmeta mtl`, `rl` or `continual train`.
         checkpoint: best (by validation) or newest.
         trust_code: whether to run the code that the folder names, `FILE.py:NAME`, which is that of whoever wrote it.
 

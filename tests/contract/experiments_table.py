@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from toy_experiment import Settings, build
 
+from jmeta.continual import experiment as continual
+from jmeta.continual import settings as continual_settings
 from jmeta.experiment import Experiment
 from jmeta.mtl import experiment as mtl
 from jmeta.mtl import settings as mtl_settings
@@ -36,6 +38,14 @@ def join(algorithm: str, **values) -> Experiment:
     return mtl.builder()(replaced(settings, sizes | values))
 
 
+def streams(algorithm: str, **values) -> Experiment:
+    """A small learner of streams."""
+    sizes = {"dataset": "glyphs:60", "network": "mlp", "features": (4,), "norm": "none", "outer_steps": 20}
+    sizes |= {"classes": 3, "shot": 2, "query_shot": 2, "val_classes": 4, "val_shot": 2, "val_streams": 3}
+    settings = continual_settings.defaults(continual_settings.Choice(algorithm))
+    return continual.builder()(replaced(settings, sizes | values))
+
+
 EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "toy": lambda: build(Settings()),
     "few-shot, curves": lambda: few_shot("maml", "sinusoid"),
@@ -48,6 +58,8 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     ),
     "rl, MAML by TRPO": lambda: agent("maml", "cart-pole", horizon=4, episodes=3, outer="trpo", test_steps=1),
     "join": lambda: join("prototypical"),
+    "continual, steps": lambda: streams("oml", remember=3),
+    "continual, sums": lambda: streams("gemcl"),
 }
 
 LONG = ("rl, MAML by TRPO",)
