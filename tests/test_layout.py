@@ -27,7 +27,7 @@ GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes ragged evaluation")
 SHOWN = {"numpy", "rich", "tyro", "matplotlib", "jmeta.report"}
-AREAS = ("rl", "mtl")
+AREAS = ("rl", "mtl", "continual")
 
 # The longest prefix counts. Where a package is named, all its modules are.
 ALLOWED = {
@@ -59,6 +59,7 @@ ALLOWED = {
     "algorithms/row.py": {"jax", "optax", "jmeta.algorithms.settings", "jmeta.nets.catalog", *GROUND, *CORE},
     "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", "jmeta.registry", *CORE},
     "tasks/": {"jax", *jmeta_names("types checks episodes")},
+    "tasks/sequences.py": {"jax", "numpy", *jmeta_names("types checks")},
     "tasks/__init__.py": {"jmeta.tasks"},
     "tasks/catalog.py": {
         "jax", "numpy", "jmeta.tasks", "jmeta.datasets", "jmeta.nets.catalog",
@@ -79,6 +80,9 @@ ALLOWED = {
         *jmeta_names("report.files report.arrays"),
         *CORE,
     },
+    "continual/": {"jax", "numpy", "optax", "jmeta.continual", *CORE, *GROUND},
+    "continual/metrics.py": {"jax", "numpy", "jmeta.report"},
+    "continual/online/": {"jax", "optax", "jmeta.continual.online", *CORE, *GROUND},
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
         *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),
