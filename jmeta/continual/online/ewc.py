@@ -9,14 +9,14 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from jmeta import calls
-from jmeta.checks import check_above_zero
+from jmeta.checks import check_above_zero, known
 from jmeta.continual.online.types import Online, judged, moved, online, weights_of
 from jmeta.losses import LossFn, cross_entropy
 from jmeta.types import Batch, Metrics, Model, Params, examples
 
 
 class EWCState(NamedTuple):
-    """Parameters, what the Optax rule keeps, and the penalty of earlier tasks: the sum of their Fisher matrices, `[P]` or
+    """Parameters, what the Optax rule keeps, and earlier tasks' penalty: the sum of their Fisher matrices, `[P]` or
     `[P, P]`, and where the last one ended, `[P]`."""
 
     params: Params
@@ -63,7 +63,7 @@ def ewc(
     https://arxiv.org/abs/1712.03847; Martens 2020, New Insights and Perspectives on the Natural Gradient Method,
     section 9.2, for F_i, https://arxiv.org/abs/1412.1193.
     """
-    if strength != 0:
+    if known(strength) and strength != 0:
         check_above_zero("strength", strength, "or 0 for no penalty")
     loss = judged(model, loss_fn)
 
@@ -91,7 +91,7 @@ def ewc(
 
 def fisher(model: Model, params: Params, batch: Batch, *, full: bool = False, loss_fn: LossFn = cross_entropy) -> Array:
     """The mean over examples of J' H J, see `ewc`: `[P, P]`, or its diagonal `[P]`; zeros if no row has a weight."""
-    known, (flat, unravel) = examples(batch), ravel_pytree(params)
+    rows, (flat, unravel) = examples(batch), ravel_pytree(params)
     weight = weights_of(batch)
 
     def of_one(row: tuple[Any, Array]) -> Array:
@@ -105,6 +105,6 @@ def fisher(model: Model, params: Params, batch: Batch, *, full: bool = False, lo
         return total + row[1] * of_one(row[0]), None
 
     zero = jnp.zeros((flat.size,) * (2 if full else 1), flat.dtype)
-    total = jax.lax.scan(add, zero, ((known.x, known.y), weight))[0]
+    total = jax.lax.scan(add, zero, ((rows.x, rows.y), weight))[0]
     count = jnp.sum(weight)
     return total / jnp.where(count > 0, count, 1)
