@@ -68,7 +68,7 @@ def test_what_is_drawn_is_different_and_there():
     held = memory.add(memory.empty(jnp.float32(0), 5), jax.random.key(0), jnp.arange(1.0, 4.0))
     drawn, weight = memory.draw(held, jax.random.key(1), 7)
     assert sorted(drawn[weight > 0].tolist()) == [1.0, 2.0, 3.0] and weight.sum() == 3
-    firsts = jax.vmap(lambda key: memory.draw(held, key, 1)[0][0])(jax.random.split(jax.random.key(2), 3000))
+    firsts = jax.jit(jax.vmap(lambda key: memory.draw(held, key, 1)[0][0]))(jax.random.split(jax.random.key(2), 3000))
     assert stats.chisquare(np.bincount(np.asarray(firsts, int))[1:]).pvalue > 1e-4
 
 

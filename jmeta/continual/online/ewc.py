@@ -53,8 +53,8 @@ def ewc(
 
     Differs from the paper: there is one penalty around where the last task ended, for a state of fixed size, and not
     one for each task around its own end, which counts earlier tasks twice from the third on (Huszar 2018). For two
-    tasks they are the same. And the expectation over labels is computed and not drawn. Many programs use the labels of the
-    data in its place ("empirical Fisher"), which is 0 for tasks that are learned to the end.
+    tasks they are the same. And the expectation over labels is computed and not drawn. Many programs use the labels
+    of the data in its place ("empirical Fisher"), which is 0 for tasks that are learned to the end.
     A diagonal can be worse than forgetting: of two parabolas whose off-diagonal terms are opposite it ends at
     (.3448, .6552) with losses .0429 + .2259, where the joint minimum has .0902 + .0048 and no penalty .1000 + 0.
 

@@ -46,7 +46,10 @@ def online(
     step: Callable[[Any, Batch], tuple[Any, Metrics]],
     finish: Callable[[Any, Batch], Any] = lambda state, batch: state,
 ) -> Online:
-    """An `Online` whose states have `params` of a model. A batch of weight 0 alone leaves the state as it is."""
+    """An `Online` whose states have `params` of a model. A batch of weight 0 alone leaves the state as it is.
+
+    The functions are compiled once for a shape where they are called by themselves.
+    """
 
     def step_if_any(state: Any, batch: Batch) -> tuple[Any, Metrics]:
         if batch.classes is not None:
@@ -61,7 +64,7 @@ def online(
         one = jax.tree.leaves(x)[0]
         return calls.apply(model, state.params, examples(Batch(x, jnp.zeros((len(one), 2)))).x)
 
-    return Online(init, step_if_any, finish_if_any, predict)
+    return Online(*(jax.jit(f, inline=True) for f in (init, step_if_any, finish_if_any, predict)))
 
 
 def _kept_without_rows(batch: Batch, moved: Any, state: Any) -> Any:
