@@ -83,6 +83,11 @@ ALLOWED = {
     "continual/": {"jax", "numpy", "optax", "jmeta.continual", *CORE, *GROUND},
     "continual/metrics.py": {"jax", "numpy", "jmeta.report"},
     "continual/online/": {"jax", "optax", "jmeta.continual.online", *CORE, *GROUND},
+    "continual/online/settings.py": {"jmeta.continual.online", "jmeta.nets.catalog", *GROUND},
+    "continual/online/experiment.py": {
+        "jax", "numpy", "optax", "jmeta.continual.online", "jmeta.datasets", "jmeta.nets.catalog",
+        "jmeta.tasks.sequences", *CORE, *GROUND,
+    },
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
         *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),

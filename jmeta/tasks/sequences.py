@@ -1,6 +1,5 @@
 """Sequences of tasks made of pictures: split by class, permuted, or rotated, in three scenarios."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,9 +20,7 @@ class Masked(NamedTuple):
     classes: Array
 
 
-def split_tasks(
-    images: Any, classes: Sequence[Sequence[int]] | Array, *, scenario: str, counts: Any | None = None
-) -> Batch:
+def split_tasks(images: Any, classes: Any, *, scenario: str, counts: Any | None = None) -> Batch:
     """Tasks of other classes each, as in split MNIST.
 
         task:    labels are all classes, and inputs are `Masked` to those of the task

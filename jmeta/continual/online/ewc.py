@@ -29,7 +29,7 @@ def ewc(
     model: Model,
     *,
     optimizer: optax.GradientTransformation,
-    strength: float = 1.0,
+    strength: float | Array = 1.0,
     full: bool = False,
     loss_fn: LossFn = cross_entropy,
 ) -> Online:

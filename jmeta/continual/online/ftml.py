@@ -29,7 +29,7 @@ def ftml(
     model: Model,
     *,
     optimizer: optax.GradientTransformation,
-    inner_lr: float,
+    inner_lr: float = 0.1,
     steps: int = 1,
     rounds: int = 100,
     first_order: bool = False,

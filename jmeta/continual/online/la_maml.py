@@ -27,8 +27,8 @@ class LaMAMLState(NamedTuple):
 def la_maml(
     model: Model,
     *,
-    lr: float = 0.15,
-    rate_lr: float = 0.3,
+    lr: float | Array = 0.15,
+    rate_lr: float | Array = 0.3,
     memory_size: int = 200,
     replay_size: int = 10,
     glances: int = 1,
