@@ -41,6 +41,25 @@ METHODS = ("none", "ewc", "replay", "la-maml", "joint")
 
 
 @dataclasses.dataclass(frozen=True)
+class Training:
+    """What learns the tasks.
+
+    Attributes:
+        hidden: units of the layers of the network.
+        steps: on each task.
+        batch_size: examples of a step; La-MAML, which goes through them one by one, takes 10.
+        fisher_examples: of each task, for the Fisher matrix of EWC.
+        memory_size: examples that replay and La-MAML hold.
+    """
+
+    hidden: tuple[int, ...] = setting((400, 400), least=1)
+    steps: int = setting(2000, least=1)
+    batch_size: int = setting(128, least=1)
+    fisher_examples: int = setting(100, least=1)
+    memory_size: int = setting(200, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Learn digits as a sequence of tasks.
 
@@ -52,11 +71,7 @@ class Config:
         scenarios: of task, domain and class.
         methods: of none, ewc, replay, la-maml and joint.
         tasks: of permuted digits.
-        hidden: units of the layers of the network.
-        steps: on each task.
-        batch_size: examples of a step; La-MAML, which goes through them one by one, takes 10.
-        fisher_examples: of each task, for the Fisher matrix of EWC.
-        memory_size: examples that replay and La-MAML hold.
+        training: what learns the tasks.
         sizes: examples of each class to train on, to choose settings with, and to test with.
         seeds: of each row, 2 or more.
         tune_seeds: others, for each candidate of a setting.
@@ -70,11 +85,7 @@ class Config:
     scenarios: tuple[str, ...] = setting(SCENARIOS, place=True)
     methods: tuple[str, ...] = setting(METHODS, place=True)
     tasks: int = setting(10, least=2)
-    hidden: tuple[int, ...] = setting((400, 400), least=1)
-    steps: int = setting(2000, least=1)
-    batch_size: int = setting(128, least=1)
-    fisher_examples: int = setting(100, least=1)
-    memory_size: int = setting(200, least=1)
+    training: Training = Training()
     sizes: tuple[int, int, int] = setting((400, 100, 100), least=1)
     seeds: int = setting(10, least=2)
     tune_seeds: int = setting(2, least=1)
@@ -123,17 +134,18 @@ def study(config: Config) -> Study:
 def measured(config: Config, parts: Parts, scenario: str, method: str, rows: Rows) -> dict[str, Any]:
     """R and what was before of each seed, with the settings that were best on the validation part."""
     began, chosen, tried = time.perf_counter(), (), {}
+    run = partial(learned, config, scenario, method)
     if method in CANDIDATES:
         keys = jax.random.split(jax.random.key(1), config.tune_seeds)
         candidates = jnp.array(CANDIDATES[method])
-        run = partial(learned, config, scenario, method, parts.train, parts.validation)
-        found = jax.jit(jax.vmap(jax.vmap(run, (0, None)), (None, 0)))(keys, candidates)[0]
+        every = jax.vmap(jax.vmap(run, (None, None, 0, None)), (None, None, None, 0))
+        found = jax.jit(every)(parts.train, parts.validation, keys, candidates)[0]
         score = np.nan_to_num(np.asarray(found)[:, :, -1].mean((1, 2)))
         chosen = CANDIDATES[method][int(score.argmax())]
         tried = {" ".join(f"{v:g}" for v in one): float(s) for one, s in zip(CANDIDATES[method], score, strict=True)}
     keys = jax.random.split(jax.random.key(0), config.seeds)
-    run = partial(learned, config, scenario, method, parts.train, parts.test)
-    accuracy, before = jax.jit(jax.vmap(run, (0, None)))(keys, jnp.array(chosen))
+    every = jax.vmap(run, (None, None, 0, None))
+    accuracy, before = jax.jit(every)(parts.train, parts.test, keys, jnp.array(chosen))
     finite(accuracy, "the accuracies")
     seconds = time.perf_counter() - began
     kept = {"accuracy": np.asarray(accuracy).tolist(), "before": np.asarray(before).tolist()}
@@ -146,17 +158,17 @@ def learned(
     """R `[T, T]` and b `[T]` of one seed."""
     data_key, key = jax.random.split(key)
     tasks, judged = (sequence(config, scenario, data_key, part) for part in (train, test))
-    model: Any = nets.MLP(config.hidden, tasks.y.shape[-1])
+    model: Any = nets.MLP(config.training.hidden, tasks.y.shape[-1])
     learner = learner_of(config, method, masked(model) if scenario == "task" else model, chosen)
-    size = 10 if method == "la-maml" else config.batch_size
+    size = 10 if method == "la-maml" else config.training.batch_size
     found = learn_sequence(
         learner,
         key,
         tasks,
         judged,
-        steps=config.steps,
+        steps=config.training.steps,
         batch_size=size,
-        finish_size=config.fisher_examples,
+        finish_size=config.training.fisher_examples,
         mixed=method == "joint",
     )
     return found.accuracy, found.before
@@ -172,12 +184,12 @@ def sequence(config: Config, scenario: str, key: Array, images: Array) -> Batch:
 
 def learner_of(config: Config, method: str, model: Any, chosen: Array) -> Online:
     """The learner of a row, with what was chosen."""
-    optimizer, size = optax.adam(1e-3), config.memory_size
+    optimizer, size = optax.adam(1e-3), config.training.memory_size
     makes: dict[str, Callable[[], Online]] = {
         "none": lambda: sgd(model, optimizer=optimizer),
         "joint": lambda: sgd(model, optimizer=optimizer),
         "ewc": lambda: ewc(model, optimizer=optimizer, strength=chosen[0]),
-        "replay": lambda: replay(model, optimizer=optimizer, memory_size=size, replay_size=config.batch_size),
+        "replay": lambda: replay(model, optimizer=optimizer, memory_size=size, replay_size=config.training.batch_size),
         "la-maml": lambda: la_maml(model, lr=chosen[0], rate_lr=chosen[1], memory_size=size, replay_size=10),
     }
     return makes[method]()

@@ -55,7 +55,7 @@ def test_rows_of_weight_0_take_no_part(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.long] * (n in ("la-maml", "mer", "ftml"))) for n in SMALL]
+    "name", [pytest.param(n, marks=[pytest.mark.long] * (n not in ("sgd", "replay"))) for n in SMALL]
 )
 def test_seeds_are_one_program_and_shapes_are_fixed(name):
     """Catches a learner that takes another key's draws, or whose state grows."""
@@ -96,7 +96,7 @@ def corners():
 @pytest.mark.parametrize(
     ("scenario", "name", "mixed", "low", "high"),
     [
-        ("class", "sgd", False, 0.4, 0.6),
+        pytest.param("class", "sgd", False, 0.4, 0.6, marks=pytest.mark.long),
         pytest.param("class", "sgd", True, 0.99, 1.0, marks=pytest.mark.long),
         ("class", "replay", False, 0.9, 1.0),
         ("task", "sgd", False, 0.99, 1.0),

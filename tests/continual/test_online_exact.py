@@ -113,7 +113,7 @@ def regression(rows, seed=0):
     return Batch(*(jnp.asarray(rng.normal(size=(rows, columns)), jnp.float32) for columns in (3, 1)))
 
 
-@pytest.mark.parametrize("first_order", [False, True])
+@pytest.mark.parametrize("first_order", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_the_gradient_of_la_mamls_rates_in_one_step(first_order):
     """d meta / d rate is -g_meta g_inner, and d meta / d w is g_meta (I - rate H) in second order, g_meta in first.
 
