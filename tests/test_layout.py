@@ -60,6 +60,7 @@ ALLOWED = {
     "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", "jmeta.registry", *CORE},
     "tasks/": {"jax", *jmeta_names("types checks episodes")},
     "tasks/streams.py": {"jax", *jmeta_names("types checks episodes augment ragged")},
+    "tasks/sequences.py": {"jax", "numpy", *jmeta_names("types checks")},
     "tasks/__init__.py": {"jmeta.tasks"},
     "tasks/catalog.py": {
         "jax", "numpy", "jmeta.tasks", "jmeta.datasets", "jmeta.nets.catalog",
@@ -87,6 +88,13 @@ ALLOWED = {
     "continual/algorithms/": {"jax", "optax", "jmeta.continual.algorithms", *CORE},
     "continual/algorithms/catalog.py": {
         "jax", "optax", "jmeta.continual.algorithms", "jmeta.nets", *GROUND, *CORE,
+    },
+    "continual/metrics.py": {"jax", "numpy", "jmeta.report"},
+    "continual/online/": {"jax", "optax", "jmeta.continual.online", *CORE, *GROUND},
+    "continual/online/settings.py": {"jmeta.continual.online", "jmeta.nets.catalog", *GROUND},
+    "continual/online/experiment.py": {
+        "jax", "numpy", "optax", "jmeta.continual.online", "jmeta.datasets", "jmeta.nets.catalog",
+        "jmeta.tasks.sequences", *CORE, *GROUND,
     },
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
