@@ -27,7 +27,7 @@ GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes ragged evaluation")
 SHOWN = {"numpy", "rich", "tyro", "matplotlib", "jmeta.report"}
-AREAS = ("rl", "mtl")
+AREAS = ("rl", "mtl", "active")
 
 # The longest prefix counts. Where a package is named, all its modules are.
 ALLOWED = {
@@ -79,6 +79,10 @@ ALLOWED = {
         *jmeta_names("report.files report.arrays"),
         *CORE,
     },
+    "active/": {
+        "jax", "numpy", "optax", "jmeta.active", "jmeta.nets", "jmeta.datasets", "jmeta.algorithms.prototypical",
+        *CORE, *GROUND, *CATALOGS, *TRAINING,
+    },
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
         *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),
@@ -101,6 +105,10 @@ ALLOWED = {
         "jmeta.datasets", "jmeta.tasks", "jmeta.augment", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
     },
     "runs/rl/": {"jax", "jmeta.runs.engine", "jmeta.runs.rl", "jmeta.rl", *SHOWN, *GROUND, *CORE},
+    "runs/active/": {
+        "jax", "jmeta.runs.engine", "jmeta.runs.active", "jmeta.runs.few_shot", "jmeta.active", "jmeta.nets",
+        "jmeta.tasks", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+    },
     "runs/mtl/": {
         "jax", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", "jmeta.datasets",
         *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,

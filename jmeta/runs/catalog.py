@@ -15,7 +15,7 @@ from jmeta.nets.catalog import NETWORKS
 from jmeta.registry import Registry, short
 from jmeta.report.tables import show as show_table
 from jmeta.rl.envs.catalog import ENVIRONMENTS
-from jmeta.runs import few_shot, mtl, rl
+from jmeta.runs import active, few_shot, mtl, rl
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.command import train_command
@@ -56,7 +56,10 @@ def own_area(name: str, found: Any) -> Area:
 
 
 EXPERIMENTS = Registry[Area](
-    "experiment", {"few-shot": few_shot.AREA, "rl": rl.AREA, "join": mtl.AREA}, "jmeta.experiments", own_area
+    "experiment",
+    {"few-shot": few_shot.AREA, "rl": rl.AREA, "join": mtl.AREA, "active": active.AREA},
+    "jmeta.experiments",
+    own_area,
 )
 KINDS: dict[str, tuple[Registry[Any], str, str]] = {
     "learners": (LEARNERS, "--algorithm", "what it learns"),

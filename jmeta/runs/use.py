@@ -21,6 +21,7 @@ _LOADERS = {
     "join": "jmeta.runs.mtl.trained",
     "table": "jmeta.runs.mtl.kept",
     "rl": "jmeta.runs.rl.trained",
+    "active": "jmeta.runs.active.trained",
 }
 """By the kind of a run, the module whose `loaded(run_dir, checkpoint, trust_code=)` reads it."""
 FORMATS = (".npz", ".safetensors")

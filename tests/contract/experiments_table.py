@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from toy_experiment import Settings, build
 
+from jmeta.active import experiment as active
+from jmeta.active import settings as active_settings
 from jmeta.experiment import Experiment
 from jmeta.mtl import experiment as mtl
 from jmeta.mtl import settings as mtl_settings
@@ -36,6 +38,14 @@ def join(algorithm: str, **values) -> Experiment:
     return mtl.builder()(replaced(settings, sizes | values))
 
 
+def asking(algorithm: str, **values) -> Experiment:
+    """A small learned rule, whose learner is trained with it."""
+    sizes = {"dataset": "glyphs:60", "network": "mlp", "features": (4,), "way": 2, "pool_shot": 2, "query_shot": 2}
+    sizes |= {"labels": 2, "val_pools": 3, "units": 4, "rollouts": 2, "meta_batch_size": 2, "outer_steps": 20}
+    settings = active_settings.defaults(active_settings.Choice(algorithm))
+    return active.builder()(replaced(settings, sizes | {"joint": True} | values))
+
+
 EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "toy": lambda: build(Settings()),
     "few-shot, curves": lambda: few_shot("maml", "sinusoid"),
@@ -48,6 +58,7 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     ),
     "rl, MAML by TRPO": lambda: agent("maml", "cart-pole", horizon=4, episodes=3, outer="trpo", test_steps=1),
     "join": lambda: join("prototypical"),
+    "active": lambda: asking("prototypical"),
 }
 
 LONG = ("rl, MAML by TRPO",)
