@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from jmeta import calls
 from jmeta.active import rules
 from jmeta.active.choices import Estimator
 from jmeta.active.pool import Measure, ask
 from jmeta.active.types import Acquire, Rule, View
 from jmeta.losses import judged, weighted_mean
 from jmeta.nets import MLP
-from jmeta.types import Batch, Episode, Learner, Model, Params
+from jmeta.types import Batch, Episode, Learner, Params
 
 Statistics = Callable[[View], Array]
 """`view -> [N, S]`, what a learned rule knows of each example."""
@@ -82,8 +83,7 @@ def acquisition(
         units: of each layer.
         base: a rule to begin from, whose scores are brought to a spread of 1.
     """
-    body: Model = MLP((units,), out=units)
-    head: Model = MLP((units,), out=1)
+    body, head = MLP((units,), out=units), MLP((units,), out=1)
 
     def init(key: Array) -> Params:
         one, two = jax.random.split(key)
@@ -92,11 +92,11 @@ def acquisition(
 
     def rule(params: Params) -> Rule:
         def score(view: View) -> Array:
-            h = jax.nn.relu(body.apply(params["body"], read(view)))
+            h = jax.nn.relu(calls.apply(body, params["body"], read(view)))
             free = view.free.astype(h.dtype)
             mean = free @ h / jnp.maximum(jnp.sum(free), 1)
             seen = jnp.concatenate([h, jnp.broadcast_to(mean[None], h.shape)], axis=1)
-            scores = head.apply(params["head"], seen)[:, 0]
+            scores = calls.apply(head, params["head"], seen)[:, 0]
             return scores if base is None else scores + _standard(base(view), free)
 
         return score

@@ -8,6 +8,7 @@ import pytest
 
 from jmeta.active import acquisition, acquisition_loss, ask, choices, exact, fit_acquisition, rules
 
+pytestmark = pytest.mark.standard_promotion
 LINE = exact.line_kernel, 0.25, (21, -1.0, 1.0)
 CURVE = exact.rbf(0.2), 0.01, (41, 0.0, 1.0)
 

@@ -82,7 +82,9 @@ def test_bald_asks_where_samples_disagree():
     logits = jnp.log(jnp.array([[[0.5, 0.5], [0.99, 0.01]], [[0.5, 0.5], [0.01, 0.99]]]))
     learner = LEARNER._replace(adapt=lambda p, s: {}, predict=lambda a, x, w=None: logits)
     batch = Batch(jnp.zeros((2, 1)), jnp.eye(2))
-    assert ask(learner, rules.bald, labels=1)({}, Episode(batch, batch), jax.random.key(0)).picks.tolist() == [1]
+    assert jax.jit(ask(learner, rules.bald, labels=1))({}, Episode(batch, batch), jax.random.key(0)).picks.tolist() == [
+        1
+    ]
     with pytest.raises(ValueError, match="bald needs a learner whose predict returns samples"):
         ask(LEARNER, rules.bald, labels=1)({}, episode(), jax.random.key(0))
 
@@ -125,7 +127,7 @@ def test_a_learned_rule_does_not_depend_on_the_order_of_the_pool_and_has_a_gradi
     picked = run({}, one, jax.random.key(0), start).picks
     assert order[run({}, other, jax.random.key(0), start[order]).picks].tolist() == picked.tolist()
     loss = acquisition_loss(LEARNER, made.rule, choices.policy_gradient(4), labels=3)
-    grads = jax.grad(lambda own: loss({}, own, one, jax.random.key(0))[0])(own)
+    grads = jax.jit(jax.grad(lambda own: loss({}, own, one, jax.random.key(0))[0]))(own)
     assert (
         all(jnp.isfinite(g).all() for g in jax.tree.leaves(grads))
         and jnp.abs(grads["head"]["params"]["head"]["kernel"]).max() > 0
@@ -134,10 +136,14 @@ def test_a_learned_rule_does_not_depend_on_the_order_of_the_pool_and_has_a_gradi
 
 def test_statistics_are_as_many_as_they_say_and_finite():
     seen = []
-    ask(LEARNER, lambda view: seen.append(statistics(view).shape) or statistics(view).sum(1), labels=2)(
-        {}, episode(padding=2), jax.random.key(0)
-    )
-    assert seen == [(20, STATISTICS)]
+
+    def rule(view):
+        found = statistics(view)
+        seen.append(found.shape)
+        return jnp.where(jnp.isfinite(found).all(), view.known - jnp.arange(20), jnp.arange(20.0))
+
+    asked = jax.jit(ask(LEARNER, rule, labels=2))({}, episode(padding=2), jax.random.key(0))
+    assert set(seen) == {(20, STATISTICS)} and asked.picks.tolist() == [2, 3]
 
 
 def test_a_class_without_a_label_is_missed_whole():
