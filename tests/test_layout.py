@@ -27,7 +27,7 @@ GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes ragged evaluation")
 SHOWN = {"numpy", "rich", "tyro", "matplotlib", "jmeta.report"}
-AREAS = ("rl", "mtl", "continual")
+AREAS = ("rl", "mtl", "active", "continual")
 
 # The longest prefix counts. Where a package is named, all its modules are.
 ALLOWED = {
@@ -96,6 +96,10 @@ ALLOWED = {
         "jax", "numpy", "optax", "jmeta.continual.online", "jmeta.datasets", "jmeta.nets.catalog",
         "jmeta.tasks.sequences", *CORE, *GROUND,
     },
+    "active/": {
+        "jax", "numpy", "optax", "jmeta.active", "jmeta.nets", "jmeta.datasets", "jmeta.algorithms.prototypical",
+        *CORE, *GROUND, *CATALOGS, *TRAINING,
+    },
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
         *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),
@@ -121,6 +125,10 @@ ALLOWED = {
     "runs/continual/": {
         "jax", "jmeta.runs.engine", "jmeta.runs.few_shot", "jmeta.runs.continual", "jmeta.continual", "jmeta.nets",
         "jmeta.augment", "jmeta.tasks.streams", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+    },
+    "runs/active/": {
+        "jax", "jmeta.runs.engine", "jmeta.runs.active", "jmeta.runs.few_shot", "jmeta.active", "jmeta.nets",
+        "jmeta.tasks", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
     },
     "runs/mtl/": {
         "jax", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", "jmeta.datasets",

@@ -15,7 +15,7 @@ from jmeta.nets.catalog import NETWORKS
 from jmeta.registry import Registry, short
 from jmeta.report.tables import show as show_table
 from jmeta.rl.envs.catalog import ENVIRONMENTS
-from jmeta.runs import continual, few_shot, mtl, rl
+from jmeta.runs import active, continual, few_shot, mtl, rl
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.command import train_command
@@ -57,7 +57,13 @@ def own_area(name: str, found: Any) -> Area:
 
 EXPERIMENTS = Registry[Area](
     "experiment",
-    {"few-shot": few_shot.AREA, "rl": rl.AREA, "join": mtl.AREA, "continual": continual.AREA},
+    {
+        "few-shot": few_shot.AREA,
+        "rl": rl.AREA,
+        "join": mtl.AREA,
+        "active": active.AREA,
+        "continual": continual.AREA,
+    },
     "jmeta.experiments",
     own_area,
 )

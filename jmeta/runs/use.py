@@ -22,6 +22,7 @@ _LOADERS = {
     "table": "jmeta.runs.mtl.kept",
     "rl": "jmeta.runs.rl.trained",
     "continual": "jmeta.runs.continual.trained",
+    "active": "jmeta.runs.active.trained",
 }
 """By the kind of a run, the module whose `loaded(run_dir, checkpoint, trust_code=)` reads it."""
 FORMATS = (".npz", ".safetensors")

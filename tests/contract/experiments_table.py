@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from toy_experiment import Settings, build
 
+from jmeta.active import experiment as active
+from jmeta.active import settings as active_settings
 from jmeta.continual import experiment as continual
 from jmeta.continual import settings as continual_settings
 from jmeta.experiment import Experiment
@@ -46,6 +48,14 @@ def streams(algorithm: str, **values) -> Experiment:
     return continual.builder()(replaced(settings, sizes | values))
 
 
+def asking(algorithm: str, **values) -> Experiment:
+    """A small learned rule, whose learner is trained with it."""
+    sizes = {"dataset": "glyphs:60", "network": "mlp", "features": (4,), "way": 2, "pool_shot": 2, "query_shot": 2}
+    sizes |= {"labels": 2, "val_pools": 3, "units": 4, "rollouts": 2, "meta_batch_size": 2, "outer_steps": 20}
+    settings = active_settings.defaults(active_settings.Choice(algorithm))
+    return active.builder()(replaced(settings, sizes | {"joint": True} | values))
+
+
 EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "toy": lambda: build(Settings()),
     "few-shot, curves": lambda: few_shot("maml", "sinusoid"),
@@ -60,6 +70,7 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "join": lambda: join("prototypical"),
     "continual, steps": lambda: streams("oml", remember=3),
     "continual, sums": lambda: streams("gemcl"),
+    "active": lambda: asking("prototypical"),
 }
 
 LONG = ("rl, MAML by TRPO",)
