@@ -62,7 +62,7 @@ class Config:
     learners: tuple[str, ...] = setting(("oml", "oml-first-order"), place=True)
     steps: int = setting(4000, least=1)
     streams: int = setting(15, least=2)
-    copies: int = setting(8, least=1, place=True)
+    copies: int = setting(1, least=1, place=True)
     checkpoint: str = setting("best", choices=("best", "newest"))
     draw: bool = setting(True, place=True)
     run_dir: str = setting("runs/streams", place=True)

@@ -46,6 +46,10 @@ def test_a_learner_of_streams_is_trained_evaluated_and_drawn(tmp_path, capsys):
     assert "| classes" in capsys.readouterr().out
     assert cli.main(["continual", "plot", "--run-dir", str(run_dir)]) == 0
     assert {path.name for path in run_dir.glob("*.png")} == {"training.png", "classes.png"}
+    asked = ("evaluate", "--run-dir", run_dir, "--classes")
+    assert "a stream of 19 examples a class with 5 queries needs 24" in refused(capsys, *asked, 5, "--shot", 19)
+    assert "the test has 12 classes: give fewer --classes" in refused(capsys, *asked, 600)
+    assert "no learner of streams 'gemlc': did you mean 'gemcl'?" in refused(capsys, *asked, 5, "--head", "gemlc")
     found = load(run_dir)
     x = np.zeros((6, 28, 28, 1), np.float32)
     adapted = found.learner.adapt(found.params, jmeta.Batch(x, jnp.tile(jnp.eye(3), (2, 1))))

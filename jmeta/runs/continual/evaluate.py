@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from jmeta.augment import random_affine
 from jmeta.continual import encoders, heads
@@ -116,7 +117,7 @@ def measured(found: list[Candidate], val: Ragged, test: Ragged, config: Config) 
     rows: dict[str, Any] = {"classes": counts, "told": [], **{name: [] for name in _NAMES}}
     for n in counts:
         best = chosen(found, val, n, config) if ordered and n != counts[-1] else largest
-        sample = stream_sampler(test, classes=n, shot=config.shot, query_shot=config.query_shot, drawn=False)
+        sample = streams_of(test, n, config)
         keys = jax.random.split(jax.random.key(TEST_SEED), config.streams)
         queries, streamed = heads.accuracies(*heads.learner_of(best, n), sample, keys)
         rows["told"].append(best.told)
@@ -128,12 +129,20 @@ def measured(found: list[Candidate], val: Ragged, test: Ragged, config: Config) 
 _NAMES = ("accuracy", "ci95", "streamed", "streamed_ci95")
 
 
+def streams_of(known: Ragged, classes: int, config: Config) -> Partial:
+    """Streams of so many classes, of their first examples, which are asked for the next; RunError for too few."""
+    try:
+        return stream_sampler(known, classes=classes, shot=config.shot, query_shot=config.query_shot, drawn=False)
+    except ValueError as error:
+        raise RunError(f"{error}.") from error
+
+
 def chosen(found: list[Candidate], val: Ragged, classes: int, config: Config) -> Candidate:
     """The candidate that is best on streams of validation classes, of which there may be fewer."""
     if len(found) == 1 or len(val) < 2:
         return found[0]
     n = min(classes, len(val))
-    sample = stream_sampler(val, classes=n, shot=config.shot, query_shot=config.query_shot, drawn=False)
+    sample = streams_of(val, n, config)
     keys = jax.random.split(jax.random.key(CHOICE_SEED), CHOICE_STREAMS)
     return max(found, key=lambda each: heads.accuracies(*heads.learner_of(each, n), sample, keys)[0].mean())
 
