@@ -66,10 +66,11 @@ def rollout(
 ) -> Trajectory:
     """Act in one task for some episodes, one after another, with the policy's memory kept from one to the next.
 
-    `see` is what the policy is shown at a step, and `tell` what becomes of a reward first; before there is one, it is
-    shown 0. The `Trajectory` has `episodes * env.horizon` steps; where episodes end before their horizon, what is left
-    over at the end has weight 0. An episode that a limit of time cuts within a trial is followed by the next one, as
-    the agent meets them; the last one is followed by nothing, which `Trajectory.cut` makes good.
+    `see` is what the policy is shown at a step, and `tell` what becomes of a reward first; before there is one, and
+    always where the environment does not show its rewards, it is shown 0. The `Trajectory` has `episodes * env.horizon`
+    steps; where episodes end before their horizon, what is left over at the end has weight 0. An episode that a limit
+    of time cuts within a trial is followed by the next one, as the agent meets them; the last one is followed by
+    nothing, which `Trajectory.cut` makes good.
     """
     distribution = distribution_of(env.action)
 
@@ -90,7 +91,8 @@ def rollout(
         if after.truncated is not False:
             last = after.done & after.truncated & (over + 1 == episodes)
             observation, done = jnp.where(last, after.observation, observation), jnp.where(last, 0, done)
-        seen = (observation, distribution.encode(action), tell(reward), done)
+        shown = tell(reward) if env.shows_reward else jnp.zeros_like(reward)
+        seen = (observation, distribution.encode(action), shown, done)
         return (state, seen, memory, over + after.done.astype(jnp.int32)), (row, last)
 
     first_key, key = jax.random.split(key)

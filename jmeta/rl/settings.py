@@ -141,9 +141,9 @@ class Settings:
 
     Attributes:
         algorithm: rl2 (a policy that learns in its memory) or maml (a policy that learns by policy gradients).
-        env: bandit, gaussian-bandit, dependent-bandit, mdp, navigation, semi-circle, cart-pole, gymnasium:NAME and
-            gymnax:NAME of other libraries (jmeta[rl]), or FILE.py:NAME or MODULE:NAME, your own; `jmeta list
-            environments`.
+        env: bandit, gaussian-bandit, dependent-bandit, label-or-ask, mdp, navigation, semi-circle, cart-pole,
+            gymnasium:NAME and gymnax:NAME of other libraries (jmeta[rl]), or FILE.py:NAME or MODULE:NAME, your own;
+            `jmeta list environments`.
         world: what the environment has to set.
         network: the policy, `Memory` or `Layers`.
         learner: what the algorithm has to set, `RL2` or `MAML`.

@@ -54,6 +54,7 @@ class Env(NamedTuple):
         observation_size: D; 0 where there is nothing to see.
         horizon: the most steps of an episode.
         reward_range: the least and the largest reward, infinite where there is no bound.
+        shows_reward: whether an agent with a memory is shown its rewards; else 0 in their place.
     """
 
     sample_task: Callable[[Array], Task]
@@ -63,3 +64,4 @@ class Env(NamedTuple):
     observation_size: int
     horizon: int
     reward_range: tuple[float, float]
+    shows_reward: bool = True

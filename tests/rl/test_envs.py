@@ -18,6 +18,7 @@ MAKE = {
     "gaussian-bandit": lambda: envs.gaussian_bandit(arms=3, pulls=6),
     "dependent-bandit": lambda: envs.dependent_bandit(pulls=6),
     "dependent-bandit-p": lambda: envs.dependent_bandit(p=0.1, pulls=6),
+    "label-or-ask": lambda: envs.label_or_ask(),
     "mdp": lambda: envs.tabular_mdp(states=4, actions=3, horizon=6),
     "navigation": lambda: envs.point_navigation(horizon=6),
     "navigation-in-units": lambda: envs.unit_actions(envs.point_navigation(horizon=6)),

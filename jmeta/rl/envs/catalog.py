@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from jmeta.errors import RunError, first_line
 from jmeta.registry import Family, Registry, said, short
+from jmeta.rl.envs.asking import label_or_ask
 from jmeta.rl.envs.bandits import bernoulli_bandit, dependent_bandit, gaussian_bandit
 from jmeta.rl.envs.cart_pole import cart_pole
 from jmeta.rl.envs.checked import checked
 from jmeta.rl.envs.installed import Found, of_gymnasium, of_gymnax, of_python
 from jmeta.rl.envs.points import point_navigation, semi_circle
-from jmeta.rl.envs.settings import Arms, CartPole, DependentArms, Navigation, SemiCircle, TabularMDP
+from jmeta.rl.envs.settings import Arms, Asking, CartPole, DependentArms, Navigation, SemiCircle, TabularMDP
 from jmeta.rl.envs.tabular_mdp import tabular_mdp
 from jmeta.rl.types import Env
 from jmeta.settings import of_parameters, to_dict
@@ -112,6 +113,11 @@ ENVIRONMENTS = Registry[Row](
                 "units": 32, "meta_batch_size": 256, "discount": 0.8, "outer_lr": 1e-2, "entropy_coef": 0.05,
                 "updates": 300,
             }},
+        ),
+        "label-or-ask": Row(
+            label_or_ask, "examples to label, or to ask for the label of, which is shown only then", Asking,
+            "Woodward and Finn 2017, Active One-shot Learning, https://arxiv.org/abs/1702.06559",
+            start={"rl2": {"discount": 0.5, "gae_lambda": 0.95}},
         ),
         "mdp": Row(
             tabular_mdp, "MDPs drawn at random", TabularMDP, _DUAN,

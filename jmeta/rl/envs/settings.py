@@ -32,6 +32,23 @@ class DependentArms:
 
 
 @dataclasses.dataclass(frozen=True)
+class Asking:
+    """A stream of examples to label, or to ask for the label of.
+
+    Attributes:
+        classes: of a stream.
+        length: examples of a stream, drawn from all.
+        pool: examples of each class.
+        ask: the reward of a request.
+    """
+
+    classes: int = setting(3, least=2)
+    length: int = setting(30, least=1)
+    pool: int = setting(20, least=1)
+    ask: float = setting(-0.05)
+
+
+@dataclasses.dataclass(frozen=True)
 class TabularMDP:
     """An MDP drawn at random.
 

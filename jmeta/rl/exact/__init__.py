@@ -1,5 +1,6 @@
 """Exact answers of small problems, and what well-known strategies get on them."""
 
+from jmeta.rl.exact.asking import AskingValue, asking_value
 from jmeta.rl.exact.bandit_strategies import (
     Strategy,
     epsilon_greedy,
@@ -33,10 +34,40 @@ from jmeta.rl.exact.mdp import (
 from jmeta.rl.exact.simulation import Estimate, estimate
 
 __all__ = [
-    "BanditSolution", "DependentValue", "Estimate", "Experience", "MDPStrategy", "NavigationValue", "Strategy",
-    "bayes_optimal_bandit", "bonus_plan", "count_states", "dependent_bandit_value", "epsilon_greedy",
-    "epsilon_greedy_plan", "estimate", "gittins_like_index", "greedy", "greedy_plan", "index_strategy",
-    "navigation_value", "opsrl", "optimal_arm", "optimal_strategy", "optimistic_thompson", "posterior_mean",
-    "posterior_sample", "psrl", "random_arm", "random_plan", "simulate_bandit", "simulate_mdp", "thompson", "ucb1",
-    "ucrl2", "value_iteration",
+    "AskingValue",
+    "BanditSolution",
+    "DependentValue",
+    "Estimate",
+    "Experience",
+    "MDPStrategy",
+    "NavigationValue",
+    "Strategy",
+    "asking_value",
+    "bayes_optimal_bandit",
+    "bonus_plan",
+    "count_states",
+    "dependent_bandit_value",
+    "epsilon_greedy",
+    "epsilon_greedy_plan",
+    "estimate",
+    "gittins_like_index",
+    "greedy",
+    "greedy_plan",
+    "index_strategy",
+    "navigation_value",
+    "opsrl",
+    "optimal_arm",
+    "optimal_strategy",
+    "optimistic_thompson",
+    "posterior_mean",
+    "posterior_sample",
+    "psrl",
+    "random_arm",
+    "random_plan",
+    "simulate_bandit",
+    "simulate_mdp",
+    "thompson",
+    "ucb1",
+    "ucrl2",
+    "value_iteration",
 ]  # fmt: skip

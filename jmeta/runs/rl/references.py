@@ -9,8 +9,9 @@ from jax import Array
 from jmeta.report.statistics import interval
 from jmeta.rl import exact
 from jmeta.rl.envs import MDP
-from jmeta.rl.envs.settings import Arms, DependentArms
+from jmeta.rl.envs.settings import Arms, Asking, DependentArms
 from jmeta.rl.types import Env
+from jmeta.settings import to_dict
 
 MOST_STATES = 3_000_000  # of the exact solution of a bandit; beyond, the optimum is left out
 
@@ -32,6 +33,10 @@ def references(name: str, world: Any, env: Env, episodes: int, *, tasks: int = 1
     if isinstance(world, DependentArms):
         value = exact.dependent_bandit_value(world.p, env.horizon)
         return [Reference("exact optimum", value.total), Reference("random", env.horizon / 2)]
+    if isinstance(world, Asking) and world.classes <= 3:
+        value = exact.asking_value(**to_dict(world))
+        guess = env.horizon * (2 / world.classes - 1)
+        return [Reference("exact optimum", episodes * value.total), Reference("guesses", episodes * guess)]
     if name == "mdp":
         return _mdp(env, episodes, key, min(tasks, 2000))
     if name == "navigation":
