@@ -14,8 +14,8 @@ from pathlib import Path
 
 REAL_DATA = os.environ.get("JMETA_DATA")  # tests of the command line set it to an empty folder
 # Tests compile thousands of small programs and run each a few times: with all of XLA's optimizations, most of the time
-# would be its compiler's. They go without any but for the mark `optimized`, and so do the processes that they start.
-# What XLA_FLAGS already sets stays, so that with JAX_DISABLE_MOST_OPTIMIZATIONS=0 all run on optimized programs.
+# would be its compiler's. They go without any but for the mark `optimized`, and the processes that they start have a
+# few. What XLA_FLAGS already sets stays, so that with JAX_DISABLE_MOST_OPTIMIZATIONS=0 all run on optimized programs.
 XLA_OPTIONS = {
     "xla_force_host_platform_device_count": "4",
     "xla_backend_optimization_level": "1",
@@ -24,8 +24,6 @@ XLA_OPTIONS = {
     "xla_backend_extra_options": "xla_cpu_disable_new_fusion_emitters",
 }
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# "on" is what the tests say, for themselves and the processes that they start; what a person says stays.
-QUICK = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "on") == "on"
 
 
 def known_flags(flags: list[str], already: str) -> list[str]:
@@ -90,7 +88,7 @@ def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 def quickly_compiled(wanted: bool) -> Iterator[None]:
     """Leave out optimizations inside."""
     before = jax.config.read("jax_disable_most_optimizations")
-    if QUICK:
+    if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
         jax.config.update("jax_disable_most_optimizations", wanted)
     yield
     jax.config.update("jax_disable_most_optimizations", before)

@@ -126,6 +126,7 @@ def test_the_target_is_where_further_steps_lead_and_a_constant(length, target_ra
     assert largest(grads) > 1e-3
 
 
+@pytest.mark.long
 def test_the_kl_of_a_small_target_step_is_maml_seen_through_the_fisher_matrix():
     """grad / rate -> J_adapt^T F grad L_query at the adapted parameters, where MAML has J_adapt^T grad L_query: the
     divergence is half the square of the step in the metric F of the predictions."""
@@ -216,6 +217,7 @@ def test_the_kl_of_a_single_output_is_refused():
 
 
 @pytest.mark.parametrize("inner_grad", [jax.grad, jmeta.gradients.remat_grad, jmeta.gradients.mixed_grad])
+@pytest.mark.long
 def test_gradients_agree_with_central_differences_to_the_same_target(inner_grad):
     """In float64; a step too small to meet a kink of a ReLU."""
     options = dict(inner_optimizer=SGD, inner_steps=2, target_steps=2, inner_grad=inner_grad)

@@ -108,6 +108,7 @@ def test_padding_is_left_out_of_the_statistics(net):
     assert float(jnp.max(jnp.abs(some - net.apply(params, (x, CONTEXT))[:3]))) > 1e-3
 
 
+@pytest.mark.long
 def test_lower_precision():
     x = jax.random.normal(KEY, (3, 8, 8, 1))
     net = nets.FiLMConvNet(3, features=(4, 4), kernel_init=nn.initializers.lecun_normal())

@@ -237,6 +237,7 @@ def opposite_update():
 
 
 @pytest.mark.standard_promotion
+@pytest.mark.long
 def test_it_learns_to_be_ready_for_both_tasks():
     """All policies earn the same before adaptation, so that only the derivative of adaptation tells them apart."""
     agent = opposite_agent()

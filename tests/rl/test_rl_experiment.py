@@ -101,7 +101,7 @@ def test_every_environment_has_a_row_and_takes_what_it_says():
     for name, row in ENVIRONMENTS.items():
         world = row.settings()
         env = env_of(name, world)
-        assert env.horizon == getattr(world, "horizon", getattr(world, "pulls", None))
+        assert env.horizon in [getattr(world, name, None) for name in ("horizon", "pulls", "length")]
         assert row.blind == (env.observation_size == 0)
 
 
@@ -175,6 +175,7 @@ def test_four_devices_equal_one(settings):
     near(of_four, metrics)
 
 
+@pytest.mark.long
 def test_devices_share_the_tasks():
     """What a device computes of an update is a part: the rows of a trajectory are laid over the mesh."""
     experiment = build(rl2(meta_batch_size=16, objective="a2c"))

@@ -121,6 +121,7 @@ def test_swept_rates_are_runs_of_their_own(tmp_path, capsys):
     assert "--sweep takes" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_devices_share_the_tasks_of_a_run(single, tmp_path):
     four = train(TINY, options(tmp_path / "four", seed=1, devices=4))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), four.params, single.params)

@@ -315,6 +315,7 @@ def test_two_processes_train_what_one_does(finished, shapes, tmp_path):
         assert not list((tmp_path / name / "1").iterdir())
 
 
+@pytest.mark.long
 def test_a_folder_that_the_first_process_may_not_use_stops_both(tmp_path):
     (tmp_path / "0" / "run").mkdir(parents=True)
     (tmp_path / "0" / "run" / "thesis.tex").write_text("x")

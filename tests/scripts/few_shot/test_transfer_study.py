@@ -147,6 +147,7 @@ def test_modified_hausdorff_distance_by_hand():
     assert script.ink(square).shape == (8, 2)
 
 
+@pytest.mark.long
 def test_the_official_baseline_is_reproduced(data_root):
     """The demo that comes with the test says 38.8 % wrong: the reader has the right labels and drawings."""
     if not (Path(data_root) / "omniglot" / "all_runs.zip").is_file():

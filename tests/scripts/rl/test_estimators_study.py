@@ -46,6 +46,7 @@ def test_a_small_study_from_end_to_end(tmp_path):
     assert (tmp_path / "table.md").read_text().count("| in the limit |") == 2 * 2 * 3
 
 
+@pytest.mark.long
 def test_the_parts_add_up():
     for problem in problems(Config()).values():
         truth = exact(problem, 0.5, True)
