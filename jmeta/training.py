@@ -176,6 +176,26 @@ def make_step(
     return placed_step
 
 
+def drawing(
+    learner: Learner | Schedule,
+    optimizer: optax.GradientTransformation,
+    *,
+    meta_batch_size: int,
+    chunk_size: Callable[[int], int | None] = lambda devices: 1,
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """A step that draws its tasks by the run's key and the step's number: `update(sample, state, mesh=None)`.
+
+    `chunk_size` says how many tasks each device computes at once, by the number of devices; see `make_step`.
+    """
+
+    def update(sample: Sampler, state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, Metrics]:
+        step = make_step(learner, optimizer, chunk_size=chunk_size(1 if mesh is None else mesh.size), mesh=mesh)
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), meta_batch_size)
+        return step(state, jax.vmap(sample)(keys) if mesh is None else sharding.draw(sample, keys, mesh))
+
+    return update
+
+
 def make_run(
     learner: Learner | Schedule,
     optimizer: optax.GradientTransformation,

@@ -57,7 +57,7 @@ ALLOWED = {
     "algorithms/__init__.py": {"jmeta.algorithms"},
     "algorithms/settings.py": {"jmeta.settings"},
     "algorithms/row.py": {"jax", "optax", "jmeta.algorithms.settings", "jmeta.nets.catalog", *GROUND, *CORE},
-    "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", "jmeta.registry", *CORE},
+    "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", *jmeta_names("registry errors"), *CORE},
     "tasks/": {"jax", *jmeta_names("types checks episodes")},
     "tasks/streams.py": {"jax", *jmeta_names("types checks episodes augment ragged")},
     "tasks/sequences.py": {"jax", "numpy", *jmeta_names("types checks")},

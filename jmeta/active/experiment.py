@@ -16,7 +16,7 @@ from jmeta import datasets, loop, sharding
 from jmeta.active import learned
 from jmeta.active.choices import policy_gradient
 from jmeta.active.learned import Acquisition
-from jmeta.active.pool import area, ask, flat
+from jmeta.active.pool import area, ask
 from jmeta.active.rules import RULES
 from jmeta.active.settings import Pools, Settings
 from jmeta.active.types import Rule
@@ -125,17 +125,8 @@ def curves(settings: Settings, rule: str, params: Params, sample: Partial, key: 
 
 
 def _curve(settings: Settings, rule: str, params: Params, sample: Partial, key: Array) -> Array:
-    run = ask(
-        learner_of(settings), rules_of(settings, params)[rule], labels=settings.pools.labels,
-        features=features_of(settings),
-    )  # fmt: skip
+    run = ask(learner_of(settings), rules_of(settings, params)[rule], labels=settings.pools.labels)
     return run(params["learner"], sample(key), jax.random.fold_in(key, 1)).curve
-
-
-def features_of(settings: Settings) -> Callable[[Params, Any], Array]:
-    """What rules measure distances in: what the learner reads."""
-    del settings
-    return lambda params, x: flat(x)
 
 
 def experiment(settings: Settings, data: Data) -> Experiment:
@@ -144,9 +135,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
     learner, acquire = learner_of(settings, training=True), acquisition_of(settings)
     optimizer = optax.adam(optax.cosine_decay_schedule(outer.outer_lr, outer.outer_steps))
     x = jax.eval_shape(data.training, jax.random.key(0)).support.x
-    loss = learned.acquisition_loss(
-        learner, acquire.rule, policy_gradient(asking.rollouts), labels=labels, features=features_of(settings)
-    )
+    loss = learned.acquisition_loss(learner, acquire.rule, policy_gradient(asking.rollouts), labels=labels)
 
     def init(key: Array) -> TrainState:
         one, two, three = jax.random.split(key, 3)
@@ -171,8 +160,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
         return TrainState(params, opt_state, state.key, state.step + 1), AskingMetrics(value, measures[-1])
 
     def validate(sample: Partial, params: Params) -> dict[str, Array]:
-        key = jax.random.key(VALIDATION_SEED)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(settings.pools.val_pools))
+        keys = jax.random.split(jax.random.key(VALIDATION_SEED), settings.pools.val_pools)
         return {"accuracy": area(jax.lax.map(lambda key: _curve(settings, "learned", params, sample, key), keys))}
 
     return Experiment(

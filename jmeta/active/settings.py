@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-from jmeta.algorithms.catalog import LEARNERS
+from jmeta.algorithms.catalog import check_episodic, episodic_settings
+from jmeta.algorithms.settings import Outer
 from jmeta.errors import RunError
 from jmeta.nets import catalog
 from jmeta.nets.catalog import Network
@@ -68,21 +69,6 @@ class Asking:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outer:
-    """Training.
-
-    Attributes:
-        outer_lr: of Adam, at the start of a cosine.
-        outer_steps: of training.
-        meta_batch_size: pools of a step.
-    """
-
-    outer_lr: float = setting(3e-3, above=0, swept=True)
-    outer_steps: int = setting(1000, least=1, grows=True)
-    meta_batch_size: int = setting(8, least=1)
-
-
-@dataclasses.dataclass(frozen=True)
 class Settings:
     """Learn what to ask: train a rule that chooses which labels of a pool to ask for.
 
@@ -106,25 +92,18 @@ class Settings:
 def defaults(choice: Choice) -> Settings:
     """What to start from, for a learner."""
     name = spelled(choice.algorithm)
-    _check_episodic(name)
-    learner = LEARNERS.get(name).settings()
-    if hasattr(learner, "inner"):
-        learner = dataclasses.replace(learner, inner=dataclasses.replace(learner.inner, eval_inner_steps=None))
-    return Settings(name, learner, Pools(), Network("linear", norm="none"), Asking(), Outer())
+    return Settings(
+        name, episodic_settings(name), Pools(), Network("linear", norm="none"), Asking(), Outer(3e-3, 1000, 8)
+    )
 
 
 def check(settings: Settings) -> None:
     """Refuse what can't be asked, with a RunError that names the setting."""
     catalog.check(settings.network)
-    _check_episodic(settings.algorithm)
+    check_episodic(settings.algorithm)
     pools = settings.pools
     if pools.labels > pools.way * pools.pool_shot:
         raise RunError(
             f"--labels {pools.labels} are more than a pool of --way {pools.way} times --pool-shot {pools.pool_shot} "
             "has: ask for fewer, or give more."
         )
-
-
-def _check_episodic(algorithm: str) -> None:
-    if LEARNERS.get(algorithm).ordinary:
-        raise RunError(f"{algorithm} is trained without episodes: choose another --algorithm.")

@@ -1,5 +1,6 @@
 """Learners by name: of what each is made, what it learns, and what it can be told."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from jmeta import algorithms, gradients, losses, nets
 from jmeta.algorithms.row import Made, Row, Wanted, own_row
 from jmeta.algorithms.settings import Bootstrapped, Cavia, Fomaml, Imaml, Maml, MamlPlusPlus, MetaSgd, Reptile
 from jmeta.distances import scaled_cosine
+from jmeta.errors import RunError
 from jmeta.nets import catalog as networks
 from jmeta.registry import Registry
 from jmeta.types import Learner, Model
@@ -191,3 +193,18 @@ LEARNERS = Registry[Row](
     own_row,
 )  # fmt: skip
 """All learners: how many parameters a network has for classes, which targets it takes and what it can be told."""
+
+
+def check_episodic(name: str) -> None:
+    """RunError for a learner that is not trained on episodes."""
+    if LEARNERS.get(name).ordinary:
+        raise RunError(f"{name} is trained without episodes: choose another --algorithm.")
+
+
+def episodic_settings(name: str) -> Any:
+    """What a learner is told where it takes as many inner steps after training as in it; else as `check_episodic`."""
+    check_episodic(name)
+    own = LEARNERS.get(name).settings()
+    if hasattr(own, "inner"):
+        own = dataclasses.replace(own, inner=dataclasses.replace(own.inner, eval_inner_steps=None))
+    return own

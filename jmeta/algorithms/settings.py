@@ -10,6 +10,21 @@ INNER_GRADS = ("reverse", "remat", "mixed")
 
 
 @dataclasses.dataclass(frozen=True)
+class Outer:
+    """Meta-training by Adam, whose steps fade out.
+
+    Attributes:
+        outer_lr: of Adam, at the start of a cosine.
+        outer_steps: of meta-training.
+        meta_batch_size: streams, pools or problems of a step.
+    """
+
+    outer_lr: float = setting(1e-3, above=0, swept=True)
+    outer_steps: int = setting(3000, least=1, grows=True)
+    meta_batch_size: int = setting(1, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Inner:
     """The inner loop.
 

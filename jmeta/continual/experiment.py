@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from jmeta import augment, datasets, sharding, training
+from jmeta import augment, datasets, training
 from jmeta.continual import encoders
 from jmeta.continual.algorithms.catalog import LEARNERS, made
 from jmeta.continual.algorithms.oml import OMLParams, for_streams
@@ -22,7 +21,7 @@ from jmeta.evaluation import accuracy
 from jmeta.experiment import Build, Experiment, Score, TrainState
 from jmeta.ragged import Ragged
 from jmeta.tasks.streams import stream_sampler
-from jmeta.types import Learner, Metrics, Params
+from jmeta.types import Learner, Params
 
 VALIDATION_SEED = 0x5EED
 BACKGROUND = 512
@@ -53,8 +52,7 @@ def builder() -> Build:
 def load_data(streams: Streams) -> Data:
     """Load the data of streams; a RunError says that there are too few classes or examples."""
     data = datasets.load(streams.dataset, streams.data_dir)
-    whole = streams.split == "default" and "lake" in datasets.protocols(data)  # whose alphabets have one part each
-    part = data.split("lake" if whole else streams.split)
+    part = data.split(datasets.whole_groups(data, streams.split))
     train, val, test = (data.examples[own] for own in (part.train, part.val, part.test))
     held_out = len(val) >= 2
     turned = streams.rotations and data.look is not None
@@ -91,15 +89,11 @@ def experiment(settings: Settings, data: Data) -> Experiment:
     outer = settings.outer
     learner = made(settings.algorithm, settings.learner, settings.network, data.way, training=True)
     optimizer = optax.adam(optax.cosine_decay_schedule(outer.outer_lr, outer.outer_steps))
+    step = training.drawing(learner, optimizer, meta_batch_size=outer.meta_batch_size)
     x = jax.eval_shape(data.training, jax.random.key(0)).support.x
 
     def init(key: Array) -> TrainState:
         return training.init_state(learner, optimizer, key, jnp.zeros(x.shape, x.dtype))
-
-    def update(sample: Sampler, state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, Metrics]:
-        step = training.make_step(learner, optimizer, chunk_size=1, mesh=mesh)
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), outer.meta_batch_size)
-        return step(state, jax.vmap(sample)(keys) if mesh is None else sharding.draw(sample, keys, mesh))
 
     def validate(sample: Sampler, background: Array, params: Params) -> dict[str, Array]:
         way = jax.eval_shape(sample, jax.random.key(0)).query.y.shape[1]
@@ -109,13 +103,12 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             episode = sample(key)
             return accuracy(judged.predict(judged.adapt(params, episode.support), episode.query.x), episode.query)
 
-        key = jax.random.key(VALIDATION_SEED)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(settings.streams.val_streams))
+        keys = jax.random.split(jax.random.key(VALIDATION_SEED), settings.streams.val_streams)
         return {"accuracy": jax.lax.map(one, keys)}
 
     return Experiment(
         init=init,
-        update=Partial(update, data.training),
+        update=Partial(step, data.training),
         validate=Partial(validate, data.validation, jnp.asarray(data.background)),
         score=Score("accuracy"),
         steps=outer.outer_steps,

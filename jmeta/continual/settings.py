@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from jmeta.algorithms.settings import Outer
 from jmeta.continual.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError
 from jmeta.nets import catalog
@@ -16,7 +17,7 @@ class Choice:
     """What decides which settings there are.
 
     Attributes:
-        algorithm: how a stream is learned.
+        algorithm: how a stream is learned, or by which online learner a sequence of tasks.
     """
 
     algorithm: str = "gemcl"
@@ -58,21 +59,6 @@ class Streams:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outer:
-    """Meta-training.
-
-    Attributes:
-        outer_lr: of Adam, at the start of a cosine.
-        outer_steps: of meta-training.
-        meta_batch_size: streams of a step.
-    """
-
-    outer_lr: float = setting(1e-3, above=0, swept=True)
-    outer_steps: int = setting(5000, least=1, grows=True)
-    meta_batch_size: int = setting(1, least=1)
-
-
-@dataclasses.dataclass(frozen=True)
 class Settings:
     """Meta-train a learner of streams, and keep it in a run folder.
 
@@ -99,7 +85,7 @@ def defaults(choice: Choice) -> Settings:
     ordered = row.ordered
     streams = Streams(classes=5, remember=15) if ordered else Streams()
     network = Network("conv4-flat", norm="none" if ordered else "batch")
-    return Settings(name, row.settings(), streams, network, Outer())
+    return Settings(name, row.settings(), streams, network, Outer(outer_steps=5000))
 
 
 def check(settings: Settings) -> None:

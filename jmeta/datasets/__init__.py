@@ -9,6 +9,7 @@ from jmeta.datasets.catalog import load as load
 from jmeta.datasets.files import from_folder as from_folder
 from jmeta.datasets.splits import protocols as protocols
 from jmeta.datasets.splits import split as split
+from jmeta.datasets.splits import whole_groups as whole_groups
 from jmeta.datasets.tables import from_csv as from_csv
 from jmeta.datasets.types import DataError as DataError
 from jmeta.datasets.types import Dataset as Dataset

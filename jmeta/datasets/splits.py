@@ -69,6 +69,11 @@ def protocols(dataset: Classes) -> tuple[str, ...]:
     return tuple(_protocols(dataset))
 
 
+def whole_groups(dataset: Classes, protocol: str) -> str:
+    """A protocol by its name, of which the default one has each alphabet of Omniglot in one part alone."""
+    return "lake" if protocol == "default" and "lake" in protocols(dataset) else protocol
+
+
 def split(dataset: Classes, protocol: str = "default") -> Split:
     """Divides the classes of a data set.
 

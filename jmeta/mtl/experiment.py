@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from jmeta import datasets, sharding, training
+from jmeta import datasets, training
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.algorithms.row import Made, Wanted
 from jmeta.algorithms.settings import inner_steps
@@ -21,7 +20,7 @@ from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
 from jmeta.mtl import join
 from jmeta.mtl.settings import Joint, Problems, Settings
-from jmeta.types import Learner, Metrics, Params
+from jmeta.types import Learner, Params
 
 VALIDATION_SEED = 0x5EED
 
@@ -50,8 +49,7 @@ def test_key() -> Array:
 def load_data(problems: Problems) -> Data:
     """Load the data of problems; a RunError says that no group has classes for so many tasks."""
     data = datasets.load(problems.dataset, problems.data_dir)
-    whole = problems.split == "default" and "lake" in datasets.protocols(data)  # whose alphabets have one part each
-    part, groups = data.split("lake" if whole else problems.split), np.asarray(data.groups)
+    part, groups = data.split(datasets.whole_groups(data, problems.split)), np.asarray(data.groups)
 
     def sampler(classes: np.ndarray) -> Partial:
         return join.pairs_sampler(
@@ -79,15 +77,11 @@ def experiment(settings: Settings, data: Data) -> Experiment:
     outer = settings.outer
     learner = training_learner(settings)
     optimizer = optax.adam(optax.cosine_decay_schedule(outer.outer_lr, outer.outer_steps))
+    step = training.drawing(learner, optimizer, meta_batch_size=outer.meta_batch_size)
     x = jax.eval_shape(data.training, jax.random.key(0)).support.x
 
     def init(key: Array) -> TrainState:
         return training.init_state(learner, optimizer, key, jnp.zeros(x.shape, x.dtype))
-
-    def update(sample: Sampler, state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, Metrics]:
-        step = training.make_step(learner, optimizer, chunk_size=1, mesh=mesh)
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), outer.meta_batch_size)
-        return step(state, jax.vmap(sample)(keys) if mesh is None else sharding.draw(sample, keys, mesh))
 
     def validate(sample: Sampler, params: Params) -> dict[str, Array]:
         judged = trained_learner(settings)
@@ -97,7 +91,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
 
     return Experiment(
         init=init,
-        update=Partial(update, data.training),
+        update=Partial(step, data.training),
         validate=Partial(validate, data.validation),
         score=Score("accuracy"),
         steps=outer.outer_steps,

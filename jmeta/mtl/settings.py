@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-from jmeta.algorithms.catalog import LEARNERS
+from jmeta.algorithms.catalog import check_episodic, episodic_settings
+from jmeta.algorithms.settings import Outer
 from jmeta.errors import RunError
 from jmeta.nets import catalog
 from jmeta.nets.catalog import Network
@@ -60,21 +61,6 @@ class Joint:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outer:
-    """Meta-training.
-
-    Attributes:
-        outer_lr: of Adam, at the start of a cosine.
-        outer_steps: of meta-training.
-        meta_batch_size: problems of a step.
-    """
-
-    outer_lr: float = setting(1e-3, above=0, swept=True)
-    outer_steps: int = setting(3000, least=1, grows=True)
-    meta_batch_size: int = setting(2, least=1)
-
-
-@dataclasses.dataclass(frozen=True)
 class Settings:
     """Meta-train a learner through joint steps on problems of several tasks.
 
@@ -98,11 +84,9 @@ class Settings:
 def defaults(choice: Choice) -> Settings:
     """What to start from, for a meta-learner."""
     name = spelled(choice.algorithm)
-    _check_episodic(name)
-    learner = LEARNERS.get(name).settings()
-    if hasattr(learner, "inner"):
-        learner = dataclasses.replace(learner, inner=dataclasses.replace(learner.inner, eval_inner_steps=None))
-    return Settings(name, learner, Problems(), Network(features=(32,)), Joint(), Outer())
+    return Settings(
+        name, episodic_settings(name), Problems(), Network(features=(32,)), Joint(), Outer(meta_batch_size=2)
+    )
 
 
 def check(settings: Settings) -> None:
@@ -111,9 +95,4 @@ def check(settings: Settings) -> None:
     shot = settings.problems.shot
     if shot % 2:
         raise RunError(f"--shot must be 2 or another even number, half to learn from and half to ask, got {shot}.")
-    _check_episodic(settings.algorithm)
-
-
-def _check_episodic(algorithm: str) -> None:
-    if LEARNERS.get(algorithm).ordinary:
-        raise RunError(f"{algorithm} is trained without episodes: choose another --algorithm.")
+    check_episodic(settings.algorithm)

@@ -8,6 +8,8 @@ from jmeta.active import experiment as active
 from jmeta.active import settings as active_settings
 from jmeta.continual import experiment as continual
 from jmeta.continual import settings as continual_settings
+from jmeta.continual.online import experiment as online
+from jmeta.continual.online import settings as online_settings
 from jmeta.experiment import Experiment
 from jmeta.mtl import experiment as mtl
 from jmeta.mtl import settings as mtl_settings
@@ -48,6 +50,13 @@ def streams(algorithm: str, **values) -> Experiment:
     return continual.builder()(replaced(settings, sizes | values))
 
 
+def online_learner(algorithm: str, **values) -> Experiment:
+    """A small sequence of tasks that an online learner goes through."""
+    sizes = {"dataset": "glyphs:4", "features": (4,), "task_steps": 2, "batch_size": 4, "finish_size": 2}
+    settings = online_settings.defaults(continual_settings.Choice(algorithm))
+    return online.builder()(replaced(settings, sizes | values))
+
+
 def asking(algorithm: str, **values) -> Experiment:
     """A small learned rule, whose learner is trained with it."""
     sizes = {"dataset": "glyphs:60", "network": "mlp", "features": (4,), "way": 2, "pool_shot": 2, "query_shot": 2}
@@ -69,9 +78,11 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "rl, MAML by TRPO": lambda: agent("maml", "cart-pole", horizon=4, episodes=3, outer="trpo", test_steps=1),
     "join": lambda: join("prototypical"),
     "continual, steps": lambda: streams("oml", remember=3),
+    "continual, a sequence": lambda: online_learner("ewc", scenario="task"),
+    "continual, a memory": lambda: online_learner("la-maml", memory_size=4, replay_size=2),
     "continual, sums": lambda: streams("gemcl"),
     "active": lambda: asking("prototypical"),
 }
 
-LONG = ("rl, MAML by TRPO",)
+LONG = ("rl, MAML by TRPO", "continual, a memory", "continual, sums")
 """Those that are for `--all`: what they add is tested in a quicker place too."""

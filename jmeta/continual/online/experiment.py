@@ -22,7 +22,7 @@ from jmeta.experiment import Build, Experiment, Score, TrainState
 from jmeta.losses import accuracy
 from jmeta.nets import catalog
 from jmeta.tasks.sequences import masked, permutations, permuted_tasks, rotated_tasks, split_tasks
-from jmeta.types import Batch, Metrics
+from jmeta.types import Batch, Metrics, Params
 
 
 class Data(NamedTuple):
@@ -32,6 +32,17 @@ class Data(NamedTuple):
     validation: Batch
     test: Batch
     facts: dict[str, Any]
+
+
+class Alone(NamedTuple):
+    """Parameters as a state, of which predictions are made."""
+
+    params: Params
+
+
+def whole(state: TrainState) -> Any:
+    """The state of the learner."""
+    return state.opt_state._replace(params=state.params)
 
 
 def builder() -> Build:
@@ -80,7 +91,7 @@ def learner_of(settings: Settings, way: int) -> Online:
 
 
 def experiment(settings: Settings, data: Data) -> Experiment:
-    """What the engine trains: its `params` are the whole state of the learner, memory and all, and step n is one on
+    """What the engine trains: its `opt_state` is all else of the learner's state, memory and all, and step n is one on
     task n // task_steps. With several seeds in one program a learner that is told of ends computes one at each step,
     and uses that of the last."""
     steps, tasks = settings.steps, len(data.train.y)
@@ -90,24 +101,21 @@ def experiment(settings: Settings, data: Data) -> Experiment:
     def init(key: Array) -> TrainState:
         start_key, key = jax.random.split(key)
         state = learner.init(start_key, *jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), (x, y)))
-        return TrainState(state, (), key, jnp.int32(0))
+        return TrainState(state.params, state._replace(params=()), key, jnp.int32(0))
 
     def update(train: Batch, state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, Metrics]:
         now = _task(train, jnp.minimum(state.step // steps.task_steps, tasks - 1))
         key, end_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        params, metrics = learner.step(state.params, drawn(now, key, steps.batch_size))
+        own, metrics = learner.step(whole(state), drawn(now, key, steps.batch_size))
         if ends:
-            finish = lambda params: learner.finish(params, drawn(now, end_key, steps.finish_size))
-            params = jax.lax.cond((state.step + 1) % steps.task_steps == 0, finish, lambda params: params, params)
-        return state._replace(params=params, step=state.step + 1), metrics
-
-    def validate(validation: Batch, params: Any) -> dict[str, Array]:
-        return {"accuracy": jax.lax.map(lambda task: accuracy(learner.predict(params, task.x), task), validation)}
+            finish = lambda own: learner.finish(own, drawn(now, end_key, steps.finish_size))
+            own = jax.lax.cond((state.step + 1) % steps.task_steps == 0, finish, lambda own: own, own)
+        return TrainState(own.params, own._replace(params=()), state.key, state.step + 1), metrics
 
     return Experiment(
         init=init,
         update=Partial(update, data.train),
-        validate=Partial(validate, data.validation),
+        validate=judge(settings, data.validation),
         score=Score("accuracy"),
         steps=tasks * steps.task_steps,
         tasks=1,
@@ -116,6 +124,16 @@ def experiment(settings: Settings, data: Data) -> Experiment:
         smaller="give a smaller --batch-size, or smaller --features",
         facts=data.facts,
     )
+
+
+def judge(settings: Settings, tasks: Batch) -> Partial:
+    """`params -> {"accuracy": [T]}`, on examples of each task."""
+    learner = learner_of(settings, tasks.y.shape[-1])
+
+    def on_each(tasks: Batch, params: Params) -> dict[str, Array]:
+        return {"accuracy": jax.lax.map(lambda task: accuracy(learner.predict(Alone(params), task.x), task), tasks)}
+
+    return Partial(on_each, tasks)
 
 
 def _task(tasks: Batch, number: Any) -> Batch:

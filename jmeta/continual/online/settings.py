@@ -12,17 +12,6 @@ from jmeta.settings import of_parameters, setting
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
-    """What decides which settings there are.
-
-    Attributes:
-        algorithm: the online learner.
-    """
-
-    algorithm: str = "replay"
-
-
-@dataclasses.dataclass(frozen=True)
 class Tasks:
     """What is learned from: a data set of pictures as tasks, one after another.
 
@@ -67,7 +56,8 @@ class Settings:
     """Learn tasks one after another, each met once.
 
     Attributes:
-        algorithm: the online learner.
+        algorithm: the online learner: sgd, replay, ewc, la-maml, mer or ftml; gemcl, oml and others learn a stream of
+            classes.
         learner: what the algorithm can be told, and no more.
         sequence: what is learned from.
         network: what learns.
@@ -81,7 +71,7 @@ class Settings:
     steps: Steps
 
 
-def defaults(choice: Choice) -> Settings:
+def defaults(choice: Any) -> Settings:
     """What to start from, for a learner."""
     name = spelled(choice.algorithm)
     own = dataclasses.make_dataclass("Learner", of_parameters(ONLINE.get(name).make, ()), frozen=True)

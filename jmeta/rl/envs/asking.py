@@ -1,5 +1,6 @@
 """Label or ask: a stream of examples whose labels are shown only when they are asked for (Woodward and Finn 2017)."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -45,8 +46,10 @@ def label_or_ask(
     """
     check_counts(2, classes=classes)
     check_counts(length=length, pool=pool)
+    if not math.isfinite(ask):
+        raise ValueError(f"ask, the reward of a request, must be a finite number, got {ask}")
     if length > classes * pool:
-        raise ValueError(f"length must be at most classes * pool = {classes * pool}, got {length}")
+        raise ValueError(f"length must be at most classes * pool = {classes * pool}, got {length}: ask for fewer")
     shown = jnp.eye(classes, dtype=jnp.float32)[:, None] if features is None else jnp.asarray(features, jnp.float32)
     shown = shown.reshape(*shown.shape[:2], -1)
     if features is not None and (shown.shape[0] < classes or shown.shape[1] < pool):

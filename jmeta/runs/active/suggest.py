@@ -18,12 +18,11 @@ from jmeta.active.types import Rule
 from jmeta.errors import RunError, sentence
 from jmeta.report.files import write_text
 from jmeta.report.tables import markdown
-from jmeta.runs.active.encoder import encoder_of
 from jmeta.runs.active.trained import load_trained as load_rule
 from jmeta.runs.engine.folder import check_output
 from jmeta.runs.few_shot.given import Example, given, in_order, inputs_of, readable
 from jmeta.runs.few_shot.heads import at_way
-from jmeta.runs.few_shot.trained import Trained, load_trained
+from jmeta.runs.few_shot.trained import Trained, encoder_of, load_trained
 from jmeta.settings import check, setting
 from jmeta.tasks import catalog as sources
 from jmeta.types import Batch, Episode
@@ -132,7 +131,7 @@ def _check_labels(labels: int, rows: int) -> None:
 def _features(trained: Trained, inputs: Array) -> Array:
     """What distances are measured in: the features of the run's encoder, or the inputs of a learner without one."""
     found = encoder_of(trained)
-    return flat(inputs) if found is None else flat(jax.jit(found[0])(found[1], inputs))
+    return flat(inputs) if found is None else flat(jax.jit(found[0].apply)(found[1], inputs))
 
 
 def as_csv(found: list[Suggestion]) -> str:

@@ -13,15 +13,16 @@ from jmeta.augment import random_affine
 from jmeta.continual import encoders, heads
 from jmeta.continual.algorithms.catalog import LEARNERS
 from jmeta.continual.heads import Candidate
+from jmeta.continual.online import experiment as online
 from jmeta.errors import RunError
 from jmeta.ragged import Ragged
 from jmeta.report.files import write_json
 from jmeta.report.statistics import interval
 from jmeta.report.tables import markdown, plus_minus
-from jmeta.runs.continual.trained import Trained, load
+from jmeta.runs.continual.trained import Trained, load, load_sequence
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.devices import enough_memory
-from jmeta.settings import check, setting
+from jmeta.settings import check, flag, setting
 from jmeta.tasks.streams import stream_sampler
 
 RAW = "class means of raw pixels"
@@ -46,6 +47,8 @@ class Config:
         copies: features are means over so many copies of each picture, changed a little; 1 takes it as it is.
         checkpoint: best (by validation) or newest.
         data_dir: the folder of data sets; otherwise the run's.
+
+    Of a sequence of tasks it is the accuracy on each task, at the checkpoint; take the newest for that at the end.
     """
 
     run_dir: str
@@ -63,6 +66,8 @@ def main(config: Config) -> dict[str, Any]:
     """Measure, print and write evaluation.json."""
     check(config)
     run_dir = Path(config.run_dir)
+    if (found := load_sequence(run_dir, config.checkpoint, data_dir=config.data_dir)) is not None:
+        return _of_sequence(config, run_dir, *found)
     trained = load(run_dir, config.checkpoint, data_dir=config.data_dir)
     head = config.head or trained.algorithm or "class-means"
     LEARNERS.get(head)
@@ -82,6 +87,23 @@ def main(config: Config) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     print(table(rows))
+    write_json(run_dir / folder.EVALUATION, result)
+    return result
+
+
+def _of_sequence(config: Config, run_dir: Path, settings: Any, data: Any, step: int, state: Any) -> dict[str, Any]:
+    """Accuracy on test examples of each task at the end, whose mean is the accuracy retained."""
+    start = {field.name: field.default for field in dataclasses.fields(Config)}
+    if given := [flag(name) for name in ("head", "classes", "shot", "streams") if getattr(config, name) != start[name]]:
+        raise RunError(f"{run_dir} is of a sequence of tasks, and no stream: leave {', '.join(given)} out.")
+    found = np.asarray(jax.jit(online.judge(settings, data.test))(state.params)["accuracy"], np.float64)
+    result = {
+        "tasks": found.tolist(), "retained": float(found.mean()), "scenario": settings.sequence.scenario,
+        "sequence": settings.sequence.sequence, "steps": step, "checkpoint": config.checkpoint,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+    heads = ("task", *map(str, range(1, len(found) + 1)), "retained")
+    print(markdown(heads, [(settings.algorithm, *(f"{100 * value:.1f}" for value in (*found, found.mean())))]))
     write_json(run_dir / folder.EVALUATION, result)
     return result
 

@@ -60,10 +60,12 @@ def main(config: Config) -> list[Path]:
     if kind == AREA.kind:
         drawn.append(draw_training(folder.read_rows(place / folder.METRICS, complain), place / "training.png"))
     if (place / folder.EVALUATION).exists():
-        rows = folder.read_json(place / folder.EVALUATION).get("rows")
-        if not isinstance(rows, dict) or not all("streamed" in row for row in rows.values()):
+        found = folder.read_json(place / folder.EVALUATION)
+        rows = found.get("rows")
+        if isinstance(rows, dict) and all("streamed" in row for row in rows.values()):
+            drawn.append(draw_classes(rows, place / "classes.png"))
+        elif "retained" not in found:
             raise RunError(f"{place} was evaluated on no streams: run jmeta continual evaluate --run-dir {place}.")
-        drawn.append(draw_classes(rows, place / "classes.png"))
     elif kind != AREA.kind:
         raise RunError(f"{place} was not evaluated: run jmeta continual evaluate --run-dir {place} first.")
     for path in drawn:

@@ -5,15 +5,16 @@ from typing import Any, NamedTuple
 
 from jmeta.continual import encoders, experiment
 from jmeta.continual.experiment import Data
+from jmeta.continual.online import experiment as online
 from jmeta.continual.settings import Settings, Streams
 from jmeta.errors import RunError
 from jmeta.nets import catalog as networks
 from jmeta.registry import by_files
-from jmeta.runs.continual import AREA
+from jmeta.runs.continual import AREA, of_sequence
 from jmeta.runs.engine import record
 from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.checkpoints import restored
-from jmeta.runs.few_shot.trained import load_trained
+from jmeta.runs.few_shot.trained import encoder_of, load_trained, no_encoder
 from jmeta.settings import replaced
 from jmeta.types import Model, Params
 
@@ -40,6 +41,20 @@ class Trained(NamedTuple):
     own: Any
     head: Params
     rotations: bool
+
+
+def load_sequence(run_dir: Path, checkpoint: str, *, data_dir: str | None = None, trust_code: bool = False) -> Any:
+    """The settings, data, step and state of an online learner's run, or None for a run of another kind."""
+    if record.load(run_dir).kind != AREA.kind:
+        return None
+    settings = load_run(AREA, run_dir, trust_code=trust_code).settings
+    if not of_sequence(settings):
+        return None
+    settings = settings if data_dir is None else replaced(settings, {"data_dir": data_dir})
+    with by_files(trust_code):
+        data = online.load_data(settings.sequence)
+        step, state = restored(run_dir, online.experiment(settings, data).init, checkpoint)
+    return settings, data, step, online.whole(state)
 
 
 def load(run_dir: Path, checkpoint: str, *, data_dir: str | None = None, trust_code: bool = False) -> Trained:
@@ -74,6 +89,8 @@ def _of_streams(run_dir: Path, checkpoint: str, data_dir: str | None, trust_code
 
 def _of_few_shot(run_dir: Path, checkpoint: str, data_dir: str | None, trust_code: bool) -> Trained:
     found = load_trained(run_dir, checkpoint, trust_code=trust_code)
+    if (own := encoder_of(found)) is None:
+        raise no_encoder(run_dir, found)
     tasks = found.settings.tasks
     encoder = networks.encoder(encoders.frozen(found.settings.network))
     streams = Streams(tasks.dataset, data_dir or tasks.data_dir, tasks.split, tasks.rotations, classes=2, shot=1)
@@ -82,24 +99,20 @@ def _of_few_shot(run_dir: Path, checkpoint: str, data_dir: str | None, trust_cod
         data = experiment.load_data(streams)
     if data.facts["split_hash"] != found.facts["split_hash"]:
         raise RunError(f"{run_dir} was trained on other classes than --split {tasks.split} has here: restore its data.")
-    own, background = encoders.of(found.params), encoders.read(data.background)
-    try:
-        params = encoders.conditioned(encoder, own, background)
-        encoder.apply(params, background[:1])
-    except Exception as error:
-        raise RunError(
-            f"{found.settings.algorithm} has no encoder by itself: name a run of prototypical, anil, ridge or another "
-            "that has one."
-        ) from error
+    params = encoders.conditioned(encoder, own[1], encoders.read(data.background))
     return Trained(data, encoder, params, found.step, None, None, {}, tasks.rotations)
 
 
 def loaded(run_dir: Path, checkpoint: str, *, trust_code: bool) -> dict[str, Any]:
-    """What `jmeta.load` returns: the learner for streams of the training's number of classes."""
+    """What `jmeta.load` returns: the learner for streams of the training's number of classes, or the online learner."""
     stored = load_run(AREA, run_dir, trust_code=trust_code)
-    settings: Settings = stored.settings
-    with by_files(trust_code):
-        data = experiment.load_data(settings.streams)
-        step, state = restored(run_dir, experiment.experiment(settings, data).init, checkpoint)
-        learner, params = experiment.trained(settings, state.params, data.background, settings.streams.classes)
-    return {"learner": learner, "params": params, "settings": settings, "step": step, "facts": stored.facts}
+    if (found := load_sequence(run_dir, checkpoint, trust_code=trust_code)) is not None:
+        sequence, tasks, step, state = found
+        learner, params = online.learner_of(sequence, tasks.train.y.shape[-1]), state.params
+    else:
+        settings: Settings = stored.settings
+        with by_files(trust_code):
+            data = experiment.load_data(settings.streams)
+            step, state = restored(run_dir, experiment.experiment(settings, data).init, checkpoint)
+            learner, params = experiment.trained(settings, state.params, data.background, settings.streams.classes)
+    return {"learner": learner, "params": params, "settings": stored.settings, "step": step, "facts": stored.facts}

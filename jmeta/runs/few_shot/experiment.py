@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from jmeta import evaluation, sharding, training
+from jmeta import evaluation, training
 from jmeta.algorithms.catalog import LEARNERS
 from jmeta.algorithms.row import FINITE, MOMENTUM, Wanted
 from jmeta.algorithms.settings import inner_steps
@@ -28,7 +27,7 @@ from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import Choice, Outer, Settings, Tasks, check, defaults, run_dir
 from jmeta.tasks import catalog as sources
 from jmeta.training import Schedule
-from jmeta.types import Learner, Metrics, Params
+from jmeta.types import Learner, Params
 
 SAM_RADIUS = 0.05
 VALIDATION_SEED = 0x5EED
@@ -102,16 +101,12 @@ def experiment(settings: Settings, data: Data) -> Experiment:
     outer, problem = settings.outer, data.problem
     learner, optimizer = training_learner(settings, problem.train_classes), outer_optimizer(outer)
 
-    def update(sample: Sampler, state: TrainState, mesh: Mesh | None = None) -> tuple[TrainState, Metrics]:
-        size = tasks_at_once(outer, 1 if mesh is None else mesh.size)
-        step = training.make_step(learner, optimizer, chunk_size=size, mesh=mesh)
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), outer.meta_batch_size)
-        return step(state, jax.vmap(sample)(keys) if mesh is None else sharding.draw(sample, keys, mesh))
-
+    size = functools.partial(tasks_at_once, outer)
+    step = training.drawing(learner, optimizer, meta_batch_size=outer.meta_batch_size, chunk_size=size)
     name, sign = ("error", -1.0) if problem.numbers else ("accuracy", 1.0)
     return Experiment(
         init=starting(settings, problem.train_classes, problem.input_shape, problem.input_dtype),
-        update=Partial(update, data.training),
+        update=Partial(step, data.training),
         validate=None if data.validation is None else Partial(_validator(settings), data.validation),
         score=None if data.validation is None else Score(name, sign),
         steps=outer.outer_steps,

@@ -5,8 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from jmeta.datasets.look import Look
 from jmeta.errors import RunError
+from jmeta.nets import catalog as networks
 from jmeta.registry import by_files, is_command
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_run
@@ -15,7 +19,7 @@ from jmeta.runs.few_shot.experiment import AREA, eval_steps, learner_of, startin
 from jmeta.runs.few_shot.settings import Settings
 from jmeta.settings import INT32, typed
 from jmeta.tasks import catalog as sources
-from jmeta.types import Learner, Params
+from jmeta.types import Learner, Model, Params
 
 _FACTS = {
     "protocol": str, "split_hash": str, "checksum": str, "input_shape": tuple[int, ...], "train_classes": int | None,
@@ -75,6 +79,25 @@ def load_trained(run_dir: str | Path, checkpoint: str = "best", *, trust_code: b
         init = starting(settings, facts["train_classes"], tuple(facts["input_shape"]), dtype)
         step, state = restored(path, init, checkpoint)
     return Trained(settings, facts, step, state.params, lambda steps, way: learner_of(settings, steps, way=way))
+
+
+def encoder_of(trained: Trained) -> tuple[Model, Params] | None:
+    """The encoder that a learner reads examples by, and its parameters; None where the learner's have none apart."""
+    encoder = networks.encoder(trained.settings.network)
+    x = jnp.zeros((1, *trained.facts["input_shape"]), trained.facts.get("input_dtype", "float32"))
+    needed = jax.tree.structure(jax.eval_shape(encoder.init, jax.random.key(0), x))
+    for params in (trained.params, getattr(trained.params, "encoder", None)):
+        if params is not None and jax.tree.structure(params) == needed:
+            return encoder, params
+    return None
+
+
+def no_encoder(run_dir: str | Path, trained: Trained) -> RunError:
+    """What to say where there is none."""
+    return RunError(
+        f"{run_dir} is a run of {trained.settings.algorithm}, which has no encoder of its own: name one of "
+        "prototypical, anil, ridge, or another that learns features."
+    )
 
 
 def loaded(run_dir: Path, checkpoint: str, *, trust_code: bool) -> dict[str, Any]:
