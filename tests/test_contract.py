@@ -173,7 +173,7 @@ def test_jit_equals_eager(name):
     assert_close((value, metrics, grads), measure(name, made, episode)[:3], rtol=1e-4, atol=2e-6)
 
 
-@each
+@each_kind
 def test_vmap_equals_loop(name):
     episodes = [random_episode(seed) for seed in range(3)]
     together = jax.jit(jax.vmap(jax.value_and_grad(learner(name).loss, has_aux=True), in_axes=(None, 0)))

@@ -176,6 +176,7 @@ def test_a_step_knows_its_number_whatever_the_truncation():
         assert float(end) == 0.0
 
 
+@pytest.mark.long
 def test_first_order_is_truncation_at_no_step():
     for name in ("maml", "anil"):
         gradients = [

@@ -74,7 +74,7 @@ def test_closed_form(matching, alpha, beta, theta, a, b, steps):
     np.testing.assert_allclose(got, expected, rtol=5e-5, atol=5e-5)
 
 
-@pytest.mark.parametrize("norm", NETS)
+@pytest.mark.parametrize("norm", ["none", *(pytest.param(n, marks=pytest.mark.long) for n in ("batch", "support"))])
 def test_one_target_step_and_the_distance_of_parameters_are_the_target_rate_times_maml(norm):
     options = dict(inner_optimizer=SGD, inner_steps=2)
     expected = gradient(jmeta.maml(NETS[norm], **options), start(norm))
@@ -103,8 +103,7 @@ def by_hand(params, length, rate):
     return adapted, descend(descend(adapted, EPISODE.support, 0.3, length - 1), EPISODE.query, rate, 1)
 
 
-@pytest.mark.parametrize("target_rate", [None, 0.1])
-@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize(("length", "target_rate"), [(3, 0.1), pytest.param(1, None, marks=pytest.mark.long)])
 def test_the_target_is_where_further_steps_lead_and_a_constant(length, target_rate):
     learner = jmeta.bootstrapped(
         NETS["none"],

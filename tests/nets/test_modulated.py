@@ -60,8 +60,19 @@ def test_film_written_out():
     np.testing.assert_allclose(layer.apply(params, x, CONTEXT), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(28, 28, 1), (9, 8, 2), (2, 2, 1)])
-@pytest.mark.parametrize("options", [{}, {"pool": True, "flatten": True}, {"norm": nets.SupportNorm}])
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({}, (9, 8, 2)),
+        ({"pool": True, "flatten": True}, (28, 28, 1)),
+        ({"norm": nets.SupportNorm}, (2, 2, 1)),
+        *(
+            pytest.param(options, size, marks=pytest.mark.long)
+            for options in ({}, {"pool": True, "flatten": True}, {"norm": nets.SupportNorm})
+            for size in ((28, 28, 1), (9, 8, 2), (2, 2, 1))
+        ),
+    ],
+)
 def test_a_context_of_zeros_changes_nothing_at_the_start(options, size):
     """The convolution network of the same parameters, in the same order of operations but for ReLU and maximum."""
     x = jax.random.normal(KEY, (4, *size))

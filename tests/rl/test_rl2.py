@@ -163,7 +163,14 @@ def paying(env, unit, offset):
 
 @pytest.mark.parametrize(
     ("kind", "unit", "offset"),
-    [("bernoulli", 1e-6, 0), ("gaussian", 1e6, 0), ("bernoulli", 1, 1000), ("bernoulli", 1, -3), ("gaussian", 8, 512)],
+    [
+        ("bernoulli", 1e-6, 0),
+        ("gaussian", 8, 512),
+        *(
+            pytest.param(*row, marks=pytest.mark.long)
+            for row in (("gaussian", 1e6, 0), ("bernoulli", 1, 1000), ("bernoulli", 1, -3))
+        ),
+    ],
 )
 def test_unit_and_offset_of_rewards_change_nothing(kind, unit, offset):
     """But rounding. Of a reward that is shown as 1000.5 / 1000, and an advantage of the steps that are left."""
