@@ -68,7 +68,7 @@ def load_data(streams: Streams) -> Data:
             rotations=turned,
         )  # fmt: skip
     except ValueError as error:
-        raise RunError(f"{error}: choose others of --classes, --shot, --query-shot, or another --dataset.") from error
+        raise RunError(f"{error}, or take another --dataset.") from error
     way = len(train) * (4 if turned else 1) if streams.remember else streams.classes
     facts = {
         "protocol": part.protocol, "split_hash": part.hash, "checksum": data.checksum,

@@ -50,3 +50,9 @@ def test_rewards_are_not_shown():
     assert trial.reward.any() and not trial.inputs[:, -2].any()
     trial = rollout(env._replace(shows_reward=True), policy, policy.init(key), key, env.sample_task(key), see=see_all)
     np.testing.assert_array_equal(trial.inputs[1:, -2], trial.reward[:-1])
+
+
+@pytest.mark.parametrize(("told", "said"), [({"ask": float("nan")}, "finite"), ({"length": 61}, "60, got 61: ask for")])
+def test_what_makes_no_stream_is_refused(told, said):
+    with pytest.raises(ValueError, match=said):
+        label_or_ask(**told)

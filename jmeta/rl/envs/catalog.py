@@ -117,7 +117,7 @@ ENVIRONMENTS = Registry[Row](
         "label-or-ask": Row(
             label_or_ask, "examples to label, or to ask for the label of, which is shown only then", Asking,
             "Woodward and Finn 2017, Active One-shot Learning, https://arxiv.org/abs/1702.06559",
-            start={"rl2": {"discount": 0.5, "gae_lambda": 0.95}},
+            start={"rl2": {"discount": 0.95, "gae_lambda": 0.95, "entropy_coef": 0.3}},
         ),
         "mdp": Row(
             tabular_mdp, "MDPs drawn at random", TabularMDP, _DUAN,
