@@ -55,4 +55,4 @@ def test_rewards_are_not_shown():
 @pytest.mark.parametrize(("told", "said"), [({"ask": float("nan")}, "finite"), ({"length": 61}, "60, got 61: ask for")])
 def test_what_makes_no_stream_is_refused(told, said):
     with pytest.raises(ValueError, match=said):
-        label_or_ask(**told)
+        envs.label_or_ask(**told)
