@@ -138,24 +138,26 @@ class Learner(NamedTuple):
     Attributes:
         init: `(key, x) -> params`, with `x` the inputs of one support set.
         adapt: `(params, support) -> adapted`.
-        predict: `(adapted, x) -> logits [N, way]`; `(adapted, x, weight)` where some of x are padding.
+        predict: `(adapted, x) -> logits [N, way]`; `(adapted, x, weight)` where some of x are padding. A learner of
+            numbers may predict a distribution of them, such as `jmeta.distributions.Normal`.
         loss: `(params, episode) -> (scalar, Metrics)`; its gradient in `params` is the meta-gradient.
     """
 
     init: Callable[[Array, Any], Params]
     adapt: Callable[[Params, Batch], Any]
-    predict: Callable[..., Array]
+    predict: Callable[..., Any]
     loss: Callable[[Params, Episode], tuple[Array, Metrics]]
 
 
-Judge = Callable[[Array, Batch], tuple[Array, Metrics]]
-"""`(prediction [N, way], query) -> (scalar, Metrics)`, such as `losses.judge(loss_fn)`."""
+Judge = Callable[[Any, Batch], tuple[Array, Metrics]]
+"""`(prediction [N, way], query) -> (scalar, Metrics)`, such as `losses.judge(loss_fn)`, or `distributions.nats` of a
+distribution."""
 
 
 def learner(
     init: Callable[[Array, Any], Params],
     adapt: Callable[[Params, Batch], Any],
-    predict: Callable[..., Array],
+    predict: Callable[..., Any],
     loss: Callable[[Params, Episode], tuple[Array, Metrics]],
 ) -> Learner:
     """A `Learner` of four functions, whose batches come in as `examples`, and which is compiled once for a shape where
@@ -166,7 +168,7 @@ def learner(
             others, for no examples at all.
     """
 
-    def predict_examples(adapted: Any, x: Any, weight: Array | None = None) -> Array:
+    def predict_examples(adapted: Any, x: Any, weight: Array | None = None) -> Any:
         _check_some(x)
         return predict(adapted, filled(_inputs(x), weight), weight)
 
@@ -222,7 +224,7 @@ def _started(init: Callable[[Array, Any], Params], key: Array, x: Any) -> Params
 def episodic(
     init: Callable[[Array, Array], Params],
     adapt: Callable[[Params, Batch], Any],
-    predict: Callable[..., Array],
+    predict: Callable[..., Any],
     judge: Judge,
 ) -> Learner:
     """A learner that is trained by what it is used for: to adapt to the support set, and to predict the queries.

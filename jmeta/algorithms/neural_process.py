@@ -71,6 +71,25 @@ def neural_process(
     Source: Garnelo et al. 2018, Conditional Neural Processes. https://arxiv.org/abs/1807.01613
     """
 
+    init, adapt, decode = process_parts(encoder, pairs, decoder, groups)
+
+    def predict(adapted: NeuralProcessAdapted, x: Array, weight: Array | None = None) -> Array:
+        return decode(adapted, x, weight)[..., 0]
+
+    def loss(params: NeuralProcessParams, episode: Episode) -> tuple[Array, Metrics]:
+        out = decode(adapt(params, episode.support), episode.query.x, episode.query.weight)
+        prediction, *extra = jnp.moveaxis(out, -1, 0)
+        return query_loss(prediction, episode.query, lambda prediction, y: loss_fn(prediction, y, *extra))
+
+    return learner(init, adapt, predict, loss)
+
+
+def process_parts(
+    encoder: Model, pairs: Model, decoder: Model, groups: Callable[[Array], Sequence[Array]]
+) -> tuple[Callable[..., NeuralProcessParams], Callable[..., NeuralProcessAdapted], Callable[..., Array]]:
+    """`init`, `adapt`, and `(adapted, x, weight) -> [N, way, outputs]` of a decoder with any number of outputs; of the
+    arguments of `neural_process`."""
+
     def init(key: Array, x: Array) -> NeuralProcessParams:
         keys = jax.random.split(key, 3)
         encoder_params = encoder.init(keys[0], x)
@@ -97,15 +116,7 @@ def neural_process(
         out = calls.apply(decoder, params.decoder, _join(z, r[None]), pair_weights(shape, weight, classes))
         return out.reshape(*shape, -1)
 
-    def predict(adapted: NeuralProcessAdapted, x: Array, weight: Array | None = None) -> Array:
-        return decode(adapted, x, weight)[..., 0]
-
-    def loss(params: NeuralProcessParams, episode: Episode) -> tuple[Array, Metrics]:
-        out = decode(adapt(params, episode.support), episode.query.x, episode.query.weight)
-        prediction, *extra = jnp.moveaxis(out, -1, 0)
-        return query_loss(prediction, episode.query, lambda prediction, y: loss_fn(prediction, y, *extra))
-
-    return learner(init, adapt, predict, loss)
+    return init, adapt, decode
 
 
 def _join(z: Array, other: Array) -> Array:

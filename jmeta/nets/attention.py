@@ -107,3 +107,47 @@ class LabelTransformer(Network):
         labels = jnp.einsum("khmn,nk->kmh", attention_shares(compare(q), compare(e), weight), y)
         gains = nn.Dense(self.heads, bias_init=nn.initializers.ones, name="gains")(q)
         return (nn.Dense(1, name="bias")(q)[..., 0] + jnp.sum(gains * labels, axis=-1)).T
+
+
+class ProcessTransformer(Network):
+    """A transformer from values of a function at some places to its distribution at others.
+
+        e_n = E [z_n, y_n],   q_m = E [z_m, 0],   e_0 learned          tokens of examples, of queries, and of none
+        e, q = block(e; e), block(q; e)                                for each layer: all attend to e, and to e_0
+        out_m = head(norm(q_m))                                        the mean and the logarithm of the spread
+
+    E and the head have two layers. No query is seen by any token, itself included, and the order of the examples has no
+    part. With no example there all attend to e_0 alone.
+
+    Attributes:
+        features: F of the tokens.
+        heads: of each attention; they divide F.
+        layers: blocks.
+
+    Differs from the paper: tokens are normalized before a block and not after it; E has two layers and not four; the
+    token e_0 is new, without which an empty set is a division by 0.
+    Source: Nguyen and Grover 2022, Transformer Neural Processes. https://arxiv.org/abs/2207.04179
+    """
+
+    features: int = 64
+    heads: int = 4
+    layers: int = 4
+
+    @nn.compact
+    def __call__(self, x: tuple[Array, Array, Array], weight: Array | None = None) -> Array:
+        """Queries `[M, D]`, examples `[N, D]`, targets `[N, T]` to `[M, T, 2]`; the weight `[N]` is of the examples."""
+        if self.features % self.heads:
+            raise ValueError(f"heads must be a divisor of the {self.features} features, got {self.heads}")
+        z, examples, y = x
+        unknown = jnp.zeros((len(z), y.shape[1]), y.dtype)
+        pairs = jnp.concatenate([jnp.concatenate(pair, axis=1) for pair in ((examples, y), (z, unknown))])
+        tokens = nn.Dense(self.features)(nn.relu(nn.Dense(self.features)(pairs)))
+        none = self.param("none", nn.initializers.normal(1.0), (1, self.features), z.dtype)
+        tokens = jnp.concatenate([none, tokens])
+        seen = 1 + len(examples)
+        share = None if weight is None else jnp.concatenate([jnp.ones_like(weight[:1]), weight])
+        for layer in range(self.layers):
+            tokens = Block(self.heads, name=f"block_{layer}")(tokens, tokens[:seen], share)
+        q = nn.LayerNorm(use_fast_variance=False)(tokens[seen:])
+        out = nn.Dense(2 * y.shape[1], name="head")(nn.relu(nn.Dense(2 * self.features)(q)))
+        return out.reshape(len(z), y.shape[1], 2)

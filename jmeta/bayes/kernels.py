@@ -1,0 +1,117 @@
+"""Kernels: how alike the values of a function are at two places, with parameters that are learned as logarithms."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from jmeta.checks import check_above_zero
+from jmeta.distances import product
+from jmeta.types import Params
+
+
+class Kernel(NamedTuple):
+    """A covariance function, as two pure functions.
+
+    Attributes:
+        init: `(z [N, D]) -> params`, with numbers of the dtype of z. They are logarithms, so that any will do.
+        matrix: `(params, a [N, D], b [M, D]) -> [N, M]`, covariances.
+        variance: `(params, a [N, D]) -> [N]`, the diagonal of `matrix(params, a, a)`.
+    """
+
+    init: Callable[[Array], Params]
+    matrix: Callable[[Params, Array, Array], Array]
+    variance: Callable[[Params, Array], Array]
+
+
+class LinearKernel(NamedTuple):
+    """Logarithms `[]` of the variances of slopes and of the constant."""
+
+    log_slope: Array
+    log_constant: Array
+
+
+class Stationary(NamedTuple):
+    """Logarithms `[]` of the distance at which values have little in common, in units of z, and of the variance."""
+
+    log_length: Array
+    log_variance: Array
+
+
+def linear(*, slope: float = 1.0, constant: float = 1.0) -> Kernel:
+    """Of linear functions `f(z) = w . z + b`, with `w ~ N(0, slope I)` and `b ~ N(0, constant)`.
+
+        k(a, b) = slope a . b + constant
+
+    Args:
+        slope: the variance that is learned starts here, above 0.
+        constant: likewise.
+
+    Raises:
+        ValueError: if one is not above 0 or not finite.
+    """
+    check_above_zero("slope", slope)
+    check_above_zero("constant", constant)
+
+    def matrix(params: LinearKernel, a: Array, b: Array) -> Array:
+        return jnp.exp(params.log_slope) * product(a, b.T) + jnp.exp(params.log_constant)
+
+    def variance(params: LinearKernel, a: Array) -> Array:
+        return jnp.exp(params.log_slope) * jnp.sum(jnp.square(a), axis=-1) + jnp.exp(params.log_constant)
+
+    return Kernel(lambda z: LinearKernel(*_logarithms(z, slope, constant)), matrix, variance)
+
+
+def rbf(*, length: float = 1.0, variance: float = 1.0) -> Kernel:
+    """Of functions with all derivatives.
+
+        k(a, b) = variance exp(-|a - b|^2 / (2 length^2))
+
+    Args:
+        length: where the learned length starts, above 0.
+        variance: where the learned variance starts, above 0.
+
+    Raises:
+        ValueError: if one is not above 0 or not finite.
+
+    Source: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, eq. 4.9.
+    """
+    return _stationary(lambda square: jnp.exp(-square / 2), length, variance)
+
+
+def matern(*, length: float = 1.0, variance: float = 1.0) -> Kernel:
+    """Of functions with two derivatives: Matern's with 5/2.
+
+        k(a, b) = variance (1 + r + r^2 / 3) exp(-r),   r = sqrt(5) |a - b| / length
+
+    Args and errors are those of `rbf`. Source: Rasmussen and Williams 2006, eq. 4.17.
+    """
+
+    def shape(square: Array) -> Array:
+        away = square > 0  # where the root has a derivative
+        r = jnp.where(away, jnp.sqrt(5 * jnp.where(away, square, 1)), 0)
+        return (1 + r + jnp.square(r) / 3) * jnp.exp(-r)
+
+    return _stationary(shape, length, variance)
+
+
+def _stationary(shape: Callable[[Array], Array], length: float, variance: float) -> Kernel:
+    """Of a function of the squared distance in lengths."""
+    check_above_zero("length", length)
+    check_above_zero("variance", variance)
+
+    def matrix(params: Stationary, a: Array, b: Array) -> Array:
+        # By differences: |a|^2 - 2 a.b + |b|^2 would cost near points the digits that their covariance lives by.
+        apart = (a[:, None] - b[None]) * jnp.exp(-params.log_length)
+        return jnp.exp(params.log_variance) * shape(jnp.sum(jnp.square(apart), axis=-1))
+
+    def diagonal(params: Stationary, a: Array) -> Array:
+        return jnp.broadcast_to(jnp.exp(params.log_variance), a.shape[:1])
+
+    return Kernel(lambda z: Stationary(*_logarithms(z, length, variance)), matrix, diagonal)
+
+
+def _logarithms(z: Array, *numbers: float) -> tuple[Array, ...]:
+    return tuple(jnp.asarray(math.log(number), z.dtype) for number in numbers)
