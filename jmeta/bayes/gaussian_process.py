@@ -1,17 +1,17 @@
-"""The algebra of Gaussian processes on matrices: conditioning, evidence, and what is known elsewhere."""
+"""The algebra of Gaussian processes on matrices: conditioning, evidence, and what is known elsewhere.
+
+Factors are computed row by row in JAX: LAPACK's routines fail on what is not positive definite, and those of jaxlib
+0.10 may wait for each other for good where several are called at once on few cores.
+"""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.scipy.linalg import cho_solve, solve_triangular
 
 from jmeta.distances import product
 from jmeta.distributions import Normal
-
-MOST_JITTER = 1.0
-"""In variances; a matrix that needs more is not finite."""
 
 
 class Conditioned(NamedTuple):
@@ -20,23 +20,64 @@ class Conditioned(NamedTuple):
     Attributes:
         factor: `[N, N]`, the lower Cholesky factor L of their covariance, noise included; that of the identity for
             examples that are not there.
-        answer: `[N, targets]`, the inverse of that covariance times the targets.
+        whitened: `L^-1 y` of the targets `[N, targets]`.
         log_evidence: `[targets]`, the logarithm of the density of each column of targets, in nats, of all examples
             jointly.
         there: `[N]`, 1 for examples and 0 for padding.
     """
 
     factor: Array
-    answer: Array
+    whitened: Array
     log_evidence: Array
     there: Array
+
+
+def cholesky(a: Array, jitter: Array) -> Array:
+    """The lower factor L of a matrix `[N, N]` with a jitter, column by column, which is finite whatever the matrix is.
+
+        L L' = a + diag(jitter),   l_n = left / sqrt(p),   left = a_n - L L_n,   p = its entry n
+
+    Args:
+        a: symmetric, of which the lower half is read.
+        jitter: `[N]`, above 0. Where rounding leaves a pivot p below half of it, the column is 0 but for the root of
+            the jitter: of what is like those before it, nothing is learned.
+    """
+    rows = jnp.arange(len(a))
+    a = a + jnp.diag(jitter)
+
+    def column(factor: Array, n: Array) -> tuple[Array, None]:
+        left = a[:, n] - factor @ factor[n]
+        sound = left[n] > jitter[n] / 2
+        root = jnp.sqrt(jnp.where(sound, left[n], jitter[n]))
+        below = jnp.where((rows > n) & sound, left / root, 0)
+        return factor.at[:, n].set(jnp.where(rows == n, root, below)), None
+
+    with jax.default_matmul_precision("highest"):
+        return lax.scan(column, jnp.zeros_like(a), rows)[0]
+
+
+def forward(factor: Array, b: Array) -> Array:
+    """`L^-1 b` for a lower factor `[N, N]` and b `[N, M]`."""
+
+    def row(solved: Array, n: Array) -> tuple[Array, None]:
+        return solved.at[n].set((b[n] - factor[n] @ solved) / factor[n, n]), None
+
+    with jax.default_matmul_precision("highest"):
+        return lax.scan(row, jnp.zeros_like(b), jnp.arange(len(b)))[0]
+
+
+def _jitter(variance: Array) -> Array:
+    """8 eps of the largest variance of `[N]`, 1e-6 of it in float32, for each; any where all are 0."""
+    largest = jnp.max(lax.stop_gradient(variance))
+    jitter = 8 * jnp.finfo(variance.dtype).eps * jnp.where(largest > 0, largest, 1)
+    return jnp.broadcast_to(jitter, variance.shape)
 
 
 def condition(k: Array, y: Array, noise: Array, weight: Array | None = None) -> Conditioned:
     """A process that has seen targets with noise; with none of them there, it is the prior.
 
-        A = k + diag(noise / w),   answer = A^-1 y
-        log_evidence = -y' A^-1 y / 2 - log det(A) / 2 - n log(2 pi) / 2
+        A = k + diag(noise / w) = L L'
+        log_evidence = -|L^-1 y|^2 / 2 - log det L - n log(2 pi) / 2
 
     Args:
         k: covariance `[N, N]` of the function at the examples.
@@ -44,58 +85,44 @@ def condition(k: Array, y: Array, noise: Array, weight: Array | None = None) -> 
         noise: variance `[]` of a target.
         weight: `[N]`; an example of weight 0 is not there, one of weight 2 is the mean of two targets.
 
-    A gets a jitter: the smallest of 1, 10, 100 ... times 8 eps of its largest variance (1e-6 of it in float32) with
-    which it has a Cholesky factor. So near or equal examples without noise give no NaN.
+    A gets a jitter of 8 eps times its largest variance, 1e-6 of it in float32: see `cholesky`. So examples that are
+    equal, or nearly, give numbers that are finite without noise too.
     """
     weight = jnp.ones_like(k[0]) if weight is None else weight.astype(k.dtype)
-    there = (weight > 0).astype(k.dtype)
-    own = jnp.where(weight > 0, noise / jnp.where(weight > 0, weight, 1), 1)
-    y, k = y * there[:, None], k * there[:, None] * there[None]
-    unit = there * jnp.max(jnp.diagonal(k) + there * own)
-    factor = jnp.linalg.cholesky(_with_jitter(k + jnp.diag(own), unit))
-    answer = cho_solve((factor, True), y)
+    real = weight > 0
+    there = real.astype(k.dtype)
+    own = jnp.where(real, noise / jnp.where(real, weight, 1), 1)
+    y = jnp.where(real[:, None], y, 0)
+    a = jnp.where(real[:, None] & real[None], k, 0) + jnp.diag(own)
+    factor = cholesky(a, _jitter(there * jnp.diagonal(a)))
+    whitened = forward(factor, y)
     logs = jnp.sum(jnp.log(jnp.diagonal(factor))) + jnp.sum(there) * jnp.log(2 * jnp.pi) / 2
-    return Conditioned(factor, answer, -jnp.sum(y * answer, axis=0) / 2 - logs, there)
-
-
-def _with_jitter(a: Array, unit: Array) -> Array:
-    """The matrix with the jitter of `condition` on its diagonal, in units `[N]`."""
-    fixed, unit = lax.stop_gradient((a, unit))
-    with_it = lambda a, share: a + jnp.diag(share * unit)
-
-    def fails(share: Array) -> Array:
-        return ~jnp.all(jnp.isfinite(jnp.linalg.cholesky(with_it(fixed, share)))) & (share < MOST_JITTER)
-
-    least = jnp.asarray(8 * jnp.finfo(a.dtype).eps, a.dtype)
-    return with_it(a, lax.while_loop(fails, lambda share: 10 * share, least))
+    return Conditioned(factor, whitened, -jnp.sum(jnp.square(whitened), axis=0) / 2 - logs, there)
 
 
 def marginals(known: Conditioned, cross: Array, variance: Array) -> Normal:
     """Mean and variance `[M, targets]` of the function at M places.
 
-        mean = c' answer,   variance - |L^-1 c|^2,   0 at the least
+        mean = (L^-1 c)' L^-1 y,   variance - |L^-1 c|^2,   0 at the least
 
     Args:
         known: the process.
         cross: covariances c `[N, M]` of the function at the examples and at the places.
         variance: `[M]`, of the prior at the places.
     """
-    cross = cross * known.there[:, None]
-    mean = product(cross.T, known.answer)
-    explained = jnp.sum(jnp.square(solve_triangular(known.factor, cross, lower=True)), axis=0)
-    left = jnp.maximum(variance - explained, 0)
+    part = forward(known.factor, cross * known.there[:, None])
+    mean = product(part.T, known.whitened)
+    left = jnp.maximum(variance - jnp.sum(jnp.square(part), axis=0), 0)
     return Normal(mean, jnp.broadcast_to(left[:, None], mean.shape))
 
 
 def joint(known: Conditioned, cross: Array, k: Array) -> tuple[Array, Array]:
     """Mean `[M, targets]` and covariance `[M, M]` of the function at M places, whose prior covariance is `k`."""
-    cross = cross * known.there[:, None]
-    part = solve_triangular(known.factor, cross, lower=True)
-    return product(cross.T, known.answer), k - product(part.T, part)
+    part = forward(known.factor, cross * known.there[:, None])
+    return product(part.T, known.whitened), k - product(part.T, part)
 
 
-def draw(key: Array, mean: Array, covariance: Array, unit: Array) -> Array:
-    """A function `[M, targets]` with a mean and a covariance `[M, M]`, which gets the jitter of `condition` in units
-    `[]` of the prior variance."""
-    factor = jnp.linalg.cholesky(_with_jitter(covariance, jnp.broadcast_to(unit, mean.shape[:1])))
+def draw(key: Array, mean: Array, covariance: Array, prior: Array) -> Array:
+    """A function `[M, targets]` with a mean and a covariance `[M, M]`, with the jitter of a prior variance `[M]`."""
+    factor = cholesky(covariance, _jitter(prior))
     return mean + product(factor, jax.random.normal(key, mean.shape, mean.dtype))

@@ -81,8 +81,7 @@ def deep_kernel(encoder: Model, kernel: Kernel, *, noise: float = 0.1, objective
     Raises:
         ValueError: if `noise` is not above 0 or not finite.
 
-    Differs from the paper: the kernel's matrix gets a jitter, see `gaussian_process.condition`; and the mean is over
-    targets, where its likelihood is a sum.
+    Differs from the paper: the kernel's matrix gets a jitter, see `gaussian_process.condition`, and the loss is a mean over targets, where the paper's likelihood is of all.
     Source: Patacchiola et al. 2020, Bayesian Meta-Learning for the Few-Shot Setting via Deep Kernels.
     https://arxiv.org/abs/1910.05199
     """
@@ -124,7 +123,7 @@ def joint_sampler(encoder: Model, kernel: Kernel) -> Callable[[DeepKernelAdapted
         z = calls.apply(encoder, params.encoder, x)
         k = kernel.matrix(params.kernel, z, z)
         mean, covariance = joint(adapted.known, kernel.matrix(params.kernel, adapted.z, z), k)
-        return draw(key, params.mean + mean, covariance, jnp.max(jnp.diagonal(k)))
+        return draw(key, params.mean + mean, covariance, jnp.diagonal(k))
 
     return sample
 
