@@ -93,37 +93,42 @@ def _draw_ripples(x: Array, ends: Array, key: Array) -> Objective:
     return Objective(x, h - a * jnp.square(away) - b * (1 - jnp.cos(2 * jnp.pi * k * away)), h)
 
 
-def values_sampler(draw: Callable[[Array], Objective], *, most: int) -> Partial:
-    """Sampler of episodes of a family: some values of a function to learn from, and the others to predict.
+def values_sampler(draw: Callable[[Array], Objective], *, most: int, queries: int) -> Partial:
+    """Sampler of episodes of a family: some values of a function to learn from, and others to predict.
 
         n ~ U{0..most} candidates are seen: those nearest to a random one, up to noise of a random size
 
     So they lie close together or all over, as an optimizer's do, and their places say nothing of values that are not
-    seen. Both sets have all candidates, and weights that say which are in it.
+    seen. Queries are any of the other candidates.
 
     Args:
         draw: `key -> Objective`.
-        most: values to learn from, 1 or more, and fewer than candidates.
+        most: rows of the support set, 1 or more, of which n have a weight of 1 and the others 0.
+        queries: values to predict, 1 or more.
 
     Raises:
-        ValueError: if `most` is below 1, or not below the number of candidates.
+        ValueError: if a number is below 1, or both are more than there are candidates.
     """
-    check_sizes(most=most)
+    check_sizes(most=most, queries=queries)
     candidates = len(jax.eval_shape(draw, jax.random.key(0)).x)
-    if most >= candidates:
-        raise ValueError(f"most must be below the {candidates} candidates, so that some are left, got {most}")
-    return Partial(functools.partial(_draw_values, most), draw if isinstance(draw, Partial) else Partial(draw))
+    if most + queries > candidates:
+        raise ValueError(
+            f"most and queries must be {candidates} together, the candidates, or less, got {most + queries}"
+        )
+    return Partial(functools.partial(_draw_values, most, queries), draw if isinstance(draw, Partial) else Partial(draw))
 
 
-def _draw_values(most: int, draw: Partial, key: Array) -> Episode:
-    f_key, n_key, middle_key, width_key, noise_key = jax.random.split(key, 5)
+def _draw_values(most: int, queries: int, draw: Partial, key: Array) -> Episode:
+    f_key, n_key, middle_key, width_key, noise_key, query_key = jax.random.split(key, 6)
     x, y, _ = draw(f_key)
     middle = x[jax.random.randint(middle_key, (), 0, len(x))]
     away = jnp.sqrt(jnp.sum(jnp.square(x - middle[None]), axis=1))
     width = 2.0 ** jax.random.uniform(width_key, (), x.dtype, -5.0, 2.0) * jnp.max(away)
-    rank = jnp.argsort(jnp.argsort(away + width * jax.random.normal(noise_key, away.shape, away.dtype)))
-    seen = (rank < jax.random.randint(n_key, (), 0, most + 1)).astype(y.dtype)
-    return Episode(Batch(x, y, seen), Batch(x, y, 1 - seen))
+    near = jnp.argsort(away + width * jax.random.normal(noise_key, away.shape, away.dtype))
+    seen = jnp.arange(len(x)) < jax.random.randint(n_key, (), 0, most + 1)
+    others = near[jnp.argsort(jnp.where(seen, 2.0, jax.random.uniform(query_key, seen.shape)))[:queries]]
+    near = near[:most]
+    return Episode(Batch(x[near], y[near], seen[:most].astype(y.dtype)), Batch(x[others], y[others]))
 
 
 def _line(points: int) -> Array:

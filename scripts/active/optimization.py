@@ -38,7 +38,7 @@ LENGTH = 0.1
 FAMILIES = {"gp": gaussian_objectives(length=LENGTH), "ripples": ripple_objectives()}
 SHOWN_AFTER = (3, 5, 8, 10)
 PICTURED = (3, 5, 8)
-SEED = 0
+SEED, QUERIES = 0, 16
 
 
 class Waves(nn.Module):
@@ -101,7 +101,7 @@ class Config:
 
 def fit(learner: Learner, draw: Any, config: Config, title: str) -> Params:
     """Train a learner on functions of a family; DivergedError if its loss is not finite."""
-    sample = values_sampler(draw, most=config.evaluations)
+    sample = values_sampler(draw, most=config.evaluations, queries=QUERIES)
     warm = min(100, config.steps)
     rate = optax.warmup_cosine_decay_schedule(0.0, 1e-3, warm, max(config.steps, warm + 1))
     rule = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
@@ -123,7 +123,9 @@ def measured(learner: Learner, params: Params, rule: bo.Acquisition, draw: Any, 
     found = jax.jit(jax.vmap(draw))(keys)
     search = bo.optimize(learner, rule, evaluations=config.evaluations, first=found.x.shape[1] // 2)
     run = jax.jit(jax.vmap(search, in_axes=(None, 0, 0, 0)))(params, found.x, found.y[..., 0], keys)
-    episodes = jax.vmap(values_sampler(draw, most=config.evaluations))(jax.random.split(other, config.functions))
+    episodes = jax.vmap(values_sampler(draw, most=config.evaluations, queries=QUERIES))(
+        jax.random.split(other, config.functions)
+    )
 
     def one(episode: Any) -> Array:
         return nats(learner.predict(learner.adapt(params, episode.support), episode.query.x), episode.query)[0]

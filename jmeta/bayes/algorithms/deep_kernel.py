@@ -81,7 +81,8 @@ def deep_kernel(encoder: Model, kernel: Kernel, *, noise: float = 0.1, objective
     Raises:
         ValueError: if `noise` is not above 0 or not finite.
 
-    Differs from the paper: the kernel's matrix gets a jitter, see `gaussian_process.condition`, and the loss is a mean over targets, where the paper's likelihood is of all.
+    Differs from the paper: the kernel's matrix gets a jitter, see `gaussian_process.condition`, and the loss is
+    a mean over targets, where the paper's likelihood is of all.
     Source: Patacchiola et al. 2020, Bayesian Meta-Learning for the Few-Shot Setting via Deep Kernels.
     https://arxiv.org/abs/1910.05199
     """
