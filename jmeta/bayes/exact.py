@@ -34,7 +34,7 @@ class LinearTasks(NamedTuple):
 def one_step_rate(tasks: LinearTasks) -> float:
     """The best rate of MAML's one step `w_hat = a X'y / n`.
 
-        a = tr P / ((1 + (D + 1) / n) tr P + D noise^2 / n)         since E[S^2] = (1 + (D + 1) / n) I for S = X'X / n
+    a = tr P / ((1 + (D + 1) / n) tr P + D noise^2 / n)         since E[S^2] = (1 + (D + 1) / n) I for S = X'X / n
     """
     p, size = tasks.prior, len(tasks.prior)
     return float(p.sum() / ((1 + (size + 1) / tasks.n) * p.sum() + size * tasks.noise**2 / tasks.n))
@@ -127,7 +127,7 @@ def implied_variance(curvature: float, *, rate: float, steps: int) -> float:
 
 
 class Weighed(NamedTuple):
-    """A grid of functions, each with values `[G, N]` at some points, and the logarithm of its prior probability `[G]`."""
+    """A grid of functions: their values `[G, N]` at some points, and the logarithms `[G]` of their probabilities."""
 
     values: Array
     log_prior: Array

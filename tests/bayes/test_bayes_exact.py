@@ -61,7 +61,9 @@ def test_gradient_descent_stands_for_a_prior():
         exact.implied_variance(2.0, rate=0.5, steps=1)
 
 
-@pytest.mark.parametrize(("shot", "mse", "nll"), [(5, 0.0466, 0.412), pytest.param(10, 0.0192, 0.310, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("shot", "mse", "nll"), [(5, 0.0466, 0.412), pytest.param(10, 0.0192, 0.310, marks=pytest.mark.long)]
+)
 def test_the_best_that_can_be_known_of_sine_curves(shot, mse, nll):
     """Catches a prior or a likelihood that is another: with noise of .3, by a coarse grid, 800 tasks."""
     found = exact.sinusoid_optimum(jax.random.key(0), shot=shot, noise=0.3, tasks=800, grid=50)
