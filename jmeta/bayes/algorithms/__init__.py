@@ -1,7 +1,24 @@
 """Bayesian learners, one a file."""
 
+from jmeta.bayes.algorithms.abml import abml
 from jmeta.bayes.algorithms.alpaca import alpaca
 from jmeta.bayes.algorithms.bayesian_maml import bayesian_maml, each, mixture
 from jmeta.bayes.algorithms.deep_kernel import deep_kernel, joint_sampler, marginal, predictive
+from jmeta.bayes.algorithms.meta_qda import meta_qda
+from jmeta.bayes.algorithms.platipus import platipus
+from jmeta.bayes.algorithms.versa import versa
 
-__all__ = ["alpaca", "bayesian_maml", "deep_kernel", "each", "joint_sampler", "marginal", "mixture", "predictive"]
+__all__ = [
+    "abml",
+    "alpaca",
+    "bayesian_maml",
+    "deep_kernel",
+    "each",
+    "joint_sampler",
+    "marginal",
+    "meta_qda",
+    "mixture",
+    "platipus",
+    "predictive",
+    "versa",
+]
