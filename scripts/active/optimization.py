@@ -95,7 +95,7 @@ class Config:
     steps: int = setting(4000, least=1)
     batch: int = setting(16, least=1)
     functions: int = setting(1000, least=2)
-    evaluations: int = setting(10, least=2)
+    evaluations: int = setting(10, least=4, most=25)
     draw: bool = setting(True, place=True)
 
 
@@ -164,6 +164,8 @@ def study(config: Config) -> Study:
     for family in config.families:
         if family not in FAMILIES:
             raise RunError(f"there is no family {family!r}: choose of {', '.join(FAMILIES)}.")
+    if not config.families:
+        raise RunError(f"--families needs one or more: choose of {', '.join(FAMILIES)}.")
     names = {name.split()[0]: name for name in LEARNERS}
     for word in config.learners:
         if word not in names:
@@ -226,9 +228,6 @@ def draw_regret(rows: Rows, path: Path) -> Path:
 def draw_runs(rows: Rows, family: str, path: Path) -> Path:
     """One optimization of each surrogate: what is known after some evaluations, and where it goes next."""
     own = {name: row for name, row in rows.items() if name.startswith(f"{family}, ") and name.endswith(EI)}
-    own = {name: row for name, row in own.items() if row["picture"]["moments"]}
-    if not own:
-        raise RunError("pictures of an optimization are drawn after 3 evaluations: raise --evaluations, or --no-draw.")
     columns = len(next(iter(own.values()))["picture"]["moments"])
     figure = figure_maker()(3.6 * columns, 2.5 * len(own))
     grid = figure.subplots(len(own), columns, squeeze=False, sharex=True, sharey=True)

@@ -1,4 +1,4 @@
-"""Bayesian optimization of a process whose prior is known, beside what was computed for it, and acquisitions by hand."""
+"""Bayesian optimization of a process whose prior is known, beside what is known of it, and acquisitions by hand."""
 
 import functools
 
@@ -11,6 +11,7 @@ from jmeta import nets
 from jmeta.active import optimization as bo
 from jmeta.bayes import deep_kernel, rbf
 from jmeta.bayes.algorithms import joint_sampler
+from jmeta.distributions import Normal
 from jmeta.tasks.objectives import gaussian_objectives
 from jmeta.types import Batch
 
@@ -91,7 +92,7 @@ def test_values_that_are_not_evaluated_reach_nothing():
     bare = GP._replace(adapt=lambda params, support: support.y, predict=lambda y, x: spread(y))
 
     def spread(y):
-        return bo.search.Normal(y + 0.1 * jnp.arange(5.0)[:, None], jnp.ones((5, 1)))
+        return Normal(y + 0.1 * jnp.arange(5.0)[:, None], jnp.ones((5, 1)))
 
     for learner in (GP, bare):
         run = small(bo.expected_improvement, values, learner=learner)
@@ -148,8 +149,8 @@ def test_thompson_sampling_of_a_joint_posterior_agrees_with_what_is_known():
         (lambda: small(bo.random, jnp.zeros(5), evaluations=6), "6 evaluations are more than the 5 candidates"),
         (lambda: small(bo.random, jnp.zeros(2), evaluations=2), "first must be one of the 2 candidates, 0 to 1, got 2"),
         (
-            lambda: small(bo.random, jnp.zeros(5), learner=GP._replace(predict=lambda a, x: x)),
-            r"must predict a Normal of one target for 5 candidates, got \(5, 1\)",
+            lambda: small(bo.random, jnp.zeros(5), learner=GP._replace(predict=lambda a, x: Normal(x[:2], x[:2]))),
+            r"must predict a Normal of one target for 5 candidates, got \(2, 1\)",
         ),
         (lambda: bo.upper_confidence_bound(0.0), "spreads must be a finite number above 0"),
         (lambda: bo.two_evaluations(np.ones((2, 3)), 0), "covariance must be square"),
