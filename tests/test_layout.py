@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import jmeta
+from jmeta import bayes, generative
+from jmeta.active import optimization
 
 ROOT = Path(jmeta.__file__).parent
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
@@ -27,7 +29,7 @@ GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes ragged evaluation")
 SHOWN = {"numpy", "rich", "tyro", "matplotlib", "jmeta.report"}
-AREAS = ("rl", "mtl", "active", "continual")
+AREAS = ("rl", "mtl", "active", "continual", "bayes", "generative")
 
 # The longest prefix counts. Where a package is named, all its modules are.
 ALLOWED = {
@@ -39,6 +41,7 @@ ALLOWED = {
     "registry.py": {"jmeta.errors"},
     "experiment.py": {"jax", "jmeta.types"},
     "losses.py": {"jax", "optax", "chex", "jmeta.types", "jmeta.checks"},
+    "distributions.py": {"jax", *jmeta_names("types losses")},
     "inner.py": {"jax", "optax", "chex", *jmeta_names("types checks losses gradients rules")},
     "rules.py": {"jax", "optax", "jmeta.types"},
     "calls.py": {"jax", "jmeta.types"},
@@ -59,6 +62,7 @@ ALLOWED = {
     "algorithms/row.py": {"jax", "optax", "jmeta.algorithms.settings", "jmeta.nets.catalog", *GROUND, *CORE},
     "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", *jmeta_names("registry errors"), *CORE},
     "tasks/": {"jax", *jmeta_names("types checks episodes")},
+    "tasks/objectives.py": {"jax", "numpy", *jmeta_names("types checks")},
     "tasks/streams.py": {"jax", *jmeta_names("types checks episodes augment ragged")},
     "tasks/sequences.py": {"jax", "numpy", *jmeta_names("types checks")},
     "tasks/__init__.py": {"jmeta.tasks"},
@@ -100,6 +104,11 @@ ALLOWED = {
         "jax", "numpy", "optax", "jmeta.active", "jmeta.nets", "jmeta.datasets", "jmeta.algorithms.prototypical",
         *CORE, *GROUND, *CATALOGS, *TRAINING,
     },
+    "active/optimization/": {
+        "jax", "numpy", "scipy", "jmeta.active.optimization", *jmeta_names("types checks distributions"),
+    },
+    "bayes/": {"jax", "jmeta.bayes", "jmeta.distributions", *CORE},
+    "generative/": {"jax", "jmeta.generative", "jmeta.distributions", "jmeta.algorithms.neural_process", *CORE},
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
         *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),
@@ -287,7 +296,7 @@ def test_the_base_package_imports_without_its_extras():
 
 
 def test_every_name_that_is_exported_exists():
-    for module in (jmeta, jmeta.nets, jmeta.algorithms, jmeta.mtl, jmeta.rl):
+    for module in (jmeta, jmeta.nets, jmeta.algorithms, jmeta.mtl, jmeta.rl, bayes, generative, optimization):
         assert sorted(module.__all__) == sorted(set(module.__all__))
         assert all(hasattr(module, name) for name in module.__all__)
     with pytest.raises(AttributeError, match="'jmeta' has no attribute 'mamml'"):

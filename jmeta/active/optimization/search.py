@@ -71,7 +71,7 @@ def _check(candidates: int, evaluations: int, first: int) -> None:
 
 def _of_one_target(prediction: Any, candidates: int) -> tuple[Array, Array]:
     if not isinstance(prediction, Normal) or prediction.mean.shape != (candidates, 1):
-        kind = getattr(getattr(prediction, "mean", prediction), "shape", type(prediction).__name__)
+        kind = prediction.mean.shape if isinstance(prediction, Normal) else type(prediction).__name__
         raise ValueError(
             f"the learner must predict a Normal of one target for {candidates} candidates, got {kind}: take one that "
             "does, such as jmeta.bayes.deep_kernel"

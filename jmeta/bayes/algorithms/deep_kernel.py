@@ -46,8 +46,8 @@ def marginal(adapt: Callable[..., Any], predict: Callable[..., Normal], params: 
     both = _together(*episode)
     evidence = adapt(params, both).known.log_evidence
     real = jnp.ones_like(evidence) if both.classes is None else (both.classes > 0).astype(evidence.dtype)
-    rows = len(both.y) if both.weight is None else jnp.sum(both.weight > 0)
-    return -jnp.sum(evidence * real) / jnp.maximum(rows * jnp.sum(real), 1)
+    rows = jnp.ones_like(both.y[:, 0]) if both.weight is None else (both.weight > 0).astype(evidence.dtype)
+    return -jnp.sum(evidence * real) / jnp.maximum(jnp.sum(rows) * jnp.sum(real), 1)
 
 
 def predictive(adapt: Callable[..., Any], predict: Callable[..., Normal], params: Any, episode: Episode) -> Array:
