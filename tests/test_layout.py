@@ -107,7 +107,8 @@ ALLOWED = {
     "active/optimization/": {
         "jax", "numpy", "scipy", "jmeta.active.optimization", *jmeta_names("types checks distributions"),
     },
-    "bayes/": {"jax", "jmeta.bayes", "jmeta.distributions", *CORE},
+    "bayes/": {"jax", "optax", "jmeta.bayes", "jmeta.distributions", *CORE},
+    "bayes/exact.py": {"jax", "numpy", "jmeta.checks", "jmeta.distributions"},
     "generative/": {"jax", "jmeta.generative", "jmeta.distributions", "jmeta.algorithms.neural_process", *CORE},
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
