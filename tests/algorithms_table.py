@@ -13,6 +13,7 @@ from flax import linen as nn
 import jmeta
 from jmeta import distances, losses, nets
 from jmeta.algorithms import bootstrap
+from jmeta.bayes import algorithms as bayes
 from jmeta.continual import algorithms as continual
 
 
@@ -37,6 +38,7 @@ class Algorithm(NamedTuple):
         ordered: the support set is gone through by rows, in mini-batches or as a sequence, so that their order matters.
         own_loss: the loss is the mean of `loss_fn` over its own predictions for the queries.
         any_way: the classes are those of the support set, so that the same parameters serve any number of them.
+        noisy: what is drawn, or compared, is of all weights at once: other classes, or padding, change it for all.
     """
 
     make: Callable[[Net, losses.LossFn, float, int], jmeta.Learner]
@@ -47,6 +49,7 @@ class Algorithm(NamedTuple):
     ordered: bool = False
     own_loss: bool = True
     any_way: bool = False
+    noisy: bool = False
 
 
 def relaxed(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -77,6 +80,11 @@ def modulated(net: Net) -> Any:
     return nets.FiLMConvNet(
         model.way, model.features, model.pool, model.norm, model.flatten, kernel_init=model.kernel_init
     )
+
+
+def combined(loss_fn: losses.LossFn) -> Callable[[Any], Any]:
+    """How samples of predictions are put together: as a mixture of classes, or the mean of numbers."""
+    return bayes.mixture if loss_fn is losses.cross_entropy else lambda samples: jnp.mean(samples, axis=0)
 
 
 sgd, adam = optax.sgd, lambda lr: relaxed(optax.adam(lr, eps_root=1e-8))
@@ -384,6 +392,45 @@ ALGORITHMS: dict[str, Algorithm] = {
     "running_ridge": Algorithm(
         lambda n, f, lr, k: continual.running_ridge(n.encoder, l2=0.5, scale=2.0, loss_fn=f),
         [lambda n: continual.running_ridge(n.encoder, l2=0.0), lambda n: continual.running_ridge(n.encoder, rows=0)],
+        sinusoid=None,
+        images=(0.3, 3, 0.85),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
+    "bayesian_maml": Algorithm(
+        lambda n, f, lr, k: bayes.bayesian_maml(
+            n.model, particles=2, inner_optimizer=sgd(lr), inner_steps=k, combine=combined(f), loss_fn=f
+        ),
+        [lambda n: bayes.bayesian_maml(n.model, particles=0, inner_optimizer=sgd(0.1), inner_steps=1)],
+        sinusoid=None,
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+        noisy=True,
+    ),
+    "abml": Algorithm(
+        lambda n, f, lr, k: bayes.abml(
+            n.model, samples=2, spread=0.5, inner_optimizer=sgd(lr), inner_steps=k, combine=combined(f), loss_fn=f
+        ),
+        [lambda n: bayes.abml(n.model, spread=-1.0, inner_optimizer=sgd(0.1), inner_steps=1)],
+        sinusoid=None,
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+        noisy=True,
+    ),
+    "platipus": Algorithm(
+        lambda n, f, lr, k: bayes.platipus(
+            n.model, samples=2, inner_optimizer=sgd(lr), inner_steps=k, combine=combined(f), loss_fn=f
+        ),
+        [lambda n: bayes.platipus(n.model, kl_weight=-1.0, inner_optimizer=sgd(0.1), inner_steps=1)],
+        sinusoid=None,
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+        own_loss=False,  # but of samples by themselves, and a divergence
+        noisy=True,
+    ),
+    "meta_qda": Algorithm(
+        lambda n, f, lr, k: bayes.meta_qda(n.encoder, loss_fn=f),
+        [lambda n: bayes.meta_qda(n.encoder, scatter=0.0)],
         sinusoid=None,
         images=(0.3, 3, 0.85),
         outer=adam(2e-3),

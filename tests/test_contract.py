@@ -44,8 +44,8 @@ OTHER_PARTS = (
 
 
 # OML on a gated encoder, prototypical networks that keep more, and a ridge that equals that of the whole stream: what
-# differs is tested in tests/continual.
-WHOLLY_LONG = ("anml", "class_means", "running_ridge")
+# differs is tested in tests/continual. Learners that predict by samples are MAML several times: see tests/bayes.
+WHOLLY_LONG = ("anml", "class_means", "running_ridge", "bayesian_maml", "abml", "platipus", "meta_qda")
 
 
 def row(name, *others, long=False):
@@ -61,10 +61,11 @@ def only(kind):
     return pytest.mark.parametrize("name", [row(name) for name in ALGORITHMS if getattr(ALGORITHMS[name], kind)])
 
 
-def normed(*norms):
-    """Each algorithm with each norm."""
+def normed(*norms, noisy=True):
+    """Each algorithm with each norm; without those whose classes have noise of their own if it is told so."""
     long = {"none": (), "batch": OTHER_PARTS, "support": set(ALGORITHMS) - set(WITH_SUPPORT_NORM)}
-    pairs = [row(name, norm, long=name in long[norm]) for name in ALGORITHMS for norm in norms]
+    names = [name for name in ALGORITHMS if noisy or not ALGORITHMS[name].noisy]
+    pairs = [row(name, norm, long=name in long[norm]) for name in names for norm in norms]
     return pytest.mark.parametrize(("name", "norm"), pairs)
 
 
@@ -236,7 +237,7 @@ def test_order_of_the_support_does_not_matter(name, norm):
         np.testing.assert_allclose(straight, crossed, rtol=1e-4, atol=1e-5)
 
 
-@normed("none", "batch")
+@normed("none", "batch", noisy=False)
 def test_permuting_labels_permutes_logits(name, norm):
     order = np.array([2, 0, 1])
 
@@ -289,7 +290,7 @@ def padded_episodes():
     return [padded(EPISODE, j, 5, 3) for j in (junk, none)]
 
 
-@normed("batch", "support")
+@normed("batch", "support", noisy=False)
 def test_padding_of_examples_and_classes_changes_nothing(name, norm):
     """Wrong code: 0 times NaN is NaN, in a weighted sum and in the derivative of a `where`."""
     start = wide_params(name, norm)

@@ -1,6 +1,32 @@
-"""Bayesian meta-learning: learners whose posterior is computed, kernels, and the algebra of Gaussian processes."""
+"""Bayesian meta-learning: learners whose predictions know how sure they are, kernels, and what the best one reaches."""
 
-from jmeta.bayes.algorithms import deep_kernel
+from jmeta.bayes import exact
+from jmeta.bayes.algorithms import (
+    abml,
+    alpaca,
+    bayesian_maml,
+    deep_kernel,
+    each,
+    meta_qda,
+    mixture,
+    platipus,
+    versa,
+)
 from jmeta.bayes.kernels import Kernel, linear, matern, rbf
 
-__all__ = ["Kernel", "deep_kernel", "linear", "matern", "rbf"]
+__all__ = [
+    "Kernel",
+    "abml",
+    "alpaca",
+    "bayesian_maml",
+    "deep_kernel",
+    "each",
+    "exact",
+    "linear",
+    "matern",
+    "meta_qda",
+    "mixture",
+    "platipus",
+    "rbf",
+    "versa",
+]

@@ -8,7 +8,7 @@ from jmeta.types import Batch, Params
 
 
 def key_of(batch: Batch) -> Array:
-    """A PRNG key by the bits of a batch, whatever the order of its examples; rows of weight 0 have no part.
+    """A PRNG key by the bits of a batch's inputs, whatever their order and labels; rows of weight 0 have no part.
 
     The same examples always have the same noise, so that a prediction is one number and evaluation is exact again;
     other examples have other noise, so that training sees new noise at each step.
@@ -20,7 +20,7 @@ def key_of(batch: Batch) -> Array:
         odd = 2 * jnp.arange(whole.shape[1], dtype=jnp.uint32) + 1  # so that a place in an example counts
         return jnp.sum(whole * odd[None] ^ (whole >> 15), axis=1, dtype=jnp.uint32)
 
-    of_rows = sum((bits(a) for a in jax.tree.leaves((batch.x, batch.y))), jnp.zeros(rows, jnp.uint32))
+    of_rows = sum((bits(a) for a in jax.tree.leaves(batch.x)), jnp.zeros(rows, jnp.uint32))
     of_rows = of_rows * of_rows + jnp.uint32(0x9E3779B9)
     if batch.weight is not None:
         of_rows = jnp.where(batch.weight != 0, of_rows, jnp.uint32(0))

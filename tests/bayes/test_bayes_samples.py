@@ -50,7 +50,7 @@ def test_abml_without_steps_samples_its_prior(episode):
     """Catches noise that is the same for all samples, or has another spread."""
     learner = abml(NET.model, inner_optimizer=RULE, inner_steps=0, samples=400, spread=0.3, combine=each)
     params = learner.init(jax.random.key(0), episode.support.x)
-    samples = learner.adapt(params, episode.support).samples
+    samples = learner.adapt(params, episode.support).params
     for one, mean in zip(jax.tree.leaves(samples), jax.tree.leaves(params.mean), strict=True):
         one, mean = np.asarray(one), np.asarray(mean)
         np.testing.assert_allclose(np.std(one - mean, axis=0), 0.3, rtol=0.25)

@@ -9,7 +9,7 @@ import optax
 from jax import Array
 
 from jmeta import calls, inner
-from jmeta.bayes.algorithms.bayesian_maml import Combine, mixture
+from jmeta.bayes.algorithms.bayesian_maml import Combine, Samples, conditioned, mixture, of_samples
 from jmeta.bayes.noise import key_of, normal_like
 from jmeta.checks import check_above_zero, check_sizes
 from jmeta.losses import LossFn, cross_entropy, judge, loss_on
@@ -21,12 +21,6 @@ class MeanField(NamedTuple):
 
     mean: Params
     log_spread: Params
-
-
-class ABMLAdapted(NamedTuple):
-    """Parameters of the samples `[samples, ...]`."""
-
-    samples: Params
 
 
 def divergence(q: MeanField, p: MeanField) -> Array:
@@ -94,20 +88,16 @@ def abml(
     def drawn(q: MeanField, noise: Params) -> Params:
         return jax.tree.map(lambda m, log, e: m[None] + jnp.exp(log)[None] * e, *q, noise)
 
-    def adapt(params: MeanField, support: Batch) -> ABMLAdapted:
+    def adapt(params: MeanField, support: Batch) -> Samples:
         loss = loss_on(support, lambda p, x, w: calls.apply(model, p, x, w), loss_fn)
         noise = normal_like(key_of(support), params.mean, samples)
-        there = len(support.y) if support.weight is None else jnp.maximum(jnp.sum(support.weight != 0), 1)
-        n = there if examples is None else examples
+        there = jnp.ones_like(support.y[:, 0]) if support.weight is None else (support.weight != 0).astype(float)
+        n = jnp.maximum(jnp.sum(there), 1) if examples is None else examples
 
         def bound(q: MeanField) -> Array:
             return jnp.mean(jax.vmap(loss)(drawn(q, noise))) + divergence(q, params) / n
 
         q = inner.descend(jax.grad(bound), params, inner_optimizer, inner_steps, value_fn=bound)
-        kept = jax.vmap(lambda one: calls.condition(model, one, support.x, support.weight))(drawn(q, noise))
-        return ABMLAdapted(kept)
+        return conditioned(model, drawn(q, noise), support)
 
-    def predict(adapted: ABMLAdapted, x: Any, weight: Array | None = None) -> Any:
-        return combine(jax.vmap(lambda one: calls.apply(model, one, x, weight))(adapted.samples))
-
-    return episodic(init, adapt, predict, judge(loss_fn) if judged is None else judged)
+    return episodic(init, adapt, of_samples(model, combine), judge(loss_fn) if judged is None else judged)

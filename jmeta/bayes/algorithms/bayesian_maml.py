@@ -1,7 +1,7 @@
 """Bayesian MAML: an ensemble of starts that adapts by Stein variational gradient descent (Yoon et al. 2018)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,34 @@ from jax.flatten_util import ravel_pytree
 from jmeta import calls, inner
 from jmeta.bayes import svgd
 from jmeta.checks import check_above_zero, check_sizes
-from jmeta.losses import LossFn, cross_entropy, judge, loss_on
+from jmeta.losses import LossFn, cross_entropy, judge, loss_on, possible
 from jmeta.types import Batch, Judge, Learner, Model, Params, episodic
 
 Combine = Callable[[Array], Any]
 """Predictions of all particles `[M, N, way]` to one, such as `mixture`."""
+
+
+class Samples(NamedTuple):
+    """Parameters of several networks `[samples, ...]`, and which classes `[way]` a task has; None for all."""
+
+    params: Params
+    classes: Array | None
+
+
+def of_samples(model: Model, combine: Combine) -> Callable[..., Any]:
+    """`predict` of `Samples`: what each network says of classes that are there, combined."""
+
+    def predict(adapted: Samples, x: Any, weight: Array | None = None) -> Any:
+        one = lambda params: possible(calls.apply(model, params, x, weight), adapted.classes)
+        return combine(jax.vmap(one)(adapted.params))
+
+    return predict
+
+
+def conditioned(model: Model, params: Params, support: Batch) -> Samples:
+    """Samples of networks, which keep what they need of the support set."""
+    kept = jax.vmap(lambda one: calls.condition(model, one, support.x, support.weight))(params)
+    return Samples(kept, support.classes)
 
 
 def mixture(logits: Array) -> Array:
@@ -77,7 +100,7 @@ def bayesian_maml(
     def init(key: Array, x: Any) -> Params:
         return jax.vmap(lambda key: model.init(key, x))(jax.random.split(key, particles))
 
-    def adapt(params: Params, support: Batch) -> Params:
+    def adapt(params: Params, support: Batch) -> Samples:
         loss = loss_on(support, lambda p, x, w: calls.apply(model, p, x, w), loss_fn)
         back = ravel_pytree(jax.tree.map(lambda a: a[0], params))[1]
         flat = jax.vmap(lambda one: ravel_pytree(one)[0])
@@ -88,9 +111,6 @@ def bayesian_maml(
 
         value = lambda params: jnp.mean(jax.vmap(loss)(params))
         adapted = inner.descend(descent, params, inner_optimizer, inner_steps, value_fn=value)
-        return jax.vmap(lambda one: calls.condition(model, one, support.x, support.weight))(adapted)
+        return conditioned(model, adapted, support)
 
-    def predict(adapted: Params, x: Any, weight: Array | None = None) -> Any:
-        return combine(jax.vmap(lambda one: calls.apply(model, one, x, weight))(adapted))
-
-    return episodic(init, adapt, predict, judge(loss_fn) if judged is None else judged)
+    return episodic(init, adapt, of_samples(model, combine), judge(loss_fn) if judged is None else judged)

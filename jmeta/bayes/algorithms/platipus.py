@@ -10,7 +10,7 @@ from jax import Array
 
 from jmeta import calls, inner
 from jmeta.bayes.algorithms.abml import MeanField, divergence
-from jmeta.bayes.algorithms.bayesian_maml import Combine, mixture
+from jmeta.bayes.algorithms.bayesian_maml import Combine, Samples, conditioned, mixture, of_samples
 from jmeta.bayes.noise import key_of, normal_like
 from jmeta.checks import check_above_zero, check_sizes
 from jmeta.losses import LossFn, cross_entropy, judge, loss_on
@@ -50,7 +50,8 @@ def platipus(
         f(x)       = combine(model(w_1, x), ..., model(w_S, x))
         loss       = mean_i L_query(w_i), theta_i ~ q,   + kl_weight KL(q | p)
 
-    Without spread and rates this is MAML. Noise is that of `bayes.noise.key_of` the support set.
+    Without spread and rates this is MAML. Noise is that of `bayes.noise.key_of` the support set. `Metrics` are those of
+    starts from p, as in the test: q has seen the answers.
 
     Args:
         model: the network.
@@ -91,27 +92,26 @@ def platipus(
     def moved(mean: Params, log_rate: Array, batch: Batch) -> Params:
         return jax.tree.map(lambda m, g: m - jnp.exp(log_rate) * g, mean, jax.grad(loss_of(batch))(mean))
 
-    def from_starts(q: MeanField, support: Batch) -> Params:
+    def from_starts(q: MeanField, support: Batch) -> Samples:
         noise = normal_like(key_of(support), q.mean, samples)
         starts = jax.tree.map(lambda m, log, e: m[None] + jnp.exp(log)[None] * e, *q, noise)
         loss = loss_of(support)
         each = lambda start: inner.descend(jax.grad(loss), start, inner_optimizer, inner_steps, value_fn=loss)
-        return jax.vmap(lambda start: calls.condition(model, each(start), support.x, support.weight))(starts)
+        return conditioned(model, jax.vmap(each)(starts), support)
 
     def prior(params: PlatipusParams, support: Batch) -> MeanField:
         return MeanField(moved(params.mean, params.log_rate, support), params.log_spread)
 
-    def adapt(params: PlatipusParams, support: Batch) -> Params:
+    def adapt(params: PlatipusParams, support: Batch) -> Samples:
         return from_starts(prior(params, support), support)
 
-    def predict(adapted: Params, x: Any, weight: Array | None = None) -> Any:
-        return combine(jax.vmap(lambda one: calls.apply(model, one, x, weight))(adapted))
+    predict = of_samples(model, combine)
 
     def loss(params: PlatipusParams, episode: Episode) -> tuple[Array, Metrics]:
         support, query = episode
         q = MeanField(moved(params.mean, params.log_rate_q, query), params.log_spread_q)
-        adapted = from_starts(q, support)
-        bound = jnp.mean(jax.vmap(loss_of(query))(adapted)) + kl_weight * divergence(q, prior(params, support))
-        return bound, score(predict(adapted, query.x, query.weight), query)[1]
+        samples = from_starts(q, support).params
+        bound = jnp.mean(jax.vmap(loss_of(query))(samples)) + kl_weight * divergence(q, prior(params, support))
+        return bound, score(predict(adapt(params, support), query.x, query.weight), query)[1]
 
     return learner(init, adapt, predict, loss)
