@@ -12,6 +12,7 @@ def small(place, **changes):
     return Config(str(place), **{**given, **changes})
 
 
+@pytest.mark.long
 def test_rows_table_and_pictures(tmp_path, capsys):
     """Catches a picture that fails after minutes of training, and regret that rises."""
     found = run(study, small(tmp_path))
