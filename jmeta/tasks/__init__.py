@@ -1,6 +1,19 @@
-"""Families of tasks that are drawn from a distribution; catalog.py has a row for each."""
+"""Where tasks come from: families that are drawn from a distribution, streams of classes, and sequences of tasks;
+catalog.py has a row for each family."""
 
 from jmeta.tasks.functions import linear_sampler, quadratic_posterior, quadratic_sampler, sinusoid_sampler
+from jmeta.tasks.sequences import masked, permutations, permuted_tasks, rotated_tasks, split_tasks
 from jmeta.tasks.streams import stream_sampler
 
-__all__ = ["linear_sampler", "quadratic_posterior", "quadratic_sampler", "sinusoid_sampler", "stream_sampler"]
+__all__ = [
+    "linear_sampler",
+    "masked",
+    "permutations",
+    "permuted_tasks",
+    "quadratic_posterior",
+    "quadratic_sampler",
+    "rotated_tasks",
+    "sinusoid_sampler",
+    "split_tasks",
+    "stream_sampler",
+]
