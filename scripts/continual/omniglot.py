@@ -3,8 +3,8 @@
 The encoder is of a run of `jmeta train` on background alphabets, and what its heads are told is chosen on background
 classes, those of validation with their turns. OML is trained here, second and first order for equal steps.
 
-    jmeta train --algorithm prototypical --dataset omniglot --split lake --augment affine --way 50 --shot 5 \\
-        --network conv4-flat --features 64 128 128 256 --meta-batch-size 1 --outer-steps 15000 \\
+    jmeta train --algorithm prototypical --dataset omniglot --split lake --rotations --augment affine --way 50 \\
+        --shot 5 --network conv4-flat --features 64 128 128 256 --meta-batch-size 1 --outer-steps 10000 \\
         --outer-schedule cosine --run-dir runs/stream-encoder
     python -m scripts.continual.omniglot --encoder runs/stream-encoder
 """
