@@ -13,8 +13,8 @@ from jmeta.checks import bytes_of
 class Ragged:
     """Examples of classes, one class after another.
 
-    `ragged[k]` has the examples of class k, `ragged[k, i]` is one of them, `ragged[[2, 5]]` has these classes alone, and
-    `ragged[:, :10]` the first ten examples of each.
+    `ragged[k]` has the examples of class k, `ragged[k, i]` is one of them, `ragged[[2, 5]]` has these classes alone,
+    and `ragged[:, :10]` the first ten examples of each.
 
     Attributes:
         rows: an array `[N, ...]`, or a tree of them, such as tokens with a mask.

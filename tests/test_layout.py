@@ -53,6 +53,7 @@ ALLOWED = {
     "sharding.py": {"jax", "numpy"},
     "training.py": {"jax", "optax", *jmeta_names("types checks rules episodes sharding experiment loop")},
     "evaluation.py": {"jax", "numpy", *jmeta_names("types checks losses episodes loop report.statistics")},
+    "uncertainty.py": {"jax", "numpy", "scipy", *jmeta_names("types losses")},
     "algorithms/": {"jax", "optax", "chex", *CORE},
     "algorithms/__init__.py": {"jmeta.algorithms"},
     "algorithms/settings.py": {"jmeta.settings"},
