@@ -14,7 +14,7 @@ from jmeta.checks import NEVER, check_sizes
 from jmeta.episodes import Sampler
 from jmeta.loop import as_partial
 from jmeta.losses import accuracy as accuracy
-from jmeta.losses import hits, judged, mean_loss, squared_error, weighted_mean
+from jmeta.losses import judged, mean_loss, squared_error, weighted_mean
 from jmeta.report import statistics
 from jmeta.types import Batch, Episode, Learner, Params, examples
 
@@ -46,33 +46,6 @@ def recall(prediction: Array, query: Batch) -> Array:
     """Macro recall: mean over classes of hits over examples of that class."""
     true, _, actual = _class_counts(prediction, query)
     return weighted_mean(true / jnp.maximum(actual, 1e-9), (actual > 0).astype(true.dtype))
-
-
-CALIBRATION_BINS = 15
-
-
-def calibration(prediction: Array, query: Batch) -> Array:
-    """What `calibration_error` is made of, `[CALIBRATION_BINS, 3]`: for each of equal intervals of confidence, which is
-    the largest probability of a softmax, how many predictions there are, the sum of their confidence, and how many are
-    right."""
-    logits, query = judged(prediction, query)
-    confidence = jnp.nan_to_num(jnp.max(jax.nn.softmax(logits), axis=-1))
-    weight = jnp.ones_like(confidence) if query.weight is None else query.weight
-    place = jnp.minimum(confidence * CALIBRATION_BINS, CALIBRATION_BINS - 1).astype(jnp.int32)
-    counted = jnp.stack([jnp.ones_like(confidence), confidence, hits(logits, query.y)], axis=-1) * weight[:, None]
-    return jax.ops.segment_sum(counted, place, CALIBRATION_BINS)
-
-
-def calibration_error(counts: np.ndarray) -> float:
-    """Expected calibration error, by counts of `calibration` `[..., CALIBRATION_BINS, 3]` of all episodes together.
-
-        sum_b n_b / n |share of hits in b - mean confidence in b|
-
-    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 2, with bins of equal width.
-    https://arxiv.org/abs/1706.04599
-    """
-    number, confidence, right = np.asarray(counts, np.float64).reshape(-1, CALIBRATION_BINS, 3).sum(0).T
-    return float(np.abs(right - confidence).sum() / number.sum())
 
 
 def mean_squared_error(prediction: Array, query: Batch) -> Array:

@@ -13,7 +13,8 @@ from jmeta.checks import bytes_of
 class Ragged:
     """Examples of classes, one class after another.
 
-    `ragged[k]` has the examples of class k, `ragged[k, i]` is one of them, `ragged[[2, 5]]` has these classes alone.
+    `ragged[k]` has the examples of class k, `ragged[k, i]` is one of them, `ragged[[2, 5]]` has these classes alone,
+    and `ragged[:, :10]` the first ten examples of each.
 
     Attributes:
         rows: an array `[N, ...]`, or a tree of them, such as tokens with a mask.
@@ -63,14 +64,26 @@ class Ragged:
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, tuple):
-            return jax.tree.map(lambda a: a[place[1:]], self[place[0]])
+            found = self[place[0]]
+            return found._of_each(*place[1:]) if isinstance(found, Ragged) else _at(found, place[1:])
         classes = np.arange(len(self))[place]
         if not classes.ndim:
             start, count = self.starts[classes], self.counts[classes]
             return jax.tree.map(lambda a: a[start : start + count], self.rows)
         counts = self.counts[classes]
         rows = np.arange(counts.sum()) + np.repeat(self.starts[classes] - (np.cumsum(counts) - counts), counts)
-        return Ragged(jax.tree.map(lambda a: a[rows], self.rows), counts)
+        return Ragged(_at(self.rows, rows), counts)
+
+    def _of_each(self, examples: Any, *rest: Any) -> "Ragged":
+        if rest or not isinstance(examples, slice):
+            raise IndexError("of several classes take a range of examples, as [:, :10], or an array of all by padded()")
+        own = [np.arange(count)[examples] + start for start, count in zip(self.starts, self.counts, strict=True)]
+        rows = np.concatenate([*own, np.zeros(0, np.int64)]).astype(np.int64)
+        return Ragged(_at(self.rows, rows), np.array([len(each) for each in own], np.int32))
+
+
+def _at(rows: Any, place: Any) -> Any:
+    return jax.tree.map(lambda a: a[place], rows)
 
 
 def ragged(examples: Any, counts: Any = None) -> Ragged:

@@ -12,7 +12,7 @@ from algorithms_table import ALGORITHMS, conv_net, difference, mlp_net, random_e
 from sklearn.metrics import precision_score, recall_score
 
 import jmeta
-from jmeta import evaluation, losses, nets
+from jmeta import evaluation, losses, nets, uncertainty
 
 IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(8, 6, 4, 4, 1)), jnp.float32)
 SAMPLE = jmeta.few_shot_sampler(IMAGES, way=3, shot=1, query_shot=3)
@@ -234,48 +234,7 @@ def test_chosen_numbers_of_steps():
     np.testing.assert_allclose(measure((4, 1), chunk_size=2), measure(4)[jnp.array([4, 1])], rtol=1e-5)
 
 
-def test_calibration_error_is_that_of_loops():
-    rng = np.random.default_rng(0)
-    logits, labels = rng.normal(size=(6, 40, 4)).astype(np.float32) * 2, rng.integers(0, 4, (6, 40))
-    weight = (rng.uniform(size=(6, 40)) > 0.3).astype(np.float32)
-    counts = jnp.stack(
-        [
-            evaluation.calibration(
-                jnp.asarray(logits[i]), jmeta.Batch(None, jnp.eye(4)[labels[i]], jnp.asarray(weight[i]))
-            )
-            for i in range(6)
-        ]
-    )
-    bins = [[] for _ in range(evaluation.CALIBRATION_BINS)]
-    for i in range(6):
-        for n in range(40):
-            if weight[i, n]:
-                p = np.exp(logits[i, n]) / np.exp(logits[i, n]).sum()
-                place = min(int(p.max() * len(bins)), len(bins) - 1)
-                bins[place].append((p.max(), p.argmax() == labels[i, n]))
-    total = weight.sum()
-    expected = sum(abs(np.mean([r for _, r in b]) - np.mean([c for c, _ in b])) * len(b) / total for b in bins if b)
-    assert evaluation.calibration_error(np.asarray(counts)) == pytest.approx(expected, rel=1e-5)
-
-
-def test_calibration_error_of_those_who_know_how_much_they_know_is_none():
-    """Half right at probability one half."""
-    logits = jnp.zeros((2, 2))
-    y = jnp.eye(2)
-    assert evaluation.calibration_error(np.asarray(evaluation.calibration(logits, jmeta.Batch(None, y)))) == 0
-    sure = evaluation.calibration(jnp.array([[50.0, 0.0], [50.0, 0.0]]), jmeta.Batch(None, y))
-    assert evaluation.calibration_error(np.asarray(sure)) == pytest.approx(0.5)
-
-
-def test_confidence_is_among_the_classes_of_the_episode():
-    logits, classes = jnp.array([[0.0, 0.0, 9.0]]), jnp.array([1.0, 1.0, 0.0])
-    counts = evaluation.calibration(logits, jmeta.Batch(None, jnp.eye(3)[:1], classes=classes))
-    assert float(counts[:, 1].sum()) == pytest.approx(0.5)
-    assert evaluation.accuracy(logits, jmeta.Batch(None, jnp.eye(3)[:1], classes=classes)) == 1
-    assert evaluation.accuracy(logits, jmeta.Batch(None, jnp.eye(3)[:1])) == 0
-
-
-METRICS = [evaluation.accuracy, evaluation.precision, evaluation.recall, evaluation.calibration]
+METRICS = [evaluation.accuracy, evaluation.precision, evaluation.recall, uncertainty.calibration]
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import jmeta
-from jmeta import Batch, Episode, evaluation, losses, nets
+from jmeta import Batch, Episode, evaluation, losses, nets, uncertainty
 from jmeta.checks import NEVER
 from jmeta.types import examples, filled
 
@@ -23,7 +23,7 @@ LOSSES = {
 }  # fmt: skip
 METRICS = {
     "accuracy": evaluation.accuracy, "precision": evaluation.precision, "recall": evaluation.recall,
-    "mean_squared_error": evaluation.mean_squared_error, "calibration": evaluation.calibration,
+    "mean_squared_error": evaluation.mean_squared_error, "calibration": uncertainty.calibration,
 }  # fmt: skip
 ANY = st.sampled_from([np.nan, np.inf, -np.inf, 3e38, -1.0, 0.0])
 N, WAY = 6, 3

@@ -9,6 +9,8 @@ from typing import Any
 import tyro
 
 from jmeta.algorithms.catalog import LEARNERS
+from jmeta.continual.algorithms.catalog import LEARNERS as STREAM_LEARNERS
+from jmeta.continual.online import ONLINE
 from jmeta.datasets import catalog as datasets
 from jmeta.errors import RunError, unknown
 from jmeta.nets.catalog import NETWORKS
@@ -69,6 +71,8 @@ EXPERIMENTS = Registry[Area](
 )
 KINDS: dict[str, tuple[Registry[Any], str, str]] = {
     "learners": (LEARNERS, "--algorithm", "what it learns"),
+    "stream-learners": (STREAM_LEARNERS, "jmeta continual --algorithm", "what it learns"),
+    "online-learners": (ONLINE, "jmeta continual --algorithm", "what it does"),
     "networks": (NETWORKS, "--network", "what it is"),
     "tasks": (TASKS, "--dataset", "what its tasks are"),
     "datasets": (datasets.DATASETS, "--dataset", "what it is"),
@@ -103,7 +107,8 @@ def markdown(kind: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class ListConfig:
-    """List what has a name: learners, networks, tasks, datasets, environments or experiments.
+    """List what has a name: learners, stream-learners, online-learners, networks, tasks, datasets, environments or
+    experiments.
 
     Files and installed packages have more: FILE.py:NAME and MODULE:NAME are names too, and packages have entry points
     of the groups jmeta.learners, jmeta.networks and so on.

@@ -1,17 +1,24 @@
-"""Families of tasks that are drawn from a distribution; catalog.py has a row for each."""
+"""Where tasks come from: families that are drawn from a distribution, objectives to optimize, streams of classes, and
+sequences of tasks; catalog.py has a row for each family."""
 
 from jmeta.tasks.functions import linear_sampler, quadratic_posterior, quadratic_sampler, sinusoid_sampler
 from jmeta.tasks.objectives import Objective, gaussian_objectives, ripple_objectives, values_sampler
+from jmeta.tasks.sequences import masked, permutations, permuted_tasks, rotated_tasks, split_tasks
 from jmeta.tasks.streams import stream_sampler
 
 __all__ = [
     "Objective",
     "gaussian_objectives",
     "linear_sampler",
+    "masked",
+    "permutations",
+    "permuted_tasks",
     "quadratic_posterior",
     "quadratic_sampler",
     "ripple_objectives",
+    "rotated_tasks",
     "sinusoid_sampler",
+    "split_tasks",
     "stream_sampler",
     "values_sampler",
 ]

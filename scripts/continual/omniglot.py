@@ -3,8 +3,8 @@
 The encoder is of a run of `jmeta train` on background alphabets, and what its heads are told is chosen on background
 classes, those of validation with their turns. OML is trained here, second and first order for equal steps.
 
-    jmeta train --algorithm prototypical --dataset omniglot --split lake --augment affine --way 50 --shot 5 \\
-        --network conv4-flat --features 64 128 128 256 --meta-batch-size 1 --outer-steps 15000 \\
+    jmeta train --algorithm prototypical --dataset omniglot --split lake --rotations --augment affine --way 50 \\
+        --shot 5 --network conv4-flat --features 64 128 128 256 --meta-batch-size 1 --outer-steps 10000 \\
         --outer-schedule cosine --run-dir runs/stream-encoder
     python -m scripts.continual.omniglot --encoder runs/stream-encoder
 """
@@ -27,11 +27,13 @@ from jmeta.settings import replaced, setting
 from scripts.study import Rows, Shown, Study, markdown, program, trained
 
 HEADS = ("class-means", "gemcl", "ridge")
+WIDE = {"norm": "group", "features": (64, 64, 64, 256)}
 LEARNERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "oml": ("oml", {"norm": "group"}),
-    "oml-first-order": ("oml", {"norm": "group", "first_order": True}),
-    "anml": ("anml", {"norm": "group"}),
+    "oml": ("oml", WIDE),
+    "oml-first-order": ("oml", {**WIDE, "first_order": True}),
+    "anml": ("anml", WIDE),
 }
+"""A linear head that keeps 600 classes apart needs many features: here 1,024, 2,304 in OML's paper."""
 PUBLISHED = {
     "OML, its code": (".91", ".82", ".76", ".69", ".55"),
     "OML, by Numenta": (".93", ".87", ".80", ".72", ".59"),
@@ -60,7 +62,7 @@ class Config:
     encoder: str = setting("runs/stream-encoder", place=True)
     heads: tuple[str, ...] = setting(HEADS, place=True)
     learners: tuple[str, ...] = setting(("oml", "oml-first-order"), place=True)
-    steps: int = setting(4000, least=1)
+    steps: int = setting(20_000, least=1)
     streams: int = setting(15, least=2)
     copies: int = setting(1, least=1, place=True)
     checkpoint: str = setting("best", choices=("best", "newest"))

@@ -24,7 +24,7 @@ from jmeta.runs.few_shot.experiment import drawn, training_learner
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import check as check_run
 from jmeta.training import at_step
-from scripts.few_shot.compare_report import footer, picture, tables
+from scripts.few_shot.compare_report import footer, picture, reliability, tables
 from scripts.few_shot.compare_settings import QUICK, Config, check, settings
 from scripts.few_shot.compare_training import annealed, trained, trained_seconds
 from scripts.few_shot.judge import judge, memory_of_training
@@ -49,7 +49,8 @@ def study(config: Config) -> Study:
         found = list(rows.values())
         right = [row for row in found if "failed" not in row]
         table = tables(found, config.reference) + "\n" + footer(config, [run.settings for run in runs], problem)
-        return Shown(table, {"accuracy.png": partial(picture, right)} if right else {})
+        drawn = {"accuracy.png": partial(picture, right), "reliability.png": partial(reliability, right)}
+        return Shown(table, drawn if right else {})
 
     rows = {name: partial(measure, config, run, problem) for name, run in zip(names, runs, strict=True)}
     return Study(rows, show, {"split_hash": problem.split_hash, "checksum": problem.checksum})
@@ -82,17 +83,25 @@ def measure(config: Config, run: Whole, problem: Problem, rows: Rows) -> dict[st
 
 
 def judged(config: Config, problem: Problem, own: Settings, result: Result) -> dict[str, Any]:
-    """Of a learner that has been trained: accuracy of each test episode, expected calibration error over all
-    predictions, tasks and seconds of training without compiling, and what a task takes."""
+    """Of a learner that has been trained: accuracy of each test episode, how well it knows what it knows, tasks and
+    seconds of training without compiling, and what a task takes."""
     tasks, learner = own.tasks, training_learner(own, problem.train_classes)
     newest = load_trained(result.run_dir, "newest")
     sample = drawn(tasks, problem, LEARNERS.get(own.algorithm).ordinary).training
     episode = jax.eval_shape(sample, jax.random.key(0))
     memory = memory_of_training(at_step(learner, jax.numpy.int32(0)), newest.params, episode)
-    test = problem.sampler("test", tasks.way, tasks.shot, config.learned.query_shot)
-    found = judge(newest, test, tasks.way, seed=config.seed, episodes=config.episodes, train_mebibytes=memory)
+    test = lambda way: problem.sampler("test", way, tasks.shot, config.learned.query_shot)
+    try:
+        foreign = test(2 * tasks.way)
+    except RunError:  # of too few classes
+        foreign = None
+    found = judge(
+        newest, test(tasks.way), tasks.way, foreign=foreign, seed=config.seed, episodes=config.episodes,
+        train_mebibytes=memory,
+    )  # fmt: skip
+    arrays = {"accuracy": found.accuracy.tolist(), "calibration": found.calibration.tolist()}
     times = {"tasks": result.step * own.outer.meta_batch_size, "train_seconds": trained_seconds(result.rows)}
-    return {**found._asdict(), "accuracy": found.accuracy.tolist(), **times}
+    return {**found._asdict(), **arrays, **times}
 
 
 def start(words: list[str]) -> Config:

@@ -1,6 +1,7 @@
 """What a comparison of learners says: tables and a picture."""
 
 import datetime
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmeta import evaluation
+from jmeta import evaluation, uncertainty
 from jmeta.algorithms.settings import Nothing, inner_steps
-from jmeta.report.figures import figure_maker, save
+from jmeta.report.figures import COLORS, FAINT, figure_maker, save
 from jmeta.runs.few_shot import Settings
 from jmeta.runs.few_shot.experiment import eval_steps
 from jmeta.runs.few_shot.problems import Problem
@@ -19,6 +20,8 @@ from scripts.study import markdown, percent, plain_axes
 
 Row = Mapping[str, Any]
 """Of a learner at a way and a shot."""
+FEWEST = 20
+"""Predictions of an interval of confidence that make a point of `reliability`."""
 
 
 def tables(rows: Sequence[Row], reference: str) -> str:
@@ -28,7 +31,9 @@ def tables(rows: Sequence[Row], reference: str) -> str:
         "learner",
         "accuracy, %",
         beside,
-        "calibration error, %",
+        "log likelihood",
+        "calibration error, % (floor)",
+        "foreign AUROC, %",
         "tasks",
         "training, s",
         "adapting, ms",
@@ -46,13 +51,15 @@ def tables(rows: Sequence[Row], reference: str) -> str:
 
 def _cells(row: Row, base: Row | None) -> list[str]:
     if "failed" in row:
-        return [f"failed: {row['failed']}", *["-"] * 6]
-    accuracy = np.array(row["accuracy"])
+        return [f"failed: {row['failed']}", *["-"] * 8]
+    accuracy, counts = np.array(row["accuracy"]), np.array(row["calibration"])
     less = None if base is None or base is row else evaluation.summarize(accuracy - np.array(base["accuracy"]))
     return [
         percent(evaluation.summarize(accuracy)),
         "-" if less is None else percent(less, sign="+"),
-        f"{100 * row['calibration_error']:.1f}",
+        f"{row['log_likelihood']:.3f}",
+        f"{100 * uncertainty.calibration_error(counts):.1f} ({100 * uncertainty.calibration_floor(counts):.1f})",
+        "-" if row["foreign_auroc"] is None else f"{100 * row['foreign_auroc']:.1f}",
         f"{row['tasks']:,}",
         f"{row['train_seconds']:.0f}",
         f"{row['adapt_milliseconds']:.1f}",
@@ -81,8 +88,10 @@ def footer(config: Config, runs: list[Settings], problem: Problem) -> str:
         estimate = ", as estimated from its first" if config.training.budget == "seconds" else ""
         lines.append(f"maml++ leaves second derivatives out for the first three tenths of its steps{estimate}.")
     lines += [
+        "Log likelihood: mean logarithm of the label's probability, in nats.",
         "Calibration error: how far the share of right predictions is from their confidence, on average over intervals "
-        "of confidence; 0 is best.",
+        "of confidence; a perfectly calibrated learner has the floor, by chance.",
+        "Foreign AUROC: how well the largest logit tells queries from those of as many other classes; 50 is chance.",
         "Memory: temporary buffers that the compiler plans for the meta-gradient of one task.",
     ]
     return "\n".join(f"- {line}" for line in lines) + "\n"
@@ -113,4 +122,25 @@ def picture(rows: Sequence[Row], path: Path) -> Path:
         axes.set_yticks(range(len(group)), [row["algorithm"] for row in group])
         axes.set(title=f"{way}-way {shot}-shot", xlabel="test accuracy, %, with 95 % interval")
         plain_axes(axes, grid="x")
+    return save(figure, path)
+
+
+def reliability(rows: Sequence[Row], path: Path) -> Path:
+    """The share of right predictions against their confidence, a line for each learner and a panel for each way and
+    shot; one that knows how much it knows is on the diagonal."""
+    kinds = sorted({(row["way"], row["shot"]) for row in rows})
+    figure = figure_maker()(1.8 + 3.6 * len(kinds), 3.8)
+    for axes, (way, shot) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
+        for row, color in zip([r for r in rows if (r["way"], r["shot"]) == (way, shot)], itertools.cycle(COLORS)):
+            number, confidence, right = np.array(row["calibration"]).T
+            some = number >= FEWEST
+            axes.plot(
+                confidence[some] / number[some], right[some] / number[some], "o-", color=color, markersize=3,
+                label=row["algorithm"],
+            )  # fmt: skip
+        axes.set(title=f"{way}-way {shot}-shot", xlabel="confidence", ylabel="share that is right", aspect="equal")
+        plain_axes(axes)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=7, frameon=False)
     return save(figure, path)

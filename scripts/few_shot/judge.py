@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
-from jmeta import evaluation
+from jmeta import evaluation, uncertainty
 from jmeta.episodes import Sampler
+from jmeta.loop import as_partial
 from jmeta.runs.few_shot.experiment import eval_chunk_size, eval_steps
 from jmeta.runs.few_shot.heads import at_way
 from jmeta.runs.few_shot.trained import Trained
@@ -24,38 +26,57 @@ class Judged(NamedTuple):
 
     Attributes:
         accuracy: `[episodes]`.
-        calibration_error: expected, over all predictions.
+        log_likelihood: mean over episodes, in nats.
+        calibration: `[bins, 3]`, see `jmeta.uncertainty.calibration`, of all predictions.
+        foreign_auroc: mean over episodes; None where the test has not twice as many classes.
         adapt_milliseconds: median time of adapting to one episode's support set.
         train_mebibytes: temporary memory of the compiled meta-gradient of one episode, as the compiler plans it.
     """
 
     accuracy: np.ndarray
-    calibration_error: float
+    log_likelihood: float
+    calibration: np.ndarray
+    foreign_auroc: float | None
     adapt_milliseconds: float
     train_mebibytes: float
 
 
-def judge(trained: Trained, sample: Sampler, way: int, *, seed: int, episodes: int, train_mebibytes: float) -> Judged:
+def judge(
+    trained: Trained,
+    sample: Sampler,
+    way: int,
+    *,
+    foreign: Sampler | None,
+    seed: int,
+    episodes: int,
+    train_mebibytes: float,
+) -> Judged:
     """Measure a learner on episodes that the seed alone decides, the same for all learners.
 
     Args:
         trained: the learner.
         sample: `key -> Episode`.
         way: its classes.
+        foreign: like `sample`, of twice as many classes, half of which are foreign to the learner; None for none.
         seed: of the episodes.
         episodes: how many.
         train_mebibytes: of `memory_of_training`.
     """
     learner = trained.learner_of(eval_steps(trained.settings.learner), way)
     params = at_way(trained.params, trained.settings.tasks.way, way)
-    metrics = {"accuracy": evaluation.accuracy, "calibration": evaluation.calibration}
-    chunk_size = eval_chunk_size(trained.settings.tasks)
-    found = evaluation.measure(
-        learner, params, sample, jax.random.key(seed), episodes=episodes, metrics=metrics, chunk_size=chunk_size
-    )
-    milliseconds = adapt_milliseconds(learner, params, sample(jax.random.key(seed)))
-    error = evaluation.calibration_error(found["calibration"])
-    return Judged(found["accuracy"], error, milliseconds, train_mebibytes)
+    metrics = {
+        "accuracy": evaluation.accuracy, "calibration": uncertainty.calibration,
+        "log_likelihood": uncertainty.log_likelihood,
+    }  # fmt: skip
+    size, key = eval_chunk_size(trained.settings.tasks), jax.random.key(seed)
+    found = evaluation.measure(learner, params, sample, key, episodes=episodes, metrics=metrics, chunk_size=size)
+    auroc = None
+    if foreign is not None:
+        told = Partial(uncertainty.foreign_auroc, jax.tree.map(as_partial, learner, is_leaf=callable), params)
+        auroc = float(evaluation.of_each(told, foreign, key, episodes=episodes, chunk_size=size).mean())
+    milliseconds = adapt_milliseconds(learner, params, sample(key))
+    likelihood, counts = float(found["log_likelihood"].mean()), found["calibration"].sum(axis=0)
+    return Judged(found["accuracy"], likelihood, counts, auroc, milliseconds, train_mebibytes)
 
 
 def adapt_milliseconds(learner: Learner, params: Params, episode: Episode) -> float:

@@ -40,9 +40,15 @@ def test_ragged_is_what_the_padded_array_is(counts, random):
     np.testing.assert_array_equal(found.padded(), padded)
     chosen = [random.randrange(len(counts)) for _ in range(3)]
     np.testing.assert_array_equal(found[chosen].rows, np.concatenate([padded[k, : counts[k]] for k in chosen]))
+    cut = slice(random.randrange(3), random.choice([None, 2, -1]))
+    few = found[chosen, cut]
     for k, n in enumerate(counts):
         np.testing.assert_array_equal(found[k], padded[k, :n])
         np.testing.assert_array_equal(found[k, n - 1], padded[k, n - 1])
+    for i, k in enumerate(chosen):
+        np.testing.assert_array_equal(few[i], padded[k, : counts[k]][cut])
+    with pytest.raises(IndexError, match=r"take a range of examples, as \[:, :10\]"):
+        found[:, 0]
 
 
 @pytest.mark.parametrize("make", [jmeta.few_shot_sampler, jmeta.varied_sampler])

@@ -52,6 +52,19 @@ def test_rewards_are_not_shown():
     np.testing.assert_array_equal(trial.inputs[1:, -2], trial.reward[:-1])
 
 
+def test_what_is_done_at_each_example_of_a_class_is_counted():
+    """Catches a count by the place in the stream, one that starts at another number, and requests that count as wrong.
+
+    Streams of 30 examples of 3 classes have 10 each on average; an agent that asks at the first of each alone."""
+    label = np.stack([np.random.default_rng(i).permutation(30) % 3 for i in range(4)])
+    rank = np.stack([[np.sum(row[:t] == row[t]) for t in range(30)] for row in label])
+    action = np.where(rank == 0, 3, np.where(rank == 4, (label + 1) % 3, label))
+    found = envs.by_instance(jnp.asarray(action, jnp.int32), jnp.asarray(label, jnp.int32), classes=3)
+    np.testing.assert_allclose(found.requests[:10], [1, *[0] * 9], atol=1e-6)
+    np.testing.assert_allclose(found.right[1:10], [1, 1, 1, 0, *[1] * 5], atol=1e-6)
+    assert np.isnan(found.right[0])  # none is named
+
+
 @pytest.mark.parametrize(("told", "said"), [({"ask": float("nan")}, "finite"), ({"length": 61}, "60, got 61: ask for")])
 def test_what_makes_no_stream_is_refused(told, said):
     with pytest.raises(ValueError, match=said):

@@ -87,3 +87,32 @@ def label_or_ask(
     size = shown.shape[-1] + classes
     bounds = min(-1.0, ask), max(1.0, ask)
     return Env(sample_task, reset, step, Discrete(classes + 1), size, length, bounds, shows_reward=False)
+
+
+class ByInstance(NamedTuple):
+    """What an agent does at the first, second, ... example of a class in a stream, each `[instances]`."""
+
+    requests: Array  # share of these examples whose labels it asks for
+    right: Array  # share of those that it names which are right; NaN where it names none
+
+
+def by_instance(action: Array, label: Array, *, classes: int) -> ByInstance:
+    """What was done at the i-th example of a class, over many streams.
+
+    Args:
+        action: int32 `[streams, length]`, of which `classes` is a request.
+        label: int32 `[streams, length]`, the right ones.
+        classes: of a stream.
+
+    Example:
+        >>> found = by_instance(jnp.array([[2, 0, 1, 1]]), jnp.array([[0, 0, 1, 1]]), classes=2)
+        >>> found.requests.tolist()[:2], found.right.tolist()[:2]
+        ([0.5, 0.0], [1.0, 1.0])
+    """
+    of_class = jax.nn.one_hot(label, classes, dtype=jnp.int32)
+    before = jnp.sum((jnp.cumsum(of_class, axis=1) - 1) * of_class, axis=-1)
+    at = jax.nn.one_hot(before, label.shape[1], dtype=jnp.float32)  # `[streams, length, instances]`
+    total = lambda share: jnp.einsum("st,sti->i", share.astype(jnp.float32), at)
+    asked = total(action == classes)
+    named = total(action != classes)
+    return ByInstance(asked / (asked + named), total(action == label) / named)

@@ -17,7 +17,8 @@ from scripts.study import run
 
 def row(algorithm, accuracy):
     return {
-        "algorithm": algorithm, "way": 5, "shot": 1, "accuracy": accuracy, "calibration_error": 0.021, "tasks": 20_000,
+        "algorithm": algorithm, "way": 5, "shot": 1, "accuracy": accuracy, "tasks": 20_000,
+        "log_likelihood": -0.5, "calibration": [[0, 0, 0]] * 14 + [[10, 9.8, 9]], "foreign_auroc": 0.91,
         "train_seconds": 61.2, "adapt_milliseconds": 3.04, "train_mebibytes": 17.6,
     }  # fmt: skip
 
@@ -27,7 +28,9 @@ def test_compare_shows_the_best_first_and_differences_in_pairs():
     better = [a + 0.1 for a in hard]
     lines = report.tables([row("maml", hard), row("prototypical", better)], "prototypical")
     table = [line for line in lines.splitlines() if line.startswith("| ") and "learner" not in line][1:]
-    assert table[0].startswith("| prototypical | 77.5 +- 27.2 | - | 2.1 | 20,000 | 61 | 3.0 | 18 |")
+    assert table[0].startswith(
+        "| prototypical | 77.5 +- 27.2 | - | -0.500 | 8.0 (3.3) | 91.0 | 20,000 | 61 | 3.0 | 18 |"
+    )
     assert table[1].startswith("| maml | 67.5 +- 27.2 | -10.0 +- 0.0 |")
     # Without the reference there is nothing to compare with.
     assert "| maml | 67.5 +- 27.2 | - |" in report.tables([row("maml", hard)], "prototypical")
@@ -79,8 +82,9 @@ def test_compare_trains_judges_and_resumes(tmp_path, monkeypatch):
         ("prototypical", 128, 20), ("baseline", 128, 20)
     ]  # fmt: skip
     for r in found:
-        assert 0 < r["calibration_error"] < 1 and r["adapt_milliseconds"] > 0 and r["train_mebibytes"] > 0
-    assert {p.name for p in tmp_path.glob("*.*")} >= {"results.json", "table.md", "accuracy.png"}
+        assert r["adapt_milliseconds"] > 0 and r["train_mebibytes"] > 0 and 0.3 < r["foreign_auroc"] < 1
+        assert sum(number for number, _, _ in r["calibration"]) == 20 * 5 * 2 and -3 < r["log_likelihood"] < 0
+    assert {p.name for p in tmp_path.glob("*.*")} >= {"results.json", "table.md", "accuracy.png", "reliability.png"}
     fewer = dataclasses.replace(config, episodes=10)  # the same runs, judged by other episodes
     again = run(compare.study, fewer)["rows"]
     assert len(again) == 4 and rows.items() < again.items()
