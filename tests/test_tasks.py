@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jmeta.errors import RunError
-from jmeta.tasks import catalog, quadratic_posterior, quadratic_sampler
+from jmeta.tasks import catalog, linear_regression_sampler, quadratic_posterior, quadratic_sampler
 from jmeta.types import Batch
 
 
@@ -70,3 +70,17 @@ def test_what_is_a_fact_of_pictures():
     assert catalog.row("some/omniglot.npz").groups and not catalog.row("some/omniglot.npz").turned
     with pytest.raises(RunError, match="in the module mnist, and there is no such module"):
         catalog.row("mnist:train")
+
+
+def test_linear_functions_have_the_variances_of_their_prior():
+    """Catches standard deviations that are taken for variances, and noise on queries."""
+    sample = linear_regression_sampler(prior=(4.0, 0.01), noise=0.5, shot=3, query_shot=2)
+    episodes = jax.vmap(sample)(jax.random.split(jax.random.key(0), 4000))
+    x, y = np.asarray(episodes.query.x), np.asarray(episodes.query.y)[..., 0]
+    w = np.linalg.solve(x, y[..., None])[..., 0]
+    w = w[np.abs(np.linalg.det(x)) > 0.1]
+    np.testing.assert_allclose(w.var(axis=0), (4.0, 0.01), rtol=0.1)
+    assert np.var(np.asarray(episodes.support.y)) == pytest.approx(4.01 + 0.25, rel=0.08)
+    for told in ({"prior": ()}, {"prior": (1.0, 0.0)}, {"noise": -1.0}, {"shot": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            linear_regression_sampler(**{"prior": (1.0,), "noise": 0.1, "shot": 1, "query_shot": 1, **told})

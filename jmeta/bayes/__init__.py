@@ -12,7 +12,7 @@ from jmeta.bayes.algorithms import (
     platipus,
     versa,
 )
-from jmeta.bayes.kernels import Kernel, linear, matern, rbf
+from jmeta.bayes.kernels import Kernel, linear, matern, rbf, spectral_mixture
 
 __all__ = [
     "Kernel",
@@ -28,5 +28,6 @@ __all__ = [
     "mixture",
     "platipus",
     "rbf",
+    "spectral_mixture",
     "versa",
 ]

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta.checks import check_above_zero
+from jmeta.checks import check_above_zero, check_sizes
 from jmeta.distances import product
 from jmeta.types import Params
 
@@ -95,6 +96,59 @@ def matern(*, length: float = 1.0, variance: float = 1.0) -> Kernel:
         return (1 + r + jnp.square(r) / 3) * jnp.exp(-r)
 
     return _stationary(shape, length, variance)
+
+
+class Mixture(NamedTuple):
+    """Logarithms of the weights `[Q]`, of the spreads `[Q, D]` of frequencies, and their means `[Q, D]`."""
+
+    log_weight: Array
+    log_spread: Array
+    mean: Array
+
+
+def spectral_mixture(
+    *, components: int = 4, spread: float = 0.05, highest: float = 0.5, variance: float = 1.0
+) -> Kernel:
+    """Of functions whose spectrum is a mixture of normal distributions: waves of any lengths, more or less regular.
+
+        k(a, b) = sum_q w_q prod_d exp(-2 pi^2 t_d^2 s_qd^2) cos(2 pi t_d m_qd),   t = a - b
+
+    Args:
+        components: Q, 1 or more.
+        spread: where s starts, above 0, in cycles a unit of z; near 0 waves go on for ever.
+        highest: means m start evenly from 0 to this, above 0.
+        variance: where `sum_q w_q`, the variance of a value, starts, above 0.
+
+    Raises:
+        ValueError: if a number is out of its range.
+
+    Source: Wilson and Adams 2013, Gaussian Process Kernels for Pattern Discovery and Extrapolation, eq. 12.
+    https://arxiv.org/abs/1302.4245
+    """
+    check_sizes(components=components)
+    for name, value in (("spread", spread), ("highest", highest), ("variance", variance)):
+        check_above_zero(name, value)
+
+    def init(z: Array) -> Mixture:
+        each = lambda number: jnp.full((components, z.shape[1]), number, z.dtype)
+        places = jnp.linspace(0, highest, components + 1, dtype=z.dtype)[1:, None]
+        weight = jnp.full(components, math.log(variance / components), z.dtype)
+        return Mixture(weight, each(math.log(spread)), jnp.broadcast_to(places, (components, z.shape[1])))
+
+    def matrix(params: Mixture, a: Array, b: Array) -> Array:
+        apart = a[:, None] - b[None]
+
+        def component(log_weight: Array, log_spread: Array, mean: Array) -> Array:
+            fade = -2 * jnp.square(jnp.pi * apart * jnp.exp(log_spread)[None, None])
+            waves = jnp.cos(2 * jnp.pi * apart * mean[None, None])
+            return jnp.exp(log_weight + jnp.sum(fade, axis=-1)) * jnp.prod(waves, axis=-1)
+
+        return jnp.sum(jax.vmap(component)(*params), axis=0)
+
+    def diagonal(params: Mixture, a: Array) -> Array:
+        return jnp.broadcast_to(jnp.sum(jnp.exp(params.log_weight)), a.shape[:1])
+
+    return Kernel(init, matrix, diagonal)
 
 
 def _stationary(shape: Callable[[Array], Array], length: float, variance: float) -> Kernel:

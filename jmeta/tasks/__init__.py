@@ -1,7 +1,13 @@
 """Where tasks come from: families that are drawn from a distribution, objectives to optimize, streams of classes, and
 sequences of tasks; catalog.py has a row for each family."""
 
-from jmeta.tasks.functions import linear_sampler, quadratic_posterior, quadratic_sampler, sinusoid_sampler
+from jmeta.tasks.functions import (
+    linear_regression_sampler,
+    linear_sampler,
+    quadratic_posterior,
+    quadratic_sampler,
+    sinusoid_sampler,
+)
 from jmeta.tasks.objectives import Objective, gaussian_objectives, ripple_objectives, values_sampler
 from jmeta.tasks.sequences import masked, permutations, permuted_tasks, rotated_tasks, split_tasks
 from jmeta.tasks.streams import stream_sampler
@@ -9,6 +15,7 @@ from jmeta.tasks.streams import stream_sampler
 __all__ = [
     "Objective",
     "gaussian_objectives",
+    "linear_regression_sampler",
     "linear_sampler",
     "masked",
     "permutations",

@@ -1,6 +1,7 @@
 """Functions to learn: sine curves and parabolas to regress, and planes that split vectors."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -112,6 +113,42 @@ def quadratic_posterior(support: Batch, x: Array, noise: float = 0.1) -> tuple[A
 
 def _powers(x: Array) -> Array:
     return jnp.concatenate([jnp.ones_like(x), x, jnp.square(x)], axis=-1)
+
+
+def linear_regression_sampler(*, prior: Sequence[float], noise: float, shot: int, query_shot: int) -> Partial:
+    """Sampler of linear functions whose weights have a normal prior, seen with noise.
+
+        y = w . x + e,   w ~ N(0, diag(prior)),   x ~ N(0, I),   e ~ N(0, noise^2)
+
+    Queries are without noise, so that their squared error is that of the weights, `|w_hat - w|^2` on average. What the
+    best learner reaches, and what the best steps of gradient descent do, is in `jmeta.bayes.exact`.
+
+    Args:
+        prior: variances `[D]`, above 0.
+        noise: standard deviation, 0 or more.
+        shot, query_shot: examples of a task, 1 or more.
+
+    Returns:
+        `sample(key) -> Episode`, with x `[shot, D]` and y `[shot, 1]`.
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+    check_sizes(shot=shot, query_shot=query_shot)
+    if not 0 <= noise < float("inf"):
+        raise ValueError(f"noise must be 0 or more and finite, got {noise}")
+    if not len(prior) or not all(0 < variance < float("inf") for variance in prior):
+        raise ValueError(f"prior must be variances above 0 and finite, one for each input, got {tuple(prior)}")
+    return Partial(functools.partial(_draw_linear_regression, shot, query_shot, noise), jnp.asarray(prior, float))
+
+
+def _draw_linear_regression(shot: int, query_shot: int, noise: float, prior: Array, key: Array) -> Episode:
+    w_key, x_key, e_key = jax.random.split(key, 3)
+    w = jnp.sqrt(prior) * jax.random.normal(w_key, prior.shape)
+    x = jax.random.normal(x_key, (shot + query_shot, len(prior)))
+    y = jnp.sum(x * w[None], axis=1, keepdims=True)
+    seen = y[:shot] + noise * jax.random.normal(e_key, (shot, 1))
+    return Episode(Batch(x[:shot], seen), Batch(x[shot:], y[shot:]))
 
 
 def linear_sampler(*, features: int, shot: int, query_shot: int) -> Partial:

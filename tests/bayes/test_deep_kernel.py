@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from jmeta import nets
-from jmeta.bayes import deep_kernel, linear, matern, rbf
+from jmeta.bayes import deep_kernel, linear, matern, rbf, spectral_mixture
 from jmeta.bayes.algorithms import joint_sampler, predictive
 from jmeta.bayes.gaussian_process import cholesky, condition
 from jmeta.distributions import Normal, nats
@@ -142,6 +142,12 @@ def test_kernels_are_their_formulas_and_have_derivatives_at_no_distance():
         np.testing.assert_allclose(kernel.variance(params, a), [3, 3], rtol=1e-6)
         total = lambda params, a, kernel=kernel: kernel.matrix(params, a, a).sum()
         assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(jax.grad(total, (0, 1))(params, a)))
+    kernel = spectral_mixture(components=1, spread=0.1, highest=0.2, variance=3.0)  # apart by 3 and by 4
+    fade, waves = np.exp(-2 * np.pi**2 * 0.01 * 25), np.cos(1.2 * np.pi) * np.cos(1.6 * np.pi)
+    np.testing.assert_allclose(
+        kernel.matrix(kernel.init(a), a, a), 3 * np.array([[1, fade * waves], [fade * waves, 1]]), rtol=1e-4
+    )
+    np.testing.assert_allclose(kernel.variance(kernel.init(a), a), [3, 3], rtol=1e-6)
     kernel = linear(slope=2.0, constant=0.5)
     np.testing.assert_allclose(kernel.matrix(kernel.init(a), a, a), [[0.5, 0.5], [0.5, 50.5]], rtol=1e-6)
     np.testing.assert_allclose(kernel.variance(kernel.init(a), a), [0.5, 50.5], rtol=1e-6)
@@ -152,7 +158,7 @@ def test_kernels_are_their_formulas_and_have_derivatives_at_no_distance():
     [
         (lambda: rbf(length=0.0), "length"), (lambda: matern(variance=-1.0), "variance"),
         (lambda: linear(slope=float("nan")), "slope"), (lambda: linear(constant=0.0), "constant"),
-        (lambda: deep_kernel(IDENTITY, rbf(), noise=0.0), "noise"),
+        (lambda: deep_kernel(IDENTITY, rbf(), noise=0.0), "noise"), (lambda: spectral_mixture(spread=0.0), "spread"),
     ],
 )  # fmt: skip
 def test_hyper_parameters_out_of_range_are_refused(make, says):
