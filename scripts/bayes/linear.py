@@ -139,7 +139,7 @@ COLORS: Mapping[str, str] = {
 
 def draw(rows: Rows, path: Path) -> Path:
     """Lines are bounds, points are what was learned."""
-    figure = figure_maker()(6.5, 4.0)
+    figure = figure_maker()(7.5, 4.0)
     axes = figure.subplots()
     counts = [int(title.split()[0]) for title in rows]
     for name, color in COLORS.items():
@@ -147,7 +147,7 @@ def draw(rows: Rows, path: Path) -> Path:
         if name in next(iter(rows.values()))["learned"]:
             axes.plot(counts, [row["learned"][name]["mean"] for row in rows.values()], "o", color=color)
     axes.set(xlabel="examples of a task", ylabel="error of the weights", yscale="log", xticks=counts)
-    axes.legend(title="lines: best possible; points: learned", fontsize=8)
+    figure.legend(title="lines: best possible\npoints: learned", loc="outside right center", fontsize=8)
     return save(figure, path)
 
 
