@@ -11,7 +11,7 @@ from jax import Array, lax
 
 from jmeta.checks import check_above_zero
 from jmeta.nets import MLP
-from jmeta.optimizers.rules.features import TIMES, averaged, like, normalized, step_of, wide, with_times, without_head
+from jmeta.optimizers.rules.features import TIMES, averaged, check_told, like, normalized, step_of, wide, with_times, without_head
 from jmeta.optimizers.types import Rule
 from jmeta.types import Params
 
@@ -82,8 +82,7 @@ def adafactor_mlp(*, units: Sequence[int] = (4, 4), step_scale: float = 0.001) -
             return AdafactorState(tuple(map(nothing_yet, jax.tree.leaves(params))), jnp.int32(0))
 
         def update(grads: Params, state: AdafactorState, params: Any = None) -> tuple[Params, AdafactorState]:
-            if params is None:
-                raise ValueError(optax.NO_PARAMS_MSG)
+            check_told(params)
             g, structure = jax.tree.flatten(wide(grads))
             tensors = tuple(one_more(*decays, old, new) for old, new in zip(state.tensors, g, strict=True))
             updates = []

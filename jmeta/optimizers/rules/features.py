@@ -43,6 +43,12 @@ def step_of(outputs: Array, step_scale: float) -> Array:
     return -step_scale * outputs[..., 0] * jnp.exp(0.001 * outputs[..., 1])
 
 
+def check_told(params: Params | None) -> None:
+    """Raise ValueError where an optimizer that sees parameters is not told them."""
+    if params is None:
+        raise ValueError("this rule sees the parameters too: call optimizer.update(grads, state, params)")
+
+
 def without_head(params: Params) -> Params:
     """Parameters of a network of Flax whose last layer is `head`, with that at 0, so that it says 0 to all."""
     layers = dict(params["params"])

@@ -10,7 +10,7 @@ from jax import Array
 
 from jmeta.checks import check_above_zero
 from jmeta.nets import MLP
-from jmeta.optimizers.rules.features import TIMES, averaged, like, normalized, step_of, wide, with_times, without_head
+from jmeta.optimizers.rules.features import TIMES, averaged, check_told, like, normalized, step_of, wide, with_times, without_head
 from jmeta.optimizers.types import Rule
 from jmeta.types import Params
 
@@ -66,8 +66,7 @@ def mlp(*, units: Sequence[int] = (32, 32), step_scale: float = 0.001) -> Rule:
             return step_of(network.apply(theta, rows), step_scale).reshape(p.shape)
 
         def update(grads: Params, state: MLPState, params: Any = None) -> tuple[Params, MLPState]:
-            if params is None:
-                raise ValueError(optax.NO_PARAMS_MSG)
+            check_told(params)
             g, p = wide(grads), wide(params)
             momenta = jax.tree.map(lambda g, m: averaged(decays, m, g), g, state.momenta)
             updates = jax.tree.map(lambda g, p, m: moved(g, p, m, state.count), g, p, momenta)
