@@ -28,12 +28,15 @@ class Problem(NamedTuple):
 
     Attributes:
         init: `key -> (params, task)`: where to start, and what is fixed for this problem, any pytree.
-        loss: `(params, task, key) -> []`, on a batch that is drawn by the key.
-        held_out: `(params, task) -> []`, on data that no step has seen; None where there is none.
+        loss: `(params, task, key) -> []`, on a batch that is drawn by the key; its gradient is what a rule sees.
+        judge: as `loss`, on examples that no step sees: by these the rule is trained, so that what it finds holds for
+            others too. None for the loss itself.
+        held_out: `(params, task) -> []`, on data that neither has seen, for the evaluation; None where there is none.
     """
 
     init: Callable[[Array], tuple[Params, Any]]
     loss: Callable[[Params, Any, Array], Array]
+    judge: Callable[[Params, Any, Array], Array] | None = None
     held_out: Callable[[Params, Any], Array] | None = None
 
 

@@ -48,7 +48,7 @@ def unroll(
 ) -> Unroll:
     """A rule that optimizes a problem of its own each time, for so many steps.
 
-        g_t = grad loss(p_t, batch),   p_{t+1} = p_t + update_theta(g_t),   loss_{t+1} = loss(p_{t+1}, another batch)
+        g_t = grad loss(p_t, batch),   p_{t+1} = p_t + update_theta(g_t),   loss_{t+1} = judge(p_{t+1}, another batch)
 
     Args:
         problem: what is optimized.
@@ -62,6 +62,7 @@ def unroll(
         ValueError: if `horizon` is below 1.
     """
     check_sizes(horizon=horizon)
+    judge = problem.loss if problem.judge is None else problem.judge
 
     def init(theta: Params, key: Array) -> Inner:
         params, task = problem.init(key)
@@ -71,7 +72,7 @@ def unroll(
         first, second = jax.random.split(key)
         grads = grad(problem.loss)(state.params, state.task, first)
         params, opt_state = rules.move(rule.make(theta), grads, state.opt_state, state.params)
-        return Inner(params, state.task, opt_state), problem.loss(params, state.task, second)
+        return Inner(params, state.task, opt_state), judge(params, state.task, second)
 
     return Unroll(init, step, horizon, weight(horizon))
 

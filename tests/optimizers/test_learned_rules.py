@@ -186,7 +186,9 @@ def test_the_successor_sees_39_features():
     p = TREE["a"]["w"]
     grads = [random_like(jax.random.key(i), p) for i in range(3)]
     kept = adafactor.nothing_yet(p)
-    decays = [adafactor.decay(d, jnp.zeros(len(d))) for d in (adafactor.DECAYS, adafactor.SQUARE_DECAYS, adafactor.DECAYS)]
+    decays = [
+        adafactor.decay(d, jnp.zeros(len(d))) for d in (adafactor.DECAYS, adafactor.SQUARE_DECAYS, adafactor.DECAYS)
+    ]
     for g in grads:
         kept = adafactor.one_more(*decays, kept, g)
     found = adafactor.features(grads[-1], p, kept)

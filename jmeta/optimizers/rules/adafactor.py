@@ -11,7 +11,17 @@ from jax import Array, lax
 
 from jmeta.checks import check_above_zero
 from jmeta.nets import MLP
-from jmeta.optimizers.rules.features import TIMES, averaged, check_told, like, normalized, step_of, wide, with_times, without_head
+from jmeta.optimizers.rules.features import (
+    TIMES,
+    averaged,
+    check_told,
+    like,
+    normalized,
+    step_of,
+    wide,
+    with_times,
+    without_head,
+)
 from jmeta.optimizers.types import Rule
 from jmeta.types import Params
 
@@ -122,7 +132,10 @@ def _without(shape: Sequence[int], axis: int) -> tuple[int, ...]:
 def one_more(mean: Array, square: Array, factored: Array, kept: Averages, g: Array) -> Averages:
     """Averages after one more gradient, by the decays of each kind."""
     squared, axes = jnp.square(g), axes_of(g.shape)
-    over = [squared + 1e-30 if axes is None else jnp.mean(squared + 1e-30, axis=a, keepdims=True) for a in (axes or (0, 0))[::-1]]
+    over = [
+        squared + 1e-30 if axes is None else jnp.mean(squared + 1e-30, axis=a, keepdims=True)
+        for a in (axes or (0, 0))[::-1]
+    ]
     return Averages(
         averaged(mean, kept.mean, g), averaged(square, kept.square, squared),
         averaged(factored, kept.row, over[0]), averaged(factored, kept.column, over[1]),

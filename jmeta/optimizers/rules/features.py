@@ -18,7 +18,7 @@ def times(step: Array) -> Array:
 def normalized(features: Array) -> Array:
     """Features `[..., F]` of a tensor, each divided by its root mean square over the tensor.
 
-        x / sqrt(1e-5 + mean x^2)
+    x / sqrt(1e-5 + mean x^2)
     """
     over = tuple(range(features.ndim - 1))
     return features * lax.rsqrt(1e-5 + jnp.mean(jnp.square(features), axis=over, keepdims=True))
@@ -38,8 +38,7 @@ def averaged(decays: Array, old: Array, new: Array) -> Array:
 
 
 def step_of(outputs: Array, step_scale: float) -> Array:
-    """The update that two outputs `[..., 2]` of a network stand for: `-step_scale * direction * exp(magnitude / 1000)`.
-    """
+    """The update that two outputs `[..., 2]` of a network stand for: `-step_scale * direction * exp(magnitude / 1000)`."""
     return -step_scale * outputs[..., 0] * jnp.exp(0.001 * outputs[..., 1])
 
 

@@ -10,7 +10,17 @@ from jax import Array
 
 from jmeta.checks import check_above_zero
 from jmeta.nets import MLP
-from jmeta.optimizers.rules.features import TIMES, averaged, check_told, like, normalized, step_of, wide, with_times, without_head
+from jmeta.optimizers.rules.features import (
+    TIMES,
+    averaged,
+    check_told,
+    like,
+    normalized,
+    step_of,
+    wide,
+    with_times,
+    without_head,
+)
 from jmeta.optimizers.types import Rule
 from jmeta.types import Params
 

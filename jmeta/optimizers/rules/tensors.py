@@ -69,5 +69,7 @@ def check_tree(known: Params, params: Params) -> None:
 
 
 def _names(tree: Params) -> str:
-    every = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    every = [
+        jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree_util.tree_leaves_with_path(tree)
+    ]
     return ", ".join(every[:4]) + (f" and {len(every) - 4} more" if len(every) > 4 else "") or "none"
