@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jmeta import (
-        algorithms, augment, datasets, distances, episodes, evaluation, gradients, inner, losses, mtl, nets, rl,
-        sharding, solvers, tasks, training, types,
+        algorithms, augment, datasets, distances, episodes, evaluation, gradients, inner, losses, mtl, nets,
+        optimizers, rl, sharding, solvers, tasks, training, types,
     )  # fmt: skip
     from jmeta.algorithms import (
         anil, attention_learner, baseline, baseline_plus_plus, boil, bootstrapped, cavia, imaml, maml,
@@ -44,7 +44,7 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _MODULES = [
     *(name for name in _NAMES if "." not in name),
-    *"augment datasets distances gradients losses mtl nets rl sharding solvers".split(),
+    *"augment datasets distances gradients losses mtl nets optimizers rl sharding solvers".split(),
 ]
 
 __all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -27,7 +27,7 @@ GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes ragged evaluation")
 SHOWN = {"numpy", "rich", "tyro", "matplotlib", "jmeta.report"}
-AREAS = ("rl", "mtl", "active", "continual")
+AREAS = ("rl", "mtl", "active", "continual", "optimizers")
 
 # The longest prefix counts. Where a package is named, all its modules are.
 ALLOWED = {
@@ -100,6 +100,12 @@ ALLOWED = {
         "jax", "numpy", "optax", "jmeta.active", "jmeta.nets", "jmeta.datasets", "jmeta.algorithms.prototypical",
         *CORE, *GROUND, *CATALOGS, *TRAINING,
     },
+    "optimizers/": {"jax", "numpy", "scipy", "optax", "jmeta.optimizers", "jmeta.loop", *CORE},
+    "optimizers/rules/": {"jax", "numpy", "flax", "optax", "jmeta.nets", "jmeta.optimizers", *CORE},
+    "optimizers/problems/": {"jax", "numpy", "flax", "jmeta.optimizers", "jmeta.ragged", *CORE},
+    "optimizers/catalog.py": {"jax", "jmeta.optimizers", "jmeta.datasets", *GROUND, *CORE},
+    "optimizers/settings.py": {"jmeta.optimizers", "jmeta.algorithms.settings", *GROUND},
+    "optimizers/experiment.py": {"jax", "optax", "jmeta.optimizers", "jmeta.sharding", *GROUND, *CORE},
     "datasets/": {
         "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
         *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),
@@ -129,6 +135,9 @@ ALLOWED = {
     "runs/active/": {
         "jax", "jmeta.runs.engine", "jmeta.runs.active", "jmeta.runs.few_shot", "jmeta.active", "jmeta.nets",
         "jmeta.tasks", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+    },
+    "runs/optimizers/": {
+        "jax", "optax", "jmeta.runs.engine", "jmeta.runs.optimizers", "jmeta.optimizers", *SHOWN, *GROUND, *CORE,
     },
     "runs/mtl/": {
         "jax", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", "jmeta.datasets",

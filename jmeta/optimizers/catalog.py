@@ -11,7 +11,8 @@ from jax import Array
 from jmeta import datasets
 from jmeta.errors import RunError, kind_and_line
 from jmeta.gradients import Grad
-from jmeta.optimizers import estimators, rules
+from jmeta.optimizers import estimators, exact, rules
+from jmeta.optimizers.exact import Spectrum
 from jmeta.optimizers.problems import quadratics
 from jmeta.optimizers.problems.classification import ACTIVATIONS, classification
 from jmeta.optimizers.types import Estimator, Problem, Rule, Unroll
@@ -187,13 +188,14 @@ class RuleRow(NamedTuple):
 
 class ProblemRow(NamedTuple):
     """A problem: what it is, its settings class, `settings -> (Problem, facts)`, steps and unrolls side by side that
-    its training starts from."""
+    its training starts from, and where the best rules are known, `settings -> Spectrum`."""
 
     what: str
     settings: type
     make: Callable[[Any], tuple[Problem, Mapping[str, Any]]]
     inner_steps: int = 100
     tasks: int = 8
+    spectrum: Callable[[Any], Spectrum] | None = None
     paper: str = ""
 
 
@@ -233,8 +235,11 @@ def own_rule(name: str, found: Any) -> RuleRow:
 
 
 def own_problem(name: str, found: Any) -> ProblemRow:
-    """The row of a user's problem: a `ProblemRow`, a `Problem`, what has `init(key) -> params` and `loss(params, key) ->
-    []`, or a function without arguments that returns one of these."""
+    """The row of a user's problem.
+
+    It is a `ProblemRow`, a `Problem`, what has `init(key) -> params` and `loss(params, key) -> []`, or a function
+    without arguments that returns one of these.
+    """
     if isinstance(found, ProblemRow):
         return found
 
@@ -323,18 +328,22 @@ PROBLEMS = Registry[ProblemRow](
         "quadratic": ProblemRow(
             "diagonal quadratics, curvatures U(0, 1)", Quadratic,
             lambda own: (quadratics.quadratic(dimension=own.dimension), {}), 10, 64,
+            lambda own: exact.uniform_spectrum(),
         ),
         "quadratic-log": ProblemRow(
             "diagonal quadratics, curvatures of uniform logarithm", LogQuadratic,
             lambda own: (quadratics.quadratic(dimension=own.dimension, kappa=own.kappa), {}), 10, 64,
+            lambda own: exact.log_uniform_spectrum(own.kappa),
         ),
         "least-squares": ProblemRow(
             "random least squares, as in the paper", Quadratic,
-            lambda own: (quadratics.least_squares(dimension=own.dimension), {}), 100, 32, paper=_L2L,
+            lambda own: (quadratics.least_squares(dimension=own.dimension), {}), 100, 32,
+            lambda own: exact.drawn_spectrum(quadratics.least_squares(dimension=own.dimension)), _L2L,
         ),
         "least-squares-01": ProblemRow(
             "random least squares, as in the code", Quadratic,
-            lambda own: (quadratics.released_least_squares(dimension=own.dimension), {}), 100, 32, paper=_L2L,
+            lambda own: (quadratics.released_least_squares(dimension=own.dimension), {}), 100, 32,
+            lambda own: exact.drawn_spectrum(quadratics.released_least_squares(dimension=own.dimension)), _L2L,
         ),
         "classification": ProblemRow(
             "small networks that learn to tell classes apart", Classification, _classification, paper=_L2L

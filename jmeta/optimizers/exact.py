@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from scipy import optimize, special
 
 from jmeta.checks import check_sizes
-from jmeta.optimizers.types import Unroll
+from jmeta.optimizers.types import Problem, Unroll
 from jmeta.types import Params
 
 BALANCE = -1.0 / 6.0
@@ -69,6 +70,13 @@ def sampled_spectrum(matrices: np.ndarray, residuals: np.ndarray) -> Spectrum:
     left, size, _ = np.linalg.svd(np.asarray(matrices, np.float64))
     parts = np.einsum("nij,ni->nj", left, np.asarray(residuals, np.float64))
     return Spectrum((2 * size**2).ravel(), (parts**2).ravel() / len(size))
+
+
+def drawn_spectrum(problem: Problem, draws: int = 4000) -> Spectrum:
+    """As `sampled_spectrum`, of so many draws of `problems.least_squares` or of the released code's."""
+    x, task = jax.jit(jax.vmap(problem.init))(jax.random.split(jax.random.key(0), draws))
+    matrices = np.asarray(task.w, np.float64)
+    return sampled_spectrum(matrices, np.einsum("nij,nj->ni", matrices, np.asarray(x)) - np.asarray(task.y))
 
 
 def best_losses(spectrum: Spectrum, steps: int) -> np.ndarray:

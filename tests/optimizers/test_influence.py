@@ -128,7 +128,7 @@ def test_full_backpropagation_is_the_gradient_of_what_is_computed(steep):
 
 
 def test_a_constant_inner_gradient_leaves_second_derivatives_out(steep):
-    """With it, d loss_2 / d theta_0 has no part through the gradient of the second step: p_2 = p_0 - a_0 g_0 - a_1 g_1."""
+    """Of p_2 = p_0 - a_0 g_0 - a_1 g_1, with g_1 a constant. Catches a gradient that knows of the first step."""
     rule = rules.schedule([0.5, 1.0])
     made = unroll(quadratic(dimension=1), rule, horizon=2, grad=constant_grad, weight=last)
     theta, key = rule.init(key=jax.random.key(0), params=None), jax.random.key(5)

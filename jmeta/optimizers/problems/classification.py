@@ -90,8 +90,8 @@ def classification(
     judges, apart = int(counts.min() * judged_by), int(counts.min() * held_out)
     if way > len(counts) or apart < 1 or judges + apart >= counts.min() or (judges < 1 and judged_by):
         raise ValueError(
-            f"{way} classes were asked for of {len(counts)}, of which the smallest has {counts.min()} examples, {judges} "
-            f"of them to judge by and {apart} held out: ask for fewer classes, or take other data"
+            f"{way} classes were asked for of {len(counts)}, of which the smallest has {counts.min()} examples, "
+            f"{judges} of them to judge by and {apart} held out: ask for fewer classes, or take other data"
         )
     counts = jnp.asarray(counts - apart - judges, jnp.int32)
     data = Examples(jnp.asarray(examples.rows), jnp.asarray(examples.starts), counts)

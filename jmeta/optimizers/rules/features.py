@@ -38,7 +38,7 @@ def averaged(decays: Array, old: Array, new: Array) -> Array:
 
 
 def step_of(outputs: Array, step_scale: float) -> Array:
-    """The update that two outputs `[..., 2]` of a network stand for: `-step_scale * direction * exp(magnitude / 1000)`."""
+    """The update that a network's two outputs `[..., 2]` stand for: `-step_scale direction exp(magnitude / 1000)`."""
     return -step_scale * outputs[..., 0] * jnp.exp(0.001 * outputs[..., 1])
 
 
