@@ -91,13 +91,11 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "continual, a memory": lambda: online_learner("la-maml", memory_size=4, replay_size=2),
     "continual, sums": lambda: streams("gemcl"),
     "active": lambda: asking("prototypical"),
+    "optimizers, evolution": lambda: optimizer("per-tensor", "quadratic-log", "pes", truncation=2, dimension=2),
     "optimizers, backpropagation": lambda: optimizer(
-        "lstm", "least-squares-01", "truncated", truncation=2, units=(3,), dimension=2
-    ),
-    "optimizers, evolution": lambda: optimizer(
-        "adafactor-mlp", "classification", "pes", dataset="glyphs:60", way=2, features=(2,), truncation=2
+        "mlp", "classification", "truncated", truncation=2, units=(3,), dataset="glyphs:60", way=2, features=(2,)
     ),
 }
 
-LONG = ("rl, MAML by TRPO", "continual, a memory", "continual, sums")
+LONG = ("rl, MAML by TRPO", "continual, a memory", "continual, sums", "optimizers, backpropagation")
 """Those that are for `--all`: what they add is tested in a quicker place too."""
