@@ -72,8 +72,12 @@ def sampled_spectrum(matrices: np.ndarray, residuals: np.ndarray) -> Spectrum:
     return Spectrum((2 * size**2).ravel(), (parts**2).ravel() / len(size))
 
 
-def drawn_spectrum(problem: Problem, draws: int = 4000) -> Spectrum:
-    """As `sampled_spectrum`, of so many draws of `problems.least_squares` or of the released code's."""
+def drawn_spectrum(problem: Problem, draws: int = 20_000) -> Spectrum:
+    """As `sampled_spectrum`, of so many draws of `problems.least_squares` or of the released code's.
+
+    Of fewer draws, polynomials of a high degree fit the largest curvatures that there happen to be: after 100 steps the
+    least loss of 2000 draws is a fifth too small.
+    """
     x, task = jax.jit(jax.vmap(problem.init))(jax.random.split(jax.random.key(0), draws))
     matrices = np.asarray(task.w, np.float64)
     return sampled_spectrum(matrices, np.einsum("nij,nj->ni", matrices, np.asarray(x)) - np.asarray(task.y))
