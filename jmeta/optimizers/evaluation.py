@@ -69,7 +69,8 @@ def _mapped(make: Make, theta: Params, problem: Problem, keys: Array, steps: int
 
 def as_arguments(problem: Problem) -> Problem:
     """A problem that a compiled program takes as an argument."""
-    return Problem(*(None if part is None else loop.as_partial(part) for part in problem))
+    parts: Any = [None if part is None else loop.as_partial(part) for part in problem]
+    return Problem(*parts)
 
 
 class Tuned(NamedTuple):

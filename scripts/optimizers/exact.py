@@ -133,7 +133,7 @@ def _mean_curve(config: Config, problem: Problem, make: Callable[[Any], Any], th
 
 
 def known(which: str, rows: Mapping[str, Any]) -> dict[str, Any]:
-    """Exactly, for 20,000 draws: the best constant rate for 100 steps, and the best fixed linear method for each step."""
+    """Exactly, of 20,000 draws: the best constant rate for 100 steps, and for each step the best linear method."""
     spectrum = exact.drawn_spectrum(SQUARES[which][0]())
     rate, _ = exact.best_constant(spectrum, STEPS)
     constant = [float(spectrum.weights @ (1 - rate * spectrum.points) ** (2 * t)) for t in range(STEPS + 1)]

@@ -2,6 +2,7 @@
 networks, on other data and for longer, beside gradient descent and Adam that were tuned there and here."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ TARGETS: dict[str, dict[str, Any]] = {
     "40 wide": {"features": (40,)},
     "2 deep": {"features": (20, 20)},
     "ReLU": {"activation": "relu"},
-    "200 steps": {"inner_steps": 200},
+    "twice the steps": {},
     "batches of 16": {"batch_size": 16},
     "glyphs": {"dataset": "glyphs"},
     "MNIST": {"dataset": "mnist28.npz"},
@@ -46,6 +47,7 @@ class Config:
         targets: of the table; those with data that are not there can be left out.
         estimator: of the meta-gradient.
         steps: of meta-training.
+        inner_steps: of each problem, after the last of which a rule is judged.
         seeds: of each rule.
         problems: new ones of each target.
         tuning_problems: that the rates of baselines are chosen by.
@@ -53,10 +55,11 @@ class Config:
 
     run_dir: str = "runs/optimizers-transfer"
     dataset: str = "digits"
-    rules: tuple[str, ...] = ("mlp", "lstm", "adafactor-mlp")
+    rules: tuple[str, ...] = ("mlp", "lstm")
     targets: tuple[str, ...] = tuple(TARGETS)
-    estimator: str = "pes"
-    steps: int = setting(1000, least=1)
+    estimator: str = "full"
+    steps: int = setting(200, least=1)
+    inner_steps: int = setting(50, least=1)
     seeds: int = setting(1, least=1)
     problems: int = setting(32, least=2)
     tuning_problems: int = setting(16, least=2)
@@ -65,7 +68,9 @@ class Config:
 def settings_of(config: Config, rule: str, target: str) -> Settings:
     """Of a rule, with a target's problem."""
     base = replaced(defaults(Choice(rule, "classification", config.estimator)), {"dataset": config.dataset})
-    return replaced(base, {"outer_steps": config.steps, "objective": "last"} | TARGETS[target])
+    steps = config.inner_steps * (2 if target == "twice the steps" else 1)
+    same = {"outer_steps": config.steps, "objective": "last", "inner_steps": steps, "batch_size": 64}
+    return replaced(base, same | {"meta_batch_size": 4} | TARGETS[target])
 
 
 def train(config: Config, rule: str, seed: int, rows: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,17 +91,21 @@ def learned(config: Config, rule: str, seed: int, target: str, rows: Mapping[str
     return {"final": _final(curves(made.make, theta, problem, keys, steps=settings.unrolled.inner_steps).final)}
 
 
+@functools.cache
+def rate_of(config: Config, name: str, target: str) -> float:
+    """The rate at which a rule of Optax does best on other problems of a target."""
+    settings, (make, rates) = settings_of(config, "mlp", target), BASELINES[name]
+    keys = jax.random.split(jax.random.key(50_000), config.tuning_problems)
+    problem = load_data(settings.problem, settings.problems).problem
+    return tuned(make, rates, problem, keys, steps=settings.unrolled.inner_steps).rate
+
+
 def fixed(config: Config, name: str, target: str, on: str, rows: Mapping[str, Any]) -> dict[str, Any]:
     """Final losses of a rule of Optax on a target, whose rate was tuned on that problem or on this."""
-    (make, rates), here = BASELINES[name], settings_of(config, "mlp", target)
-    there = settings_of(config, "mlp", on)
-    keys, others = (
-        jax.random.split(jax.random.key(k), n) for k, n in ((40_000, config.problems), (50_000, config.tuning_problems))
-    )
-    problem = load_data(there.problem, there.problems).problem
-    rate = tuned(make, rates, problem, others, steps=there.unrolled.inner_steps).rate
-    problem = load_data(here.problem, here.problems).problem
-    final = curves(make, jnp.float32(rate), problem, keys, steps=here.unrolled.inner_steps).final
+    settings, rate = settings_of(config, "mlp", target), rate_of(config, name, on)
+    problem = load_data(settings.problem, settings.problems).problem
+    keys = jax.random.split(jax.random.key(40_000), config.problems)
+    final = curves(BASELINES[name][0], jnp.float32(rate), problem, keys, steps=settings.unrolled.inner_steps).final
     return {"final": _final(final), "rate": rate}
 
 

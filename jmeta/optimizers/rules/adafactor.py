@@ -91,15 +91,16 @@ def adafactor_mlp(*, units: Sequence[int] = (4, 4), step_scale: float = 0.001) -
         def start(params: Params) -> AdafactorState:
             return AdafactorState(tuple(map(nothing_yet, jax.tree.leaves(params))), jnp.int32(0))
 
-        def update(grads: Params, state: AdafactorState, params: Any = None) -> tuple[Params, AdafactorState]:
+        def update(updates: Params, state: Any, params: Any = None) -> tuple[Params, AdafactorState]:
             check_told(params)
-            g, structure = jax.tree.flatten(wide(grads))
+            g, structure = jax.tree.flatten(wide(updates))
             tensors = tuple(one_more(*decays, old, new) for old, new in zip(state.tensors, g, strict=True))
-            updates = []
+            moves = []
             for g_of, p_of, kept in zip(g, jax.tree.leaves(wide(params)), tensors, strict=True):
                 rows = with_times(normalized(features(g_of, p_of, kept)), state.count).reshape(-1, FEATURES)
-                updates.append(step_of(network.apply(theta.network, rows), step_scale).reshape(p_of.shape))
-            return like(jax.tree.unflatten(structure, updates), params), AdafactorState(tensors, state.count + 1)
+                said: Any = network.apply(theta.network, rows)
+                moves.append(step_of(said, step_scale).reshape(p_of.shape))
+            return like(jax.tree.unflatten(structure, moves), params), AdafactorState(tensors, state.count + 1)
 
         return optax.GradientTransformation(start, update)
 

@@ -31,9 +31,9 @@ def added(one: Rule, other: Rule) -> Rule:
     def make(theta: tuple[Params, Params]) -> optax.GradientTransformation:
         a, b = one.make(theta[0]), other.make(theta[1])
 
-        def update(grads: Params, state: Any, params: Any = None) -> tuple[Params, Any]:
-            mine, first = a.update(grads, state[0], params)
-            others, second = b.update(grads, state[1], params)
+        def update(updates: Params, state: Any, params: Any = None) -> tuple[Params, Any]:
+            mine, first = a.update(updates, state[0], params)
+            others, second = b.update(updates, state[1], params)
             return jax.tree.map(lambda u, v: u + v, mine, others), (first, second)
 
         return optax.GradientTransformation(lambda params: (a.init(params), b.init(params)), update)

@@ -96,10 +96,11 @@ def lstm(*, units: Sequence[int] = (20, 20), preprocess: Preprocess = raw, step_
         def start(params: Params) -> LSTMState:
             return LSTMState(zeros(sum(p.size for p in jax.tree.leaves(params))))
 
-        def update(grads: Params, state: LSTMState, params: Any = None) -> tuple[Params, LSTMState]:
-            flat, unravel = ravel_pytree(wide(grads))
-            carries, said = cells.apply(theta, state.carries, preprocess(flat))
-            return like(unravel(step_scale * said), grads), LSTMState(carries)
+        def update(updates: Params, state: Any, params: Any = None) -> tuple[Params, LSTMState]:
+            flat, unravel = ravel_pytree(wide(updates))
+            found: Any = cells.apply(theta, state.carries, preprocess(flat))
+            carries, said = found
+            return like(unravel(step_scale * said), updates), LSTMState(carries)
 
         return optax.GradientTransformation(start, update)
 

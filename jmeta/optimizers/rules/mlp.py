@@ -73,14 +73,15 @@ def mlp(*, units: Sequence[int] = (32, 32), step_scale: float = 0.001) -> Rule:
         def moved(g: Array, p: Array, m: Array, count: Array) -> Array:
             seen = jnp.concatenate([g[..., None], p[..., None], m], axis=-1)
             rows = with_times(normalized(seen), count).reshape(-1, FEATURES)
-            return step_of(network.apply(theta, rows), step_scale).reshape(p.shape)
+            said: Any = network.apply(theta, rows)
+            return step_of(said, step_scale).reshape(p.shape)
 
-        def update(grads: Params, state: MLPState, params: Any = None) -> tuple[Params, MLPState]:
+        def update(updates: Params, state: Any, params: Any = None) -> tuple[Params, MLPState]:
             check_told(params)
-            g, p = wide(grads), wide(params)
+            g, p = wide(updates), wide(params)
             momenta = jax.tree.map(lambda g, m: averaged(decays, m, g), g, state.momenta)
-            updates = jax.tree.map(lambda g, p, m: moved(g, p, m, state.count), g, p, momenta)
-            return like(updates, params), MLPState(momenta, state.count + 1)
+            moves = jax.tree.map(lambda g, p, m: moved(g, p, m, state.count), g, p, momenta)
+            return like(moves, params), MLPState(momenta, state.count + 1)
 
         return optax.GradientTransformation(start, update)
 

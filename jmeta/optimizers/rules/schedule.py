@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -19,7 +20,7 @@ class ScheduleState(NamedTuple):
     count: Array
 
 
-def schedule(rates: Sequence[float]) -> Rule:
+def schedule(rates: Sequence[float] | np.ndarray) -> Rule:
     """Gradient descent by a rate of its own for each step.
 
         p <- p - rate_t g,   rate_t = exp(theta_t),   t = 0 ... T - 1
@@ -50,9 +51,9 @@ def schedule(rates: Sequence[float]) -> Rule:
         return start
 
     def make(theta: Array) -> optax.GradientTransformation:
-        def update(grads: Params, state: ScheduleState, params: Any = None) -> tuple[Params, ScheduleState]:
+        def update(updates: Params, state: Any, params: Any = None) -> tuple[Params, ScheduleState]:
             rate = jnp.exp(theta[state.count % len(theta)])
-            return jax.tree.map(lambda g: -rate.astype(g.dtype) * g, grads), ScheduleState(state.count + 1)
+            return jax.tree.map(lambda g: -rate.astype(g.dtype) * g, updates), ScheduleState(state.count + 1)
 
         return optax.GradientTransformation(lambda params: ScheduleState(jnp.int32(0)), update)
 

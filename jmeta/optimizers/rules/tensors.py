@@ -49,8 +49,8 @@ def per_tensor(*, rate: float = 0.1, momentum: float = 0.9) -> Rule:
             check_tree(theta.log_rate, params)
             return jax.tree.map(jnp.zeros_like, params)
 
-        def update(grads: Params, state: Params, params: Any = None) -> tuple[Params, Params]:
-            state = jax.tree.map(lambda b, m, g: b.astype(g.dtype) * m + g, momenta, state, grads)
+        def update(updates: Params, state: Any, params: Any = None) -> tuple[Params, Params]:
+            state = jax.tree.map(lambda b, m, g: b.astype(g.dtype) * m + g, momenta, state, updates)
             return jax.tree.map(lambda a, m: -a.astype(m.dtype) * m, rates, state), state
 
         return optax.GradientTransformation(start, update)
