@@ -104,6 +104,7 @@ ALLOWED = {
     "optimizers/rules/": {"jax", "numpy", "flax", "optax", "jmeta.nets", "jmeta.optimizers", *CORE},
     "optimizers/problems/": {"jax", "numpy", "flax", "jmeta.optimizers", "jmeta.ragged", *CORE},
     "optimizers/catalog.py": {"jax", "jmeta.optimizers", "jmeta.datasets", *GROUND, *CORE},
+    "optimizers/told.py": {"jmeta.optimizers", "jmeta.settings"},
     "optimizers/settings.py": {"jmeta.optimizers", "jmeta.algorithms.settings", *GROUND},
     "optimizers/experiment.py": {"jax", "optax", "jmeta.optimizers", "jmeta.sharding", *GROUND, *CORE},
     "datasets/": {

@@ -15,165 +15,24 @@ from jmeta.optimizers import estimators, exact, rules
 from jmeta.optimizers.exact import Spectrum
 from jmeta.optimizers.problems import quadratics
 from jmeta.optimizers.problems.classification import ACTIVATIONS, classification
+from jmeta.optimizers.told import (
+    Backprop,
+    Cells,
+    Classification,
+    LogQuadratic,
+    Network,
+    Nothing,
+    PerTensor,
+    Perturbed,
+    PerturbedWindows,
+    Quadratic,
+    Schedule,
+    TinyNetwork,
+    Truncated,
+)
 from jmeta.optimizers.types import Estimator, Problem, Rule, Unroll
 from jmeta.optimizers.unroll import constant_grad
 from jmeta.registry import Registry, said
-from jmeta.settings import setting
-
-
-@dataclasses.dataclass(frozen=True)
-class Nothing:
-    """What needs to be told nothing."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """A rate for each step.
-
-    Attributes:
-        rates: how many, after which it begins again.
-        rate: each of them, to begin with.
-    """
-
-    rates: int = setting(10, least=1)
-    rate: float = setting(1.0, above=0)
-
-
-@dataclasses.dataclass(frozen=True)
-class PerTensor:
-    """A rate and a momentum for each tensor.
-
-    Attributes:
-        rate: to begin with.
-        momentum: to begin with.
-    """
-
-    rate: float = setting(0.1, above=0)
-    momentum: float = setting(0.9, above=0, most=1 - 1e-6)
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """A network that says where each parameter goes.
-
-    Attributes:
-        units: of each of its layers, or cells.
-        step_scale: of what it says.
-        rate: of gradient descent beside it, which it starts from, and which is learned too; 0 for none, as published.
-    """
-
-    units: tuple[int, ...] = setting((32, 32), least=1)
-    step_scale: float = setting(0.01, above=0)
-    rate: float = setting(0.1, least=0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Cells(Network):
-    """An LSTM that says where each parameter goes.
-
-    Attributes:
-        preprocess: what it reads: the size and the sign of a gradient apart, by their logarithm, or the raw gradient.
-    """
-
-    units: tuple[int, ...] = setting((20, 20), least=1)
-    preprocess: str = setting("log-and-sign", choices=("log-and-sign", "raw"))
-
-
-@dataclasses.dataclass(frozen=True)
-class TinyNetwork(Network):
-    """As `Network`, of fewer units."""
-
-    units: tuple[int, ...] = setting((4, 4), least=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Quadratic:
-    """Diagonal quadratics.
-
-    Attributes:
-        dimension: parameters.
-    """
-
-    dimension: int = setting(10, least=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class LogQuadratic(Quadratic):
-    """Diagonal quadratics whose curvatures have uniform logarithms.
-
-    Attributes:
-        kappa: the largest curvature over the least.
-    """
-
-    kappa: float = setting(100.0, above=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Classification:
-    """Small networks that learn to tell classes apart.
-
-    Attributes:
-        dataset: any that has classes; the last quarter of each class is for the evaluation alone.
-        data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
-        way: classes of a problem, drawn anew each time where there are more.
-        features: units of each hidden layer.
-        activation: sigmoid, relu or tanh.
-        batch_size: examples of a step.
-        judged_by: the share of each class that the rule is judged by in its training, and does not learn from; 0 to be
-            judged by what it learns from.
-    """
-
-    dataset: str = "digits"
-    data_dir: str | None = setting(None, place=True)
-    way: int = setting(10, least=2)
-    features: tuple[int, ...] = setting((20,), least=1)
-    activation: str = setting("sigmoid", choices=tuple(ACTIVATIONS))
-    batch_size: int = setting(128, least=1)
-    judged_by: float = setting(0.25, least=0, most=0.7)
-
-
-@dataclasses.dataclass(frozen=True)
-class Backprop:
-    """Backpropagation through whole unrolls.
-
-    Attributes:
-        second_order: differentiate the inner gradients too; without, they are constants, as in Andrychowicz et al.
-    """
-
-    second_order: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class Truncated(Backprop):
-    """Backpropagation through windows.
-
-    Attributes:
-        truncation: steps of a window.
-    """
-
-    truncation: int = setting(20, least=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Perturbed:
-    """Evolution strategies.
-
-    Attributes:
-        sigma: the standard deviation of what theta is moved by.
-    """
-
-    sigma: float = setting(0.01, above=0)
-
-
-@dataclasses.dataclass(frozen=True)
-class PerturbedWindows(Perturbed):
-    """Evolution strategies in windows.
-
-    Attributes:
-        truncation: steps of a window.
-    """
-
-    truncation: int = setting(20, least=1)
 
 
 class RuleRow(NamedTuple):
@@ -187,14 +46,26 @@ class RuleRow(NamedTuple):
 
 
 class ProblemRow(NamedTuple):
-    """A problem: what it is, its settings class, `settings -> (Problem, facts)`, steps and unrolls side by side that
-    its training starts from, and where the best rules are known, `settings -> Spectrum`."""
+    """A problem.
+
+    Attributes:
+        what: it is, in a few words.
+        settings: what it can be told, a dataclass.
+        make: `settings -> (Problem, facts)`.
+        inner_steps, tasks, objective: what training on it starts from: steps of an unroll, unrolls side by side, and
+            which losses count.
+        start: what a rule starts from on it, by the names of its settings.
+        spectrum: `settings -> Spectrum` where the best rules are known.
+        paper: that it is from, as "authors year, title, address"; empty for none.
+    """
 
     what: str
     settings: type
     make: Callable[[Any], tuple[Problem, Mapping[str, Any]]]
-    inner_steps: int = 100
-    tasks: int = 8
+    inner_steps: int = 50
+    tasks: int = 4
+    objective: str = "last"
+    start: Mapping[str, Any] = {}
     spectrum: Callable[[Any], Spectrum] | None = None
     paper: str = ""
 
@@ -298,6 +169,21 @@ _L2L = (
 _METZ = "Metz et al. 2022, Practical tradeoffs between memory, compute, and performance in learned optimizers, "
 _METZ += "https://arxiv.org/abs/2203.11860"
 
+
+def _quadratic(what: str, kind: type, make: Callable[..., Problem], spectrum: Callable[[Any], Spectrum]) -> ProblemRow:
+    start = {"rate": 1.0, "step_scale": 0.1, "preprocess": "raw"}
+    told = lambda own: (make(**dataclasses.asdict(own)), {})
+    return ProblemRow(what, kind, told, 10, 64, start=start, spectrum=spectrum)
+
+
+def _squares(what: str, make: Callable[..., Problem], rate: float) -> ProblemRow:
+    start, told = {"rate": rate, "step_scale": 0.1, "preprocess": "raw"}, lambda own: make(dimension=own.dimension)
+    return ProblemRow(
+        what, Quadratic, lambda own: (told(own), {}), 100, 32, "mean", start,
+        lambda own: exact.drawn_spectrum(told(own)), _L2L,
+    )  # fmt: skip
+
+
 RULES = Registry[RuleRow](
     "rule",
     {
@@ -325,26 +211,16 @@ RULES = Registry[RuleRow](
 PROBLEMS = Registry[ProblemRow](
     "problem",
     {
-        "quadratic": ProblemRow(
-            "diagonal quadratics, curvatures U(0, 1)", Quadratic,
-            lambda own: (quadratics.quadratic(dimension=own.dimension), {}), 10, 64,
+        "quadratic": _quadratic(
+            "diagonal quadratics, curvatures U(0, 1)", Quadratic, quadratics.quadratic,
             lambda own: exact.uniform_spectrum(),
         ),
-        "quadratic-log": ProblemRow(
-            "diagonal quadratics, curvatures of uniform logarithm", LogQuadratic,
-            lambda own: (quadratics.quadratic(dimension=own.dimension, kappa=own.kappa), {}), 10, 64,
+        "quadratic-log": _quadratic(
+            "diagonal quadratics, curvatures of uniform logarithm", LogQuadratic, quadratics.quadratic,
             lambda own: exact.log_uniform_spectrum(own.kappa),
         ),
-        "least-squares": ProblemRow(
-            "random least squares, as in the paper", Quadratic,
-            lambda own: (quadratics.least_squares(dimension=own.dimension), {}), 100, 32,
-            lambda own: exact.drawn_spectrum(quadratics.least_squares(dimension=own.dimension)), _L2L,
-        ),
-        "least-squares-01": ProblemRow(
-            "random least squares, as in the code", Quadratic,
-            lambda own: (quadratics.released_least_squares(dimension=own.dimension), {}), 100, 32,
-            lambda own: exact.drawn_spectrum(quadratics.released_least_squares(dimension=own.dimension)), _L2L,
-        ),
+        "least-squares": _squares("random least squares, as in the paper", quadratics.least_squares, 0.016),
+        "least-squares-01": _squares("the same as in the code", quadratics.released_least_squares, 0.025),
         "classification": ProblemRow(
             "small networks that learn to tell classes apart", Classification, _classification, paper=_L2L
         ),

@@ -54,7 +54,7 @@ def load_data(problem: str, own: Any) -> Data:
 def rule_of(settings: Settings) -> Rule:
     """The rule of settings; RunError for what it can't be told."""
     try:
-        return catalog.RULES.get(settings.rule).make(settings.own)
+        return catalog.RULES.get(settings.rule).make(settings.strategy)
     except ValueError as error:
         raise RunError(sentence(error)) from error
 
@@ -64,9 +64,9 @@ def estimator_of(settings: Settings, problem: Problem) -> Estimator:
     row, inner = catalog.ESTIMATORS.get(settings.estimator), settings.unrolled
     made = unroll(
         problem, rule_of(settings), horizon=inner.inner_steps, weight=_WEIGHTS[inner.objective],
-        grad=row.grad(settings.estimate),
+        grad=row.grad(settings.estimation),
     )  # fmt: skip
-    return row.make(made, settings.estimate)
+    return row.make(made, settings.estimation)
 
 
 def example_of(problem: Problem) -> Params:

@@ -7,7 +7,7 @@ from jmeta.algorithms.settings import Outer
 from jmeta.errors import RunError
 from jmeta.optimizers import catalog
 from jmeta.registry import spelled
-from jmeta.settings import setting
+from jmeta.settings import names, replaced, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,17 +15,14 @@ class Choice:
     """What decides which settings there are.
 
     Attributes:
-        rule: schedule (a rate for each step), per-tensor (a rate and a momentum for each tensor), lstm (one for all
-            parameters), mlp (19 features of each parameter), adafactor-mlp (39 features), or your own, FILE.py:NAME, a
-            function that returns a `Rule`.
-        problem: quadratic, quadratic-log, least-squares, least-squares-01, classification, or your own, FILE.py:NAME,
-            with `init(key) -> params` and `loss(params, key) -> []`.
-        estimator: of the meta-gradient: full (backpropagation), truncated, es, pes, or noise-reuse.
+        rule: the strategy, whose parameters are learned.
+        problem: what it learns from.
+        estimator: of the meta-gradient.
     """
 
     rule: str = "mlp"
     problem: str = "classification"
-    estimator: str = "truncated"
+    estimator: str = "full"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +35,8 @@ class Unrolled:
         val_problems: of each validation.
     """
 
-    inner_steps: int = setting(100, least=1)
-    objective: str = setting("mean", choices=("mean", "last"))
+    inner_steps: int = setting(50, least=1)
+    objective: str = setting("last", choices=("mean", "last"))
     val_problems: int = setting(16, least=2)
 
 
@@ -48,23 +45,27 @@ class Settings:
     """Learn an optimizer: train a rule on problems that are drawn anew each time.
 
     Attributes:
-        rule: the strategy, whose parameters are learned.
-        own: what it can be told.
-        problem: what it learns from.
-        problems: what that can be told.
-        estimator: of the meta-gradient.
-        estimate: what that can be told.
+        rule: what is learned: schedule (a rate for each step), per-tensor (a rate and a momentum for each tensor), lstm
+            (one for all parameters), mlp (of 19 features of each parameter), adafactor-mlp (of 39), or your own,
+            FILE.py:NAME, a function that returns a `Rule`.
+        strategy: what the rule can be told.
+        problem: what it learns from: classification (small networks), quadratic, quadratic-log, least-squares,
+            least-squares-01, or your own, FILE.py:NAME, with init(key) -> params and loss(params, key) -> [].
+        problems: what the problem can be told.
+        estimator: of the meta-gradient: truncated or full (backpropagation), es, pes, or noise-reuse (evolution
+            strategies).
+        estimation: what the estimator can be told.
         unrolled: the inner optimization.
         outer: how the rule is trained.
         clip: the longest meta-gradient that Adam sees; longer ones are shortened.
     """
 
     rule: str
-    own: Any
+    strategy: Any
     problem: str
     problems: Any
     estimator: str
-    estimate: Any
+    estimation: Any
     unrolled: Unrolled
     outer: Outer
     clip: float = setting(1.0, above=0)
@@ -75,16 +76,15 @@ def defaults(choice: Choice) -> Settings:
     rule, problem, estimator = spelled(choice.rule), spelled(choice.problem), spelled(choice.estimator)
     own, problems = catalog.RULES.get(rule), catalog.PROBLEMS.get(problem)
     estimate = catalog.ESTIMATORS.get(estimator).settings()
-    unrolled = Unrolled(problems.inner_steps)
-    if rule == "schedule":
-        unrolled = dataclasses.replace(unrolled, objective="last")
-    outer = Outer(own.outer_lr, 1000, problems.tasks)
-    return Settings(rule, own.settings(), problem, problems.settings(), estimator, estimate, unrolled, outer)
+    unrolled, outer = Unrolled(problems.inner_steps, problems.objective), Outer(own.outer_lr, 300, problems.tasks)
+    strategy = own.settings()
+    strategy = replaced(strategy, {name: v for name, v in problems.start.items() if name in names(strategy)})
+    return Settings(rule, strategy, problem, problems.settings(), estimator, estimate, unrolled, outer)
 
 
 def check(settings: Settings) -> None:
     """Refuse what does not go together, with a RunError that names the setting."""
-    steps, truncation = settings.unrolled.inner_steps, getattr(settings.estimate, "truncation", None)
+    steps, truncation = settings.unrolled.inner_steps, getattr(settings.estimation, "truncation", None)
     if truncation is not None and steps % truncation:
         raise RunError(
             f"--truncation {truncation} must divide --inner-steps {steps}, so that an unroll ends with a window: "

@@ -12,7 +12,7 @@ import pytest
 from jmeta import nets
 from jmeta.algorithms import maml
 from jmeta.errors import RunError
-from jmeta.optimizers import catalog, exact, learned_optimizer, rules
+from jmeta.optimizers import catalog, exact, learned_optimizer, rules, told
 from jmeta.optimizers.evaluation import curves, tuned
 from jmeta.optimizers.problems import classification, least_squares, quadratic, released_least_squares
 from jmeta.optimizers.types import Problem
@@ -143,17 +143,17 @@ def test_a_users_problem_and_rule_are_taken_in_each_form_or_refused():
         lambda: line,
         lambda: Problem(lambda key: (jnp.ones(2), ()), lambda p, task, key: jnp.sum(p**2)),
     ):
-        made, facts = catalog.own_problem("mine.py:line", found).make(catalog.Nothing())
+        made, facts = catalog.own_problem("mine.py:line", found).make(told.Nothing())
         params, task = made.init(jax.random.key(0))
         assert made.loss(params, task, jax.random.key(0)) == 2 and facts == {}
     with pytest.raises(RunError, match=r"mine.py:line must have init\(key\) -> params and loss\(params, key\)"):
-        catalog.own_problem("mine.py:line", lambda: 3).make(catalog.Nothing())
-    rule = catalog.own_rule("mine.py:rule", lambda: rules.schedule([0.5])).make(catalog.Nothing())
+        catalog.own_problem("mine.py:line", lambda: 3).make(told.Nothing())
+    rule = catalog.own_rule("mine.py:rule", lambda: rules.schedule([0.5])).make(told.Nothing())
     assert rule.init(jax.random.key(0), None).shape == (1,)
     with pytest.raises(RunError, match=r"mine\.py:rule must return a Rule, with init and make, got a int"):
-        catalog.own_rule("mine.py:rule", lambda: 3).make(catalog.Nothing())
+        catalog.own_rule("mine.py:rule", lambda: 3).make(told.Nothing())
     with pytest.raises(RunError, match=r"mine\.py:rule must be callable without arguments, and ZeroDivisionError"):
-        catalog.own_rule("mine.py:rule", lambda: 1 / 0).make(catalog.Nothing())
+        catalog.own_rule("mine.py:rule", lambda: 1 / 0).make(told.Nothing())
     with pytest.raises(RunError, match="must be an EstimatorRow, got a int"):
         catalog.own_estimator("mine.py:es", 3)
 
