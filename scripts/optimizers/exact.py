@@ -24,6 +24,7 @@ from jmeta.settings import setting
 from scripts.study import Shown, Study, finite, interval, markdown, program
 
 STEPS, HORIZON, WINDOW, SIGMA, PAIRS = 100, 100, 20, 0.1, 64
+MOST = 1e12
 LENGTHS = (1, 2, 3, 5, 10)
 START = 0.5
 SYSTEM = exact.influence_balancing(horizon=HORIZON)
@@ -107,29 +108,32 @@ def learned(config: Config, which: str, kind: str, rows: Mapping[str, Any]) -> d
     problem, added = make(), partial(rules.added, rules.schedule([rate]))
     rule: Rule = {"LSTM": added(rules.lstm(step_scale=0.1)), "MLP": added(rules.mlp(step_scale=0.1))}[kind]
     estimator = truncated_backprop(unroll(problem, rule, horizon=STEPS), steps=WINDOW)
-    adam = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, config.steps)))
+    adam = optax.adam(optax.cosine_decay_schedule(3e-3, config.steps))
+    outer = optax.chain(
+        optax.zero_nans(), optax.clip_by_global_norm(1.0), adam
+    )  # an unroll that overflows says nothing
     found = []
     for seed in range(config.seeds):
         one, other = jax.random.split(jax.random.key(seed))
         theta = rule.init(one, jnp.zeros(10))
-        theta, _ = fit(estimator, theta, adam, other, steps=config.steps, tasks=32, horizon=STEPS)
+        theta, _ = fit(estimator, theta, outer, other, steps=config.steps, tasks=32, horizon=STEPS)
         found.append(_mean_curve(config, problem, rule.make, theta))
     return {"curves": found}
 
 
 def fixed(config: Config, which: str, name: str, rows: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a rule of Optax, at the best of ten rates on other problems."""
-    problem, (make, rates) = SQUARES[which][0](), BASELINES[name]
-    rates = rates if name == "adam" else rates / 100
-    best = tuned(make, rates, problem, jax.random.split(jax.random.key(50_000), 200), steps=STEPS, chunk_size=200)
+    (problem_of, rate), (make, rates) = SQUARES[which], BASELINES[name]
+    problem, rates = problem_of(), rates if name == "adam" else np.geomspace(rate / 4, 1.5 * rate, 10)
+    best = tuned(make, rates, problem, jax.random.split(jax.random.key(50_000), 1000), steps=STEPS, chunk_size=200)
     return {"curves": [_mean_curve(config, problem, make, jnp.float32(best.rate))], "rate": best.rate}
 
 
 def _mean_curve(config: Config, problem: Problem, make: Callable[[Any], Any], theta: Any) -> list[float]:
+    """The mean loss after each step, of losses of at most `MOST`, so that JSON has what diverges too."""
     keys = jax.random.split(jax.random.key(40_000), config.problems)
-    return finite(
-        curves(make, theta, problem, keys, steps=STEPS, chunk_size=200).losses.mean(axis=0), "losses"
-    ).tolist()
+    losses = curves(make, theta, problem, keys, steps=STEPS, chunk_size=200).losses
+    return np.minimum(np.nan_to_num(losses, nan=MOST, posinf=MOST), MOST).mean(axis=0).tolist()
 
 
 def known(which: str, rows: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +170,10 @@ def table(rows: Mapping[str, Any]) -> str:
     lines = []
     for name, row in rows.items():
         if "curves" in row:
-            lines.append([name, *_plus_minus([np.log10(curve[-1]) for curve in row["curves"]])])
+            ends = [curve[-1] for curve in row["curves"]]
+            lost = sum(end > row["curves"][0][0] for end in ends)
+            said = [f"diverges with {lost} of {len(ends)} seeds"] if lost else _plus_minus(np.log10(ends).tolist())
+            lines.append([name, *said])
         elif "linear" in row:
             for key, title in (("constant", "best constant rate"), ("linear", "best fixed linear method")):
                 lines.append(
@@ -226,7 +233,8 @@ def draw_squares(rows: Mapping[str, Any], path: Path) -> Any:
         if found:
             axes.plot(found["constant"], color="black", linestyle=":", label="best constant rate, exact")
             axes.plot(found["linear"], color=GOOD, linestyle="--", label="best fixed linear method, exact")
-        axes.set(yscale="log", xlabel="step", ylabel="mean loss", title=f"W, y ~ {which}")
+        low, high = {"U(0, 1)": (0.02, 5.0), "N(0, 1)": (0.1, 200.0)}[which]
+        axes.set(yscale="log", xlabel="step", ylabel="mean loss", title=f"W, y ~ {which}", ylim=(low, high))
         axes.legend(fontsize=8)
     return save(figure, path)
 
