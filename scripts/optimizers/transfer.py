@@ -56,7 +56,7 @@ class Config:
     run_dir: str = "runs/optimizers-transfer"
     dataset: str = "digits"
     rules: tuple[str, ...] = ("mlp", "lstm")
-    targets: tuple[str, ...] = tuple(TARGETS)
+    targets: tuple[str, ...] = setting(tuple(TARGETS), place=True)
     estimator: str = "full"
     steps: int = setting(200, least=1)
     inner_steps: int = setting(50, least=1)
