@@ -172,8 +172,8 @@ def table(rows: Mapping[str, Any]) -> str:
         if "curves" in row:
             ends = [curve[-1] for curve in row["curves"]]
             lost = sum(end > row["curves"][0][0] for end in ends)
-            said = [f"diverges with {lost} of {len(ends)} seeds"] if lost else _plus_minus(np.log10(ends).tolist())
-            lines.append([name, *said])
+            cell = [f"diverges with {lost} of {len(ends)} seeds"] if lost else _plus_minus(np.log10(ends).tolist())
+            lines.append([name, *cell])
         elif "linear" in row:
             for key, title in (("constant", "best constant rate"), ("linear", "best fixed linear method")):
                 lines.append(
