@@ -51,12 +51,14 @@ class Config:
         steps: of meta-training, of each schedule and rule.
         seeds: of each.
         problems: new ones that rules are measured on.
+        draw: draw the pictures, which needs matplotlib.
     """
 
     run_dir: str = "runs/optimizers-exact"
     steps: int = setting(1000, least=1)
     seeds: int = setting(3, least=1)
     problems: int = setting(2000, least=2)
+    draw: bool = setting(True, place=True)
 
 
 def schedule(config: Config, length: int, rows: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,9 +178,7 @@ def table(rows: Mapping[str, Any]) -> str:
             lines.append([name, *cell])
         elif "linear" in row:
             for key, title in (("constant", "best constant rate"), ("linear", "best fixed linear method")):
-                lines.append(
-                    [f"{name.partition(',')[0]}, {name.rpartition(' ')[2]}: {title}", f"{np.log10(row[key][-1]):.3f}"]
-                )
+                lines.append([f"{name}: {title}", f"{np.log10(row[key][-1]):.3f}"])
     return said + "\n" + markdown(["least squares", f"log10 of the mean loss after {STEPS} steps"], lines)
 
 

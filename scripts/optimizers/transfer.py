@@ -51,6 +51,7 @@ class Config:
         seeds: of each rule.
         problems: new ones of each target.
         tuning_problems: that the rates of baselines are chosen by.
+        draw: draw the pictures, which needs matplotlib.
     """
 
     run_dir: str = "runs/optimizers-transfer"
@@ -63,6 +64,7 @@ class Config:
     seeds: int = setting(1, least=1)
     problems: int = setting(32, least=2)
     tuning_problems: int = setting(16, least=2)
+    draw: bool = setting(True, place=True)
 
 
 def settings_of(config: Config, rule: str, target: str) -> Settings:
