@@ -83,7 +83,22 @@ def test_what_is_no_trained_rule_is_refused_in_one_sentence(schedule, tmp_path, 
 
 def test_help_tells_what_a_rule_and_a_problem_can_be_told(capsys):
     """Catches settings of one choice that are offered for another."""
-    assert cli.main(["optimizers", "train", "--rule", "lstm", "--problem", "quadratic-log", "--help"]) == 0
+    assert (
+        cli.main(
+            [
+                "optimizers",
+                "train",
+                "--rule",
+                "lstm",
+                "--problem",
+                "quadratic-log",
+                "--estimator",
+                "truncated",
+                "--help",
+            ]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "--preprocess" in said and "--kappa" in said and "--truncation" in said
     assert "--sigma" not in said and "--activation" not in said
@@ -107,7 +122,7 @@ def test_per_tensor_rates_are_learned_on_a_problem_of_ones_own_and_are_for_its_t
     """And code that a folder names is not run unless it is trusted."""
     file, place = tmp_path / "mine.py", tmp_path / "run"
     file.write_text(LINE)
-    words = ["--rule", "per-tensor", "--problem", f"{file}:line", "--inner-steps", "4", "--truncation", "2", *SMALL]
+    words = ["--rule", "per-tensor", "--problem", f"{file}:line", "--inner-steps", "4", *SMALL]
     assert cli.main(["optimizers", "train", *words, "--run-dir", str(place)]) == 0
     with pytest.raises(RunError, match="--trust-code"):
         jmeta.optimizers.load(place)
@@ -142,7 +157,7 @@ print(before, float(loss(params)))
 @pytest.mark.long
 def test_a_fresh_process_trains_a_network_by_it_that_it_has_never_seen(tmp_path):
     place = tmp_path / "run"
-    words = ["--rule", "mlp", "--problem", "least-squares-01", "--inner-steps", "20", "--truncation", "10", *SMALL]
+    words = ["--rule", "mlp", "--problem", "least-squares-01", "--inner-steps", "20", *SMALL]
     assert cli.main(["optimizers", "train", *words, "--run-dir", str(place)]) == 0
     done = subprocess.run(
         [sys.executable, "-c", FRESH, str(place)], cwd=ROOT, capture_output=True, text=True, check=False
