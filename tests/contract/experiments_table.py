@@ -91,7 +91,7 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "continual, a memory": lambda: online_learner("la-maml", memory_size=4, replay_size=2),
     "continual, sums": lambda: streams("gemcl"),
     "active": lambda: asking("prototypical"),
-    "optimizers, evolution": lambda: optimizer("per-tensor", "quadratic-log", "pes", truncation=2, dimension=2),
+    "optimizers, evolution": lambda: optimizer("mlp", "quadratic-log", "pes", truncation=2, dimension=2, units=(2,)),
     "optimizers, backpropagation": lambda: optimizer(
         "mlp", "classification", "truncated", truncation=2, units=(3,), dataset="glyphs:60", way=2, features=(2,)
     ),
