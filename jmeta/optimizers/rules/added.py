@@ -20,7 +20,7 @@ def added(one: Rule, other: Rule) -> Rule:
         >>> from jmeta.optimizers.rules.schedule import schedule
         >>> rule = added(schedule([0.5]), schedule([0.25]))
         >>> optimizer = rule.make(rule.init(jax.random.key(0), None))
-        >>> round(optimizer.update(jnp.array(4.0), optimizer.init(None))[0].item(), 4)
+        >>> round(optimizer.update(jax.numpy.array(4.0), optimizer.init(None))[0].item(), 4)
         -3.0
     """
 
