@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jmeta import (
         active, algorithms, augment, bayes, continual, datasets, distances, distributions, episodes, evaluation,
-        generative, gradients, inner, losses, mtl, nets, rl, sharding, solvers, tasks, training, types, uncertainty,
+        generative, gradients, inner, losses, mtl, nets, optimizers, rl, sharding, solvers, tasks, training, types,
+        uncertainty,
     )  # fmt: skip
     from jmeta.algorithms import (
         anil, attention_learner, baseline, baseline_plus_plus, boil, bootstrapped, cavia, imaml, maml,
@@ -44,7 +45,7 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _MODULES = [
     *(name for name in _NAMES if "." not in name),
-    *"active bayes continual generative mtl rl".split(),
+    *"active bayes continual generative mtl optimizers rl".split(),
     *"augment datasets distances distributions gradients losses nets sharding solvers uncertainty".split(),
 ]
 

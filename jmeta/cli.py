@@ -24,6 +24,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta data        list the data sets, or prepare one
   jmeta active      learn which labels to ask for: train, evaluate, plot, suggest (of your own pictures)
   jmeta mtl         multi-task learning, on a table of your own or joined with meta-learning: train, predict, evaluate
+  jmeta optimizers  learn an optimizer, for any Optax user: train, evaluate, plot
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
   jmeta continual   learn streams of classes without forgetting: train, evaluate, plot
 
@@ -47,7 +48,7 @@ COMMANDS = {
     "data": "jmeta.runs.few_shot.commands:data",
 }
 """Functions of the words behind a command, which are imported when it is called."""
-AREAS = ("active", "continual", "mtl", "rl")
+AREAS = ("active", "continual", "mtl", "optimizers", "rl")
 USER_ERROR = 2
 
 

@@ -23,6 +23,7 @@ _LOADERS = {
     "rl": "jmeta.runs.rl.trained",
     "continual": "jmeta.runs.continual.trained",
     "active": "jmeta.runs.active.trained",
+    "optimizers": "jmeta.runs.optimizers.trained",
 }
 """By the kind of a run, the module whose `loaded(run_dir, checkpoint, trust_code=)` reads it."""
 FORMATS = (".npz", ".safetensors")
@@ -32,8 +33,8 @@ class Loaded(NamedTuple):
     """A trained run.
 
     Attributes:
-        learner: as it is evaluated: a `Learner`, for episodes of the run's way; of `jmeta rl`, an `Agent`; of a table,
-            an estimator of `jmeta.mtl.estimators`, as it was fitted.
+        learner: as it is evaluated: a `Learner`, for episodes of the run's way; of `jmeta rl`, an `Agent`; of `jmeta
+            optimizers`, a `Rule`; of a table, an estimator of `jmeta.mtl.estimators`, as it was fitted.
         params: its meta-parameters; of an estimator none, since it has its own.
         settings: of the run, nested dataclasses; of an estimator, its parameters by name.
         step: of the checkpoint.

@@ -13,6 +13,8 @@ from jmeta.continual.online import settings as online_settings
 from jmeta.experiment import Experiment
 from jmeta.mtl import experiment as mtl
 from jmeta.mtl import settings as mtl_settings
+from jmeta.optimizers import experiment as optimizers
+from jmeta.optimizers import settings as optimizers_settings
 from jmeta.rl import experiment as rl
 from jmeta.rl import settings as rl_settings
 from jmeta.runs.few_shot import settings_of
@@ -65,6 +67,13 @@ def asking(algorithm: str, **values) -> Experiment:
     return active.builder()(replaced(settings, sizes | {"joint": True} | values))
 
 
+def optimizer(rule: str, problem: str, estimator: str, **values) -> Experiment:
+    """A small learned rule."""
+    sizes = {"inner_steps": 4, "meta_batch_size": 4, "outer_steps": 20, "val_problems": 3}
+    settings = optimizers_settings.defaults(optimizers_settings.Choice(rule, problem, estimator))
+    return optimizers.builder()(replaced(settings, sizes | values))
+
+
 EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "toy": lambda: build(Settings()),
     "few-shot, curves": lambda: few_shot("maml", "sinusoid"),
@@ -82,7 +91,11 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "continual, a memory": lambda: online_learner("la-maml", memory_size=4, replay_size=2),
     "continual, sums": lambda: streams("gemcl"),
     "active": lambda: asking("prototypical"),
+    "optimizers, evolution": lambda: optimizer("mlp", "quadratic-log", "pes", truncation=2, dimension=2, units=(2,)),
+    "optimizers, backpropagation": lambda: optimizer(
+        "mlp", "classification", "truncated", truncation=2, units=(3,), dataset="glyphs:60", way=2, features=(2,)
+    ),
 }
 
-LONG = ("rl, MAML by TRPO", "continual, a memory", "continual, sums")
+LONG = ("rl, MAML by TRPO", "continual, a memory", "continual, sums", "optimizers, backpropagation")
 """Those that are for `--all`: what they add is tested in a quicker place too."""
