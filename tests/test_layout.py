@@ -357,3 +357,9 @@ def test_settings_are_small(path):
     """One record of everything would be passed to functions that read two of its fields."""
     found = dataclasses_in(ROOT.parent / path)
     assert not {name: number for name, number in found.items() if number > 14}
+
+
+def test_no_two_test_files_have_the_same_name():
+    """Pytest imports them by their names alone: of two that are alike, one is an error where both are collected."""
+    names = [path.name for path in (ROOT.parent / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)

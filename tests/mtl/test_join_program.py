@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jmeta import cli
-from jmeta.runs import mtl, rl
+from jmeta.runs import active, continual, mtl, optimizers, rl
 from jmeta.runs.engine import checkpoints
 from jmeta.runs.mtl import PROGRAMS
 from jmeta.settings import flag
@@ -48,7 +48,7 @@ def test_a_study_is_shown_its_place_in_a_sentence(area, study, capsys):
     )
 
 
-@pytest.mark.parametrize("area", [mtl, rl])
+@pytest.mark.parametrize("area", [active, continual, mtl, optimizers, rl])
 def test_studies_are_where_it_is_said(area):
     folder = Path(__file__).parents[2] / "scripts" / area.__name__.rpartition(".")[2]
     found = {path.stem for path in folder.glob("*.py") if "\n    program(" in path.read_text()}

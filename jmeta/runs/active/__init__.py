@@ -21,7 +21,7 @@ PROGRAMS = {
 }
 """Name and what it shows."""
 
-STUDIES: Sequence[str] = ("exact", "few_shot")
+STUDIES: Sequence[str] = ("exact", "few_shot", "optimization")
 """Programs of the repository, in scripts/active."""
 
 

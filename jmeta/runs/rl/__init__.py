@@ -18,7 +18,7 @@ PROGRAMS = {
     "evaluate": "what a trained agent gets on new tasks, beside the exact optimum and classic strategies",
     "plot": "draw its training, its returns as it learns a task, and paths of navigation",
 }
-STUDIES = ("estimators",)  # of the repository, in scripts/rl
+STUDIES = ("asking", "estimators")  # of the repository, in scripts/rl
 
 
 def _defaults(choice: Any) -> tuple[Settings, Options]:
