@@ -27,6 +27,7 @@ from jmeta.rl.policies import gru_policy, slots_policy
 from jmeta.rl.rollout import inputs_size
 from jmeta.rl.types import Env
 from jmeta.runs.active.encoder import encoded
+from jmeta.runs.few_shot.trained import load_trained
 from jmeta.settings import setting
 from scripts.study import Rows, Shown, Study, finite, interval, markdown, plus_minus, program
 
@@ -125,7 +126,9 @@ def measured(make: Any, train: Env, test: Env, config: Config, rows: Rows) -> di
 
 
 def study(config: Config) -> Study:
-    """A row of each kind of classes."""
+    """A row of each kind of classes; RunError for an encoder that can't be read, before anything is trained."""
+    if config.encoder != "none":
+        load_trained(config.encoder, "newest")
     env = label_or_ask()
     made: dict[str, Any] = {AT_SIGHT: partial(measured, at_sight, env, env, config)}
     if config.encoder != "none":
