@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from jmeta.errors import RunError
 from jmeta.report.figures import COLORS, FAINT, INK, figure_maker, marker_of, save
 from jmeta.runs.engine import folder
 from jmeta.settings import check
@@ -63,12 +62,7 @@ def main(config: Config) -> list[Path]:
     """Draw, print the names of the files."""
     check(config)
     run_dir = Path(config.run_dir)
-    path = run_dir / folder.EVALUATION
-    if not path.exists():
-        raise RunError(f"{run_dir} has not been evaluated: run jmeta active evaluate --run-dir {run_dir} first.")
-    found = folder.read_json(path)
-    if not isinstance(found.get("rows"), dict) or "random" not in found["rows"]:
-        raise RunError(f"{path} is of another program: run jmeta active evaluate --run-dir {run_dir} again.")
+    found = folder.read_evaluation(run_dir, "active", "random")
     drawn = [
         draw_curves(found["rows"], run_dir / "labels.png", f"{found['pools']} new pools"),
         draw_training(folder.read_rows(run_dir / folder.METRICS), run_dir / "training.png"),

@@ -96,6 +96,21 @@ def remove_leftovers(place: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def read_evaluation(run_dir: Path, area: str, row: str) -> dict[str, Any]:
+    """What `jmeta AREA evaluate` has left in a run folder, with `rows` of which one is called `row`.
+
+    Raises:
+        RunError: if it has not run, or what is there is of another program.
+    """
+    path, command = run_dir / EVALUATION, f"jmeta {area} evaluate --run-dir {run_dir}"
+    if not path.exists():
+        raise RunError(f"{run_dir} has not been evaluated: run {command} first.")
+    found = read_json(path)
+    if not isinstance(found.get("rows"), dict) or row not in found["rows"]:
+        raise RunError(f"{path} is of another program: run {command} again.")
+    return found
+
+
 def read_json(
     path: Path, needed: Mapping[str, Any] | None = None, others: Mapping[str, Any] | None = None, *, rest: Any = Any
 ) -> dict[str, Any]:

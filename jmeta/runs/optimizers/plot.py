@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from jmeta.errors import RunError
 from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, marker_of, save
 from jmeta.runs.engine import folder
 from jmeta.settings import check
@@ -69,12 +68,7 @@ def main(config: Config) -> list[Path]:
     """Draw, print the names of the files."""
     check(config)
     run_dir = Path(config.run_dir)
-    path = run_dir / folder.EVALUATION
-    if not path.exists():
-        raise RunError(f"{run_dir} has not been evaluated: run jmeta optimizers evaluate --run-dir {run_dir} first.")
-    found = folder.read_json(path)
-    if not isinstance(found.get("rows"), dict) or "learned" not in found["rows"]:
-        raise RunError(f"{path} is of another program: run jmeta optimizers evaluate --run-dir {run_dir} again.")
+    found = folder.read_evaluation(run_dir, "optimizers", "learned")
     title = f"{found['problem']}, {found['problems']} new problems"
     drawn = [
         draw_losses(found["rows"], found["exact"], run_dir / "losses.png", title),
