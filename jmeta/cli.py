@@ -23,6 +23,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta run         train an experiment by its name, such as your own, FILE.py:NAME
   jmeta data        list the data sets, or prepare one
   jmeta active      learn which labels to ask for: train, evaluate, plot, suggest (of your own pictures)
+  jmeta generative  new drawings after a few of a class: train, evaluate, sample (after pictures of yours), plot
   jmeta mtl         multi-task learning, on a table of your own or joined with meta-learning: train, predict, evaluate
   jmeta optimizers  learn an optimizer, for any Optax user: train, evaluate, plot
   jmeta rl          meta-reinforcement learning: train, evaluate, plot
@@ -48,7 +49,7 @@ COMMANDS = {
     "data": "jmeta.runs.few_shot.commands:data",
 }
 """Functions of the words behind a command, which are imported when it is called."""
-AREAS = ("active", "continual", "mtl", "optimizers", "rl")
+AREAS = ("active", "continual", "generative", "mtl", "optimizers", "rl")
 USER_ERROR = 2
 
 

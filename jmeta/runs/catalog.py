@@ -17,7 +17,7 @@ from jmeta.nets.catalog import NETWORKS
 from jmeta.registry import Registry, short
 from jmeta.report.tables import show as show_table
 from jmeta.rl.envs.catalog import ENVIRONMENTS
-from jmeta.runs import active, continual, few_shot, mtl, optimizers, rl
+from jmeta.runs import active, continual, few_shot, generative, mtl, optimizers, rl
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.command import train_command
@@ -66,6 +66,7 @@ EXPERIMENTS = Registry[Area](
         "active": active.AREA,
         "continual": continual.AREA,
         "optimizers": optimizers.AREA,
+        "generative": generative.AREA,
     },
     "jmeta.experiments",
     own_area,
