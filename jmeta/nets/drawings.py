@@ -6,11 +6,14 @@ from flax import linen as nn
 from jax import Array
 
 from jmeta.nets.attention import Attention
+from jmeta.nets.conv import Conv
 
 SIDE = 2
 PATTERNS = 2 ** (SIDE * SIDE)
 """Of a block of 2x2 pixels, each with ink or without. All four are drawn at once, with the chances that they have
 together."""
+REACH = 3
+"""Blocks to the left that a layer sees beside its own."""
 INK = 0.5
 """A pixel above it has ink."""
 
@@ -51,8 +54,8 @@ class DrawingNetwork(nn.Module):
     """Logits of each block of a drawing, given those above it, those to the left in its row, and maps to look at.
 
         u, l = E_u [block above] + p, E_l [block to the left] + p        p learned for each place
-        u_rc = u_rc + A gate(conv u, of rows r - 2 to r, columns c - 2 to c + 2)            for each layer
-        l_rc = l_rc + B gate(conv l, of row r, columns c - 4 to c, + C u_rc)
+        u_rc = u_rc + A gate(conv u, of rows r - 2 to r, columns c - 1 to c + 1)            for each layer
+        l_rc = l_rc + B gate(conv l, of row r, columns c - 3 to c, + C u_rc)
         l_rc = l_rc + attention(norm l_rc; tokens)                        for each second layer
         logits_rc = head(l_rc)                                            of 16 patterns
 
@@ -80,9 +83,9 @@ class DrawingNetwork(nn.Module):
         many, gated = range(self.layers), 2 * self.features
         self.of_above, self.of_left = nn.Dense(self.features), nn.Dense(self.features)
         self.place, self.token_place, self.nothing = Learned(), Learned(), Learned()
-        self.above_convs = [nn.Conv(gated, (3, 5), padding=((2, 0), (2, 2))) for _ in many]
+        self.above_convs = [Conv(gated) for _ in many]
         self.above_out = [nn.Dense(self.features) for _ in many]
-        self.left_convs = [nn.Conv(gated, (1, 5), padding=((0, 0), (4, 0))) for _ in many]
+        self.left_convs = [nn.Dense(gated) for _ in many]
         self.down = [nn.Dense(gated, use_bias=False) for _ in many]
         self.left_out = [nn.Dense(self.features) for _ in many]
         self.looks = [Look(self.heads) if layer % 2 else None for layer in many]
@@ -106,7 +109,8 @@ class DrawingNetwork(nn.Module):
         u = self.of_above(_shifted(bits_of(patterns), 1)) + self.place((*patterns.shape[1:], self.features))[None]
         layers = []
         for conv, out in zip(self.above_convs, self.above_out, strict=True):
-            u = u + out(_gate(conv(u)))
+            up = jnp.pad(u, ((0, 0), (1, 0), (0, 0), (0, 0)))  # so that a 3x3 convolution ends in its own row
+            u = u + out(_gate(conv(up)[:, :-1]))
             layers.append(u)
         return layers
 
@@ -115,7 +119,10 @@ class DrawingNetwork(nn.Module):
         left = self.of_left(_shifted(bits_of(patterns), 2))
         layers = zip(above, self.left_convs, self.down, self.left_out, self.looks, strict=True)
         for up, conv, down, out, look in layers:
-            left = left + out(_gate(conv(left) + down(up)))
+            near = [left]
+            for _ in range(REACH):
+                near.append(_shifted(near[-1], 2))
+            left = left + out(_gate(conv(jnp.concatenate(near, axis=-1)) + down(up)))
             left = left if look is None else look(left, tokens, share)
         return self.head[1](nn.relu(self.head[0](left)))
 
