@@ -1,6 +1,7 @@
 """A generator as an experiment: trained on classes of drawings, after none to a few examples of each."""
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -60,6 +61,7 @@ def load_data(drawings: Drawings) -> Data:
     facts = {
         "protocol": part.protocol, "split_hash": part.hash, "checksum": data.checksum,
         "validation": "val" if held_out else "train", "input_shape": list(train.shape[2:]),
+        "look": None if data.look is None else {**data.look._asdict(), "size": list(data.look.size)},
     }  # fmt: skip
     some = functools.partial(after_some, drawings.seen)
     return Data(train, val, test, Partial(some, sample), Partial(some, validation), facts)
@@ -73,32 +75,39 @@ def after_some(seen: int, sample: Sampler, key: Array) -> Episode:
     return Episode(support._replace(weight=(jnp.arange(seen) < number).astype(support.y.dtype)), query)
 
 
-def generator_of(settings: Settings, data: Data) -> Generator:
-    """The generator of settings; RunError for what it can't be told."""
-    height, width, _ = data.facts["input_shape"]
+def generator_of(settings: Settings, shape: Sequence[int]) -> Generator:
+    """The generator of settings, for drawings `[H, W, 1]`; RunError for what it can't be told."""
+    height, width, _ = shape
     try:
         return GENERATORS.get(settings.algorithm).make(settings.generator, height * width)
     except ValueError as error:
         raise RunError(sentence(error)) from error
 
 
+def outer_optimizer(settings: Settings) -> optax.GradientTransformation:
+    """Adam, whose steps fade out, of gradients that are no longer than 1."""
+    rate = optax.cosine_decay_schedule(settings.outer.outer_lr, settings.outer.outer_steps)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+
+
+def starting(settings: Settings, shape: Sequence[int]) -> Callable[[Array], TrainState]:
+    """`key -> state`, for drawings of a shape."""
+    learner, like = generator_of(settings, shape).learner, (settings.drawings.seen, *shape)
+    return lambda key: training.init_state(learner, outer_optimizer(settings), key, jnp.zeros(like))
+
+
 def experiment(settings: Settings, data: Data) -> Experiment:
     """What the engine trains; swept settings may be traced numbers."""
-    outer, learner = settings.outer, generator_of(settings, data).learner
-    rate = optax.cosine_decay_schedule(outer.outer_lr, outer.outer_steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
-    step = training.drawing(learner, optimizer, meta_batch_size=outer.meta_batch_size)
-    shape = settings.drawings.seen, *data.facts["input_shape"]
-
-    def init(key: Array) -> TrainState:
-        return training.init_state(learner, optimizer, key, jnp.zeros(shape))
+    outer, shape = settings.outer, data.facts["input_shape"]
+    learner = generator_of(settings, shape).learner
+    step = training.drawing(learner, outer_optimizer(settings), meta_batch_size=outer.meta_batch_size)
 
     def validate(sample: Sampler, params: Params) -> dict[str, Array]:
         keys = jax.random.split(jax.random.key(VALIDATION_SEED), settings.drawings.val_classes)
         return {"nats": -jax.lax.map(lambda key: learner.loss(params, sample(key))[0], keys, batch_size=AT_ONCE)}
 
     return Experiment(
-        init=init,
+        init=starting(settings, shape),
         update=Partial(step, data.training),
         validate=Partial(validate, data.validation),
         score=Score("nats"),

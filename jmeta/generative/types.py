@@ -25,7 +25,7 @@ class Generator(NamedTuple):
 def density_loss(log_density: Array, query: Batch) -> tuple[Array, Metrics]:
     """The mean negative log-density `[N]` of queries in nats an example, for `jmeta.types.episodic`.
 
-        loss = -sum_n w_n log p(x_n) / sum_n w_n
+    loss = -sum_n w_n log p(x_n) / sum_n w_n
     """
     loss = weighted_mean(-log_density, query.weight)
     return loss, Metrics(loss)

@@ -24,6 +24,7 @@ _LOADERS = {
     "continual": "jmeta.runs.continual.trained",
     "active": "jmeta.runs.active.trained",
     "optimizers": "jmeta.runs.optimizers.trained",
+    "generative": "jmeta.runs.generative.trained",
 }
 """By the kind of a run, the module whose `loaded(run_dir, checkpoint, trust_code=)` reads it."""
 FORMATS = (".npz", ".safetensors")
@@ -34,7 +35,8 @@ class Loaded(NamedTuple):
 
     Attributes:
         learner: as it is evaluated: a `Learner`, for episodes of the run's way; of `jmeta rl`, an `Agent`; of `jmeta
-            optimizers`, a `Rule`; of a table, an estimator of `jmeta.mtl.estimators`, as it was fitted.
+            optimizers`, a `Rule`; of `jmeta generative`, a `Generator`; of a table, an estimator of
+            `jmeta.mtl.estimators`, as it was fitted.
         params: its meta-parameters; of an estimator none, since it has its own.
         settings: of the run, nested dataclasses; of an estimator, its parameters by name.
         step: of the checkpoint.

@@ -103,7 +103,7 @@ def readable(found: Given, strict: bool) -> Given:
     Raises:
         RunError: where nothing is left of a class, or to be named.
     """
-    bad = {path for path in found.paths if not _is_picture(path)}
+    bad = {path for path in found.paths if not is_picture(path)}
     tell_of("what is given", sorted(bad), len(found.paths), strict)
     if not bad:
         return found
@@ -119,7 +119,7 @@ def readable(found: Given, strict: bool) -> Given:
     return Given(classes, queries)
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
     try:
         open_picture(path)
     except DataError:
