@@ -19,7 +19,7 @@ AT_ONCE = 4
 
 
 class Classes(NamedTuple):
-    """Drawings of classes, 0 or 1: `seen [classes, k, H, W, 1]`, and `asked [classes, Q, H, W, 1]`, which are others."""
+    """Drawings of classes, 0 or 1: `seen [classes, k, H, W, 1]`, and others, `asked [classes, Q, H, W, 1]`."""
 
     seen: np.ndarray
     asked: np.ndarray

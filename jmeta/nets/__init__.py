@@ -24,7 +24,8 @@ from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNor
 
 __all__ = [
     "MLP", "AttentionLSTM", "BatchNorm", "BidirectionalLSTM", "ConditionedModel", "ContextMLP", "Conv", "Conv4",
-    "ConvEncoder", "ConvMap", "ConvNet", "CosineHead", "DrawingNetwork", "FiLM", "FiLMConvNet", "GroupNorm", "Head", "LabelTransformer",
+    "ConvEncoder", "ConvMap", "ConvNet", "CosineHead", "DrawingNetwork", "FiLM",
+    "FiLMConvNet", "GroupNorm", "Head", "LabelTransformer",
     "LayerNorm", "Linear", "MLPEncoder", "NoNorm", "ProcessTransformer", "PureModel", "RelationHead", "SupportNorm",
     "attention_shares", "conv3x3", "from_equinox", "from_nnx", "in_precision", "max_pool2x2",
 ]  # fmt: skip

@@ -52,6 +52,9 @@ def attentive_drawing(encoder: Model, network: DrawingNetwork) -> Generator:
     def inputs(patterns: Array, maps: Array) -> tuple[Array, Array]:
         return patterns, maps.reshape(len(maps), -1, maps.shape[-1])
 
+    def called(method: str, params: Params, *given: Any) -> Any:
+        return network.apply(params, *given, method=method)
+
     def init(key: Array, x: Any) -> DrawingParams:
         one, two = jax.random.split(key)
         params = encoder.init(one, x)
@@ -61,13 +64,13 @@ def attentive_drawing(encoder: Model, network: DrawingNetwork) -> Generator:
         blocks(support.x)
         maps, _ = calls.read(encoder, params.encoder, support)
         maps = maps.reshape(len(maps), -1, maps.shape[-1])
-        tokens, share = network.apply(params.network, maps, support.weight, method="tokens")
+        tokens, share = called("tokens", params.network, maps, support.weight)
         return DrawingAdapted(params.network, tokens, share, jnp.zeros(support.x.shape[1:]))
 
     def predict(adapted: DrawingAdapted, x: Any, weight: Array | None = None) -> Array:
         patterns = blocks(x)
-        above = network.apply(adapted.network, patterns, method="above")
-        logits = network.apply(adapted.network, patterns, above, adapted.tokens, adapted.share, method="along")
+        above = called("above", adapted.network, patterns)
+        logits = called("along", adapted.network, patterns, above, adapted.tokens, adapted.share)
         own = jnp.take_along_axis(jax.nn.log_softmax(logits), patterns[..., None], axis=-1)
         return jnp.sum(own, axis=(1, 2, 3))
 
@@ -76,11 +79,11 @@ def attentive_drawing(encoder: Model, network: DrawingNetwork) -> Generator:
         rows, columns = (side // SIDE for side in adapted.blank.shape[:2])
 
         def row(drawn: Array, at: Array) -> tuple[Array, None]:
-            above = network.apply(adapted.network, drawn, method="above")
+            above = called("above", adapted.network, drawn)
             here = [jax.lax.dynamic_slice_in_dim(a, at, 1, axis=1) for a in above]
 
             def block(line: Array, column: Array) -> tuple[Array, None]:
-                logits = network.apply(adapted.network, line, here, adapted.tokens, adapted.share, method="along")
+                logits = called("along", adapted.network, line, here, adapted.tokens, adapted.share)
                 own = jax.random.fold_in(key, at * columns + column)
                 chosen = jax.random.categorical(own, logits[:, 0, column]).astype(jnp.int32)
                 return line.at[:, 0, column].set(chosen), None

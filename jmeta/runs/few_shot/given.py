@@ -120,6 +120,7 @@ def readable(found: Given, strict: bool) -> Given:
 
 
 def is_picture(path: Path) -> bool:
+    """Whether a file is a picture that can be read."""
     try:
         open_picture(path)
     except DataError:

@@ -11,7 +11,7 @@ from jmeta.runs.engine.options import Options
 
 PROGRAMS = {
     "train": "learn to draw: what new examples of a class are like, after none to a few of it",
-    "evaluate": "density of new classes' drawings after 0, 1, 2, 5 and 10 of each, beside what is known without learning",
+    "evaluate": "density of new classes' drawings after none to ten of each, beside what is known without learning",
     "sample": "draw new examples of a class of your own, after a folder of a few, as pictures",
     "plot": "draw a page of new classes with new examples of each, and the training curve",
 }

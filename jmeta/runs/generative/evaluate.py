@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from jmeta.errors import RunError, sentence
-from jmeta.generative import experiment
 from jmeta.generative.evaluation import classes_of, floors_of, nats
 from jmeta.report.files import write_json
 from jmeta.report.statistics import interval
@@ -16,8 +15,8 @@ from jmeta.report.tables import markdown, plus_minus
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.engine.progress import say
-from jmeta.runs.generative.trained import Trained, load_trained
-from jmeta.settings import check, replaced, setting
+from jmeta.runs.generative.trained import Trained, data_of, load_trained
+from jmeta.settings import check, setting
 
 LEARNED = "learned"
 JUDGED = 200
@@ -50,14 +49,7 @@ class Config:
 
 def measured(config: Config, trained: Trained) -> dict[str, dict[str, Any]]:
     """By row, `nats` and `ci95` for each number of drawings that were seen: of the learned one, then of the floors."""
-    drawings = trained.settings.drawings
-    data = experiment.load_data(
-        drawings if config.data_dir is None else replaced(drawings, {"data_dir": config.data_dir})
-    )
-    if data.facts["split_hash"] != trained.facts["split_hash"]:
-        raise RunError(
-            f"{config.run_dir} was trained on other classes than {drawings.split} has here: restore its data."
-        )
+    data = data_of(trained, config.run_dir, config.data_dir)
     sizes = {"seen": max(*config.shots, 1), "queries": config.queries, "seed": config.seed}
     try:
         asked = classes_of(data.test, most=config.classes, **sizes)

@@ -7,15 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmeta.generative import experiment
 from jmeta.generative.evaluation import classes_of, drawn
 from jmeta.report.figures import COLORS, FAINT, figure_maker, marker_of, save
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.progress import complain
 from jmeta.runs.generative.evaluate import LEARNED
 from jmeta.runs.generative.page import draw_page
-from jmeta.runs.generative.trained import load_trained
-from jmeta.settings import check, replaced, setting
+from jmeta.runs.generative.trained import data_of, load_trained
+from jmeta.settings import check, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +77,7 @@ def main(config: Config) -> list[Path]:
     figure_maker()
     place = Path(config.run_dir)
     trained = load_trained(place, config.checkpoint)
-    drawings = trained.settings.drawings
-    data = experiment.load_data(
-        drawings if config.data_dir is None else replaced(drawings, {"data_dir": config.data_dir})
-    )
+    data = data_of(trained, config.run_dir, config.data_dir)
     classes = classes_of(data.test, seen=config.seen, queries=1, most=config.classes, seed=config.seed)
     new = drawn(trained.generator, trained.params, classes.seen, config.number, jax.random.key(config.seed))
     rows = {str(i + 1): pair for i, pair in enumerate(zip(classes.seen, new, strict=True))}

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jmeta.datasets.look import Look
+from jmeta.errors import RunError
 from jmeta.generative import experiment
 from jmeta.generative.settings import Settings
 from jmeta.generative.types import Generator
@@ -11,6 +12,7 @@ from jmeta.registry import by_files
 from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.generative import AREA
+from jmeta.settings import replaced
 from jmeta.types import Params
 
 
@@ -42,6 +44,15 @@ def load_trained(run_dir: Path, checkpoint: str = "best", *, trust_code: bool = 
         generator = experiment.generator_of(settings, facts["input_shape"])
         step, state = restored(run_dir, experiment.starting(settings, facts["input_shape"]), checkpoint)
     return Trained(settings, facts, step, generator, state.params)
+
+
+def data_of(trained: Trained, run_dir: str, data_dir: str | None = None) -> experiment.Data:
+    """The data of a run, from its own folder or another; RunError if these are other classes."""
+    drawings = trained.settings.drawings
+    data = experiment.load_data(drawings if data_dir is None else replaced(drawings, {"data_dir": data_dir}))
+    if data.facts["split_hash"] != trained.facts["split_hash"]:
+        raise RunError(f"{run_dir} was trained on other classes than --split {drawings.split} has: restore its data.")
+    return data
 
 
 def loaded(run_dir: Path, checkpoint: str, *, trust_code: bool) -> dict[str, Any]:
