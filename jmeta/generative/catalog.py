@@ -67,7 +67,7 @@ def _attentive(own: Attentive, pixels: int) -> Generator:
 
 def _latent(own: Latent, pixels: int) -> Generator:
     units = own.units
-    encoder = ConvEncoder(features=(32, 64), pool=True, norm=GroupNorm, flatten=True, dense=units)
+    encoder = ConvEncoder(features=(32, 64), norm=GroupNorm, flatten=True, dense=units)
     written = MLP((units,), 2 * own.latent)
     return set_vae(encoder, written, written, MLP((units, units), pixels), samples=own.samples)
 

@@ -34,7 +34,7 @@ def blocks(pictures: Array) -> Array:
     n, height, width, _ = pictures.shape
     ink = (pictures > INK).astype(jnp.int32).reshape(n, height // SIDE, SIDE, width // SIDE, SIDE)
     bits = ink.transpose(0, 1, 3, 2, 4).reshape(n, height // SIDE, width // SIDE, SIDE * SIDE)
-    return jnp.sum(bits << jnp.arange(SIDE * SIDE, dtype=jnp.int32), axis=-1)
+    return jnp.sum(bits << jnp.arange(SIDE * SIDE, dtype=jnp.int32).reshape(1, 1, 1, -1), axis=-1)
 
 
 def bits_of(patterns: Array) -> Array:
