@@ -161,7 +161,7 @@ class ProcessTransformer(Network):
 
     @nn.compact
     def __call__(self, x: tuple[Array, Array, Array], weight: Array | None = None) -> Array:
-        """Queries `[M, D]`, examples `[N, D]`, targets `[N, T]` to `[M, T, outputs]`; the weight `[N]` is of examples."""
+        """Queries `[M, D]`, examples `[N, D]`, targets `[N, T]` to `[M, T, outputs]`; a weight `[N]` of examples."""
         if self.features % self.heads:
             raise ValueError(f"heads must be a divisor of the {self.features} features, got {self.heads}")
         z, examples, y = x

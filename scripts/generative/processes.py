@@ -22,7 +22,7 @@ import optax
 from jax import Array
 
 from jmeta import evaluation, nets, training
-from jmeta.distributions import nats
+from jmeta.distributions import Normal, nats
 from jmeta.errors import RunError
 from jmeta.generative import (
     attentive_process,
@@ -156,7 +156,8 @@ def measured(config: Config, name: str, rows: Rows) -> dict[str, Any]:
 
     def judge(episode: Episode) -> dict[str, Array]:
         support, query = episode
-        alone = nats(learner.predict(learner.adapt(state.params, support), query.x, query.weight), query)[0]
+        seen: Any = learner.predict(learner.adapt(state.params, support), query.x, query.weight)
+        alone = nats(Normal(seen.mean, seen.variance), query)[0]
         return {"nats": -alone} | ({} if joint is None else {"joint": joint(state.params, episode)})
 
     found = evaluation.of_each(judge, gp_curves_sampler(), jax.random.key(1), episodes=config.tasks, chunk_size=50)
