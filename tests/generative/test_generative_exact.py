@@ -92,6 +92,7 @@ def test_curves_are_drawn_as_the_oracle_takes_them():
     assert around(found.floored, 0.981, 0.02)
     seen, asked = (np.asarray(batch.weight).sum(axis=1) for batch in drawn.episode)
     assert (seen.min(), seen.max()) == (3, 46) and asked.min() == 3 and (seen + asked).max() == 49
+    assert (seen + asked)[seen < 46].max() == 49
     assert asked.max() > 40 and support.x.shape == query.x.shape == (600, 46, 1)
     both = np.where(np.asarray(support.weight)[..., None] > 0, support.x, np.nan)[:, :, None]
     apart = np.abs(both - np.asarray(query.x)[:, None])[..., 0]

@@ -71,13 +71,16 @@ def close(found, expected, tolerance=1e-5):
 
 
 def test_attention_to_all_alike_is_a_mean(conditional):
-    """Catches heads whose parts are mixed up, weights that are left out, and parts of another order."""
+    """Catches weights that are left out, parts of another order, and attention to padding where nothing is there."""
     params, expected = conditional
     learner = attentive_process(ENCODER, PAIRS, nets.CrossShares(4, 2), DECODER)
     made = learner.init(KEY, SUPPORT.x)
     blind = jax.tree.map(jnp.zeros_like, made.attention)
     made = made._replace(encoder=params.encoder, pairs=params.pairs, decoder=params.decoder, attention=blind)
     close(learner.predict(learner.adapt(made, SUPPORT), ASKED), expected)
+    other, nothing = conditional_process(ENCODER, PAIRS, DECODER), SUPPORT._replace(weight=np.zeros(5, np.float32))
+    prior = other.predict(other.adapt(params, nothing), ASKED)
+    close(learner.predict(learner.adapt(made, nothing), ASKED), prior)
 
 
 def test_each_head_takes_its_part():
