@@ -113,6 +113,15 @@ def examples(batch: Batch) -> Batch:
     return Batch(filled(x, weight), filled(y, weight), weight, classes)
 
 
+def together(support: Batch, query: Batch) -> Batch:
+    """Both sets as one, with the classes of the queries."""
+    both = lambda a, b: jnp.concatenate([a, b])
+    ones = lambda batch: jnp.ones_like(batch.y[:, 0]) if batch.weight is None else batch.weight
+    whole = support.weight is None and query.weight is None
+    weight = None if whole else both(ones(support), ones(query))
+    return Batch(jax.tree.map(both, support.x, query.x), both(support.y, query.y), weight, query.classes)
+
+
 class Model(Protocol):
     """Anything with `init(key, x) -> params` and `apply(params, x) -> y`, such as a Flax linen module.
 

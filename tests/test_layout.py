@@ -24,7 +24,7 @@ def jmeta_names(names: str) -> set[str]:
     return {f"jmeta.{name}" for name in names.split()}
 
 
-CORE = jmeta_names("types checks losses calls distances inner gradients rules solvers")
+CORE = jmeta_names("types checks losses calls distances inner gradients rules solvers cholesky")
 GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes ragged evaluation")
@@ -47,6 +47,7 @@ ALLOWED = {
     "calls.py": {"jax", "jmeta.types"},
     "distances.py": {"jax", "chex", "jmeta.types", "jmeta.checks"},
     "gradients.py": {"jax"},
+    "cholesky.py": {"jax"},
     "solvers.py": {"jax", "jmeta.types", "jmeta.checks"},
     "nets/": {"jax", "flax", "equinox", "jmeta.nets", *jmeta_names("types checks calls distances")},
     "nets/catalog.py": {"jax", "jmeta.nets", *jmeta_names("types errors settings registry")},
@@ -63,6 +64,7 @@ ALLOWED = {
     "algorithms/row.py": {"jax", "optax", "jmeta.algorithms.settings", "jmeta.nets.catalog", *GROUND, *CORE},
     "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", *jmeta_names("registry errors"), *CORE},
     "tasks/": {"jax", *jmeta_names("types checks episodes")},
+    "tasks/curves.py": {"jax", *jmeta_names("types checks cholesky")},
     "tasks/objectives.py": {"jax", "numpy", *jmeta_names("types checks")},
     "tasks/streams.py": {"jax", *jmeta_names("types checks episodes augment ragged")},
     "tasks/sequences.py": {"jax", "numpy", *jmeta_names("types checks")},
@@ -111,6 +113,10 @@ ALLOWED = {
     "bayes/": {"jax", "optax", "jmeta.bayes", "jmeta.distributions", *CORE},
     "bayes/exact.py": {"jax", "numpy", "jmeta.checks", "jmeta.distributions"},
     "generative/": {"jax", "jmeta.generative", "jmeta.distributions", "jmeta.algorithms.neural_process", *CORE},
+    "generative/exact.py": {"numpy", "jmeta.checks"},
+    "generative/algorithms/latent_process.py": {
+        "jax", "numpy", "jmeta.generative", "jmeta.distributions", "jmeta.algorithms.neural_process", *CORE,
+    },
     "optimizers/": {"jax", "numpy", "scipy", "optax", "jmeta.optimizers", "jmeta.loop", *CORE},
     "optimizers/rules/": {"jax", "numpy", "flax", "optax", "jmeta.nets", "jmeta.optimizers", *CORE},
     "optimizers/problems/": {"jax", "numpy", "flax", "jmeta.optimizers", "jmeta.ragged", *CORE},

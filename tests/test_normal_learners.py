@@ -10,13 +10,41 @@ from algorithms_table import assert_close
 
 from jmeta import nets
 from jmeta.bayes import deep_kernel, matern
-from jmeta.generative import conditional_process, tnp
-from jmeta.types import Batch, Episode
+from jmeta.generative import (
+    attentive_process,
+    conditional_parts,
+    conditional_process,
+    convolutional_process,
+    joint_process,
+    latent_process,
+    tnp,
+)
+from jmeta.types import Batch, Episode, Learner
+
+
+def on_a_line(learner):
+    """A learner that takes the first number of x."""
+    first = lambda batch: batch._replace(x=batch.x[:, :1])
+    return Learner(
+        lambda key, x: learner.init(key, x[:, :1]),
+        lambda params, support: learner.adapt(params, first(support)),
+        lambda adapted, x: learner.predict(adapted, x[:, :1]),
+        lambda params, episode: learner.loss(params, Episode(*map(first, episode))),
+    )
+
 
 LEARNERS = {
     "tnp": tnp(nets.MLPEncoder((8,)), nets.ProcessTransformer(8, 2, 2)),
     "conditional": conditional_process(nets.MLPEncoder((8,)), nets.MLP((8,), 8), nets.MLP((8,), 2)),
     "deep kernel": deep_kernel(nets.MLPEncoder((8,)), matern()),
+    "latent": latent_process(
+        nets.MLPEncoder((8,)), nets.MLP((8,), 8), nets.MLP((8,), 6), nets.MLP((8,), 2), latent=3, samples=4
+    ),
+    "attentive": attentive_process(nets.MLPEncoder((8,)), nets.MLP((8,), 8), nets.CrossShares(8, 2), nets.MLP((8,), 2)),
+    "joint": joint_process(conditional_parts(nets.MLPEncoder((8,)), nets.MLP((8,), 8), nets.MLP((8,), 5))),
+    "convolutional": on_a_line(
+        convolutional_process(nets.DilatedConvNet(4, dilations=(1, 2)), low=-3.0, high=3.0, points_per_unit=4)
+    ),
 }
 RNG = np.random.default_rng(3)
 

@@ -94,39 +94,39 @@ def process_parts(
         keys = jax.random.split(key, 3)
         encoder_params = encoder.init(keys[0], x)
         z = encoder.apply(encoder_params, x)
-        joined = _join(z, z[:, :1, None])
+        joined = beside(z, z[:, :1, None])
         pairs_params = pairs.init(keys[1], joined)
         e = pairs.apply(pairs_params, joined)
-        inputs = _join(z, jnp.concatenate([e for _ in groups(z[:, :1])], axis=1)[:, None])
+        inputs = beside(z, jnp.concatenate([e for _ in groups(z[:, :1])], axis=1)[:, None])
         return NeuralProcessParams(encoder_params, pairs_params, decoder.init(keys[2], inputs))
 
     def adapt(params: NeuralProcessParams, support: Batch) -> NeuralProcessAdapted:
         _, y, weight, classes = support
         z, kept = calls.read(encoder, params.encoder, support)
         rows = pair_weights(y.shape, weight, classes)
-        e = calls.apply(pairs, params.pairs, _join(z, y[..., None]), rows).reshape(*y.shape, -1)
-        r = jnp.concatenate([_mean(e, group, weight) for group in groups(y)], axis=1)
-        decoder_params = calls.condition(decoder, params.decoder, _join(z, r[None]), rows)
+        e = calls.apply(pairs, params.pairs, beside(z, y[..., None]), rows).reshape(*y.shape, -1)
+        r = jnp.concatenate([mean_of(e, group, weight) for group in groups(y)], axis=1)
+        decoder_params = calls.condition(decoder, params.decoder, beside(z, r[None]), rows)
         return NeuralProcessAdapted(NeuralProcessParams(kept, params.pairs, decoder_params), r, classes)
 
     def decode(adapted: NeuralProcessAdapted, x: Array, weight: Array | None) -> Array:
         params, r, classes = adapted
         z = calls.apply(encoder, params.encoder, x, weight)
         shape = len(z), len(r)
-        out = calls.apply(decoder, params.decoder, _join(z, r[None]), pair_weights(shape, weight, classes))
+        out = calls.apply(decoder, params.decoder, beside(z, r[None]), pair_weights(shape, weight, classes))
         return out.reshape(*shape, -1)
 
     return init, adapt, decode
 
 
-def _join(z: Array, other: Array) -> Array:
+def beside(z: Array, other: Array) -> Array:
     """Features `[N, D]` beside what each target has, `[N or 1, way, R]`, as rows `[N * way, D + R]`."""
     shape = len(z), other.shape[1]
     both = jnp.broadcast_to(z[:, None], (*shape, z.shape[1])), jnp.broadcast_to(other, (*shape, other.shape[2]))
     return jnp.concatenate(both, axis=2).reshape(shape[0] * shape[1], -1)
 
 
-def _mean(e: Array, group: Array, weight: Array | None) -> Array:
+def mean_of(e: Array, group: Array, weight: Array | None) -> Array:
     """Means `[way, R]` of `[N, way, R]`; zeros for a group that has no example."""
     share = group if weight is None else group * weight[:, None]
     total = jnp.sum(share, axis=0)[:, None]

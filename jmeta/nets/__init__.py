@@ -1,9 +1,10 @@
 """Networks, normalization policies, and adapters for other model libraries."""
 
 from jmeta.nets.adapters import ConditionedModel, PureModel, from_equinox, from_nnx, in_precision
-from jmeta.nets.attention import LabelTransformer, ProcessTransformer, attention_shares
+from jmeta.nets.attention import CrossShares, LabelTransformer, ProcessTransformer, attention_shares
 from jmeta.nets.context import AttentionLSTM, BidirectionalLSTM
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
+from jmeta.nets.dilated import DilatedConvNet
 from jmeta.nets.drawings import DrawingNetwork
 from jmeta.nets.networks import (
     MLP,
@@ -24,8 +25,8 @@ from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNor
 
 __all__ = [
     "MLP", "AttentionLSTM", "BatchNorm", "BidirectionalLSTM", "ConditionedModel", "ContextMLP", "Conv", "Conv4",
-    "ConvEncoder", "ConvMap", "ConvNet", "CosineHead", "DrawingNetwork", "FiLM",
-    "FiLMConvNet", "GroupNorm", "Head", "LabelTransformer",
-    "LayerNorm", "Linear", "MLPEncoder", "NoNorm", "ProcessTransformer", "PureModel", "RelationHead", "SupportNorm",
-    "attention_shares", "conv3x3", "from_equinox", "from_nnx", "in_precision", "max_pool2x2",
+    "ConvEncoder", "ConvMap", "ConvNet", "CosineHead", "CrossShares", "DilatedConvNet", "DrawingNetwork", "FiLM",
+    "FiLMConvNet", "GroupNorm", "Head", "LabelTransformer", "LayerNorm", "Linear", "MLPEncoder", "NoNorm", "ProcessTransformer",
+    "PureModel", "RelationHead", "SupportNorm", "attention_shares", "conv3x3", "from_equinox", "from_nnx",
+    "in_precision", "max_pool2x2",
 ]  # fmt: skip

@@ -109,6 +109,30 @@ class LabelTransformer(Network):
         return (nn.Dense(1, name="bias")(q)[..., 0] + jnp.sum(gains * labels, axis=-1)).T
 
 
+class CrossShares(Network):
+    """How much of each example each query takes, by two layers that both go through and a projection of each.
+
+        t(z) = W relu(V z),   shares = attention_shares(Q t(queries), K t(examples))
+
+    Attributes:
+        features: of a token; the heads share them.
+        heads: of the attention; they divide the features.
+    """
+
+    features: int = 64
+    heads: int = 4
+
+    @nn.compact
+    def __call__(self, x: tuple[Array, Array], weight: Array | None = None) -> Array:
+        """Queries `[M, D]` and examples `[N, D]` to `[heads, M, N]`; the weight `[N]` is of the examples."""
+        if self.features % self.heads:
+            raise ValueError(f"heads must be a divisor of the {self.features} features, got {self.heads}")
+        first, second = nn.Dense(self.features), nn.Dense(self.features)
+        project = lambda name: nn.DenseGeneral((self.heads, self.features // self.heads), name=name)
+        token = lambda z: second(nn.relu(first(z)))
+        return attention_shares(project("query")(token(x[0])), project("key")(token(x[1])), weight)
+
+
 class ProcessTransformer(Network):
     """A transformer from values of a function at some places to its distribution at others.
 
@@ -123,6 +147,7 @@ class ProcessTransformer(Network):
         features: F of the tokens.
         heads: of each attention; they divide F.
         layers: blocks.
+        outputs: numbers for each target.
 
     Differs from the paper: tokens are normalized before a block and not after it; E has two layers and not four; the
     token e_0 is new, without which an empty set is a division by 0.
@@ -132,10 +157,11 @@ class ProcessTransformer(Network):
     features: int = 64
     heads: int = 4
     layers: int = 4
+    outputs: int = 2
 
     @nn.compact
     def __call__(self, x: tuple[Array, Array, Array], weight: Array | None = None) -> Array:
-        """Queries `[M, D]`, examples `[N, D]`, targets `[N, T]` to `[M, T, 2]`; the weight `[N]` is of the examples."""
+        """Queries `[M, D]`, examples `[N, D]`, targets `[N, T]` to `[M, T, outputs]`; a weight `[N]` of examples."""
         if self.features % self.heads:
             raise ValueError(f"heads must be a divisor of the {self.features} features, got {self.heads}")
         z, examples, y = x
@@ -149,5 +175,5 @@ class ProcessTransformer(Network):
         for layer in range(self.layers):
             tokens = Block(self.heads, name=f"block_{layer}")(tokens, tokens[:seen], share)
         q = nn.LayerNorm(use_fast_variance=False)(tokens[seen:])
-        out = nn.Dense(2 * y.shape[1], name="head")(nn.relu(nn.Dense(2 * self.features)(q)))
-        return out.reshape(len(z), y.shape[1], 2)
+        out = nn.Dense(self.outputs * y.shape[1], name="head")(nn.relu(nn.Dense(2 * self.features)(q)))
+        return out.reshape(len(z), y.shape[1], self.outputs)

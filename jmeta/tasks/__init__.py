@@ -1,6 +1,7 @@
 """Where tasks come from: families that are drawn from a distribution, objectives to optimize, streams of classes, and
 sequences of tasks; catalog.py has a row for each family."""
 
+from jmeta.tasks.curves import Curve, gp_curves, gp_curves_sampler
 from jmeta.tasks.functions import (
     linear_regression_sampler,
     linear_sampler,
@@ -13,8 +14,11 @@ from jmeta.tasks.sequences import masked, permutations, permuted_tasks, rotated_
 from jmeta.tasks.streams import stream_sampler
 
 __all__ = [
+    "Curve",
     "Objective",
     "gaussian_objectives",
+    "gp_curves",
+    "gp_curves_sampler",
     "linear_regression_sampler",
     "linear_sampler",
     "masked",

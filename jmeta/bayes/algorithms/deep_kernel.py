@@ -13,7 +13,7 @@ from jmeta.bayes.gaussian_process import Conditioned, condition, draw, joint, ma
 from jmeta.bayes.kernels import Kernel
 from jmeta.checks import check_above_zero
 from jmeta.distributions import Normal, nats
-from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner
+from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner, together
 
 
 class DeepKernelParams(NamedTuple):
@@ -43,7 +43,7 @@ def marginal(adapt: Callable[..., Any], predict: Callable[..., Normal], params: 
 
     It is 0 where no target is there.
     """
-    both = _together(*episode)
+    both = together(*episode)
     evidence = adapt(params, both).known.log_evidence
     real = jnp.ones_like(evidence) if both.classes is None else (both.classes > 0).astype(evidence.dtype)
     rows = jnp.ones_like(both.y[:, 0]) if both.weight is None else (both.weight > 0).astype(evidence.dtype)
@@ -127,12 +127,3 @@ def joint_sampler(encoder: Model, kernel: Kernel) -> Callable[[DeepKernelAdapted
         return draw(key, params.mean + mean, covariance, jnp.diagonal(k))
 
     return sample
-
-
-def _together(support: Batch, query: Batch) -> Batch:
-    """Both sets as one."""
-    both = lambda a, b: jnp.concatenate([a, b])
-    ones = lambda batch: jnp.ones_like(batch.y[:, 0]) if batch.weight is None else batch.weight
-    whole = support.weight is None and query.weight is None
-    weight = None if whole else both(ones(support), ones(query))
-    return Batch(jax.tree.map(both, support.x, query.x), both(support.y, query.y), weight, query.classes)

@@ -1,13 +1,13 @@
 """Conditional neural processes that predict a normal distribution (Garnelo et al. 2018)."""
 
-from typing import Any
+from jmeta.algorithms.neural_process import all_examples, process_parts
+from jmeta.generative.heads import Parts, independent
+from jmeta.types import Learner, Model
 
-import jax.numpy as jnp
-from jax import Array
 
-from jmeta.algorithms.neural_process import NeuralProcessAdapted, all_examples, process_parts
-from jmeta.distributions import Normal, nats
-from jmeta.types import Learner, Model, episodic
+def conditional_parts(encoder: Model, pairs: Model, decoder: Model) -> Parts:
+    """The parts of `conditional_process`; the decoder may have more outputs."""
+    return Parts(*process_parts(encoder, pairs, decoder, all_examples))
 
 
 def conditional_process(encoder: Model, pairs: Model, decoder: Model) -> Learner:
@@ -29,12 +29,4 @@ def conditional_process(encoder: Model, pairs: Model, decoder: Model) -> Learner
     can't be below 0.1 caps the log-likelihood, however well a function is known.
     Source: Garnelo et al. 2018, Conditional Neural Processes. https://arxiv.org/abs/1807.01613
     """
-    init, adapt, decode = process_parts(encoder, pairs, decoder, all_examples)
-
-    def predict(adapted: NeuralProcessAdapted, x: Any, weight: Array | None = None) -> Normal:
-        out = decode(adapted, x, weight)
-        if out.shape[-1] != 2:
-            raise ValueError(f"decoder must have two outputs, a mean and a spread, got {out.shape[-1]}")
-        return Normal(out[..., 0], jnp.exp(2 * out[..., 1]))
-
-    return episodic(init, adapt, predict, nats)
+    return independent(conditional_parts(encoder, pairs, decoder))

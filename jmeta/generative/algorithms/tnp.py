@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta import calls
-from jmeta.distributions import Normal, nats
-from jmeta.types import Batch, Learner, Model, Params, episodic
+from jmeta.generative.heads import Parts, independent
+from jmeta.types import Batch, Learner, Model, Params
 
 
 class TNPParams(NamedTuple):
@@ -24,6 +24,29 @@ class TNPAdapted(NamedTuple):
     z: Array
     y: Array
     weight: Array | None
+
+
+def transformer_parts(encoder: Model, transformer: Model, *, targets: int = 1) -> Parts:
+    """The parts of `tnp`; the transformer may have more outputs."""
+
+    def init(key: Array, x: Any) -> TNPParams:
+        return TNPParams(
+            *calls.init_both(key, x, encoder, transformer, lambda z: (z, z, jnp.zeros((len(z), targets), z.dtype)))
+        )
+
+    def adapt(params: TNPParams, support: Batch) -> TNPAdapted:
+        if support.y.shape[1] != targets:
+            raise ValueError(f"targets must be the {support.y.shape[1]} of the examples, got {targets}")
+        z, kept = calls.read(encoder, params.encoder, support)
+        of_transformer = calls.condition(transformer, params.transformer, (z, z, support.y), support.weight)
+        return TNPAdapted(TNPParams(kept, of_transformer), z, support.y, support.weight)
+
+    def outputs(adapted: TNPAdapted, x: Any, weight: Array | None = None) -> Array:
+        z = calls.apply(encoder, adapted.params.encoder, x, weight)
+        tokens = z, adapted.z, adapted.y
+        return calls.apply(transformer, adapted.params.transformer, tokens, adapted.weight)
+
+    return Parts(init, adapt, outputs)
 
 
 def tnp(encoder: Model, transformer: Model, *, targets: int = 1) -> Learner:
@@ -50,22 +73,4 @@ def tnp(encoder: Model, transformer: Model, *, targets: int = 1) -> Learner:
     https://arxiv.org/abs/2207.04179
     """
 
-    def init(key: Array, x: Any) -> TNPParams:
-        return TNPParams(
-            *calls.init_both(key, x, encoder, transformer, lambda z: (z, z, jnp.zeros((len(z), targets), z.dtype)))
-        )
-
-    def adapt(params: TNPParams, support: Batch) -> TNPAdapted:
-        if support.y.shape[1] != targets:
-            raise ValueError(f"targets must be the {support.y.shape[1]} of the examples, got {targets}")
-        z, kept = calls.read(encoder, params.encoder, support)
-        of_transformer = calls.condition(transformer, params.transformer, (z, z, support.y), support.weight)
-        return TNPAdapted(TNPParams(kept, of_transformer), z, support.y, support.weight)
-
-    def predict(adapted: TNPAdapted, x: Any, weight: Array | None = None) -> Normal:
-        z = calls.apply(encoder, adapted.params.encoder, x, weight)
-        tokens = z, adapted.z, adapted.y
-        out = calls.apply(transformer, adapted.params.transformer, tokens, adapted.weight)
-        return Normal(out[..., 0], jnp.exp(2 * out[..., 1]))
-
-    return episodic(init, adapt, predict, nats)
+    return independent(transformer_parts(encoder, transformer, targets=targets))
