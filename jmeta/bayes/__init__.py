@@ -12,11 +12,12 @@ from jmeta.bayes.algorithms import (
     platipus,
     versa,
 )
-from jmeta.bayes.kernels import Kernel, linear, matern, rbf, spectral_mixture
+from jmeta.bayes.kernels import Kernel, added, linear, matern, rbf, spectral_mixture
 
 __all__ = [
     "Kernel",
     "abml",
+    "added",
     "alpaca",
     "bayesian_maml",
     "deep_kernel",
