@@ -11,9 +11,14 @@ from jmeta.tasks.functions import (
 from jmeta.tasks.objectives import Objective, gaussian_objectives, ripple_objectives, values_sampler
 from jmeta.tasks.sequences import masked, permutations, permuted_tasks, rotated_tasks, split_tasks
 from jmeta.tasks.streams import stream_sampler
+from jmeta.tasks.waves import SINUSOID_E, SINUSOID_H, Waves, fixed_sampler, wave_sampler
 
 __all__ = [
+    "SINUSOID_E",
+    "SINUSOID_H",
     "Objective",
+    "Waves",
+    "fixed_sampler",
     "gaussian_objectives",
     "linear_regression_sampler",
     "linear_sampler",
@@ -28,4 +33,5 @@ __all__ = [
     "split_tasks",
     "stream_sampler",
     "values_sampler",
+    "wave_sampler",
 ]

@@ -73,7 +73,7 @@ def _draw(waves: Waves, shot: int, query_shot: int, key: Array) -> Episode:
     uniform = lambda key, interval, shape=(): jax.random.uniform(key, shape, minval=interval[0], maxval=interval[1])
     normal = lambda key, of: of[0] + of[1] * jax.random.normal(key)
     a, f = uniform(keys[0], waves.amplitude), uniform(keys[1], waves.frequency)
-    slope, level, shift = (normal(k, of) for k, of in zip(keys[2:5], (waves.slope, waves.level, waves.shift)))
+    slope, level, shift = (normal(keys[2], waves.slope), normal(keys[3], waves.level), normal(keys[4], waves.shift))
     x = uniform(keys[5], waves.interval, (shot + query_shot, 1))
     y = level + slope * x + a * jnp.sin(f * (x - shift)) + waves.noise * jax.random.normal(keys[6], x.shape)
     return Episode(Batch(x[:shot], y[:shot]), Batch(x[shot:], y[shot:]))

@@ -147,6 +147,7 @@ class Scale(NamedTuple):
     y: tuple[Array, Array]
 
     def of(self, batch: Batch) -> Batch:
+        """A batch in these units."""
         (a, b), (c, d) = self
         return batch._replace(x=(batch.x - a) / b, y=(batch.y - c) / d)
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import jax
 
-from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import DivergedError, RunError
 from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.devices import check_number, use_cores
 from jmeta.runs.engine.train import Result
 from jmeta.runs.few_shot import Settings, load_trained
 from jmeta.runs.few_shot.experiment import drawn, training_learner
+from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import check as check_run
 from jmeta.training import at_step

@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError, unknown
 from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.folder import CONFIG, read_json
 from jmeta.runs.few_shot import Choice, defaults
+from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.settings import replaced, setting
 from jmeta.tasks import catalog
 

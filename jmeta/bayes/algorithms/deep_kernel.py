@@ -151,4 +151,3 @@ def joint_sampler(
         return draw(key, common_mean(mean, params, x) + apart, covariance, jnp.diagonal(k))
 
     return sample
-
