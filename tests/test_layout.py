@@ -136,7 +136,7 @@ ALLOWED = {
     "runs/use.py": {"safetensors", "jmeta.runs.engine", *SHOWN, *GROUND},
     "runs/catalog.py": {
         *jmeta_names("runs algorithms.catalog nets.catalog tasks.catalog datasets.catalog rl.envs.catalog"),
-        *jmeta_names("continual.algorithms.catalog continual.online bayes.catalog"),
+        *jmeta_names("continual.algorithms.catalog continual.online bayes.catalog algorithms.row"),
         *SHOWN, *GROUND,
     },
     "runs/engine/": {

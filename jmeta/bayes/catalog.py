@@ -107,13 +107,12 @@ KERNELS = Registry[KernelRow](
 
 
 def _deep_kernel(
-    encoder: Model, *, kernel: str, mean: Model | None, noise: float, objective: str, numbers: bool
+    encoder: Model, kernel: Kernel, *, mean: Model | None, noise: float, objective: str, numbers: bool
 ) -> Learner:
-    made = KERNELS.get(kernel).make()
     if numbers:
         of = {"marginal": marginal, "predictive": predictive}[objective]
-        return deep_kernel(encoder, made, mean=mean, noise=noise, objective=of)
-    return deep_kernel_classifier(encoder, made, noise=noise, objective=marginal if objective == "marginal" else None)
+        return deep_kernel(encoder, kernel, mean=mean, noise=noise, objective=of)
+    return deep_kernel_classifier(encoder, kernel, noise=noise, objective=marginal if objective == "marginal" else None)
 
 
 def _mean(own: DeepKernel, wanted: Wanted) -> Model | None:
@@ -141,12 +140,12 @@ BAYESIAN: dict[str, Row] = {
     "deep-kernel": Row(
         _deep_kernel, "features and a kernel of a Gaussian process on them, exact in each task",
         "Patacchiola et al. 2020, Bayesian Meta-Learning via Deep Kernels, https://arxiv.org/abs/1910.05199",
-        DeepKernel, {"mean": _mean}, on_pictures={"kernel": "linear"}, on_vectors={"outer_steps": 5000},
+        DeepKernel, {"kernel": lambda own, wanted: KERNELS.get(own.kernel).make(), "mean": _mean}, on_pictures={"kernel": "linear"},
     ),
     "alpaca": Row(
         alpaca, "features and a prior of the last layer, with its exact posterior",
         "Harrison et al. 2018, Meta-Learning Priors for Online Regression, https://arxiv.org/abs/1807.08912",
-        Alpaca, classes=False, on_vectors={"outer_steps": 5000},
+        Alpaca, classes=False,
     ),
     "bayesian-maml": Row(
         bayesian_maml, "starts that adapt together to samples of a posterior",

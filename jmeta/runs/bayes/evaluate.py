@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from jmeta.bayes.joint import joint_log_likelihood
 from jmeta.distributions import Normal
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
-from jmeta.loop import mapped
+from jmeta.loop import as_partial, mapped
 from jmeta.report.files import write_json
 from jmeta.report.statistics import interval
 from jmeta.report.tables import markdown, plus_minus
@@ -137,11 +138,12 @@ def measured(asked: Asked, *, episodes: int, seed: int) -> dict[str, Any]:
     """`mean` and `ci95` over episodes by `NAMES`, the counts of calibration, and their error and its floor."""
     judge: Callable[..., Any] = _of_numbers if asked.numbers else _of_classes
     size, key = eval_chunk_size(asked.trained.settings.tasks), jax.random.key(seed)
-    one = Partial(judge, asked.trained.settings.algorithm, asked.learner)
-    found = evaluation.of_each(Partial(one, asked.params), asked.sample, key, episodes=episodes, chunk_size=size)
+    learner = jax.tree.map(as_partial, asked.learner, is_leaf=callable)
+    one = Partial(partial(judge, asked.trained.settings.algorithm), learner, asked.params)
+    found = evaluation.of_each(one, asked.sample, key, episodes=episodes, chunk_size=size)
     counts = found.pop("counts").sum(axis=0)
     if asked.doubled is not None and not asked.numbers:
-        foreign = Partial(uncertainty.foreign_auroc, asked.learner, asked.params)
+        foreign = Partial(uncertainty.foreign_auroc, learner, asked.params)
         found["foreign_auroc"] = evaluation.of_each(foreign, asked.doubled, key, episodes=episodes, chunk_size=size)
     kind = "coverage" if asked.numbers else "calibration"
     error, floor = (getattr(uncertainty, f"{kind}_{what}")(counts) for what in ("error", "floor"))
@@ -189,7 +191,7 @@ def table(result: Mapping[str, Any]) -> str:
         else plus_minus(row["mean"], row["ci95"], digits=3)
     )
     of = lambda name: percent(name, exact[name]) if name in exact else ""
-    rows = {name: row for name, row in result["rows"].items() if name in NAMES}
+    rows = {name: result["rows"][name] for name in NAMES if name in result["rows"]}
     lines = [(NAMES[name], percent(name, row), *([of(name)] if exact else [])) for name, row in rows.items()]
     what = "intervals, off what they are to hold" if result["kind"] == "coverage" else "calibration error"
     said = f"{100 * result['error']:.1f} % (floor {100 * result['floor']:.1f})"
