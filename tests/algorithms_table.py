@@ -438,7 +438,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         any_way=True,
     ),
     "deep_kernel_classes": Algorithm(
-        lambda n, f, lr, k: bayes.deep_kernel_classifier(n.encoder, linear(), objective=None, loss_fn=f),
+        lambda n, f, lr, k: bayes.deep_kernel_classifier(n.encoder, linear(), noise=0.5, objective=None, loss_fn=f),
         [lambda n: bayes.deep_kernel_classifier(n.encoder, linear(), noise=0.0)],
         sinusoid=None,
         images=(0.3, 3, 0.8),

@@ -150,7 +150,8 @@ ALLOWED = {
     },
     "runs/few_shot/": {
         "jax", "optax", "PIL", "jmeta.runs.engine", "jmeta.runs.few_shot", "jmeta.algorithms", "jmeta.nets",
-        "jmeta.datasets", "jmeta.tasks", "jmeta.augment", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+        "jmeta.datasets", "jmeta.tasks", "jmeta.augment", "jmeta.distributions",
+        *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
     },
     "runs/rl/": {"jax", "jmeta.runs.engine", "jmeta.runs.rl", "jmeta.rl", *SHOWN, *GROUND, *CORE},
     "runs/continual/": {

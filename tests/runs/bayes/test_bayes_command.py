@@ -116,7 +116,7 @@ def test_one_registry_has_all_learners():
             "versa tells classes apart, and sinusoid has none",
         ),
         (("train", "--kernel", "rfb"), "there is no kernel 'rfb': did you mean 'rbf'?"),
-        (("train", "--noise", "0"), "--noise must be above 0, got 0"),
+        (("train", "--noise", "0"), "--noise must be a number above 0, got 0"),
         (("train", "--dataset", "linear", "--mean", "network"), "--mean network is of numbers"),
         (("train", "--algorithm", "abml", "--dataset", "linear", "--noise", "0.1"), "--noise is of numbers"),
         (("train", "--algorithm", "meta-qda", "--kernel", "rbf"), "--kernel is nothing that"),
@@ -129,6 +129,7 @@ def test_what_can_not_be_is_said_in_a_sentence(words, says, refused, tmp_path, m
     assert says in refused("bayes", *words)
 
 
+@pytest.mark.long
 def test_a_learner_without_distributions_is_sent_on(refused, cli, tmp_path):
     assert cli("train", "--dataset", "sinusoid-e", *CURVES, "--run-dir", tmp_path / "run").code == 0
     message = refused("bayes", "evaluate", "--run-dir", tmp_path / "run", "--episodes", 20)
