@@ -103,4 +103,5 @@ def _parted(tasks: Batch, key: Array) -> Episode:
     n = one[1].shape[0]
     seen = jax.random.permutation(order, n) < jax.random.randint(number, (), 0, n)
     known = seen.astype(one[1].dtype)
-    return Episode(Batch(*one, known), Batch(*one, 1 - known))
+    x, y = one
+    return Episode(Batch(x, y, known), Batch(x, y, 1 - known))

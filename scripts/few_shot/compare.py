@@ -4,6 +4,7 @@
     python -m scripts.few_shot.compare                                  # 5-way 1-shot, 20,000 tasks of training each
     python -m scripts.few_shot.compare --budget seconds --seconds 300   # as much as each can do in the same time
     python -m scripts.few_shot.compare --ways 5 20 --shots 1 5 --algorithms maml prototypical
+    python -m scripts.few_shot.compare --algorithms meta-qda versa deep-kernel   # how well they know what they know
 
 Every run is a folder like those of `jmeta train`.
 """

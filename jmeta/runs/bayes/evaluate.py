@@ -152,7 +152,8 @@ def measured(asked: Asked, *, episodes: int, seed: int) -> dict[str, Any]:
 
 
 def _of_numbers(name: str, learner: Learner, params: Params, episode: Episode) -> dict[str, Any]:
-    prediction, query = evaluation.transductive(learner, params, episode), episode.query
+    prediction: Any = evaluation.transductive(learner, params, episode)
+    query = episode.query
     found = {
         "rmse": uncertainty.root_mean_squared_error(prediction, query),
         "log_density": uncertainty.log_density(prediction, query),
