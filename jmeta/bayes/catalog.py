@@ -141,7 +141,6 @@ BAYESIAN: dict[str, Row] = {
         _deep_kernel, "features and a kernel of a Gaussian process on them, exact in each task",
         "Patacchiola et al. 2020, Bayesian Meta-Learning via Deep Kernels, https://arxiv.org/abs/1910.05199",
         DeepKernel, {"kernel": lambda own, wanted: KERNELS.get(own.kernel).make(), "mean": _mean},
-        on_pictures={"kernel": "linear"},
     ),
     "alpaca": Row(
         alpaca, "features and a prior of the last layer, with its exact posterior",

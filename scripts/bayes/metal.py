@@ -29,6 +29,7 @@ from jmeta.bayes.joint import Evidence, joint_log_likelihood
 from jmeta.distributions import log_density
 from jmeta.errors import RunError
 from jmeta.generative import tnp
+from jmeta.loop import Over, one_by_one
 from jmeta.report.figures import COLORS, figure_maker, save
 from jmeta.report.statistics import crossed
 from jmeta.settings import setting
@@ -52,12 +53,19 @@ PUBLISHED = {
 
 
 class Told(NamedTuple):
-    """A learner; the loss `(params, task [N, ...], key) -> []` of a task that it is trained by; and the evidence of all
-    it has seen, None where queries are told each by itself."""
+    """A learner.
+
+    Attributes:
+        learner: as it is tested.
+        loss: `(params, task [N, ...], key) -> []` of a task that it is trained by.
+        evidence: of all it has seen; None where queries are told each by itself.
+        over: how folds and seeds are gone over: together, or in turn where all together take minutes to compile.
+    """
 
     learner: Learner
     loss: Callable[[Params, Batch, Array], Array]
     evidence: Evidence | None = None
+    over: Over = jax.vmap
 
 
 def smooth(*units: int) -> nn.Sequential:
@@ -100,7 +108,7 @@ LEARNERS: dict[str, Callable[[], Told]] = {
         PLAIN, trend(spectral_mixture(highest=1.0, spread=0.2, variance=0.1)), smooth(32, 32, 1)
     ),
     "alpaca": lambda: by_queries(alpaca(smooth(32, 32, 32), spread=0.3, noise=0.3), alpaca_evidence),
-    "tnp": lambda: by_queries(tnp(nets.MLPEncoder((32,)), nets.ProcessTransformer(32, 2, 4))),
+    "tnp": lambda: by_queries(tnp(nets.MLPEncoder((32,)), nets.ProcessTransformer(32, 2, 4)))._replace(over=one_by_one),
 }
 
 
@@ -216,7 +224,7 @@ def chosen(config: Config, told: Told, tasks: Batch, key: Array) -> tuple[Params
 
     def held_out(decay: Array) -> Array:
         one = lambda k, rows, out: fit(config, told, decay, part(rows), part(out), k)[1]
-        return jnp.mean(jax.vmap(one)(jax.random.split(key, config.folds), inner, outer), axis=0)
+        return jnp.mean(told.over(one)(jax.random.split(key, config.folds), inner, outer), axis=0)
 
     losses = jax.lax.map(held_out, decays)
     best = jnp.nanargmin(losses)
@@ -243,7 +251,7 @@ def measured(config: Config, name: str, method: str, rows: Rows) -> dict[str, An
     told = LEARNERS[method]()
     tasks, scales = training_tasks(config, name)
     keys = jax.random.split(jax.random.key(2), config.seeds)
-    params, decay, steps = jax.jit(jax.vmap(lambda t, k: chosen(config, told, t, k)))(tasks, keys)
+    params, decay, steps = jax.jit(told.over(lambda t, k: chosen(config, told, t, k)))(tasks, keys)
     test = test_tasks(config, name)
     one = lambda seed: jax.lax.map(lambda episode: judge(told, seed[0], seed[1], episode), seed[2])
     found = jax.device_get(jax.jit(lambda *all: jax.lax.map(one, all))(params, scales, test))
