@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jmeta.bayes.catalog import BAYESIAN
 from jmeta.errors import unknown
-from jmeta.registry import spelled
+from jmeta.registry import is_place, spelled
 from jmeta.runs.engine.options import Options
 from jmeta.runs.few_shot.experiment import AREA as FEW_SHOT
 from jmeta.runs.few_shot.settings import Settings
@@ -36,7 +36,7 @@ class Choice:
 
 
 def _check(settings: Settings, options: Options) -> None:
-    if spelled(settings.algorithm) not in BAYESIAN:
+    if spelled(settings.algorithm) not in BAYESIAN and not is_place(settings.algorithm):
         raise unknown("Bayesian learner", settings.algorithm, BAYESIAN)
     FEW_SHOT.check(settings, options)
 

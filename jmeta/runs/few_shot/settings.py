@@ -54,8 +54,8 @@ class Tasks:
     Attributes:
         dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME; a file .npz of arrays with
             labels, a table .csv of files, or of numbers, and labels, a folder (or .zip) with a sub-folder of pictures
-            for each class; sinusoid (curves to regress), linear (binary tasks); or FILE.py:NAME or MODULE:NAME, your
-            own. `jmeta list` has all, `jmeta data list` shows what is there.
+            for each class; sinusoid, sinusoid-e, sinusoid-h (curves to regress), linear (binary tasks); or
+            FILE.py:NAME or MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         split: which classes are for training, validation and test: finn, lake, small1, small2, classes, folders (those
             called train, val and test) or default, which is finn for Omniglot and folders where there are such; or your
@@ -127,7 +127,8 @@ class Settings:
             (all others only), cavia (a context only), proto-maml (from prototypes). By comparison with the support set:
             prototypical, matching, matching-cosine, matching-fce, siamese, relation, ridge, neural-process, attention.
             Without episodes: baseline, baseline++. Those of `jmeta bayes`: deep-kernel, alpaca, bayesian-maml,
-            platipus, abml, versa, meta-qda. Or FILE.py:NAME or MODULE:NAME, your own; `jmeta list learners`.
+            platipus, abml, versa, meta-qda. Or FILE.py:NAME or MODULE:NAME, your own; `jmeta list learners` and
+            `jmeta list bayesian-learners`.
         learner: what the algorithm can be told, and no more.
         tasks: what is learned from.
         network: what learns.
