@@ -326,7 +326,7 @@ def draw(rows: Rows, path: Path) -> Path:
     """A panel for each learner: mean, two standard deviations of a target, and the points that were seen."""
     columns = min(4, len(rows))
     figure = figure_maker()(2.6 * columns, 2.6 * -(-len(rows) // columns))
-    panels = figure.subplots(-(-len(rows) // columns), columns, sharex=True, sharey=True, squeeze=False).flat
+    panels = figure.subplots(-(-len(rows) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
     x = np.linspace(-5.0, 5.0, 101)
     for axes, (name, row), color in zip(panels, rows.items(), (COLORS * 2)[: len(rows)], strict=False):
         found = row["curve"]
@@ -336,6 +336,8 @@ def draw(rows: Rows, path: Path) -> Path:
         axes.plot(x, mean, color=color)
         axes.plot(*found["seen"], "o", color="black", markersize=3.5)
         axes.set_title(name, fontsize=9)
+    for axes in panels[len(rows) :]:
+        axes.remove()
     return save(figure, path)
 
 
