@@ -22,6 +22,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta list        list learners, networks, tasks, datasets, environments or experiments
   jmeta run         train an experiment by its name, such as your own, FILE.py:NAME
   jmeta data        list the data sets, or prepare one
+  jmeta bayes       learners that know how sure they are, and how well they know it: train, evaluate, plot
   jmeta active      learn which labels to ask for: train, evaluate, plot, suggest (of your own pictures)
   jmeta generative  new drawings after a few of a class: train, evaluate, sample (after pictures of yours), plot
   jmeta mtl         multi-task learning, on a table of your own or joined with meta-learning: train, predict, evaluate
@@ -49,7 +50,7 @@ COMMANDS = {
     "data": "jmeta.runs.few_shot.commands:data",
 }
 """Functions of the words behind a command, which are imported when it is called."""
-AREAS = ("active", "continual", "generative", "mtl", "optimizers", "rl")
+AREAS = ("active", "bayes", "continual", "generative", "mtl", "optimizers", "rl")
 USER_ERROR = 2
 
 

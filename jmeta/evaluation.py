@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 
 from jmeta import loop
 from jmeta.checks import NEVER, check_sizes
+from jmeta.distributions import Normal
 from jmeta.episodes import Sampler
 from jmeta.loop import as_partial
 from jmeta.losses import accuracy as accuracy
@@ -18,7 +19,7 @@ from jmeta.losses import judged, mean_loss, squared_error, weighted_mean
 from jmeta.report import statistics
 from jmeta.types import Batch, Episode, Learner, Params, examples
 
-Metric = Callable[[Array, Batch], Array]
+Metric = Callable[[Any, Batch], Array]
 """`(prediction [N, way], query) -> []`."""
 
 Predict = Callable[[Learner, Params, Episode], Array]
@@ -48,9 +49,9 @@ def recall(prediction: Array, query: Batch) -> Array:
     return weighted_mean(true / jnp.maximum(actual, 1e-9), (actual > 0).astype(true.dtype))
 
 
-def mean_squared_error(prediction: Array, query: Batch) -> Array:
-    """Mean of `losses.squared_error` over examples."""
-    return mean_loss(prediction, query, squared_error)
+def mean_squared_error(prediction: Array | Normal, query: Batch) -> Array:
+    """Mean of `losses.squared_error` over examples; of a distribution it is that of its mean."""
+    return mean_loss(prediction.mean if isinstance(prediction, Normal) else prediction, query, squared_error)
 
 
 def _class_counts(prediction: Array, query: Batch) -> tuple[Array, Array, Array]:
@@ -77,7 +78,7 @@ def inductive(learner: Learner, params: Params, episode: Episode) -> Array:
 
     def predict_one(x: Any) -> Array:
         together = jax.tree.map(lambda known, one: jnp.concatenate([known, one[None]]), support.x, x)
-        return learner.predict(adapted, together, *weight)[-1]
+        return jax.tree.map(lambda a: a[-1], learner.predict(adapted, together, *weight))
 
     return loop.one_by_one(predict_one)(episode.query.x)
 

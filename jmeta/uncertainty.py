@@ -8,8 +8,9 @@ import numpy as np
 from jax import Array
 from scipy import special
 
-from jmeta.losses import cross_entropy, hits, judged, mean_loss
-from jmeta.types import Batch, Episode, Learner, Params
+from jmeta.distributions import TINY, Normal, nats
+from jmeta.losses import cross_entropy, hits, judged, mean_loss, squared_error
+from jmeta.types import Batch, Episode, Learner, Params, examples
 
 CALIBRATION_BINS = 15
 
@@ -61,10 +62,7 @@ def calibration_floor(counts: np.ndarray) -> float:
     number, confidence, _ = _together(counts)
     there = number > 0
     n, p = number[there], np.clip(confidence[there] / number[there], 0.0, 1.0)
-    v = np.minimum(np.floor(n * p) + 1, n)
-    choices = special.gammaln(n + 1) - special.gammaln(v + 1) - special.gammaln(n - v + 1)
-    deviation = 2 * v * np.exp(choices + special.xlogy(v, p) + special.xlog1py(n - v + 1, -p))
-    return float(deviation.sum() / number.sum())
+    return float(_deviation(n, p).sum() / number.sum())
 
 
 def _together(counts: np.ndarray) -> np.ndarray:
@@ -110,3 +108,64 @@ def split_classes(episode: Episode) -> tuple[Episode, Any]:
 
     (support, _), (query, foreign) = halves(episode.support), halves(episode.query)
     return Episode(support, query), foreign
+
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Of the intervals that predicted distributions of numbers are judged by."""
+
+
+def log_density(prediction: Normal, query: Batch) -> Array:
+    """The mean logarithm of the density of a target, in nats, each by itself, `[]`: see `distributions.nats`."""
+    return -nats(prediction, query)[0]
+
+
+def root_mean_squared_error(prediction: Array | Normal, query: Batch) -> Array:
+    """The root of the mean squared error of an episode, in units of the target, `[]`; of a distribution, of its mean.
+
+    The mean of roots over episodes is below the root of the mean.
+    """
+    mean = prediction.mean if isinstance(prediction, Normal) else prediction
+    return jnp.sqrt(mean_loss(mean, query, squared_error))
+
+
+def coverage(prediction: Normal, query: Batch) -> Array:
+    """What `coverage_error` is made of, `[LEVELS + 1]`: for each level how many targets are in the interval about the
+    mean that is to hold so large a share of them, and last how many targets there are.
+
+        |y - mean| <= z(level) sqrt(variance),   z the quantile of |N(0, 1)|
+    """
+    query = examples(query)
+    weight = jnp.ones_like(query.y[:, 0]) if query.weight is None else (query.weight > 0).astype(query.y.dtype)
+    real = jnp.ones_like(query.y[0]) if query.classes is None else (query.classes > 0).astype(query.y.dtype)
+    there = weight[:, None] * real[None]
+    wide = jnp.asarray(special.ndtri((1 + np.array(LEVELS)) / 2), query.y.dtype)
+    away = jnp.abs(query.y - prediction.mean) / jnp.sqrt(prediction.variance + TINY)
+    inside = (jnp.where(there > 0, away, jnp.inf)[None] <= wide[:, None, None]).astype(query.y.dtype)
+    return jnp.append(jnp.sum(inside, axis=(1, 2)), jnp.sum(there))
+
+
+def coverage_error(counts: np.ndarray) -> float:
+    """How far the shares of targets that predicted intervals hold are from what these are to hold, on average over
+    `LEVELS`, by counts of `coverage` of all episodes together.
+
+        mean over levels |inside / n - level|
+
+    Source: Kuleshov et al. 2018, Accurate Uncertainties for Deep Learning Using Calibrated Regression, section 3.5,
+    with the absolute difference where it has the square. https://arxiv.org/abs/1807.00263
+    """
+    *inside, number = np.asarray(counts, np.float64).reshape(-1, len(LEVELS) + 1).sum(0)
+    return float(np.abs(np.array(inside) / number - LEVELS).mean())
+
+
+def coverage_floor(counts: np.ndarray) -> float:
+    """The `coverage_error` that perfect intervals have on average for so many targets, if they are independent, as
+    targets of one task are not quite: see `calibration_floor`."""
+    number = np.asarray(counts, np.float64).reshape(-1, len(LEVELS) + 1).sum(0)[-1]
+    return float((_deviation(np.full(len(LEVELS), number), np.array(LEVELS)) / number).mean())
+
+
+def _deviation(n: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """`E|X - n p|` of binomial numbers, as in `calibration_floor`."""
+    v = np.minimum(np.floor(n * p) + 1, n)
+    choices = special.gammaln(n + 1) - special.gammaln(v + 1) - special.gammaln(n - v + 1)
+    return 2 * v * np.exp(choices + special.xlogy(v, p) + special.xlog1py(n - v + 1, -p))

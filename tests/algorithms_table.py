@@ -14,6 +14,7 @@ import jmeta
 from jmeta import distances, losses, nets
 from jmeta.algorithms import bootstrap
 from jmeta.bayes import algorithms as bayes
+from jmeta.bayes import linear
 from jmeta.continual import algorithms as continual
 
 
@@ -435,6 +436,23 @@ ALGORITHMS: dict[str, Algorithm] = {
         images=(0.3, 3, 0.85),
         outer=adam(2e-3),
         any_way=True,
+    ),
+    "deep_kernel_classes": Algorithm(
+        lambda n, f, lr, k: bayes.deep_kernel_classifier(n.encoder, linear(), noise=0.5, objective=None, loss_fn=f),
+        [lambda n: bayes.deep_kernel_classifier(n.encoder, linear(), noise=0.0)],
+        sinusoid=None,
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+        any_way=True,
+    ),
+    "versa": Algorithm(
+        lambda n, f, lr, k: bayes.versa(n.encoder, nets.LayerWriter((8,)), samples=3, loss_fn=f),
+        [lambda n: bayes.versa(n.encoder, nets.LayerWriter((8,)), samples=0)],
+        sinusoid=None,
+        images=(0.3, 3, 0.8),
+        outer=adam(2e-3),
+        any_way=True,
+        noisy=True,
     ),
     "attention": Algorithm(
         lambda n, f, lr, k: jmeta.attention_learner(n.encoder, nets.LabelTransformer(32, 4), loss_fn=f),

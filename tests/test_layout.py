@@ -56,8 +56,10 @@ ALLOWED = {
     "episodes.py": {"jax", "numpy", *jmeta_names("types checks augment ragged")},
     "sharding.py": {"jax", "numpy"},
     "training.py": {"jax", "optax", *jmeta_names("types checks rules episodes sharding experiment loop")},
-    "evaluation.py": {"jax", "numpy", *jmeta_names("types checks losses episodes loop report.statistics")},
-    "uncertainty.py": {"jax", "numpy", "scipy", *jmeta_names("types losses")},
+    "evaluation.py": {
+        "jax", "numpy", *jmeta_names("types checks losses distributions episodes loop report.statistics"),
+    },
+    "uncertainty.py": {"jax", "numpy", "scipy", *jmeta_names("types losses distributions")},
     "algorithms/": {"jax", "optax", "chex", *CORE},
     "algorithms/__init__.py": {"jmeta.algorithms"},
     "algorithms/settings.py": {"jmeta.settings"},
@@ -111,6 +113,11 @@ ALLOWED = {
         "jax", "numpy", "scipy", "jmeta.active.optimization", *jmeta_names("types checks distributions"),
     },
     "bayes/": {"jax", "optax", "jmeta.bayes", "jmeta.distributions", *CORE},
+    "bayes/settings.py": {"jmeta.settings", "jmeta.algorithms.settings"},
+    "bayes/catalog.py": {
+        "jax", "numpy", "jmeta.bayes", "jmeta.nets", "jmeta.algorithms.row", "jmeta.distributions", *GROUND, *CORE,
+    },
+    "bayes/exact_waves.py": {"jax", "jmeta.tasks.waves", *jmeta_names("types checks")},
     "bayes/exact.py": {"jax", "numpy", "jmeta.checks", "jmeta.distributions"},
     "generative/": {"jax", "jmeta.generative", "jmeta.distributions", "jmeta.algorithms.neural_process", *CORE},
     "generative/exact.py": {"numpy", "jmeta.checks"},
@@ -135,16 +142,22 @@ ALLOWED = {
     "runs/use.py": {"safetensors", "jmeta.runs.engine", *SHOWN, *GROUND},
     "runs/catalog.py": {
         *jmeta_names("runs algorithms.catalog nets.catalog tasks.catalog datasets.catalog rl.envs.catalog"),
-        *jmeta_names("continual.algorithms.catalog continual.online"),
+        *jmeta_names("continual.algorithms.catalog continual.online bayes.catalog algorithms.row"),
         *SHOWN, *GROUND,
     },
     "runs/engine/": {
         "jax", "optax", "orbax", "jmeta.runs.engine", "jmeta.sharding", "jmeta.evaluation", "jmeta.datasets.cache",
         *SHOWN, *GROUND,
     },
+    "runs/few_shot/learners.py": {"jmeta.bayes.catalog", "jmeta.registry", *CATALOGS},
+    "runs/bayes/": {
+        "jax", "jmeta.runs.engine", "jmeta.runs.few_shot", "jmeta.runs.bayes", "jmeta.bayes", "jmeta.tasks",
+        "jmeta.distributions", "jmeta.uncertainty", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+    },
     "runs/few_shot/": {
         "jax", "optax", "PIL", "jmeta.runs.engine", "jmeta.runs.few_shot", "jmeta.algorithms", "jmeta.nets",
-        "jmeta.datasets", "jmeta.tasks", "jmeta.augment", *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
+        "jmeta.datasets", "jmeta.tasks", "jmeta.augment", "jmeta.distributions",
+        *SHOWN, *GROUND, *CORE, *CATALOGS, *TRAINING,
     },
     "runs/rl/": {"jax", "jmeta.runs.engine", "jmeta.runs.rl", "jmeta.rl", *SHOWN, *GROUND, *CORE},
     "runs/continual/": {

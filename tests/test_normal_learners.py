@@ -9,7 +9,7 @@ import pytest
 from algorithms_table import assert_close
 
 from jmeta import nets
-from jmeta.bayes import deep_kernel, matern
+from jmeta.bayes import added, alpaca, deep_kernel, linear, matern
 from jmeta.generative import (
     attentive_process,
     conditional_parts,
@@ -37,6 +37,8 @@ LEARNERS = {
     "tnp": tnp(nets.MLPEncoder((8,)), nets.ProcessTransformer(8, 2, 2)),
     "conditional": conditional_process(nets.MLPEncoder((8,)), nets.MLP((8,), 8), nets.MLP((8,), 2)),
     "deep kernel": deep_kernel(nets.MLPEncoder((8,)), matern()),
+    "about a mean": deep_kernel(nets.MLPEncoder(()), added(linear(), matern()), mean=nets.MLP((8,), 1)),
+    "alpaca": alpaca(nets.MLPEncoder((8,))),
     "latent": latent_process(
         nets.MLPEncoder((8,)), nets.MLP((8,), 8), nets.MLP((8,), 6), nets.MLP((8,), 2), latent=3, samples=4
     ),

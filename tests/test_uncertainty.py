@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 import jmeta
-from jmeta import losses, nets, uncertainty
+from jmeta import evaluation, losses, nets, uncertainty
+from jmeta.distributions import Normal
 
 
 def test_calibration_error_is_that_of_loops():
@@ -98,3 +100,49 @@ def test_foreign_queries_are_farther_from_all_prototypes():
     assert uncertainty.foreign_auroc(learner, {}, jmeta.Episode(same, same)) == 0.5
     with pytest.raises(ValueError, match="there are 3: give an even number"):
         uncertainty.split_classes(jax.tree.map(lambda a: a[:, :3], jmeta.Episode(batch, batch)))
+
+
+def test_intervals_that_hold_what_they_are_to_hold():
+    """Catches one-sided intervals, a variance for a spread, and padding that is counted; twice too wide is seen."""
+    rng = np.random.default_rng(0)
+    mean, spread = rng.normal(size=(50, 40, 1)), rng.uniform(0.5, 2, (50, 40, 1))
+    y = mean + spread * rng.normal(size=mean.shape)
+    weight = (rng.uniform(size=(50, 40)) > 0.5).astype(np.float32)
+    y[weight == 0] = np.nan
+    f32 = lambda a: jnp.asarray(a, jnp.float32)
+
+    def counts(factor):
+        variance = f32((factor * spread) ** 2)
+        each = jax.vmap(lambda m, v, y, w: uncertainty.coverage(Normal(m, v), jmeta.Batch(m, y, w)))
+        return np.asarray(each(f32(mean), variance, f32(y), f32(weight)))
+
+    right = counts(1.0)
+    assert right[:, -1].sum() == weight.sum()
+    floor = uncertainty.coverage_floor(right)
+    assert uncertainty.coverage_error(right) < 3 * floor
+    held = right[:, :-1].sum(0) / right[:, -1].sum()
+    inside = np.abs(y - mean)[weight > 0] <= 1.2815516 * spread[weight > 0]
+    assert held[7] == pytest.approx(inside.mean())  # of 80 %
+    wide = 2 * special.ndtr(2 * special.ndtri((1 + np.array(uncertainty.LEVELS)) / 2)) - 1
+    expected = np.mean(wide - uncertainty.LEVELS)
+    assert uncertainty.coverage_error(counts(2.0)) == pytest.approx(expected, abs=4 * floor)
+
+
+def test_the_floor_of_intervals_is_what_chance_gives():
+    rng = np.random.default_rng(0)
+    errors = []
+    for _ in range(400):
+        u = rng.uniform(size=80)
+        held = [(u <= level).sum() for level in uncertainty.LEVELS]
+        errors.append(uncertainty.coverage_error(np.array([*held, 80.0])))
+    assert uncertainty.coverage_floor(np.array([*[0.0] * 9, 80.0])) == pytest.approx(np.mean(errors), rel=0.1)
+
+
+def test_error_and_density_of_distributions():
+    """Catches a sum over queries, a square in place of its root, and the sign of nats."""
+    prediction = Normal(jnp.array([[1.0], [2.0]]), jnp.array([[1.0], [4.0]]))
+    query = jmeta.Batch(jnp.zeros((2, 1)), jnp.array([[1.0], [6.0]]))
+    assert float(uncertainty.root_mean_squared_error(prediction, query)) == pytest.approx(8**0.5)
+    assert float(evaluation.mean_squared_error(prediction, query)) == pytest.approx(8.0)
+    expected = np.mean([-0.9189385, -0.9189385 - np.log(2) - 2])
+    assert float(uncertainty.log_density(prediction, query)) == pytest.approx(expected, rel=1e-5)

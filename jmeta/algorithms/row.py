@@ -55,6 +55,7 @@ class Row(NamedTuple):
         given: `(settings, wanted) -> value` of parameters to which other things are given.
         fixed_way: whether it has parameters for each class of an episode.
         numbers: whether targets may be numbers, and not classes alone.
+        classes: whether they may be classes, and not numbers alone.
         ordinary: whether it is trained on ordinary batches, of all training classes.
         dense: whether its network may have a dense layer before the head.
         on_pictures: its own defaults where tasks are of pictures, by names of settings.
@@ -68,6 +69,7 @@ class Row(NamedTuple):
     given: Mapping[str, Callable[[Any, Wanted], Any]] = {}
     fixed_way: bool = False
     numbers: bool = True
+    classes: bool = True
     ordinary: bool = False
     dense: bool = True
     on_pictures: Mapping[str, Any] = {}

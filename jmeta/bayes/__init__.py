@@ -6,26 +6,31 @@ from jmeta.bayes.algorithms import (
     alpaca,
     bayesian_maml,
     deep_kernel,
+    deep_kernel_classifier,
     each,
     meta_qda,
     mixture,
+    moments,
     platipus,
     versa,
 )
-from jmeta.bayes.kernels import Kernel, linear, matern, rbf, spectral_mixture
+from jmeta.bayes.kernels import Kernel, added, linear, matern, rbf, spectral_mixture
 
 __all__ = [
     "Kernel",
     "abml",
+    "added",
     "alpaca",
     "bayesian_maml",
     "deep_kernel",
+    "deep_kernel_classifier",
     "each",
     "exact",
     "linear",
     "matern",
     "meta_qda",
     "mixture",
+    "moments",
     "platipus",
     "rbf",
     "spectral_mixture",

@@ -151,6 +151,29 @@ def spectral_mixture(
     return Kernel(init, matrix, diagonal)
 
 
+def added(*kernels: Kernel) -> Kernel:
+    """Of sums of independent functions, one of each kernel: a trend and what goes up and down about it.
+
+        k(a, b) = sum_i k_i(a, b)
+
+    Its parameters are a tuple of theirs.
+
+    Raises:
+        ValueError: for no kernels.
+    """
+    if not kernels:
+        raise ValueError("a sum needs kernels, got none: give one or more")
+
+    def total(parts: list[Array]) -> Array:
+        return sum(parts[1:], parts[0])
+
+    return Kernel(
+        lambda z: tuple(kernel.init(z) for kernel in kernels),
+        lambda params, a, b: total([k.matrix(p, a, b) for k, p in zip(kernels, params, strict=True)]),
+        lambda params, a: total([k.variance(p, a) for k, p in zip(kernels, params, strict=True)]),
+    )
+
+
 def _stationary(shape: Callable[[Array], Array], length: float, variance: float) -> Kernel:
     """Of a function of the squared distance in lengths."""
     check_above_zero("length", length)

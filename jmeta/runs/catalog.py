@@ -9,6 +9,8 @@ from typing import Any
 import tyro
 
 from jmeta.algorithms.catalog import LEARNERS
+from jmeta.algorithms.row import own_row
+from jmeta.bayes.catalog import BAYESIAN, KERNELS
 from jmeta.continual.algorithms.catalog import LEARNERS as STREAM_LEARNERS
 from jmeta.continual.online import ONLINE
 from jmeta.datasets import catalog as datasets
@@ -17,7 +19,7 @@ from jmeta.nets.catalog import NETWORKS
 from jmeta.registry import Registry, short
 from jmeta.report.tables import show as show_table
 from jmeta.rl.envs.catalog import ENVIRONMENTS
-from jmeta.runs import active, continual, few_shot, generative, mtl, optimizers, rl
+from jmeta.runs import active, bayes, continual, few_shot, generative, mtl, optimizers, rl
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.command import train_command
@@ -64,6 +66,7 @@ EXPERIMENTS = Registry[Area](
         "rl": rl.AREA,
         "join": mtl.AREA,
         "active": active.AREA,
+        "bayes": bayes.AREA,
         "continual": continual.AREA,
         "optimizers": optimizers.AREA,
         "generative": generative.AREA,
@@ -73,6 +76,8 @@ EXPERIMENTS = Registry[Area](
 )
 KINDS: dict[str, tuple[Registry[Any], str, str]] = {
     "learners": (LEARNERS, "--algorithm", "what it learns"),
+    "bayesian-learners": (Registry("learner", BAYESIAN, "", own_row), "jmeta bayes --algorithm", "what it learns"),
+    "kernels": (KERNELS, "--kernel", "what functions it is of"),
     "stream-learners": (STREAM_LEARNERS, "jmeta continual --algorithm", "what it learns"),
     "online-learners": (ONLINE, "jmeta continual --algorithm", "what it does"),
     "networks": (NETWORKS, "--network", "what it is"),
@@ -109,8 +114,8 @@ def markdown(kind: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class ListConfig:
-    """List what has a name: learners, stream-learners, online-learners, networks, tasks, datasets, environments or
-    experiments.
+    """List what has a name: learners, bayesian-learners, stream-learners, online-learners, kernels, networks, tasks,
+    datasets, environments or experiments.
 
     Files and installed packages have more: FILE.py:NAME and MODULE:NAME are names too, and packages have entry points
     of the groups jmeta.learners, jmeta.networks and so on.

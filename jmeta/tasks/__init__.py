@@ -12,10 +12,15 @@ from jmeta.tasks.functions import (
 from jmeta.tasks.objectives import Objective, gaussian_objectives, ripple_objectives, values_sampler
 from jmeta.tasks.sequences import masked, permutations, permuted_tasks, rotated_tasks, split_tasks
 from jmeta.tasks.streams import stream_sampler
+from jmeta.tasks.waves import SINUSOID_E, SINUSOID_H, Waves, fixed_sampler, wave_sampler
 
 __all__ = [
+    "SINUSOID_E",
+    "SINUSOID_H",
     "Curve",
     "Objective",
+    "Waves",
+    "fixed_sampler",
     "gaussian_objectives",
     "gp_curves",
     "gp_curves_sampler",
@@ -32,4 +37,5 @@ __all__ = [
     "split_tasks",
     "stream_sampler",
     "values_sampler",
+    "wave_sampler",
 ]

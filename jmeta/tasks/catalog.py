@@ -15,10 +15,13 @@ from jmeta.errors import RunError, kind_and_line
 from jmeta.nets.catalog import Network
 from jmeta.registry import Registry, said
 from jmeta.tasks.functions import linear_sampler, quadratic_sampler, sinusoid_sampler
+from jmeta.tasks.waves import SINUSOID_E, SINUSOID_H, wave_sampler
 from jmeta.types import Episode
 
 _UNITS = Network("mlp", (40, 40), "none")
 _MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400"
+
+_PACOH = "Rothfuss et al. 2021, PACOH, https://arxiv.org/abs/2002.05551"
 
 
 class Row(NamedTuple):
@@ -147,6 +150,22 @@ TASKS = Registry[Row](
     {
         "sinusoid": _small(
             "sine curves to regress", _by_name(sinusoid_sampler), way=1, numbers=True, shape=(1,), paper=_MAML
+        ),
+        "sinusoid-e": _small(
+            "sine curves of one frequency about a line, with noise, of which the best answer is known",
+            _by_name(partial(wave_sampler, waves=SINUSOID_E)),
+            way=1,
+            numbers=True,
+            shape=(1,),
+            paper=_PACOH,
+        ),
+        "sinusoid-h": _small(
+            "the same of differing frequencies, with more noise",
+            _by_name(partial(wave_sampler, waves=SINUSOID_H)),
+            way=1,
+            numbers=True,
+            shape=(1,),
+            paper=_PACOH,
         ),
         "quadratic": _small(
             "parabolas to regress, of which the best answer is known",

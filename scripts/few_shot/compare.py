@@ -4,6 +4,7 @@
     python -m scripts.few_shot.compare                                  # 5-way 1-shot, 20,000 tasks of training each
     python -m scripts.few_shot.compare --budget seconds --seconds 300   # as much as each can do in the same time
     python -m scripts.few_shot.compare --ways 5 20 --shots 1 5 --algorithms maml prototypical
+    python -m scripts.few_shot.compare --algorithms meta-qda versa deep-kernel   # how well they know what they know
 
 Every run is a folder like those of `jmeta train`.
 """
@@ -14,13 +15,13 @@ from typing import Any
 
 import jax
 
-from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import DivergedError, RunError
 from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.devices import check_number, use_cores
 from jmeta.runs.engine.train import Result
 from jmeta.runs.few_shot import Settings, load_trained
 from jmeta.runs.few_shot.experiment import drawn, training_learner
+from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import check as check_run
 from jmeta.training import at_step

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jmeta import evaluation, uncertainty
-from jmeta.algorithms.settings import Nothing, inner_steps
+from jmeta.algorithms.settings import inner_steps
 from jmeta.report.figures import COLORS, FAINT, figure_maker, save
 from jmeta.runs.few_shot import Settings
 from jmeta.runs.few_shot.experiment import eval_steps
@@ -101,7 +101,7 @@ def _inner_steps(known: Mapping[str, Settings]) -> list[str]:
     """A line, if there is a learner with inner steps."""
     found: dict[tuple[int, int], list[str]] = {}
     for name, run in known.items():
-        if not isinstance(run.learner, Nothing):
+        if hasattr(run.learner, "inner"):
             found.setdefault((inner_steps(run.learner, training=True), eval_steps(run.learner)), []).append(name)
     each = [f"{steps} and {tested} of {', '.join(names)}" for (steps, tested), names in found.items()]
     return [f"Inner steps in training and in the test: {'; '.join(each)}."] if each else []

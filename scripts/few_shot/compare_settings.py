@@ -4,15 +4,18 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from jmeta.algorithms.catalog import LEARNERS
+from jmeta.bayes.catalog import BAYESIAN
 from jmeta.errors import RunError, unknown
 from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.folder import CONFIG, read_json
 from jmeta.runs.few_shot import Choice, defaults
+from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.settings import replaced, setting
 from jmeta.tasks import catalog
 
-ALGORITHMS = tuple(name for name, row in LEARNERS.items() if row.paper)
+KNOWN = tuple(name for name, row in LEARNERS.items() if row.paper and row.classes)
+ALGORITHMS = tuple(name for name in KNOWN if name not in BAYESIAN)
+"""To start from; the Bayesian ones are named, such as meta-qda, versa and deep-kernel."""
 LOG_EVERY = 10
 """Outer steps of a row, after which the budget is looked at."""
 
@@ -61,7 +64,7 @@ class Config:
     runs/compare-quick` to start from: a network that is soon compiled.
 
     Attributes:
-        algorithms: which learners, beside the reference.
+        algorithms: which learners, beside the reference; those of `jmeta bayes` that tell classes apart too.
         ways: classes of an episode, in training and in the test.
         shots: support examples of each class, in training and in the test.
         training: the budget.
@@ -104,8 +107,8 @@ def check(config: Config) -> None:
         RunError: naming it.
     """
     for algorithm in (*config.algorithms, config.reference):
-        if algorithm not in ALGORITHMS:
-            raise unknown("algorithm", algorithm, ALGORITHMS)
+        if algorithm not in KNOWN:
+            raise unknown("algorithm", algorithm, KNOWN)
     if not (config.ways and config.shots):
         raise RunError("there must be --ways and --shots: give at least one of each.")
     if catalog.row(config.learned.dataset).sampler is not None:

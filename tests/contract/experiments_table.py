@@ -79,6 +79,9 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "few-shot, curves": lambda: few_shot("maml", "sinusoid"),
     "few-shot, pictures": lambda: few_shot("prototypical", norm="batch"),
     "few-shot, ordinary batches": lambda: few_shot("baseline", augment="affine"),
+    "few-shot, a process": lambda: few_shot("deep-kernel", "sinusoid-e", kernel="spectral-mixture"),
+    "few-shot, samples": lambda: few_shot("platipus", "sinusoid-h", samples=2),
+    "few-shot, densities": lambda: few_shot("meta-qda"),
     "few-shot, a schedule": lambda: few_shot("maml++", inner_steps=2, norm="none"),
     "rl, RL^2": lambda: agent("rl2", "bandit", arms=2, pulls=4, minibatches=2, epochs=2),
     "rl, MAML by ProMP": lambda: agent(
@@ -97,5 +100,8 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     ),
 }
 
-LONG = ("rl, MAML by TRPO", "continual, a memory", "continual, sums", "optimizers, backpropagation")
+LONG = (
+    "few-shot, samples", "few-shot, densities", "rl, MAML by TRPO", "continual, a memory", "continual, sums",
+    "optimizers, backpropagation",
+)  # fmt: skip
 """Those that are for `--all`: what they add is tested in a quicker place too."""

@@ -92,3 +92,8 @@ def alpaca(encoder: Model, *, spread: float = 1.0, noise: float = 0.1) -> Learne
         return Normal(mean + jnp.sqrt(noise) * found.mean, noise * (found.variance + 1))
 
     return episodic(init, adapt, predict, nats)
+
+
+def evidence(adapted: ALPaCAAdapted) -> Array:
+    """The `joint.Evidence` of ALPaCA: of targets in units of their own, where the process has those of the noise."""
+    return adapted.known.log_evidence - jnp.sum(adapted.known.there) * adapted.params.log_noise[0] / 2

@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jmeta import calls, inner
 from jmeta.bayes import svgd
 from jmeta.checks import check_above_zero, check_sizes
+from jmeta.distributions import Normal
 from jmeta.losses import LossFn, cross_entropy, judge, loss_on, possible
 from jmeta.types import Batch, Judge, Learner, Model, Params, episodic
 
@@ -45,6 +46,22 @@ def conditioned(model: Model, params: Params, support: Batch) -> Samples:
 def mixture(logits: Array) -> Array:
     """The logarithm `[N, way]` of the mean probability of logits `[M, N, way]`."""
     return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - jnp.log(len(logits))
+
+
+def moments(noise: float) -> Combine:
+    """Of numbers: the mean of predictions `[M, N, targets]`, and their variance with that of noise, as a `Normal`.
+
+        mean = mean_i f_i(x),   variance = mean_i (f_i(x) - mean)^2 + noise^2
+
+    Args:
+        noise: standard deviation of a target about what a sample predicts, above 0; what it is judged by is then
+            `distributions.nats`.
+
+    Raises:
+        ValueError: if `noise` is not above 0 or not finite.
+    """
+    check_above_zero("noise", noise)
+    return lambda predictions: Normal(jnp.mean(predictions, axis=0), jnp.var(predictions, axis=0) + noise**2)
 
 
 def each(predictions: Array) -> Array:

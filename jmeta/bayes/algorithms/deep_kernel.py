@@ -10,6 +10,7 @@ from jax import Array
 
 from jmeta import calls
 from jmeta.bayes.gaussian_process import Conditioned, condition, draw, joint, marginals
+from jmeta.bayes.joint import together
 from jmeta.bayes.kernels import Kernel
 from jmeta.checks import check_above_zero
 from jmeta.distributions import Normal, nats
@@ -17,12 +18,12 @@ from jmeta.types import Batch, Episode, Learner, Metrics, Model, Params, learner
 
 
 class DeepKernelParams(NamedTuple):
-    """Parameters of the encoder and of the kernel, the mean of all functions `[]`, and the logarithm `[]` of the
-    variance of noise."""
+    """Parameters of the encoder and of the kernel, the mean `[]` of all functions or the parameters of its network, and
+    the logarithm `[]` of the variance of noise."""
 
     encoder: Params
     kernel: Params
-    mean: Array
+    mean: Params
     log_noise: Array
 
 
@@ -56,11 +57,18 @@ def predictive(adapt: Callable[..., Any], predict: Callable[..., Normal], params
     return nats(predict(adapt(params, episode.support), query.x, query.weight), query)[0]
 
 
-def deep_kernel(encoder: Model, kernel: Kernel, *, noise: float = 0.1, objective: Objective = marginal) -> Learner:
+def deep_kernel(
+    encoder: Model,
+    kernel: Kernel,
+    *,
+    mean: Model | None = None,
+    noise: float = 0.1,
+    objective: Objective = marginal,
+) -> Learner:
     """Deep kernel transfer, for regression: the exact posterior of a Gaussian process on an encoder's features.
 
-        y = m + f(encoder(x)) + e,   f ~ GP(0, kernel),   e ~ N(0, noise^2)
-        A = K(Z, Z) + noise^2 I,     mean(x) = m + k(x, Z) A^-1 (y - m)
+        y = m(x) + f(encoder(x)) + e,   f ~ GP(0, kernel),   e ~ N(0, noise^2)
+        A = K(Z, Z) + noise^2 I,        mean(x) = m(x) + k(x, Z) A^-1 (y - m(X))
         variance(x) = k(x, x) - k(x, Z) A^-1 k(Z, x) + noise^2
 
     The encoder, the kernel, m and the noise are learned over tasks; nothing is moved by gradients within one. Support
@@ -71,6 +79,7 @@ def deep_kernel(encoder: Model, kernel: Kernel, *, noise: float = 0.1, objective
         encoder: model mapping `x [N, ...]` to features `[N, D]`; `nets.MLPEncoder(())` for those that are features, by
             which this is a Gaussian process, exact if the kernel is right.
         kernel: such as `bayes.rbf()`.
+        mean: model mapping `x [N, ...]` to `[N, 1]`, m: what all functions have in common; None for a constant.
         noise: the standard deviation of noise that is learned starts here, above 0, in units of the target.
         objective: what is made small: `marginal`, of support and query together, or `predictive`, of the queries given
             the support. `Metrics.loss` is the latter in both.
@@ -91,13 +100,15 @@ def deep_kernel(encoder: Model, kernel: Kernel, *, noise: float = 0.1, objective
     def init(key: Array, x: Any) -> DeepKernelParams:
         params = encoder.init(key, x)
         z = jax.eval_shape(encoder.apply, params, x)
-        numbers = (jnp.asarray(number, z.dtype) for number in (0.0, 2 * math.log(noise)))
-        return DeepKernelParams(params, kernel.init(jnp.zeros((1, *z.shape[1:]), z.dtype)), *numbers)
+        common = jnp.zeros((), z.dtype) if mean is None else mean.init(jax.random.fold_in(key, 1), x)
+        own = kernel.init(jnp.zeros((1, *z.shape[1:]), z.dtype))
+        return DeepKernelParams(params, own, common, jnp.asarray(2 * math.log(noise), z.dtype))
 
     def adapt(params: DeepKernelParams, support: Batch) -> DeepKernelAdapted:
         z, kept = calls.read(encoder, params.encoder, support)
         k = kernel.matrix(params.kernel, z, z)
-        known = condition(k, support.y - params.mean, jnp.exp(params.log_noise), support.weight)
+        y = support.y - common_mean(mean, params, support.x, support.weight)
+        known = condition(k, y, jnp.exp(params.log_noise), support.weight)
         return DeepKernelAdapted(params._replace(encoder=kept), z, known)
 
     def predict(adapted: DeepKernelAdapted, x: Any, weight: Array | None = None) -> Normal:
@@ -105,7 +116,8 @@ def deep_kernel(encoder: Model, kernel: Kernel, *, noise: float = 0.1, objective
         z = calls.apply(encoder, params.encoder, x, weight)
         cross = kernel.matrix(params.kernel, adapted.z, z)
         of_function = marginals(adapted.known, cross, kernel.variance(params.kernel, z))
-        return Normal(params.mean + of_function.mean, of_function.variance + jnp.exp(params.log_noise))
+        common = common_mean(mean, params, x, weight)
+        return Normal(common + of_function.mean, of_function.variance + jnp.exp(params.log_noise))
 
     def loss(params: DeepKernelParams, episode: Episode) -> tuple[Array, Metrics]:
         return objective(adapt, predict, params, episode), Metrics(predictive(adapt, predict, params, episode))
@@ -113,7 +125,19 @@ def deep_kernel(encoder: Model, kernel: Kernel, *, noise: float = 0.1, objective
     return learner(init, adapt, predict, loss)
 
 
-def joint_sampler(encoder: Model, kernel: Kernel) -> Callable[[DeepKernelAdapted, Any, Array], Array]:
+def common_mean(mean: Model | None, params: DeepKernelParams, x: Any, weight: Array | None = None) -> Array:
+    """What all functions have in common at x: `[N, 1]`, or `[]` without a network of it."""
+    return params.mean if mean is None else calls.apply(mean, params.mean, x, weight)
+
+
+def evidence(adapted: DeepKernelAdapted) -> Array:
+    """The `joint.Evidence` of a deep kernel."""
+    return adapted.known.log_evidence
+
+
+def joint_sampler(
+    encoder: Model, kernel: Kernel, *, mean: Model | None = None
+) -> Callable[[DeepKernelAdapted, Any, Array], Array]:
     """Functions of the posterior of a `deep_kernel` of the same parts: `(adapted, x [M, ...], key) -> [M, targets]`.
 
     They are of the function at all places jointly, without noise.
@@ -123,7 +147,7 @@ def joint_sampler(encoder: Model, kernel: Kernel) -> Callable[[DeepKernelAdapted
         params = adapted.params
         z = calls.apply(encoder, params.encoder, x)
         k = kernel.matrix(params.kernel, z, z)
-        mean, covariance = joint(adapted.known, kernel.matrix(params.kernel, adapted.z, z), k)
-        return draw(key, params.mean + mean, covariance, jnp.diagonal(k))
+        apart, covariance = joint(adapted.known, kernel.matrix(params.kernel, adapted.z, z), k)
+        return draw(key, common_mean(mean, params, x) + apart, covariance, jnp.diagonal(k))
 
     return sample

@@ -9,7 +9,6 @@ import numpy as np
 import tyro
 
 from jmeta import datasets
-from jmeta.algorithms.catalog import LEARNERS
 from jmeta.datasets import cache
 from jmeta.errors import RunError, printable, unknown
 from jmeta.ragged import Ragged
@@ -20,6 +19,7 @@ from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.folder import GROUP
 from jmeta.runs.engine.progress import say
 from jmeta.runs.few_shot import AREA, EvaluateConfig, PlotConfig, PredictConfig
+from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.predict import main as named
 from jmeta.settings import check, setting
 

@@ -12,7 +12,6 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta import evaluation, training
-from jmeta.algorithms.catalog import LEARNERS
 from jmeta.algorithms.row import FINITE, MOMENTUM, Wanted
 from jmeta.algorithms.settings import inner_steps
 from jmeta.episodes import Sampler
@@ -23,6 +22,7 @@ from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.devices import check_memory
 from jmeta.runs.few_shot.heads import fitted
+from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.problems import Problem, load_problem
 from jmeta.runs.few_shot.settings import Choice, Outer, Settings, Tasks, check, defaults, run_dir
 from jmeta.tasks import catalog as sources

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmeta.distributions import Normal
 from jmeta.errors import RunError
 from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, marker_of, save
 from jmeta.runs.engine import folder
@@ -218,11 +219,16 @@ def _curves_page(trained: Trained, episodes: list[Episode]) -> Any:
         x = np.asarray(episode.query.x)[:, 0]
         order = np.argsort(x)
         ax.plot(x[order], np.asarray(episode.query.y)[order, 0], color=FAINT, linewidth=4, label="the curve")
-        for k, style in ((0, ":"), (steps, "-")):
+        for k, style in ((0, ":"), (steps, "-")) if steps else ((0, "-"),):
             learner = trained.learner_of(k, trained.settings.tasks.way)
-            y = learner.predict(learner.adapt(trained.params, episode.support), episode.query.x)
-            label = "before adapting" if k == 0 else f"after {k} inner step{'s' if k > 1 else ''}"
-            ax.plot(x[order], np.asarray(y)[order, 0], color=INK, linestyle=style, label=label)
+            found = learner.predict(learner.adapt(trained.params, episode.support), episode.query.x)
+            after = f"after {k} inner step{'s' if k > 1 else ''}" if steps else "as adapted"
+            label = "before adapting" if k == 0 and steps else after
+            y = np.asarray(found.mean if isinstance(found, Normal) else found)[order, 0]
+            ax.plot(x[order], y, color=INK, linestyle=style, label=label)
+            if isinstance(found, Normal) and k == steps:
+                half = 1.96 * np.sqrt(np.asarray(found.variance))[order, 0]
+                ax.fill_between(x[order], y - half, y + half, color=FAINT, alpha=0.4, linewidth=0)
         ax.plot(episode.support.x[:, 0], episode.support.y[:, 0], "o", color=BAD, markersize=5, label="support")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)

@@ -4,13 +4,13 @@ import dataclasses
 from typing import Any
 
 from jmeta import settings as flat
-from jmeta.algorithms.catalog import LEARNERS
 from jmeta.errors import RunError
 from jmeta.nets import catalog as nets
 from jmeta.nets.catalog import NETWORKS, Network
 from jmeta.registry import short, spelled
 from jmeta.runs.engine.members import suffix
 from jmeta.runs.engine.options import Options
+from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.settings import setting
 from jmeta.tasks import catalog as sources
 
@@ -54,8 +54,8 @@ class Tasks:
     Attributes:
         dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME; a file .npz of arrays with
             labels, a table .csv of files, or of numbers, and labels, a folder (or .zip) with a sub-folder of pictures
-            for each class; sinusoid (curves to regress), linear (binary tasks); or FILE.py:NAME or MODULE:NAME, your
-            own. `jmeta list` has all, `jmeta data list` shows what is there.
+            for each class; sinusoid, sinusoid-e, sinusoid-h (curves to regress), linear (binary tasks); or
+            FILE.py:NAME or MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         split: which classes are for training, validation and test: finn, lake, small1, small2, classes, folders (those
             called train, val and test) or default, which is finn for Omniglot and folders where there are such; or your
@@ -126,7 +126,9 @@ class Settings:
             (learns a rate for every parameter), reptile, imaml, bootstrapped, anil (adapts the last layer only), boil
             (all others only), cavia (a context only), proto-maml (from prototypes). By comparison with the support set:
             prototypical, matching, matching-cosine, matching-fce, siamese, relation, ridge, neural-process, attention.
-            Without episodes: baseline, baseline++. Or FILE.py:NAME or MODULE:NAME, your own; `jmeta list learners`.
+            Without episodes: baseline, baseline++. Those of `jmeta bayes`: deep-kernel, alpaca, bayesian-maml,
+            platipus, abml, versa, meta-qda. Or FILE.py:NAME or MODULE:NAME, your own; `jmeta list learners` and
+            `jmeta list bayesian-learners`.
         learner: what the algorithm can be told, and no more.
         tasks: what is learned from.
         network: what learns.
@@ -189,6 +191,8 @@ def check(settings: Settings, options: Options | None = None) -> None:
         )
     if not row.numbers and source.numbers:
         raise RunError(f"{name} tells classes apart, and {tasks.dataset} has none: choose another --algorithm.")
+    if not row.classes and not source.numbers:
+        raise RunError(f"{name} predicts numbers, and {tasks.dataset} has classes: choose --dataset sinusoid-e, say.")
     if row.fixed_way and tasks.train_way not in (None, tasks.way):
         raise RunError(f"{name} has parameters for each of its {tasks.way} classes: leave --train-way out.")
     if NETWORKS.get(network.network).dense and not row.dense:

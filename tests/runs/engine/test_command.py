@@ -152,7 +152,7 @@ def test_what_a_class_says_of_a_setting_is_said_of_those_made_from_it():
             "--context-size is nothing that --algorithm maml can be told: leave it out",
         ),
         (few_shot.AREA, "--context_size=5", "or choose --algorithm cavia."),
-        (few_shot.AREA, "--algorithm prototypical --inner-lr 1", "--algorithm meta-sgd and 7 more."),
+        (few_shot.AREA, "--algorithm prototypical --inner-lr 1", "--algorithm meta-sgd and 10 more."),
         (rl.AREA, "--horizon 5", "choose --env mdp or --env navigation or --env semi-circle or --env cart-pole."),
         (rl.AREA, "--credit", "--algorithm rl2 --env bandit can be told: leave it out, or choose --algorithm maml."),
         (mtl.AREA, "--regularization 1", "or choose --algorithm imaml."),
