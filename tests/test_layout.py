@@ -24,7 +24,7 @@ def jmeta_names(names: str) -> set[str]:
     return {f"jmeta.{name}" for name in names.split()}
 
 
-CORE = jmeta_names("types checks losses calls distances inner gradients rules solvers cholesky")
+CORE = jmeta_names("types checks losses calls distances inner gradients rules solvers cholesky noise")
 GROUND = jmeta_names("errors settings experiment loop registry")
 CATALOGS = jmeta_names("algorithms.catalog algorithms.row algorithms.settings nets.catalog")
 TRAINING = jmeta_names("training loop sharding episodes ragged evaluation")
@@ -48,6 +48,7 @@ ALLOWED = {
     "distances.py": {"jax", "chex", "jmeta.types", "jmeta.checks"},
     "gradients.py": {"jax"},
     "cholesky.py": {"jax"},
+    "noise.py": {"jax", "jmeta.types"},
     "solvers.py": {"jax", "jmeta.types", "jmeta.checks"},
     "nets/": {"jax", "flax", "equinox", "jmeta.nets", *jmeta_names("types checks calls distances")},
     "nets/catalog.py": {"jax", "jmeta.nets", *jmeta_names("types errors settings registry")},
@@ -120,6 +121,16 @@ ALLOWED = {
     "bayes/exact_waves.py": {"jax", "jmeta.tasks.waves", *jmeta_names("types checks")},
     "bayes/exact.py": {"jax", "numpy", "jmeta.checks", "jmeta.distributions"},
     "generative/": {"jax", "jmeta.generative", "jmeta.distributions", "jmeta.algorithms.neural_process", *CORE},
+    "generative/algorithms/attentive_drawing.py": {"jax", "jmeta.generative", "jmeta.nets.drawings", *CORE},
+    "generative/catalog.py": {"jmeta.generative", "jmeta.nets", *GROUND},
+    "generative/settings.py": {"jmeta.generative", "jmeta.algorithms.settings", *GROUND},
+    "generative/experiment.py": {
+        "jax", "optax", "jmeta.generative", "jmeta.datasets", "jmeta.augment", "jmeta.nets.drawings",
+        *GROUND, *CORE, *TRAINING,
+    },
+    "generative/evaluation.py": {"jax", "numpy", "jmeta.generative", "jmeta.ragged", "jmeta.nets.drawings", *CORE},
+    "generative/floors.py": {"numpy", "scipy", "jmeta.checks"},
+    "generative/judge.py": {"jax", "numpy", "optax", "jmeta.augment", *CORE},
     "generative/exact.py": {"numpy", "jmeta.checks"},
     "generative/algorithms/latent_process.py": {
         "jax", "numpy", "jmeta.generative", "jmeta.distributions", "jmeta.algorithms.neural_process", *CORE,
@@ -170,6 +181,10 @@ ALLOWED = {
     },
     "runs/optimizers/": {
         "jax", "optax", "jmeta.runs.engine", "jmeta.runs.optimizers", "jmeta.optimizers", *SHOWN, *GROUND, *CORE,
+    },
+    "runs/generative/": {
+        "jax", "PIL", "jmeta.runs.engine", "jmeta.runs.generative", "jmeta.runs.few_shot.given", "jmeta.generative",
+        "jmeta.datasets", "jmeta.nets.drawings", *SHOWN, *GROUND, *CORE,
     },
     "runs/mtl/": {
         "jax", "jmeta.runs.engine", "jmeta.runs.mtl", "jmeta.mtl", "jmeta.datasets",

@@ -3,23 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmeta.types import Batch, Episode, Learner, Params, examples
+from jmeta.types import Episode, Learner, Params, examples, together
 
 Evidence = Callable[[Any], Array]
 """`adapted -> [targets]`, the logarithm of the density, in nats, of all examples that were adapted to, jointly."""
-
-
-def together(support: Batch, query: Batch) -> Batch:
-    """Both sets as one."""
-    both = lambda a, b: jnp.concatenate([a, b])
-    ones = lambda batch: jnp.ones_like(batch.y[:, 0]) if batch.weight is None else batch.weight
-    whole = support.weight is None and query.weight is None
-    weight = None if whole else both(ones(support), ones(query))
-    return Batch(jax.tree.map(both, support.x, query.x), both(support.y, query.y), weight, query.classes)
 
 
 def joint_log_likelihood(learner: Learner, evidence: Evidence, params: Params, episode: Episode) -> Array:

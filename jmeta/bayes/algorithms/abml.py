@@ -10,9 +10,9 @@ from jax import Array
 
 from jmeta import calls, inner
 from jmeta.bayes.algorithms.bayesian_maml import Combine, Samples, conditioned, mixture, of_samples
-from jmeta.bayes.noise import key_of, normal_like
 from jmeta.checks import check_above_zero, check_sizes
 from jmeta.losses import LossFn, cross_entropy, judge, loss_on
+from jmeta.noise import key_of, normal_like
 from jmeta.types import Batch, Judge, Learner, Model, Params, episodic
 
 
@@ -57,7 +57,7 @@ def abml(
         f(x)  = combine(model(w_1, x), ..., model(w_S, x))
 
     So where the posterior may go is what the prior's spread says: weights that tasks share become narrow. The noise e
-    is that of `bayes.noise.key_of`, the same in all steps of a task.
+    is that of `noise.key_of`, the same in all steps of a task.
 
     Args:
         model: the network; parameters here are a `MeanField` of its.

@@ -10,7 +10,6 @@ from jax import Array
 
 from jmeta import calls
 from jmeta.bayes.gaussian_process import Conditioned, condition, draw, joint, marginals
-from jmeta.bayes.joint import together
 from jmeta.bayes.kernels import Kernel
 from jmeta.checks import check_above_zero
 from jmeta.distributions import Normal, nats

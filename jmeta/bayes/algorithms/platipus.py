@@ -11,9 +11,9 @@ from jax import Array
 from jmeta import calls, inner
 from jmeta.bayes.algorithms.abml import MeanField, divergence
 from jmeta.bayes.algorithms.bayesian_maml import Combine, Samples, conditioned, mixture, of_samples
-from jmeta.bayes.noise import key_of, normal_like
 from jmeta.checks import check_above_zero, check_sizes
 from jmeta.losses import LossFn, cross_entropy, judge, loss_on
+from jmeta.noise import key_of, normal_like
 from jmeta.types import Batch, Episode, Judge, Learner, Metrics, Model, Params, learner
 
 
@@ -50,7 +50,7 @@ def platipus(
         f(x)       = combine(model(w_1, x), ..., model(w_S, x))
         loss       = mean_i L_query(w_i), theta_i ~ q,   + kl_weight KL(q | p)
 
-    Without spread and rates this is MAML. Noise is that of `bayes.noise.key_of` the support set. `Metrics` are those of
+    Without spread and rates this is MAML. Noise is that of `noise.key_of` the support set. `Metrics` are those of
     starts from p, as in the test: q has seen the answers.
 
     Args:

@@ -8,10 +8,10 @@ from jax import Array
 
 from jmeta import calls
 from jmeta.bayes.algorithms.bayesian_maml import Combine, mixture
-from jmeta.bayes.noise import key_of
 from jmeta.checks import check_sizes
 from jmeta.distances import product, prototypes, supported
 from jmeta.losses import LossFn, cross_entropy, judge, possible
+from jmeta.noise import key_of
 from jmeta.types import Batch, Judge, Learner, Model, Params, episodic
 
 
@@ -45,7 +45,7 @@ def versa(
         [m_k, s_k]  = writer(c_k),   column_k ~ N(m_k, exp(s_k)^2)
         f(x)        = combine over samples of [encoder(x), 1] . column_k
 
-    Classes do not see each other, so that any number will do. Noise is that of `bayes.noise.key_of` the support set.
+    Classes do not see each other, so that any number will do. Noise is that of `noise.key_of` the support set.
 
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`.

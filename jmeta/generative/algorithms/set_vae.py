@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmeta import calls
-from jmeta.bayes.noise import key_of
 from jmeta.checks import check_sizes
 from jmeta.generative.types import Generator, density_loss
+from jmeta.noise import key_of
 from jmeta.types import Batch, Model, Params, episodic
 
 INK = 0.5

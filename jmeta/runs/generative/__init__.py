@@ -17,7 +17,7 @@ PROGRAMS = {
 }
 """Name and what it shows."""
 
-STUDIES: Sequence[str] = ("omniglot",)
+STUDIES: Sequence[str] = ("omniglot", "processes")
 """Programs of the repository, in scripts/generative."""
 
 
