@@ -1,5 +1,7 @@
 """A network that draws: the chance of each 2x2 block of a black-and-white picture, given the blocks before it."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -50,25 +52,34 @@ def pictures(patterns: Array) -> Array:
     return bits.reshape(n, height * SIDE, width * SIDE, 1)
 
 
+class Seen(NamedTuple):
+    """What a drawing is made after: tokens `[1 + N P, F]`, how much each counts, and the mean map `[H', W', F]`."""
+
+    tokens: Array
+    share: Array
+    mean: Array
+
+
 class DrawingNetwork(nn.Module):
     """Logits of each block of a drawing, given those above it, those to the left in its row, and maps to look at.
 
-        u, l = E_u [block above] + p, E_l [block to the left] + p        p learned for each place
+        u, l = E_u [block above] + p + m, E_l [block to the left]        p learned for each place
         u_rc = u_rc + A gate(conv u, of rows r - 2 to r, columns c - 1 to c + 1)            for each layer
         l_rc = l_rc + B gate(conv l, of row r, columns c - 3 to c, + C u_rc)
         l_rc = l_rc + attention(norm l_rc; tokens)                        for each second layer
         logits_rc = head(l_rc)                                            of 16 patterns
 
     with gate(a, b) = tanh(a) sigmoid(b). So no block sees itself or one that comes later. Tokens are the places of
-    pictures' feature maps, each with its own position, and one that is learned, to look at where there are none.
+    pictures' feature maps, each with its own position, and one that is learned, to look at where there are none. m is
+    what the maps have at the same place, M sum_n w_n map_n / (1 + sum_n w_n).
 
     Attributes:
         features: of each place.
         layers: of convolution, two or more, so that there is attention.
         heads: of attention; they divide the features.
 
-    Differs from the paper: it draws four pixels at once, and it looks at the support set in each second
-    layer, at all of its places, by several heads.
+    Differs from the paper: it draws four pixels at once; it looks at the support set in each second layer, at all of
+    its places, by several heads; and it is told what is there at the same place, since drawings of a class are alike.
     Source: Reed et al. 2018, Few-shot Autoregressive Density Estimation, section 4, an attention PixelCNN.
     https://arxiv.org/abs/1710.10304. The two directions are those of van den Oord et al. 2016, Conditional Image
     Generation with PixelCNN Decoders. https://arxiv.org/abs/1606.05328
@@ -89,24 +100,29 @@ class DrawingNetwork(nn.Module):
         self.down = [nn.Dense(gated, use_bias=False) for _ in many]
         self.left_out = [nn.Dense(self.features) for _ in many]
         self.looks = [Look(self.heads) if layer % 2 else None for layer in many]
-        self.token = nn.Dense(self.features)
+        self.token, self.same = nn.Dense(self.features), nn.Dense(self.features, use_bias=False)
         self.head = [nn.Dense(self.features), nn.Dense(PATTERNS)]
 
     def __call__(self, patterns: Array, maps: Array, weight: Array | None = None) -> Array:
-        """Patterns `[M, R, C]` and feature maps `[N, P, D]` of weights `[N]` to logits `[M, R, C, 16]`."""
-        return self.along(patterns, self.above(patterns), *self.tokens(maps, weight))
+        """Patterns `[M, R, C]` and feature maps `[N, H', W', D]` of weights `[N]` to logits `[M, R, C, 16]`."""
+        seen = self.seen(maps, weight)
+        return self.along(patterns, self.above(patterns, seen), seen)
 
-    def tokens(self, maps: Array, weight: Array | None = None) -> tuple[Array, Array]:
-        """What is looked at, `[1 + N P, F]`, and how much each counts."""
-        n, places, _ = maps.shape
-        seen = (self.token(maps) + self.token_place((places, self.features))[None]).reshape(n * places, -1)
+    def seen(self, maps: Array, weight: Array | None = None) -> Seen:
+        """What there is to look at."""
+        n, height, width, _ = maps.shape
+        tokens = self.token(maps).reshape(n, -1, self.features)
+        tokens = (tokens + self.token_place(tokens.shape[1:])[None]).reshape(-1, self.features)
         weight = jnp.ones(n, maps.dtype) if weight is None else weight
-        share = jnp.concatenate([jnp.ones_like(weight[:1]), jnp.repeat(weight, places)])
-        return jnp.concatenate([self.nothing((1, self.features)), seen]), share
+        share = jnp.concatenate([jnp.ones_like(weight[:1]), jnp.repeat(weight, height * width)])
+        mean = jnp.tensordot(weight, self.same(maps), 1) / (1 + jnp.sum(weight))
+        return Seen(jnp.concatenate([self.nothing((1, self.features)), tokens]), share, mean)
 
-    def above(self, patterns: Array) -> list[Array]:
+    def above(self, patterns: Array, seen: Seen) -> list[Array]:
         """What each layer knows at each place of the rows above it, `[M, R, C, F]`."""
-        u = self.of_above(_shifted(bits_of(patterns), 1)) + self.place((*patterns.shape[1:], self.features))[None]
+        shape = (*patterns.shape[1:], self.features)
+        same = self.place(shape) + jax.image.resize(seen.mean, shape, "nearest")
+        u = self.of_above(_shifted(bits_of(patterns), 1)) + same[None]
         layers = []
         for conv, out in zip(self.above_convs, self.above_out, strict=True):
             up = jnp.pad(u, ((0, 0), (1, 0), (0, 0), (0, 0)))  # so that a 3x3 convolution ends in its own row
@@ -114,7 +130,7 @@ class DrawingNetwork(nn.Module):
             layers.append(u)
         return layers
 
-    def along(self, patterns: Array, above: list[Array], tokens: Array, share: Array) -> Array:
+    def along(self, patterns: Array, above: list[Array], seen: Seen) -> Array:
         """Logits of rows `[M, R, C]`, each by itself, where what `above` knows is of the same rows."""
         left = self.of_left(_shifted(bits_of(patterns), 2))
         layers = zip(above, self.left_convs, self.down, self.left_out, self.looks, strict=True)
@@ -123,7 +139,7 @@ class DrawingNetwork(nn.Module):
             for _ in range(REACH):
                 near.append(_shifted(near[-1], 2))
             left = left + out(_gate(conv(jnp.concatenate(near, axis=-1)) + down(up)))
-            left = left if look is None else look(left, tokens, share)
+            left = left if look is None else look(left, seen.tokens, seen.share)
         return self.head[1](nn.relu(self.head[0](left)))
 
 

@@ -46,7 +46,7 @@ def test_blocks_are_read_from_left_to_right_and_back():
 
 def test_no_block_sees_itself_or_a_later_one():
     """Catches a convolution or a shift that is one place too far, in either direction; each block before is seen."""
-    maps = jax.random.normal(jax.random.key(2), (2, 4, 3))
+    maps = jax.random.normal(jax.random.key(2), (2, 2, 2, 3))
     patterns = jnp.asarray(RNG.integers(0, 16, (1, 4, 5)), jnp.int32)
     params = NETWORK.init(jax.random.key(0), patterns, maps)
     read = jax.jit(lambda patterns: NETWORK.apply(params, patterns, maps).reshape(20, 16))

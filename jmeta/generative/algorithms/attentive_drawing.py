@@ -9,7 +9,7 @@ from jax import Array
 from jmeta import calls
 from jmeta.checks import check_sizes
 from jmeta.generative.types import Generator, density_loss
-from jmeta.nets.drawings import SIDE, DrawingNetwork, blocks, pictures
+from jmeta.nets.drawings import SIDE, DrawingNetwork, Seen, blocks, pictures
 from jmeta.types import Batch, Model, Params, episodic
 
 
@@ -21,11 +21,10 @@ class DrawingParams(NamedTuple):
 
 
 class DrawingAdapted(NamedTuple):
-    """The network, what it looks at, `[1 + N P, F]`, how much each counts, and H and W of drawings, as zeros."""
+    """The network, what it looks at, and a drawing of zeros `[H, W, 1]`."""
 
     network: Params
-    tokens: Array
-    share: Array
+    seen: Seen
     blank: Array
 
 
@@ -49,28 +48,24 @@ def attentive_drawing(encoder: Model, network: DrawingNetwork) -> Generator:
     Source: see `nets.DrawingNetwork`.
     """
 
-    def inputs(patterns: Array, maps: Array) -> tuple[Array, Array]:
-        return patterns, maps.reshape(len(maps), -1, maps.shape[-1])
-
     def called(method: str, params: Params, *given: Any) -> Any:
         return network.apply(params, *given, method=method)
 
     def init(key: Array, x: Any) -> DrawingParams:
         one, two = jax.random.split(key)
         params = encoder.init(one, x)
-        return DrawingParams(params, network.init(two, *inputs(blocks(x), encoder.apply(params, x))))
+        return DrawingParams(params, network.init(two, blocks(x), encoder.apply(params, x)))
 
     def adapt(params: DrawingParams, support: Batch) -> DrawingAdapted:
         blocks(support.x)
         maps, _ = calls.read(encoder, params.encoder, support)
-        maps = maps.reshape(len(maps), -1, maps.shape[-1])
-        tokens, share = called("tokens", params.network, maps, support.weight)
-        return DrawingAdapted(params.network, tokens, share, jnp.zeros(support.x.shape[1:]))
+        seen = called("seen", params.network, maps, support.weight)
+        return DrawingAdapted(params.network, seen, jnp.zeros(support.x.shape[1:]))
 
     def predict(adapted: DrawingAdapted, x: Any, weight: Array | None = None) -> Array:
         patterns = blocks(x)
-        above = called("above", adapted.network, patterns)
-        logits = called("along", adapted.network, patterns, above, adapted.tokens, adapted.share)
+        above = called("above", adapted.network, patterns, adapted.seen)
+        logits = called("along", adapted.network, patterns, above, adapted.seen)
         own = jnp.take_along_axis(jax.nn.log_softmax(logits), patterns[..., None], axis=-1)
         return jnp.sum(own, axis=(1, 2, 3))
 
@@ -79,11 +74,11 @@ def attentive_drawing(encoder: Model, network: DrawingNetwork) -> Generator:
         rows, columns = (side // SIDE for side in adapted.blank.shape[:2])
 
         def row(drawn: Array, at: Array) -> tuple[Array, None]:
-            above = called("above", adapted.network, drawn)
+            above = called("above", adapted.network, drawn, adapted.seen)
             here = [jax.lax.dynamic_slice_in_dim(a, at, 1, axis=1) for a in above]
 
             def block(line: Array, column: Array) -> tuple[Array, None]:
-                logits = called("along", adapted.network, line, here, adapted.tokens, adapted.share)
+                logits = called("along", adapted.network, line, here, adapted.seen)
                 own = jax.random.fold_in(key, at * columns + column)
                 chosen = jax.random.categorical(own, logits[:, 0, column]).astype(jnp.int32)
                 return line.at[:, 0, column].set(chosen), None
