@@ -197,7 +197,8 @@ def test_validation_is_the_test_on_tasks_of_its_own(settings, rounds):
     tasks = settings.training.val_tasks
     env = env_of(settings.env, settings.world)
     agent = agent_of(settings, env)
-    rewards = np.asarray(jax.vmap(lambda key: rewards_of(agent, env, params, key))(validation_keys(tasks)))
+    each = jax.jit(jax.vmap(lambda key: rewards_of(agent, env, params, key)))
+    rewards = np.asarray(each(validation_keys(tasks)))
     assert rewards.shape == (tasks, rounds)
     counts = rewards.sum(axis=1) if settings.algorithm == "rl2" else rewards[:, -1]
     np.testing.assert_allclose(found[experiment.score.name], counts, rtol=1e-5)

@@ -280,6 +280,7 @@ def test_presets_name_their_source_and_build(name):
     assert stated <= presets(AREA)[name].keys()
 
 
+@pytest.mark.long
 def test_a_preset_is_a_start(tmp_path):
     small = "--units 2 --meta-batch-size 4 --val-tasks 2 --updates 1 --log-every 1 --save-every 1 --run-dir"
     assert cli.main(["rl", "train", "--preset", "rl2-bandit-100", *small.split(), str(tmp_path / "run")]) == 0
