@@ -58,7 +58,7 @@ def close(one, other, **how):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **({"rtol": 1e-5, "atol": 1e-6} | how)), one, other)
 
 
-@pytest.mark.parametrize("name", ["per-tensor", "lstm", "mlp", "adafactor"])
+@pytest.mark.parametrize("name", ["per-tensor", pytest.param("lstm", marks=pytest.mark.long), "mlp", "adafactor"])
 def test_a_rule_is_pure_differentiable_and_for_trees_of_any_shapes(name):
     """Catches a state that changes its form, a NaN in a derivative, and a scalar that breaks an axis."""
     rule, theta = RULES[name], theta_of(name)
@@ -75,7 +75,9 @@ def test_a_rule_is_pure_differentiable_and_for_trees_of_any_shapes(name):
     assert not np.allclose(moved["a"]["w"], TREE["a"]["w"])
 
 
-@pytest.mark.parametrize("name", ["lstm, log and sign", "mlp", "adafactor"])
+@pytest.mark.parametrize(
+    "name", ["mlp", *(pytest.param(name, marks=pytest.mark.long) for name in ("lstm, log and sign", "adafactor"))]
+)
 def test_with_a_head_of_zeros_a_rule_stands_still_and_beside_a_rate_it_is_sgd(name):
     """Catches a bias that is not 0, and a path from the gradient that is scaled."""
     both = rules.added(rules.schedule([0.3]), RULES[name])
