@@ -187,7 +187,7 @@ def test_inductive_and_transductive_agree_where_queries_do_not_see_each_other(no
 def test_inductive_predicts_each_query_with_the_support_set_alone():
     learner, params = trained("maml", nets.BatchNorm)
     episode = SAMPLE(KEY)
-    adapted, predict = jax.jit(learner.adapt)(params, episode.support), jax.jit(learner.predict)
+    adapted, predict = learner.adapt(params, episode.support), learner.predict
     expected = jnp.concatenate(
         [predict(adapted, jnp.concatenate([episode.support.x, x[None]]))[-1:] for x in episode.query.x]
     )
@@ -201,7 +201,7 @@ def test_queries_do_not_influence_each_other_with_support_statistics():
     differences = {}
     for norm in (nets.SupportNorm, nets.BatchNorm):
         learner, params = trained("maml", norm)
-        adapted, predict = jax.jit(learner.adapt)(params, episode.support), jax.jit(learner.predict)
+        adapted, predict = learner.adapt(params, episode.support), learner.predict
         differences[norm] = difference(predict(adapted, episode.query.x)[0], predict(adapted, changed)[0])
     assert differences[nets.SupportNorm] < 1e-6
     assert differences[nets.BatchNorm] > 1e-2

@@ -33,10 +33,10 @@ def test_only_the_context_adapts_from_zero_in_each_task():
     params = made(learner)
     none = cavia(inner_steps=0).adapt(params, EPISODE.support)
     assert_close(none, jmeta.algorithms.CAVIAAdapted(params, jnp.zeros(4)), rtol=0, atol=0)
-    adapted = jax.jit(learner.adapt)(params, EPISODE.support)
+    adapted = learner.adapt(params, EPISODE.support)
     assert_close(adapted.model, params, rtol=0, atol=0)
     assert adapted.context.shape == (4,) and largest(adapted.context) > 1e-2
-    again = jax.jit(learner.adapt)(adapted.model, EPISODE.support)
+    again = learner.adapt(adapted.model, EPISODE.support)
     assert_close(again, adapted, rtol=0, atol=0)
 
 
@@ -124,7 +124,7 @@ def test_the_support_norm_keeps_statistics_that_the_adapted_context_made():
     model = nets.FiLMConvNet(3, features=(4, 4), norm=nets.SupportNorm, modulated=1)
     learner = cavia(model, inner_optimizer=optax.sgd(2.0))
     params = made(learner)
-    adapted = jax.jit(learner.adapt)(params, EPISODE.support)
+    adapted = learner.adapt(params, EPISODE.support)
     condition = jax.jit(model.condition)
     expected = condition(params, (EPISODE.support.x, adapted.context))
     assert_close(adapted.model, expected)

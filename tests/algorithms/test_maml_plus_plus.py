@@ -135,6 +135,7 @@ def test_all_of_it_against_a_loop_written_out(weights):
     )
 
 
+@pytest.mark.long
 def test_the_loss_of_several_steps_is_that_mean_of_mamls():
     weights = [0.1, 0.2, 0.7]
     learner = jmeta.maml_plus_plus(NETS["none"], inner_lr=0.3, inner_steps=3, loss_weights=weights, **SHARED)
@@ -201,7 +202,7 @@ def test_a_traced_first_order_is_either(weights):
 def test_normalization_of_steps_does_not_move_and_the_last_is_predicted_with():
     learner = jmeta.maml_plus_plus(NETS["batch"], inner_lr=0.3, inner_steps=2)
     params = off_center(learner)
-    adapted = jax.jit(learner.adapt)(params, EPISODE.support)["params"]
+    adapted = learner.adapt(params, EPISODE.support)["params"]
     own = params.model["params"]["encoder"]["BatchNorm_0"]
     assert_close(adapted["encoder"]["BatchNorm_0"], jax.tree.map(lambda a: a[-1], own), rtol=0, atol=0)
     assert difference(adapted["encoder"]["Conv_0"], params.model["params"]["encoder"]["Conv_0"]) > 1e-3
@@ -216,12 +217,12 @@ def test_further_steps_repeat_the_last_one():
     longer = jmeta.algorithms.MAMLPlusPlusParams(
         {"params": params.model["params"] | {"encoder": encoder}}, jax.tree.map(repeated, params.lr)
     )
-    four = jax.jit(build(4).adapt)
+    four = build(4).adapt
     expected = four(longer, EPISODE.support)
     assert_close(four(params, EPISODE.support), expected)
     traced = jax.jit(lambda steps: build(steps).adapt(params, EPISODE.support))
     assert_close(traced(4), expected)
-    assert_close(traced(1), jax.jit(build(1).adapt)(params, EPISODE.support))
+    assert_close(traced(1), build(1).adapt(params, EPISODE.support))
     still = traced(0)["params"]
     assert_close(still["head"], params.model["params"]["head"])
     assert_close(still["encoder"]["BatchNorm_0"], jax.tree.map(lambda a: a[0], own))

@@ -48,11 +48,11 @@ def attended(alike, support, query, k, z=features):
 def test_probabilities_are_attention_over_the_support_examples(similarity, params, alike, weight):
     learner = jmeta.matching(ENCODER, similarity=similarity)
     support = EPISODE.support._replace(weight=weight)
-    adapted = jax.jit(learner.adapt)(jmeta.algorithms.MatchingParams(ENCODED, params), support)
+    adapted = learner.adapt(jmeta.algorithms.MatchingParams(ENCODED, params), support)
     for n in range(3):
         query = EPISODE.query._replace(x=EPISODE.query.x[n : n + 1])
         expected = [attended(alike, support, query, k) for k in range(4)]
-        got = np.exp(jax.jit(learner.predict)(adapted, EPISODE.query.x)[n])
+        got = np.exp(learner.predict(adapted, EPISODE.query.x)[n])
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
         assert np.sum(got) == pytest.approx(1, abs=1e-5)
 
@@ -98,8 +98,8 @@ def test_a_class_without_examples_gets_no_probability():
     learner = jmeta.matching(ENCODER)
     wide = EPISODE.support._replace(y=jnp.pad(EPISODE.support.y, ((0, 0), (0, 1))))
     params = jmeta.algorithms.MatchingParams(ENCODED, {})
-    logits = jax.jit(learner.predict)(jax.jit(learner.adapt)(params, wide), EPISODE.query.x)
-    narrow = jax.jit(learner.predict)(jax.jit(learner.adapt)(params, EPISODE.support), EPISODE.query.x)
+    logits = learner.predict(learner.adapt(params, wide), EPISODE.query.x)
+    narrow = learner.predict(learner.adapt(params, EPISODE.support), EPISODE.query.x)
     np.testing.assert_allclose(logits[:, :4], narrow, rtol=1e-5)
     assert jnp.exp(logits[:, 4]).max() == 0
     assert jnp.isfinite(logits).all()
@@ -139,7 +139,7 @@ def test_full_context_embeddings_make_support_and_queries_depend_on_the_set():
     learner = jmeta.matching(ENCODER, context=(nets.BidirectionalLSTM(), nets.AttentionLSTM()))
     params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     other = EPISODE.support._replace(x=EPISODE.support.x.at[0].add(1.0))
-    here, there = (jax.jit(learner.adapt)(params, support).features for support in (EPISODE.support, other))
+    here, there = (learner.adapt(params, support).features for support in (EPISODE.support, other))
     assert difference(here[5:], there[5:]) > 1e-3
     grads = jax.grad(learner.loss, has_aux=True)(params, EPISODE)[0]
     assert all(jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads.context))

@@ -40,12 +40,12 @@ def test_particles_stay_apart_and_their_mean_probability_is_predicted(episode):
     learner = make(1.0)
     params = jax.jit(learner.init)(jax.random.key(1), episode.support.x)
     spread = lambda tree: sum(float(jnp.sum(jnp.var(a, axis=0))) for a in jax.tree.leaves(tree))
-    adapted = {t: jax.jit(make(t).adapt)(params, episode.support) for t in (1e-6, 1.0, 10.0)}
+    adapted = {t: make(t).adapt(params, episode.support) for t in (1e-6, 1.0, 10.0)}
     assert spread(adapted[1e-6]) < spread(adapted[1.0]) < spread(adapted[10.0])
-    samples = jax.jit(make(1.0, combine=each).predict)(adapted[1.0], episode.query.x)
+    samples = make(1.0, combine=each).predict(adapted[1.0], episode.query.x)
     assert samples.shape == (3, *episode.query.y.shape)
     expected = np.log(np.mean(jax.nn.softmax(samples), axis=0))
-    predicted = jax.jit(learner.predict)(adapted[1.0], episode.query.x)
+    predicted = learner.predict(adapted[1.0], episode.query.x)
     np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-5)
 
 

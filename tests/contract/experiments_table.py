@@ -97,5 +97,11 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     ),
 }
 
-LONG = ("rl, MAML by TRPO", "continual, a memory", "continual, sums", "optimizers, backpropagation")
+LONG = (
+    "few-shot, pictures",
+    "rl, MAML by TRPO",
+    "continual, a memory",
+    "continual, sums",
+    "optimizers, backpropagation",
+)
 """Those that are for `--all`: what they add is tested in a quicker place too."""

@@ -94,7 +94,10 @@ def test_validation_is_pure_finite_and_has_the_score(made):
     experiment, _, init = made
     assert experiment.validate is not None and experiment.score is not None
     params = init(jax.random.key(4)).params
-    one, other = (jax.jit(lambda params: experiment.validate(params))(params) for _ in range(2))
+    traced, again = (jax.jit(lambda params: experiment.validate(params)).lower(params) for _ in range(2))
+    assert traced.as_text() == again.as_text()
+    validate = traced.compile()
+    one, other = (validate(params) for _ in range(2))
     assert experiment.score.name in one and experiment.score.sign in (1.0, -1.0)
     assert all(values.ndim == 1 and np.isfinite(values).all() for values in one.values())
     assert bits(one) == bits(other)

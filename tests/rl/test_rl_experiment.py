@@ -131,7 +131,7 @@ def with_long(table, long):
     return [pytest.param(*row, id=name, marks=[pytest.mark.long] * (name in long)) for name, row in rows.items()]
 
 
-@pytest.mark.parametrize(("settings", "changes"), with_long(SWEEPS, ("a2c", "ppo", "trpo")))
+@pytest.mark.parametrize(("settings", "changes"), with_long(SWEEPS, ("ppo", "promp", "trpo")))
 def test_a_traced_setting_gives_what_its_run_gives(settings, changes):
     """Swept settings are arguments of the program; to rounding, each run is its single one."""
 

@@ -201,7 +201,7 @@ def test_no_run_folder_is_one_sentence(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "best"),
     [
-        ({"env": "dependent-bandit", "p": 0.25, "pulls": 100}, 74.0),
+        pytest.param({"env": "dependent-bandit", "p": 0.25, "pulls": 100}, 74.0, marks=pytest.mark.long),
         ({"env": "mdp", "states": 2, "actions": 2, "horizon": 2, "episodes": 2}, None),
         ({"env": "navigation", "horizon": 100}, -0.506),
         ({"env": "cart-pole"}, None),

@@ -132,6 +132,7 @@ def test_devices_share_the_tasks_of_a_run(single, tmp_path):
         train(TINY, options(tmp_path / "three", devices=3))
 
 
+@pytest.mark.long
 def test_rewards_that_are_no_numbers_stop_the_run(tmp_path, monkeypatch):
     env = env_of(TINY.env, TINY.world)
 
@@ -192,6 +193,7 @@ def test_no_other_error_is_taken_for_too_little_memory():
         raise MemoryError("Unable to allocate 1.00 TiB for an array")
 
 
+@pytest.mark.long
 def test_a_finished_run_goes_on_to_more_updates_and_not_to_fewer(single, tmp_path, capsys):
     """Rate and entropy fall to the new end: what they were before is done."""
     run_dir = shutil.copytree(single.run_dir, tmp_path / "run")

@@ -45,7 +45,7 @@ def changed(path, name, value):
     path.write_text(json.dumps({**stored, name: value}))
 
 
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [pytest.param(2, marks=pytest.mark.long), 4])
 def test_many_devices_train_what_one_does(cli, finished, shapes, tmp_path, monkeypatch, number):
     run_dir = tmp_path / "run"
     seen = []
