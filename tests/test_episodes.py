@@ -112,7 +112,7 @@ def test_images_of_other_integers_are_those_of_bytes(dtype):
         lambda x: episodes.varied_sampler(x, min_way=5),
         lambda x: episodes.classification_sampler(x, batch_size=4),
     ):
-        mine, right = (make(x)(jax.random.key(0)).support.x for x in (images, pixels.astype(np.uint8)))
+        mine, right = (jax.jit(make(x))(jax.random.key(0)).support.x for x in (images, pixels.astype(np.uint8)))
         assert mine.dtype == np.float32
         np.testing.assert_array_equal(mine, right)
 
@@ -319,7 +319,8 @@ def test_labels_and_weights_have_the_dtype_of_the_images():
                 jmeta.varied_sampler(images, max_way=6, max_support=20),
                 jmeta.classification_sampler(images, batch_size=4),
             ):
-                assert {leaf.dtype for leaf in jax.tree.leaves(sample(jax.random.key(0)))} == {np.dtype(dtype)}
+                drawn = jax.eval_shape(sample, jax.random.key(0))
+                assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} == {np.dtype(dtype)}
 
 
 @pytest.mark.parametrize(

@@ -47,18 +47,15 @@ def accuracy(learner, params):
     return jmeta.evaluate(learner, params, image_samplers()[1], jax.random.key(5), episodes=200, chunk_size=200).mean
 
 
-# One learner of each kind: through its inner loop, by following it, by comparison, by a network that reads examples.
-QUICK = ("maml", "reptile", "prototypical", "neural_process")
-
-
-def each(names):
+def each(names, quick):
     """The quick ones always, and the rest where all tests are run."""
     return pytest.mark.parametrize(
-        "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.long) for name in names]
+        "name", [pytest.param(name, marks=[] if name in quick else pytest.mark.long) for name in names]
     )
 
 
-@each([name for name, row in ALGORITHMS.items() if row.sinusoid])
+# One learner of each kind, on one of the two: through its inner loop, by following it.
+@each([name for name, row in ALGORITHMS.items() if row.sinusoid], quick=("maml", "reptile"))
 def test_sine_curves(name):
     row = ALGORITHMS[name]
     lr, inner_steps, threshold = row.sinusoid
@@ -68,7 +65,8 @@ def test_sine_curves(name):
     assert error(learner, before) > 2 * threshold
 
 
-@each([name for name, row in ALGORITHMS.items() if row.images])
+# By comparison, by a network that reads examples.
+@each([name for name, row in ALGORITHMS.items() if row.images], quick=("prototypical", "neural_process"))
 def test_images_of_unseen_classes(name):
     row = ALGORITHMS[name]
     lr, inner_steps, threshold = row.images
@@ -89,6 +87,7 @@ def test_a_classifier_of_all_training_classes_serves_unseen_ones(name):
     assert accuracy(learner, before) < 0.7
 
 
+@pytest.mark.long
 def test_training_on_all_tasks_together_misses_every_threshold():
     """What the thresholds are worth: learning without an inner loop, and adapting at the end."""
     joint = lambda out, loss, features: ALGORITHMS["maml"].make(mlp_net(out, features), loss, 0.1, 0)

@@ -64,11 +64,15 @@ def test_meta_loss_averages_the_accuracy():
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def value_and_mean():
+    return jax.jit(jax.value_and_grad(lambda p: jmeta.meta_loss(learner(), p, EPISODES)[0]))(start().params)
+
+
 @pytest.mark.parametrize("chunk_size", [1, 2, 4, 8])
-def test_any_chunk_size_gives_the_same_gradient(chunk_size):
+def test_any_chunk_size_gives_the_same_gradient(chunk_size, value_and_mean):
     params = start().params
-    mean = jax.grad(lambda p: jmeta.meta_loss(learner(), p, EPISODES)[0])(params)
-    value, _ = jmeta.meta_loss(learner(), params, EPISODES)
+    value, mean = value_and_mean
     run = jax.jit(lambda p, e: jmeta.training.meta_gradient(learner(), p, e, chunk_size=chunk_size))
     grads, metrics = run(params, EPISODES)
     assert_close(grads, mean, rtol=1e-5, atol=1e-6)
@@ -186,12 +190,15 @@ def test_a_whole_run_vmaps_over_inner_rates():
         state = jmeta.init_state(swept, rule, jax.random.key(0), X)
         return jmeta.make_run(swept, rule, SAMPLE, meta_batch_size=2)(state, 3)[1].loss
 
-    together = jax.vmap(train)(jnp.array([0.001, 0.01]))
-    np.testing.assert_allclose(together, jnp.stack([train(0.001), train(0.01)]), rtol=1e-5)
+    rates, alone = jnp.array([0.001, 0.01]), jax.jit(train)
+    together = jax.jit(jax.vmap(train))(rates)
+    np.testing.assert_allclose(together, jnp.stack([alone(rate) for rate in rates]), rtol=1e-5)
     assert abs(float(together[0, -1] - together[1, -1])) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["maml", "anil", "meta_sgd", "reptile"])
+@pytest.mark.parametrize(
+    "name", ["maml", "reptile", *(pytest.param(name, marks=pytest.mark.long) for name in ("anil", "meta_sgd"))]
+)
 def test_four_devices_equal_one(name):
     assert jax.device_count() == 4
     mesh = jax.make_mesh((4,), ("task",), axis_types=(AxisType.Auto,))
@@ -242,7 +249,7 @@ def test_a_learner_that_changes_with_the_step():
     for number in range(3):
         keys = jax.random.split(jax.random.fold_in(state.key, number), 4)
         now = rate_of_step(jnp.int32(number))
-        state, _ = jmeta.make_step(now, optimizer())(state, jax.vmap(SAMPLE)(keys))
+        state, _ = jmeta.make_step(now, optimizer())(state, jax.jit(jax.vmap(SAMPLE))(keys))
     assert difference(got.params, state.params) < 1e-6
     constant = jmeta.make_run(learner(), optimizer(), SAMPLE, meta_batch_size=4)
     assert difference(constant(start(), 3)[0].params, state.params) > 1e-4

@@ -1,5 +1,7 @@
 """Pools, rules and queries on toys whose answer is seen at once."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ pytestmark = pytest.mark.standard_promotion
 LEARNER = prototypical(nets.MLPEncoder(()))
 
 
+@functools.cache
 def episode(key=0, padding=0):
     """Three classes of six points in the plane, and rows of NaN that are padding, first."""
     middles = jnp.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
@@ -31,29 +34,39 @@ def runs():
     made = acquisition(units=4)
     params = made.init(jax.random.key(1))
     every = {name: rule for name, rule in rules.RULES.items() if name != "bald"} | {"learned": made.rule(params)}
-    return {name: jax.jit(ask(LEARNER, rule, labels=9)) for name, rule in every.items()}
+    asks = {name: jax.jit(ask(LEARNER, rule, labels=9)) for name, rule in every.items()}
+
+    def runner(name):
+        """One program for a size of the pool: with what is known at the start, which may be nothing."""
+
+        def run(task, key, known=None):
+            return asks[name]({}, task, key, jnp.zeros(len(task.support.x)) if known is None else known)
+
+        return run
+
+    return {name: runner(name) for name in every}
 
 
 def test_every_rule_asks_for_each_example_once_and_never_for_padding(runs):
     """Catches a score of padding or NaN that wins, and an example that is asked for twice."""
     for name, run in runs.items():
-        asked = run({}, episode(padding=4), jax.random.key(2))
+        asked = run(episode(padding=4), jax.random.key(2))
         picks = asked.picks.tolist()
         assert len(set(picks)) == 9 and min(picks) >= 4, name
         assert jnp.isfinite(asked.curve).all() and asked.known.sum() == 9, name
-        whole = run({}, episode(padding=4), jax.random.key(2), (jnp.arange(22) >= 6).astype(float))
+        whole = run(episode(padding=4), jax.random.key(2), (jnp.arange(22) >= 6).astype(float))
         assert sorted(whole.picks[:2].tolist()) == [4, 5] and (whole.picks[2:] == -1).all(), name
 
 
 def test_padding_changes_nothing(runs):
     """A rule by the mean of all rows, or clusters of padding, would choose other examples."""
     for name in ("k-centre", "k-means", "coverage", "learned"):
-        with_padding = runs[name]({}, episode(padding=4), jax.random.key(0)).picks - 4
-        assert with_padding.tolist() == runs[name]({}, episode(), jax.random.key(0)).picks.tolist(), name
+        with_padding = runs[name](episode(padding=4), jax.random.key(0)).picks - 4
+        assert with_padding.tolist() == runs[name](episode(), jax.random.key(0)).picks.tolist(), name
 
 
 def test_stratified_asks_classes_in_turn(runs):
-    asked = runs["stratified"]({}, episode(), jax.random.key(0))
+    asked = runs["stratified"](episode(), jax.random.key(0))
     labels = episode().support.y.argmax(1)[asked.picks].reshape(3, 3)
     assert all(sorted(row) == [0, 1, 2] for row in labels.tolist())
 
@@ -61,7 +74,7 @@ def test_stratified_asks_classes_in_turn(runs):
 def test_k_centre_and_k_means_find_the_classes(runs):
     """The first three labels are of the three clusters: a rule that reads distances the wrong way stays in one."""
     for name in ("k-centre", "coverage"):
-        asked = runs[name]({}, episode(), jax.random.key(0))
+        asked = runs[name](episode(), jax.random.key(0))
         assert sorted(episode().support.y.argmax(1)[asked.picks[:3]].tolist()) == [0, 1, 2], name
     asked = jax.jit(ask(LEARNER, rules.k_means, labels=3))({}, episode(), jax.random.key(0))
     assert sorted(episode().support.y.argmax(1)[asked.picks].tolist()) == [0, 1, 2]
@@ -69,10 +82,11 @@ def test_k_centre_and_k_means_find_the_classes(runs):
 
 def test_the_curve_is_that_of_the_learner_on_what_is_known(runs):
     """Catches a learner that is adapted to the pool before the label, or to more than is known."""
-    asked = runs["margin"]({}, episode(), jax.random.key(0))
+    asked = runs["margin"](episode(), jax.random.key(0))
+    predict = jax.jit(lambda task: LEARNER.predict(LEARNER.adapt({}, task.support), task.query.x))
     for labels in (3, 9):
         known = jnp.zeros(18).at[asked.picks[:labels]].set(1)
-        logits = LEARNER.predict(LEARNER.adapt({}, episode().support._replace(weight=known)), episode().query.x)
+        logits = predict(episode()._replace(support=episode().support._replace(weight=known)))
         hits = (logits.argmax(1) == episode().query.y.argmax(1)).mean()
         assert abs(hits - asked.curve[labels]) < 1e-6
 
@@ -100,7 +114,7 @@ def test_the_score_function_has_the_gradient_of_the_expected_loss():
 
         return choices.policy_gradient(rollouts=4)(play, key)[0]
 
-    grads = jax.vmap(jax.grad(surrogate), (None, 0))(scores, jax.random.split(jax.random.key(0), 20_000))
+    grads = jax.jit(jax.vmap(jax.grad(surrogate), (None, 0)))(scores, jax.random.split(jax.random.key(0), 20_000))
     p = jax.nn.softmax(scores)
     np.testing.assert_allclose(grads.mean(0), p * (costs - p @ costs), atol=0.01)
 

@@ -27,9 +27,9 @@ def test_with_a_kernel_for_a_sequence_model_it_is_kernel_regression():
     learner = jmeta.attention_learner(ENCODER, model)
     params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     weight = jnp.array([1.0, 0.0, 0.5, 1.0, 1.0, 2.0])
-    out = learner.predict(jax.jit(learner.adapt)(params, EPISODE.support._replace(weight=weight)), EPISODE.query.x)
-    z = [np.asarray(row) for row in ENCODER.apply(params.encoder, EPISODE.support.x)]
-    for m, query in enumerate(np.asarray(ENCODER.apply(params.encoder, EPISODE.query.x))):
+    out = learner.predict(learner.adapt(params, EPISODE.support._replace(weight=weight)), EPISODE.query.x)
+    z = [np.asarray(row) for row in jax.jit(ENCODER.apply)(params.encoder, EPISODE.support.x)]
+    for m, query in enumerate(np.asarray(jax.jit(ENCODER.apply)(params.encoder, EPISODE.query.x))):
         total, labels = 0.0, np.zeros(3)
         for n in range(6):
             share = float(weight[n]) * np.exp(-np.sum((query - z[n]) ** 2))

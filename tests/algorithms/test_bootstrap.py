@@ -36,7 +36,7 @@ def gradient(learner, params, episode=EPISODE):
 
 @functools.cache
 def start(norm="none"):
-    made = NETS[norm].init(jax.random.key(0), EPISODE.support.x)
+    made = jax.jit(NETS[norm].init)(jax.random.key(0), EPISODE.support.x)
     return jax.tree.map(jnp.add, made, random_like(jax.random.key(1), made, 0.05))
 
 
@@ -114,14 +114,14 @@ def test_the_target_is_where_further_steps_lead_and_a_constant(length, target_ra
     )
     model, x = NETS["none"], EPISODE.query.x
     rate = 0.3 if target_rate is None else target_rate
-    target = model.apply(by_hand(start(), length, rate)[1], x)
+    target = jax.jit(lambda params: model.apply(by_hand(params, length, rate)[1], x))(start())
 
     def expected(params):
         p, q = jax.nn.softmax(target), jax.nn.softmax(model.apply(by_hand(params, length, rate)[0], x))
         return jnp.mean(jnp.sum(p * jnp.log(p / q), axis=-1))
 
     value, _, grads = gradient(learner, start())
-    assert_close((value, grads), jax.value_and_grad(expected)(start()), rtol=1e-4, atol=1e-6)
+    assert_close((value, grads), jax.jit(jax.value_and_grad(expected))(start()), rtol=1e-4, atol=1e-6)
     assert largest(grads) > 1e-3
 
 

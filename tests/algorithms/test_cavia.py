@@ -25,7 +25,7 @@ def gradient(learner, params, episode=EPISODE):
 
 
 def made(learner):
-    return learner.init(jax.random.key(0), EPISODE.support.x)
+    return jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
 
 
 def test_only_the_context_adapts_from_zero_in_each_task():
@@ -44,7 +44,7 @@ def test_with_no_steps_it_is_the_query_loss_of_a_model_with_a_context_of_zeros()
     params = made(cavia())
     zeros = lambda p: NET.apply(p, (EPISODE.query.x, jnp.zeros(4)))
     plain = lambda p: losses.mean_loss(zeros(p), EPISODE.query, losses.cross_entropy)
-    assert_close(gradient(cavia(inner_steps=0), params)[2], jax.grad(plain)(params))
+    assert_close(gradient(cavia(inner_steps=0), params)[2], jax.jit(jax.grad(plain))(params))
 
 
 def test_it_is_maml_whose_rates_are_zero_in_all_but_the_context():
@@ -102,7 +102,9 @@ def test_a_bilinear_model_written_out(k, first_order):
     np.testing.assert_allclose(grads[1].reshape(-1), along_w, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("inner_grad", [jmeta.gradients.remat_grad, jmeta.gradients.mixed_grad])
+@pytest.mark.parametrize(
+    "inner_grad", [jmeta.gradients.remat_grad, pytest.param(jmeta.gradients.mixed_grad, marks=pytest.mark.long)]
+)
 def test_cheaper_inner_gradients_are_the_same(inner_grad):
     params = made(cavia())
     assert_close(gradient(cavia(inner_grad=inner_grad), params), gradient(cavia(), params), rtol=1e-4)
@@ -123,9 +125,10 @@ def test_the_support_norm_keeps_statistics_that_the_adapted_context_made():
     learner = cavia(model, inner_optimizer=optax.sgd(2.0))
     params = made(learner)
     adapted = learner.adapt(params, EPISODE.support)
-    expected = model.condition(params, (EPISODE.support.x, adapted.context))
+    condition = jax.jit(model.condition)
+    expected = condition(params, (EPISODE.support.x, adapted.context))
     assert_close(adapted.model, expected)
-    at_start = model.condition(params, (EPISODE.support.x, jnp.zeros(4)))
+    at_start = condition(params, (EPISODE.support.x, jnp.zeros(4)))
     assert difference(adapted.model["statistics"], at_start["statistics"]) > 1e-3
 
 

@@ -21,9 +21,9 @@ NETS = {"none": mlp_net(3, (8,)).model, "batch": conv_net(3, nets.BatchNorm, (4,
 SHARED = {"per_step": lambda name: False}
 
 
-def long(value):
-    """A value for `--all`: another one goes through the same code."""
-    return pytest.param(value, marks=pytest.mark.long)
+def long(*values):
+    """Values for `--all`: others go through the same code."""
+    return pytest.param(*values, marks=pytest.mark.long)
 
 
 def gradient(learner, params, episode=EPISODE):
@@ -48,9 +48,15 @@ def constant_rates(learner, norm):
     return jmeta.algorithms.MAMLPlusPlusParams(start(norm), jax.tree.map(lambda a: jnp.full(a.shape, 0.3), made.lr))
 
 
-@pytest.mark.parametrize("first_order", [False, True])
-@pytest.mark.parametrize("steps", [pytest.param(0, marks=pytest.mark.long), pytest.param(1, marks=pytest.mark.long), 3])
-@pytest.mark.parametrize("norm", NETS)
+@pytest.mark.parametrize(
+    ("norm", "steps", "first_order"),
+    [
+        ("none", 3, False),
+        ("batch", 3, True),
+        *(long(norm, 3, first) for norm, first in (("none", True), ("batch", False))),
+        *(long(norm, steps, first) for norm in NETS for steps in (0, 1) for first in (False, True)),
+    ],
+)
 def test_with_its_options_off_it_is_maml(norm, steps, first_order):
     rule = optax.sgd(0.3)
     maml = jmeta.maml(NETS[norm], inner_optimizer=rule, inner_steps=steps, first_order=first_order)
@@ -70,8 +76,10 @@ def test_with_its_options_off_it_is_maml(norm, steps, first_order):
 
 
 def test_it_starts_with_the_same_rate_and_normalization_in_every_step():
-    made = jmeta.maml_plus_plus(NETS["batch"], inner_lr=0.2, inner_steps=4).init(jax.random.key(0), EPISODE.support.x)
-    plain = NETS["batch"].init(jax.random.key(0), EPISODE.support.x)["params"]
+    made = jax.jit(jmeta.maml_plus_plus(NETS["batch"], inner_lr=0.2, inner_steps=4).init)(
+        jax.random.key(0), EPISODE.support.x
+    )
+    plain = jax.jit(NETS["batch"].init)(jax.random.key(0), EPISODE.support.x)["params"]
     encoder = made.model["params"]["encoder"]
     assert_close(encoder["BatchNorm_0"], {"scale": jnp.ones((4, 4)), "bias": jnp.zeros((4, 4))})
     assert_close((encoder["Conv_0"], made.model["params"]["head"]), (plain["encoder"]["Conv_0"], plain["head"]))
@@ -127,6 +135,7 @@ def test_all_of_it_against_a_loop_written_out(weights):
     )
 
 
+@pytest.mark.long
 def test_the_loss_of_several_steps_is_that_mean_of_mamls():
     weights = [0.1, 0.2, 0.7]
     learner = jmeta.maml_plus_plus(NETS["none"], inner_lr=0.3, inner_steps=3, loss_weights=weights, **SHARED)
@@ -208,8 +217,9 @@ def test_further_steps_repeat_the_last_one():
     longer = jmeta.algorithms.MAMLPlusPlusParams(
         {"params": params.model["params"] | {"encoder": encoder}}, jax.tree.map(repeated, params.lr)
     )
-    expected = build(4).adapt(longer, EPISODE.support)
-    assert_close(build(4).adapt(params, EPISODE.support), expected)
+    four = build(4).adapt
+    expected = four(longer, EPISODE.support)
+    assert_close(four(params, EPISODE.support), expected)
     traced = jax.jit(lambda steps: build(steps).adapt(params, EPISODE.support))
     assert_close(traced(4), expected)
     assert_close(traced(1), build(1).adapt(params, EPISODE.support))
@@ -248,7 +258,7 @@ def test_closed_form(lr, weights, theta, a, b):
     np.testing.assert_allclose(grads.lr[""], along_lr, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("inner_grad", [jax.grad, jmeta.gradients.remat_grad, jmeta.gradients.mixed_grad])
+@pytest.mark.parametrize("inner_grad", [jax.grad, long(jmeta.gradients.remat_grad), long(jmeta.gradients.mixed_grad)])
 def test_gradients_agree_with_central_differences(inner_grad):
     """In float64, in parameters, normalization of steps, and rates; too small a step to meet a kink of a ReLU."""
     options = dict(inner_lr=0.3, inner_steps=2, inner_grad=inner_grad)

@@ -11,13 +11,13 @@ from jmeta import distances, nets
 
 ENCODER = mlp_net(3, (8, 6)).encoder
 EPISODE = random_episode(0, way=4, shot=3)
-ENCODED = ENCODER.init(jax.random.key(0), EPISODE.support.x)
+ENCODED = jax.jit(ENCODER.init)(jax.random.key(0), EPISODE.support.x)
 WEIGHT = jnp.asarray(np.random.default_rng(0).uniform(size=12).astype(np.float32)).at[jnp.array([1, 5])].set(0.0)
 SCALED = distances.scaled_cosine(0.2)
 
 
 def features(batch):
-    return np.asarray(ENCODER.apply(ENCODED, batch.x), np.float64)
+    return np.asarray(jax.jit(ENCODER.apply)(ENCODED, batch.x), np.float64)
 
 
 def squared(z, g):
@@ -59,8 +59,8 @@ def test_probabilities_are_attention_over_the_support_examples(similarity, param
 
 def test_with_one_example_a_class_it_is_prototypical_networks():
     episode = random_episode(1, way=4, shot=1)
-    matching = jax.value_and_grad(jmeta.matching(ENCODER).loss, has_aux=True)
-    prototypical = jax.value_and_grad(jmeta.prototypical(ENCODER).loss, has_aux=True)
+    matching = jax.jit(jax.value_and_grad(jmeta.matching(ENCODER).loss, has_aux=True))
+    prototypical = jax.jit(jax.value_and_grad(jmeta.prototypical(ENCODER).loss, has_aux=True))
     (value, metrics), grads = matching(jmeta.algorithms.MatchingParams(ENCODED, {}), episode)
     (same, same_metrics), same_grads = prototypical(ENCODED, episode)
     assert_close((value, metrics, grads.encoder), (same, same_metrics, same_grads), rtol=1e-4)
@@ -68,9 +68,9 @@ def test_with_one_example_a_class_it_is_prototypical_networks():
 
 def test_the_temperature_is_learned_and_starts_where_it_is_told():
     learner = jmeta.matching(ENCODER, similarity=SCALED)
-    made = learner.init(jax.random.key(0), EPISODE.support.x)
+    made = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     assert jnp.exp(made.similarity["log_temperature"]) == pytest.approx(0.2)
-    grads = jax.grad(learner.loss, has_aux=True)(made, EPISODE)[0]
+    grads = jax.jit(jax.grad(learner.loss, has_aux=True))(made, EPISODE)[0]
     assert abs(float(grads.similarity["log_temperature"])) > 1e-4
 
 
@@ -90,7 +90,7 @@ def test_a_probability_too_small_for_a_float_has_a_derivative():
         adapted = learner.adapt(jmeta.algorithms.MatchingParams({}, {}), support)
         return learner.predict(adapted, x)[0, 1]
 
-    value, grad = jax.value_and_grad(loss)(jnp.array([[0.0]]))
+    value, grad = jax.jit(jax.value_and_grad(loss))(jnp.array([[0.0]]))
     np.testing.assert_allclose([value, grad[0, 0]], [-1e6, 2000.0], rtol=1e-5)
 
 
@@ -120,7 +120,7 @@ def test_context_models_come_between_the_encoder_and_the_attention():
     one = lambda key, x: jnp.float32(2.0)
     context = tuple(nets.ConditionedModel(one, f, f, lambda p, x, w=None: p) for f in (support_apply, query_apply))
     learner = jmeta.matching(ENCODER, context=context)
-    params = learner.init(jax.random.key(0), EPISODE.support.x)._replace(encoder=ENCODED)
+    params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)._replace(encoder=ENCODED)
     assert params.context == (2.0, 2.0)
     support = EPISODE.support._replace(weight=WEIGHT)
     with jax.disable_jit():  # for what is seen to be numbers
@@ -137,7 +137,7 @@ def test_context_models_come_between_the_encoder_and_the_attention():
 
 def test_full_context_embeddings_make_support_and_queries_depend_on_the_set():
     learner = jmeta.matching(ENCODER, context=(nets.BidirectionalLSTM(), nets.AttentionLSTM()))
-    params = learner.init(jax.random.key(0), EPISODE.support.x)
+    params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     other = EPISODE.support._replace(x=EPISODE.support.x.at[0].add(1.0))
     here, there = (learner.adapt(params, support).features for support in (EPISODE.support, other))
     assert difference(here[5:], there[5:]) > 1e-3

@@ -18,18 +18,18 @@ SGD = optax.sgd(0.1)
 
 def start(params, support):
     """What the inner loop begins at, by the definition."""
-    c = prototypes(ENCODER.apply(params, support.x), support)
+    c = prototypes(jax.jit(ENCODER.apply)(params, support.x), support)
     return jmeta.algorithms.ProtoMAMLAdapted(params, 2 * c, -jnp.sum(c**2, axis=-1))
 
 
 def params(seed=0):
-    return ENCODER.init(jax.random.key(seed), EPISODE.support.x)
+    return jax.jit(ENCODER.init)(jax.random.key(seed), EPISODE.support.x)
 
 
 def test_no_steps_are_prototypical_networks():
     learner = jmeta.proto_maml(ENCODER, inner_optimizer=SGD, inner_steps=0)
     out = np.asarray(learner.predict(learner.adapt(params(), EPISODE.support), EPISODE.query.x), np.float64)
-    z, zq = (np.asarray(ENCODER.apply(params(), batch.x), np.float64) for batch in EPISODE)
+    z, zq = (np.asarray(jax.jit(ENCODER.apply)(params(), batch.x), np.float64) for batch in EPISODE)
     labels = np.asarray(EPISODE.support.y).argmax(-1)
     for i in range(len(zq)):
         near = [-np.sum((zq[i] - z[labels == k].mean(0)) ** 2) for k in range(3)]

@@ -11,12 +11,12 @@ from jmeta import distances
 
 ENCODER = mlp_net(3, (8, 6)).encoder
 EPISODE = random_episode(0, way=4, shot=3)
-PARAMS = ENCODER.init(jax.random.key(0), EPISODE.support.x)
+PARAMS = jax.jit(ENCODER.init)(jax.random.key(0), EPISODE.support.x)
 WEIGHT = jnp.asarray(np.random.default_rng(0).uniform(size=12).astype(np.float32)).at[jnp.array([1, 5])].set(0.0)
 
 
 def features(batch):
-    return np.asarray(ENCODER.apply(PARAMS, batch.x), np.float64)
+    return np.asarray(jax.jit(ENCODER.apply)(PARAMS, batch.x), np.float64)
 
 
 def means(support):
@@ -47,7 +47,7 @@ def test_it_is_a_linear_head_with_weights_of_twice_the_prototypes():
     """W = 2c and b = -|c|^2, up to -|z|^2 in each row: the same loss, and the same gradient in the encoder."""
 
     def linear(params, episode):
-        z, query = (ENCODER.apply(params, batch.x) for batch in episode)
+        z, query = (jax.jit(ENCODER.apply)(params, batch.x) for batch in episode)
         centers = distances.prototypes(z, episode.support)
         logits = query @ (2 * centers).T - jnp.sum(centers**2, axis=-1)[None]
         return jmeta.losses.query_loss(logits, episode.query, jmeta.losses.cross_entropy)

@@ -26,10 +26,10 @@ def means(z, support):
 @pytest.mark.parametrize("weight", [jnp.ones(12), WEIGHT])
 def test_scores_and_loss_of_vectors_written_out(weight):
     learner = jmeta.relation(ENCODER, RelationHead(dense=5))
-    params = learner.init(jax.random.key(0), EPISODE.support.x)
+    params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     episode = EPISODE._replace(support=EPISODE.support._replace(weight=weight))
     layers = [jax.tree.map(np.asarray, params.relation["params"][f"Dense_{i}"]) for i in range(2)]
-    z, query = (np.asarray(ENCODER.apply(params.encoder, batch.x), np.float64) for batch in episode)
+    z, query = (np.asarray(jax.jit(ENCODER.apply)(params.encoder, batch.x), np.float64) for batch in episode)
     logits = learner.predict(learner.adapt(params, episode.support), episode.query.x)
     total = 0.0
     for n, one in enumerate(query):
@@ -50,7 +50,7 @@ def test_maps_are_put_beside_each_other_in_depth():
     position = 1 + np.arange(24, dtype=np.float32).reshape(2, 2, 6)
     probe = PureModel(lambda key, x: {}, lambda params, x: jnp.sum(x * position[None], (1, 2, 3))[:, None])
     learner = jmeta.relation(maps, probe)
-    params = learner.init(jax.random.key(0), EPISODE.support.x)
+    params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     z, query = (np.asarray(maps.apply(params.encoder, batch.x)) for batch in EPISODE)
     logits = learner.predict(learner.adapt(params, EPISODE.support), EPISODE.query.x)
     for n, one in enumerate(query):
@@ -62,15 +62,15 @@ def test_maps_are_put_beside_each_other_in_depth():
 def test_with_one_example_the_mean_is_the_sum_of_the_paper():
     episode = random_episode(1, way=3, shot=1)
     learner = jmeta.relation(ENCODER, RelationHead())
-    params = learner.init(jax.random.key(0), episode.support.x)
-    z = ENCODER.apply(params.encoder, episode.support.x)
+    params = jax.jit(learner.init)(jax.random.key(0), episode.support.x)
+    z = jax.jit(ENCODER.apply)(params.encoder, episode.support.x)
     np.testing.assert_allclose(learner.adapt(params, episode.support).features, episode.support.y.T @ z, rtol=1e-6)
 
 
 def test_statistics_of_the_relation_module_are_those_of_real_pairs():
     """Queries and classes that are padding, and their pairs, are left out: the others have the scores they had."""
     learner = jmeta.relation(ConvMap((4,), norm=BatchNorm, halvings=1), RelationHead((4,), norm=BatchNorm))
-    params = learner.init(jax.random.key(0), EPISODE.support.x)
+    params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     wide = lambda y: jnp.pad(y, ((0, 0), (0, 2)))
     classes = jnp.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
     support = EPISODE.support._replace(y=wide(EPISODE.support.y), classes=classes)
@@ -85,7 +85,7 @@ def test_statistics_of_the_relation_module_are_those_of_real_pairs():
 
 def test_a_relation_module_with_statistics_of_the_support_judges_each_query_alone():
     learner = jmeta.relation(ConvMap((4,), norm=SupportNorm, halvings=1), RelationHead((4,), norm=SupportNorm))
-    params = learner.init(jax.random.key(0), EPISODE.support.x)
+    params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     adapted = learner.adapt(params, EPISODE.support)
     together = learner.predict(adapted, EPISODE.query.x)
     np.testing.assert_allclose(learner.predict(adapted, EPISODE.query.x[:1]), together[:1], rtol=1e-4, atol=1e-5)
@@ -102,7 +102,7 @@ def test_the_paper_s_modules_fit_each_other():
 
 def test_a_module_that_gives_more_than_one_number_is_refused():
     learner = jmeta.relation(ENCODER, nets.MLP((4,), out=2))
-    params = learner.init(jax.random.key(0), EPISODE.support.x)
+    params = jax.jit(learner.init)(jax.random.key(0), EPISODE.support.x)
     with pytest.raises(ValueError, match=r"must give one number for each pair, got \(32, 2\)"):
         learner.loss(params, EPISODE)
 

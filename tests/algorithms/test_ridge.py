@@ -41,7 +41,7 @@ def test_weights_are_those_of_the_normal_equations(n, d, weighted):
     learner = jmeta.ridge(IDENTITY, l2=l2, scale=scale)
     with jax.enable_x64(True):
         support = jmeta.Batch(jnp.asarray(z), jnp.asarray(y), jnp.asarray(weight) if weighted else None)
-        params = learner.init(jax.random.key(0), support.x)._replace(offset=jnp.asarray(0.7))
+        params = jax.jit(learner.init)(jax.random.key(0), support.x)._replace(offset=jnp.asarray(0.7))
         adapted = learner.adapt(params, support)
         out = learner.predict(adapted, support.x)
     expected = regression(z, y, weight if weighted else np.ones(n), l2)
@@ -54,7 +54,7 @@ def test_it_is_a_minimum():
     z, y, weight = data(0, 7, 3)
     learner = jmeta.ridge(IDENTITY, l2=0.1)
     support = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), jmeta.Batch(z, y, weight))
-    best = np.asarray(learner.adapt(learner.init(jax.random.key(0), support.x), support).weights, np.float64)
+    best = np.asarray(learner.adapt(jax.jit(learner.init)(jax.random.key(0), support.x), support).weights, np.float64)
 
     def error(w):
         return np.average(np.sum((z @ w[:-1] + w[-1] - y) ** 2, -1), weights=weight) + 0.1 * np.sum(w**2)
@@ -69,7 +69,7 @@ def test_it_is_a_minimum():
 def test_the_meta_gradient_agrees_with_central_differences(shot, loss_fn):
     learner = jmeta.ridge(mlp_net(3, (8,)).encoder, l2=0.2, scale=3.0, loss_fn=loss_fn)
     small = random_episode(2, shot=shot)
-    made = learner.init(jax.random.key(0), small.support.x)
+    made = jax.jit(learner.init)(jax.random.key(0), small.support.x)
     with jax.enable_x64(True):
         at, episode = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (made, small))
         loss = jax.jit(lambda p: learner.loss(p, episode)[0])
@@ -90,7 +90,7 @@ def test_features_of_less_precision_are_solved_in_float32():
     z, y, _ = data(3, 6, 4)
     learner = jmeta.ridge(IDENTITY, l2=0.01)
     half = jmeta.Batch(jnp.asarray(z, jnp.bfloat16), jnp.asarray(y, jnp.bfloat16))
-    params = learner.init(jax.random.key(0), half.x)
+    params = jax.jit(learner.init)(jax.random.key(0), half.x)
     got = learner.adapt(params, half).weights
     full = jax.tree.map(lambda a: a.astype(jnp.float32), (params, half))
     assert got.dtype == jnp.float32
@@ -104,6 +104,6 @@ def test_a_penalty_that_is_learned_away_leaves_a_solution():
         z, y, _ = data(n, n, d)
         z[1], z[:, 1] = z[0], z[:, 0]
         support = jmeta.Batch(jnp.asarray(z, jnp.float32), jnp.asarray(y, jnp.float32))
-        params = learner.init(jax.random.key(0), support.x)._replace(log_l2=jnp.float32(-80.0))
+        params = jax.jit(learner.init)(jax.random.key(0), support.x)._replace(log_l2=jnp.float32(-80.0))
         grads = jax.grad(lambda p, s=support: learner.loss(p, jmeta.Episode(s, s))[0])(params)
         assert all(jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves((learner.adapt(params, support), grads)))

@@ -26,30 +26,30 @@ def episode():
 @pytest.fixture(scope="module")
 def expected(episode):
     """MAML's parameters and its meta-gradient."""
-    params = MAML.init(jax.random.key(0), episode.support.x)
-    return params, jax.grad(MAML.loss, has_aux=True)(params, episode)[0]
+    params = jax.jit(MAML.init)(jax.random.key(0), episode.support.x)
+    return params, jax.jit(jax.grad(MAML.loss, has_aux=True))(params, episode)[0]
 
 
 def test_platipus_without_noise_is_maml(episode, expected):
     """Catches a gradient that stops at the start, and a mean over samples that is a sum."""
     learner = platipus(NET.model, inner_optimizer=RULE, inner_steps=2, samples=2, spread=1e-7, rate=1e-7, kl_weight=0.0)
-    params = learner.init(jax.random.key(0), episode.support.x)
+    params = jax.jit(learner.init)(jax.random.key(0), episode.support.x)
     assert difference(params.mean, expected[0]) == 0
-    found = jax.grad(learner.loss, has_aux=True)(params, episode)[0]
+    found = jax.jit(jax.grad(learner.loss, has_aux=True))(params, episode)[0]
     assert difference(found.mean, expected[1]) < 1e-4
 
 
 def test_abml_that_is_narrow_and_held_by_nothing_is_maml(episode, expected):
     learner = abml(NET.model, inner_optimizer=RULE, inner_steps=2, samples=1, spread=1e-7, examples=1e30)
-    params = learner.init(jax.random.key(0), episode.support.x)
-    found = jax.grad(learner.loss, has_aux=True)(params, episode)[0]
+    params = jax.jit(learner.init)(jax.random.key(0), episode.support.x)
+    found = jax.jit(jax.grad(learner.loss, has_aux=True))(params, episode)[0]
     assert difference(found.mean, expected[1]) < 1e-4
 
 
 def test_abml_without_steps_samples_its_prior(episode):
     """Catches noise that is the same for all samples, or has another spread."""
     learner = abml(NET.model, inner_optimizer=RULE, inner_steps=0, samples=400, spread=0.3, combine=each)
-    params = learner.init(jax.random.key(0), episode.support.x)
+    params = jax.jit(learner.init)(jax.random.key(0), episode.support.x)
     samples = learner.adapt(params, episode.support).params
     for one, mean in zip(jax.tree.leaves(samples), jax.tree.leaves(params.mean), strict=True):
         one, mean = np.asarray(one), np.asarray(mean)

@@ -11,6 +11,8 @@ from jmeta.continual import settings as continual_settings
 from jmeta.continual.online import experiment as online
 from jmeta.continual.online import settings as online_settings
 from jmeta.experiment import Experiment
+from jmeta.generative import experiment as generative
+from jmeta.generative import settings as generative_settings
 from jmeta.mtl import experiment as mtl
 from jmeta.mtl import settings as mtl_settings
 from jmeta.optimizers import experiment as optimizers
@@ -74,6 +76,13 @@ def optimizer(rule: str, problem: str, estimator: str, **values) -> Experiment:
     return optimizers.builder()(replaced(settings, sizes | values))
 
 
+def generator(algorithm: str, **values) -> Experiment:
+    """A small generator of drawings."""
+    sizes = {"dataset": "glyphs:40", "seen": 2, "query_shot": 2, "val_classes": 3, "outer_steps": 20}
+    settings = generative_settings.defaults(generative_settings.Choice(algorithm))
+    return generative.builder()(replaced(settings, sizes | {"meta_batch_size": 4} | values))
+
+
 EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "toy": lambda: build(Settings()),
     "few-shot, curves": lambda: few_shot("maml", "sinusoid"),
@@ -98,10 +107,11 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "optimizers, backpropagation": lambda: optimizer(
         "mlp", "classification", "truncated", truncation=2, units=(3,), dataset="glyphs:60", way=2, features=(2,)
     ),
+    "generative": lambda: generator("set-vae", latent=2, units=4, samples=2),
 }
 
 LONG = (
-    "few-shot, samples", "few-shot, densities", "rl, MAML by TRPO", "continual, a memory", "continual, sums",
-    "optimizers, backpropagation",
+    "few-shot, pictures", "few-shot, samples", "few-shot, densities", "rl, MAML by TRPO", "continual, a memory",
+    "continual, sums", "optimizers, backpropagation", "generative",
 )  # fmt: skip
 """Those that are for `--all`: what they add is tested in a quicker place too."""

@@ -15,6 +15,10 @@ pytestmark = pytest.mark.standard_promotion
 NAMES = [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in sorted(EXPERIMENTS)]
 
 
+WITH_SEEDS = ("toy", "few-shot, curves", "rl, RL^2", "rl, MAML by ProMP")
+"""Whose seeds are run together at once: `vmap` knows no area. The agents have no such test of their own."""
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def made(request):
     """An experiment with its compiled loop, shared by all tests of it."""
@@ -69,6 +73,12 @@ def test_a_run_that_is_cut_and_read_back_from_disk_has_the_same_bits(made, tmp_p
     assert bits(jax.tree.map(lambda a, b: jnp.concatenate([a, b]), one, other)) == bits(all_metrics)
 
 
+@pytest.mark.parametrize(
+    "made",
+    [pytest.param(name, marks=[] if name in WITH_SEEDS else [pytest.mark.long]) for name in sorted(EXPERIMENTS)],
+    indirect=True,
+    scope="module",
+)
 def test_seeds_under_vmap_are_their_single_runs_to_rounding(made):
     experiment, run, init = made
     keys = jax.random.split(jax.random.key(3), 2)
@@ -84,7 +94,10 @@ def test_validation_is_pure_finite_and_has_the_score(made):
     experiment, _, init = made
     assert experiment.validate is not None and experiment.score is not None
     params = init(jax.random.key(4)).params
-    one, other = (jax.jit(lambda params: experiment.validate(params))(params) for _ in range(2))
+    traced, again = (jax.jit(lambda params: experiment.validate(params)).lower(params) for _ in range(2))
+    assert traced.as_text() == again.as_text()
+    validate = traced.compile()
+    one, other = (validate(params) for _ in range(2))
     assert experiment.score.name in one and experiment.score.sign in (1.0, -1.0)
     assert all(values.ndim == 1 and np.isfinite(values).all() for values in one.values())
     assert bits(one) == bits(other)

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
 from jmeta import datasets
+from jmeta.datasets import omniglot as source
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +30,34 @@ def omniglot(real_data, real_cache, monkeypatch):
     """The real Omniglot, read from its archives once a session."""
     monkeypatch.setenv("JMETA_CACHE", str(real_cache))
     return datasets.load("omniglot", real_data)
+
+
+@pytest.fixture(scope="session")
+def names_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("names")
+
+
+@pytest.fixture
+def omniglot_names(real_data, names_cache, monkeypatch):
+    """The real Omniglot by its names, with pictures that are blank: reading its 32,460 drawings takes a minute."""
+    blank = np.zeros((source.SIZE, source.SIZE), np.uint8)
+    monkeypatch.setenv("JMETA_CACHE", str(names_cache))
+    monkeypatch.setattr(source, "read", lambda archive, name: b"")
+    monkeypatch.setattr(source, "read_drawing", lambda content: blank)
+    return datasets.load("omniglot", real_data)
+
+
+@pytest.fixture(params=["a small set", pytest.param("all", marks=pytest.mark.long)])
+def drawings(request, real_data):
+    """Images and names of real Omniglot: of its first small set, and of all."""
+    if request.param == "all":
+        whole = request.getfixturevalue("omniglot")
+        return source.Characters(whole.images[..., 0], whole.class_names)
+    return request.getfixturevalue("small_set")
+
+
+@pytest.fixture(scope="session")
+def small_set(real_data):
+    """The 136 characters of the first small background set."""
+    file = "images_background_small1.zip"
+    return source.read_archive(real_data / "omniglot" / file, source.CLASSES[file])

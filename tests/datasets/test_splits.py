@@ -121,29 +121,29 @@ SIZES = {
 }
 
 
-def test_omniglot_has_these_protocols(omniglot):
-    assert datasets.protocols(omniglot) == tuple(SIZES)
-    assert omniglot.split().protocol == "finn"
+def test_omniglot_has_these_protocols(omniglot_names):
+    assert datasets.protocols(omniglot_names) == tuple(SIZES)
+    assert omniglot_names.split().protocol == "finn"
 
 
 @pytest.mark.parametrize("protocol", SIZES)
-def test_omniglot_sizes_and_hash(omniglot, protocol):
-    split = omniglot.split(protocol)
+def test_omniglot_sizes_and_hash(omniglot_names, protocol):
+    split = omniglot_names.split(protocol)
     assert (len(split.train), len(split.val), len(split.test)) == SIZES[protocol]
     assert len({*split.train, *split.val, *split.test}) == sum(SIZES[protocol])
     assert split.hash == HASHES[protocol]
 
 
 @pytest.mark.parametrize("protocol", ["lake", "small1", "small2"])
-def test_omniglot_parts_share_no_alphabet(omniglot, protocol):
-    split = omniglot.split(protocol)
-    train, val, test = (alphabets(omniglot, part) for part in (split.train, split.val, split.test))
+def test_omniglot_parts_share_no_alphabet(omniglot_names, protocol):
+    split = omniglot_names.split(protocol)
+    train, val, test = (alphabets(omniglot_names, part) for part in (split.train, split.val, split.test))
     assert not train & val and not train & test and not val & test
     np.testing.assert_array_equal(split.test, np.arange(964, 1623))
     assert len(train | val) == (30 if protocol == "lake" else 5)
 
 
-def test_finn_mixes_alphabets(omniglot):
-    split = omniglot.split("finn")
-    assert len(alphabets(omniglot, split.train)) == 50
+def test_finn_mixes_alphabets(omniglot_names):
+    split = omniglot_names.split("finn")
+    assert len(alphabets(omniglot_names, split.train)) == 50
     assert np.mean(split.test < 964) == pytest.approx(964 / 1623, abs=0.07)

@@ -68,7 +68,7 @@ def test_no_joint_steps_is_the_learner_task_by_task():
     learner = jmeta.prototypical(nets.MLPEncoder((6,)))
     whole = join.joined(learner, optimizer=optax.sgd(RATE), steps=0)
     problem = problem_of()
-    params = whole.init(jax.random.key(0), problem.support.x)
+    params = jax.jit(whole.init)(jax.random.key(0), problem.support.x)
     value, grad = jax.jit(jax.value_and_grad(lambda p: whole.loss(p, problem)[0]))(params)
     each = jax.jit(
         jax.value_and_grad(
@@ -78,7 +78,7 @@ def test_no_joint_steps_is_the_learner_task_by_task():
     wanted, wanted_grad = each(params)
     assert value == pytest.approx(wanted.item(), rel=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), grad, wanted_grad)
-    logits = whole.predict(whole.adapt(params, problem.support), problem.query.x)
+    logits = jax.jit(lambda p: whole.predict(whole.adapt(p, problem.support), problem.query.x))(params)
     one = learner.predict(learner.adapt(params, jax.tree.map(lambda a: a[1], problem.support)), problem.query.x[1])
     np.testing.assert_allclose(logits[1], one, rtol=1e-5, atol=1e-5)
 
@@ -119,7 +119,7 @@ def test_a_task_without_rows_has_no_part():
     learner = jmeta.maml(nets.MLP((6,), 2), inner_optimizer=optax.sgd(0.1), inner_steps=1, loss_fn=losses.cross_entropy)
     whole = join.joined(learner, optimizer=optax.sgd(RATE), steps=2)
     there = problem_of(shot=4)
-    params = whole.init(jax.random.key(0), there.support.x)
+    params = jax.jit(whole.init)(jax.random.key(0), there.support.x)
 
     def padded(batch):
         """With a fourth task that has no rows, and holds NaN."""
@@ -132,7 +132,8 @@ def test_a_task_without_rows_has_no_part():
         for problem in (Episode(*map(padded, there)), there)
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, wanted)
-    accuracy = [join.accuracy_on(whole, params, problem) for problem in (Episode(*map(padded, there)), there)]
+    judge = jax.jit(lambda problem: join.accuracy_on(whole, params, problem))
+    accuracy = [judge(problem) for problem in (Episode(*map(padded, there)), there)]
     assert accuracy[0] == pytest.approx(accuracy[1].item())
 
 

@@ -59,11 +59,27 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys, monkeypatch):
-    """A run folder with versions, devices and the best checkpoint; seeds and a swept rate as one program."""
-    one, group = tmp_path / "one", tmp_path / "group"
-    words = ["mtl", "train", *WORDS, "--outer-steps", "4", "--log-every", "1", "--save-every", "2"]
-    assert cli.main([*words, "--run-dir", str(one)]) == 0
+TRAIN = ["mtl", "train", *WORDS, "--outer-steps", "4", "--log-every", "1", "--save-every", "2"]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("join") / "one"
+    assert cli.main([*TRAIN, "--run-dir", str(run_dir)]) == 0
+    return run_dir
+
+
+def evaluated(run_dir, runs):
+    """The rows that stand beside each other, of so many runs."""
+    assert cli.main(["mtl", "evaluate", "--run-dir", str(run_dir), "--problems", "4"]) == 0
+    found = read(run_dir / "evaluation.json")
+    assert found["runs"] == runs and found["problems"] == 4
+    assert set(found["rows"]) == {"the join", "without joint steps", "each task trained on alone"}
+    assert all(0 <= row["accuracy"] <= 1 for row in found["rows"].values())
+
+
+def test_the_join_is_trained_and_evaluated_like_any_experiment(one, capsys, monkeypatch):
+    """A run folder with versions, devices and the best checkpoint."""
     rows = [json.loads(line) for line in (one / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4] and "val_accuracy" in rows[1]
     stored = read(one / "config.json")
@@ -71,24 +87,28 @@ def test_the_join_is_trained_and_evaluated_like_any_experiment(tmp_path, capsys,
     assert stored["facts"]["versions"]["jax"] and stored["facts"]["validation"] in ("train", "val")
     again = cli.main(["mtl", "train", "--run-dir", str(one), "--resume"])
     assert again == 0 and "nothing is left to do" in capsys.readouterr().out
-    started = [*words, "--outer-lr", "1e-30", "--init-from", str(one), "--run-dir", str(tmp_path / "started")]
-    assert cli.main(started) == 0
-    mine, theirs = (checkpoints.params_of(path) for path in (tmp_path / "started", one))
-    assert all(np.array_equal(mine[name], theirs[name]) for name in theirs) and mine
-    sweep = ["--seeds", "2", "--sweep", "joint_lr=0.1,0.5", "--run-dir", str(group)]
-    assert cli.main([*words, *sweep]) == 0
-    names = ["seed0-joint_lr0.1", "seed0-joint_lr0.5", "seed1-joint_lr0.1", "seed1-joint_lr0.5"]
-    assert sorted(path.parent.name for path in group.glob("*/config.json")) == names
-    assert set(read(group / "summary.json")["members"]) == set(names)
-    for run_dir, runs in ((one, 1), (group, 4)):
-        assert cli.main(["mtl", "evaluate", "--run-dir", str(run_dir), "--problems", "4"]) == 0
-        found = read(run_dir / "evaluation.json")
-        assert found["runs"] == runs and found["problems"] == 4
-        assert set(found["rows"]) == {"the join", "without joint steps", "each task trained on alone"}
-        assert all(0 <= row["accuracy"] <= 1 for row in found["rows"].values())
+    evaluated(one, 1)
     monkeypatch.setattr("jmeta.runs.engine.devices._memory", lambda: 2.0**30)
     assert cli.main(["mtl", "evaluate", "--run-dir", str(one), "--problems", "100000000"]) == 2
     assert "the tasks of --problems 100000000 take 2.24 GiB" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_join_starts_from_the_parameters_of_another(one, tmp_path):
+    started = [*TRAIN, "--outer-lr", "1e-30", "--init-from", str(one), "--run-dir", str(tmp_path / "started")]
+    assert cli.main(started) == 0
+    mine, theirs = (checkpoints.params_of(path) for path in (tmp_path / "started", one))
+    assert all(np.array_equal(mine[name], theirs[name]) for name in theirs) and mine
+
+
+@pytest.mark.long
+def test_seeds_and_a_swept_rate_are_one_program(tmp_path):
+    group = tmp_path / "group"
+    assert cli.main([*TRAIN, "--seeds", "2", "--sweep", "joint_lr=0.1,0.5", "--run-dir", str(group)]) == 0
+    names = ["seed0-joint_lr0.1", "seed0-joint_lr0.5", "seed1-joint_lr0.1", "seed1-joint_lr0.5"]
+    assert sorted(path.parent.name for path in group.glob("*/config.json")) == names
+    assert set(read(group / "summary.json")["members"]) == set(names)
+    evaluated(group, 4)
 
 
 @pytest.mark.long

@@ -81,8 +81,8 @@ def test_blocks_past_the_last_halving_keep_the_size(size, pool):
     """A mean over no positions would be NaN."""
     x = jax.random.normal(KEY, (2, *size))
     net = ConvEncoder((2,) * 4, pool=pool, norm=NoNorm)
-    assert net.apply(net.init(KEY, x), x).shape == (2, 2)
-    assert bool(jnp.isfinite(net.apply(net.init(KEY, x), x)).all())
+    assert jax.jit(net.apply)(jax.jit(net.init)(KEY, x), x).shape == (2, 2)
+    assert bool(jnp.isfinite(jax.jit(net.apply)(jax.jit(net.init)(KEY, x), x)).all())
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,10 @@ def test_the_first_blocks_of_a_map_halve_it(halvings, pool, shape):
 @pytest.mark.parametrize("pool", [False, True])
 def test_a_map_is_the_encoder_before_its_mean(pool):
     x = jax.random.normal(KEY, (3, 9, 9, 1))
-    params = ConvEncoder((4, 6), pool=pool).init(KEY, x)
-    features = nets.ConvMap((4, 6), pool=pool, halvings=2).apply(params, x)
-    np.testing.assert_allclose(features.mean((1, 2)), ConvEncoder((4, 6), pool=pool).apply(params, x), rtol=1e-5)
+    encoder = ConvEncoder((4, 6), pool=pool)
+    params = jax.jit(encoder.init)(KEY, x)
+    features = jax.jit(nets.ConvMap((4, 6), pool=pool, halvings=2).apply)(params, x)
+    np.testing.assert_allclose(features.mean((1, 2)), jax.jit(encoder.apply)(params, x), rtol=1e-5)
 
 
 @pytest.mark.parametrize("pool", [False, True])
@@ -123,7 +124,7 @@ def test_conv4_is_what_its_paper_says(pool):
     """Written out: four times convolution, statistics of the batch, ReLU and halving; mean over space; head."""
     x = jax.random.normal(KEY, (3, 28, 28, 1))
     net = Conv4(5, features=8, pool=pool)
-    variables = net.init(KEY, x)
+    variables = jax.jit(net.init)(KEY, x)
     z = x
     for i in range(4):
         conv, norm = (variables["params"]["encoder"][f"{kind}_{i}"] for kind in ("Conv", "BatchNorm"))
@@ -136,7 +137,7 @@ def test_conv4_is_what_its_paper_says(pool):
         z = nn.max_pool(z, (2, 2), (2, 2)) if pool else z
     head = variables["params"]["head"]
     expected = z.mean((1, 2)) @ head["kernel"] + head["bias"].reshape(1, -1)
-    np.testing.assert_allclose(net.apply(variables, x), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(jax.jit(net.apply)(variables, x), expected, rtol=1e-3, atol=1e-4)
     assert float(jnp.std(expected)) > 0.1
 
 
@@ -144,31 +145,34 @@ def test_a_convnet_is_its_encoder_and_its_head():
     x = jax.random.normal(KEY, (3, 9, 9, 1))
     options = dict(features=(4, 4), flatten=True, dense=6)
     net, encoder, head = ConvNet(5, **options), ConvEncoder(**options), Head(5)
-    params = net.init(KEY, x)["params"]
-    z = encoder.apply({"params": params["encoder"]}, x)
+    params = jax.jit(net.init)(KEY, x)["params"]
+    z = jax.jit(encoder.apply)({"params": params["encoder"]}, x)
     np.testing.assert_allclose(
-        net.apply({"params": params}, x), head.apply({"params": {"head": params["head"]}}, z), rtol=1e-5, atol=1e-6
+        jax.jit(net.apply)({"params": params}, x),
+        jax.jit(head.apply)({"params": {"head": params["head"]}}, z),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
 def test_mlp_written_out():
     x = jax.random.normal(KEY, (3, 2))
     net = MLP((4, 5), 2)
-    params = net.init(KEY, x)["params"]
+    params = jax.jit(net.init)(KEY, x)["params"]
     z = x
     for name in ("Dense_0", "Dense_1"):
         z = jnp.maximum(z @ params[name]["kernel"] + params[name]["bias"][None], 0)
     expected = z @ params["head"]["kernel"] + params["head"]["bias"][None]
-    np.testing.assert_allclose(net.apply({"params": params}, x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(net.apply)({"params": params}, x), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_an_mlp_normalizes_before_each_relu():
     x = jax.random.normal(KEY, (6, 3))
     encoder = nets.MLPEncoder((7,), norm=BatchNorm)
-    params = encoder.init(KEY, x)
+    params = jax.jit(encoder.init)(KEY, x)
     z = x @ params["params"]["Dense_0"]["kernel"]
     expected = np.maximum((z - z.mean(0, keepdims=True)) / np.sqrt(z.var(0, keepdims=True) + 1e-5), 0)
-    np.testing.assert_allclose(encoder.apply(params, x), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(jax.jit(encoder.apply)(params, x), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_head_starts_at_standard_normal_weights_and_no_bias():
@@ -180,8 +184,10 @@ def test_the_head_starts_at_standard_normal_weights_and_no_bias():
 def test_group_norm_in_a_network():
     x = jax.random.normal(KEY, (4, 8, 8, 1))
     net = ConvNet(3, features=(16, 16), norm=GroupNorm)
-    params = net.init(KEY, x)
-    np.testing.assert_allclose(net.apply(params, x)[:1], net.apply(params, x[:1]), rtol=1e-4, atol=1e-5)
+    params = jax.jit(net.init)(KEY, x)
+    np.testing.assert_allclose(
+        jax.jit(net.apply)(params, x)[:1], jax.jit(net.apply)(params, x[:1]), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ X = EPISODES.support.x[0]
 
 def meta_gradient(model):
     learner = jmeta.maml(model, inner_optimizer=optax.sgd(0.1), inner_steps=2)
-    params = learner.init(jax.random.key(0), X)
+    params = jax.jit(learner.init)(jax.random.key(0), X)
     return jax.jit(lambda params: jmeta.training.meta_gradient(learner, params, EPISODES))(params)
 
 
-@pytest.mark.parametrize("norm", [nets.NoNorm, nets.BatchNorm])
+@pytest.mark.parametrize("norm", [pytest.param(nets.NoNorm, marks=pytest.mark.long), nets.BatchNorm])
 def test_the_meta_gradient_is_float32_and_near(norm):
     model = conv_net(3, norm).model
     whole, metrics = meta_gradient(model)
@@ -34,7 +34,7 @@ def test_the_meta_gradient_is_float32_and_near(norm):
 
 def test_the_whole_network_computes_in_it():
     model = nets.in_precision(conv_net(3, nets.BatchNorm).model)
-    params = model.init(jax.random.key(0), X)
+    params = jax.jit(model.init)(jax.random.key(0), X)
     products = [
         line
         for line in str(jax.make_jaxpr(model.apply)(params, X)).splitlines()
@@ -47,13 +47,15 @@ def test_the_whole_network_computes_in_it():
 def test_statistics_of_the_support_are_kept_and_parameters_not_rounded():
     model = conv_net(3, nets.SupportNorm).model
     half = nets.in_precision(model)
-    params = model.init(jax.random.key(0), X)
-    kept = half.condition(params, X)
+    params = jax.jit(model.init)(jax.random.key(0), X)
+    kept = jax.jit(half.condition)(params, X)
     for leaf, same in zip(jax.tree.leaves(kept["params"]), jax.tree.leaves(params["params"]), strict=True):
         np.testing.assert_array_equal(leaf, same)
-    one = half.apply(kept, X[:1])
-    np.testing.assert_allclose(one, model.apply(model.condition(params, X), X[:1]), rtol=0.1, atol=0.05)
-    assert float(jnp.max(jnp.abs(one - half.apply(params, X[:1])))) > 0.1, "alone, an example has other statistics"
+    predict = jax.jit(half.apply)
+    one = predict(kept, X[:1])
+    whole = jax.jit(lambda params: model.apply(model.condition(params, X), X[:1]))(params)
+    np.testing.assert_allclose(one, whole, rtol=0.1, atol=0.05)
+    assert float(jnp.max(jnp.abs(one - predict(params, X[:1])))) > 0.1, "alone, an example has other statistics"
 
 
 def test_a_model_without_statistics_stays_without():

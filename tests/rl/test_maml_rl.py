@@ -255,6 +255,7 @@ def test_it_learns_to_be_ready_for_both_tasks():
     assert state.step == 40
 
 
+@pytest.mark.long
 @pytest.mark.standard_promotion
 def test_the_same_state_gives_the_same_bits_and_seeds_are_a_vmap():
     agent = opposite_agent()
@@ -267,7 +268,7 @@ def test_the_same_state_gives_the_same_bits_and_seeds_are_a_vmap():
 
 
 def test_a_test_of_many_tasks_is_a_loop_over_them():
-    """Compiled, under vmap, beside the same steps one by one, as they are."""
+    """Under vmap, beside the same steps one by one."""
     env, _ = opposite(0.5)
     policy = softmax_policy(env)
     options = dict(episodes=3, test_steps=2, test_episodes=4, test_lr=lambda step: 1 / (1 + step.astype(jnp.float32)))
@@ -276,12 +277,13 @@ def test_a_test_of_many_tasks_is_a_loop_over_them():
     start = jnp.zeros((1, 2), jnp.float32)
     together = jax.jit(jax.vmap(agent.test, in_axes=(None, 0, 0)))(start, keys, tasks)
     inner = inner_loop(env, policy, surrogate=lvc(), baseline=linear_baseline())
+    draw, ascend = jax.jit(inner.sample, static_argnums=3), jax.jit(inner.ascend)
     for i, task in enumerate(tasks):
         params = start
         for k, (key, lr) in enumerate(zip(jax.random.split(keys[i], 3), (1.0, 0.5, 0.0), strict=True)):
-            sample = inner.sample(params, key, task, 4)
+            sample = draw(params, key, task, 4)
             close(together[i, k], jnp.mean(jnp.sum(sample.trajectory.reward, axis=1)))
-            params = inner.ascend(params, sample, lr)[0]
+            params = ascend(params, sample, lr)[0]
 
 
 @pytest.mark.standard_promotion

@@ -148,7 +148,12 @@ def test_a_gymnasium_environment_is_taken_as_it_is(home):
     ("words", "said", "line"),
     [
         ([], "RuntimeError: the motor broke", 'raise RuntimeError("the motor broke")'),
-        (["--pay=-inf"], "ValueError: the reward of step must be finite, got -inf for action", None),
+        pytest.param(
+            ["--pay=-inf"],
+            "ValueError: the reward of step must be finite, got -inf for action",
+            None,
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["raises", "pays-nonsense"],
 )

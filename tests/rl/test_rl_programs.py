@@ -20,7 +20,6 @@ from jmeta.runs.engine import folder, record
 from jmeta.runs.engine.area import from_preset, presets
 from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.engine.options import Options
-from jmeta.runs.engine.train import train as train_by_engine
 from jmeta.runs.rl import AREA, PROGRAMS, evaluate, plot, train
 from jmeta.runs.rl.references import references
 from jmeta.runs.rl.trained import load
@@ -202,7 +201,7 @@ def test_no_run_folder_is_one_sentence(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "best"),
     [
-        ({"env": "dependent-bandit", "p": 0.25, "pulls": 100}, 74.0),
+        pytest.param({"env": "dependent-bandit", "p": 0.25, "pulls": 100}, 74.0, marks=pytest.mark.long),
         ({"env": "mdp", "states": 2, "actions": 2, "horizon": 2, "episodes": 2}, None),
         ({"env": "navigation", "horizon": 100}, -0.506),
         ({"env": "cart-pole"}, None),
@@ -280,6 +279,7 @@ def test_presets_name_their_source_and_build(name):
     assert stated <= presets(AREA)[name].keys()
 
 
+@pytest.mark.long
 def test_a_preset_is_a_start(tmp_path):
     small = "--units 2 --meta-batch-size 4 --val-tasks 2 --updates 1 --log-every 1 --save-every 1 --run-dir"
     assert cli.main(["rl", "train", "--preset", "rl2-bandit-100", *small.split(), str(tmp_path / "run")]) == 0
@@ -292,7 +292,10 @@ def test_a_preset_is_a_start(tmp_path):
     )
 
 
-def test_another_experiment_is_no_run_of_this_area(tmp_path):
-    result = train_by_engine(build, TINY, options(tmp_path / "run"), kind="other")
+def test_another_experiment_is_no_run_of_this_area(whole, tmp_path):
+    path = shutil.copytree(whole.run_dir / "seed1", tmp_path / "run")
+    stored = json.loads((path / folder.CONFIG).read_text())
+    assert stored["experiment"] == AREA.kind
+    (path / folder.CONFIG).write_text(json.dumps({**stored, "experiment": "other"}))
     with pytest.raises(RunError, match="is a run of other, not rl"):
-        load(result.run_dir, "newest")
+        load(path, "newest")

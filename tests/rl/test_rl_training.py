@@ -56,6 +56,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(whole, tmp_path):
         train(replaced(TINY, {"arms": 3}), replaced(own, {"resume": True}))
 
 
+@pytest.mark.long
 def test_each_seed_of_a_group_is_its_single_run(whole, single):
     jax.tree.map(np.testing.assert_array_equal, whole.states["seed1"].params, single.params)
     assert rows_of(whole.run_dir / "seed1") == without_clock(single.rows) != rows_of(whole.run_dir / "seed0")
@@ -131,6 +132,7 @@ def test_devices_share_the_tasks_of_a_run(single, tmp_path):
         train(TINY, options(tmp_path / "three", devices=3))
 
 
+@pytest.mark.long
 def test_rewards_that_are_no_numbers_stop_the_run(tmp_path, monkeypatch):
     env = env_of(TINY.env, TINY.world)
 
@@ -165,7 +167,7 @@ def test_too_little_memory_is_a_sentence(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [], "a folder that was made before it was known whether the run fits"
 
 
-@pytest.mark.parametrize("updates", [1, 5])
+@pytest.mark.parametrize("updates", [pytest.param(1, marks=pytest.mark.long), 5])
 def test_as_many_updates_are_taken_as_are_asked_for(tmp_path, updates):
     """Rows come every ten, and checkpoints every hundred: a run that ends before is not rounded up to them."""
     result = train(replaced(TINY, {"updates": updates}), options(tmp_path / "run", log_every=10, save_every=100))
@@ -191,6 +193,7 @@ def test_no_other_error_is_taken_for_too_little_memory():
         raise MemoryError("Unable to allocate 1.00 TiB for an array")
 
 
+@pytest.mark.long
 def test_a_finished_run_goes_on_to_more_updates_and_not_to_fewer(single, tmp_path, capsys):
     """Rate and entropy fall to the new end: what they were before is done."""
     run_dir = shutil.copytree(single.run_dir, tmp_path / "run")

@@ -117,7 +117,7 @@ def test_a_signal_saves_all_and_a_resumed_group_is_the_same(cli, seeds, shapes, 
     assert read(tmp_path / "g" / "summary.json") == read(seeds / "summary.json")
 
 
-@pytest.mark.parametrize("at", [10, 20])
+@pytest.mark.parametrize("at", [pytest.param(10, marks=pytest.mark.long), 20])
 def test_a_kill_between_two_saves_leaves_a_step_that_all_have(cli, seeds, shapes, tmp_path, monkeypatch, at):
     saves, saved = checkpoints.save, []
 

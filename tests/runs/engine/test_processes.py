@@ -37,7 +37,7 @@ def test_a_run_killed_at_random_moments_ends_the_same(shapes, tmp_path):
     assert main([*words, "--run-dir", str(tmp_path / "whole")]) == 0
     draw = random.Random(time.time_ns())
     kills = 0
-    for _ in range(3):
+    for _ in range(2):
         resumes = ["--resume"] if (tmp_path / "killed").is_dir() else []
         process = start(*words, "--run-dir", tmp_path / "killed", *resumes)
         wait_for_rows(process, tmp_path / "killed", len(rows_of(tmp_path / "killed")) + draw.randint(1, 6))

@@ -45,7 +45,7 @@ def changed(path, name, value):
     path.write_text(json.dumps({**stored, name: value}))
 
 
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [pytest.param(2, marks=pytest.mark.long), 4])
 def test_many_devices_train_what_one_does(cli, finished, shapes, tmp_path, monkeypatch, number):
     run_dir = tmp_path / "run"
     seen = []
@@ -289,30 +289,43 @@ def pair(folder, *words, second="", number=2):
     return [(process.returncode, *result) for process, result in zip(started, results, strict=True)]
 
 
-def test_two_processes_train_what_one_does(finished, shapes, tmp_path):
-    """Uninterrupted; and stopped by a signal to the second, then resumed where only the first has the folder."""
-    words = ["--dataset", shapes, *TINY, "--devices", 4, "--run-dir", "run"]
-    whole = pair(tmp_path / "whole", *words, number=4)
-    assert [code for code, _, _ in whole] == [0, 0], whole
-    assert_close_run(tmp_path / "whole" / "0" / "run", finished)
-    stored = json.loads((tmp_path / "whole" / "0" / "run" / "config.json").read_text())
-    assert (stored["devices"], stored["facts"]["processes"], stored["coordinator"]) == (4, 2, None)
-
-    stopped = pair(tmp_path / "cut", *words, second=STOPPING, number=4)
+@pytest.fixture(scope="module")
+def cut(shapes, tmp_path_factory):
+    """Two processes that are stopped by a signal to the second, then resumed where only the first has the folder."""
+    folder, words = tmp_path_factory.mktemp("cut"), ["--dataset", shapes, *TINY, "--devices", 4, "--run-dir", "run"]
+    stopped = pair(folder, *words, second=STOPPING, number=4)
     assert [code for code, _, _ in stopped] == [128 + signal.SIGTERM] * 2, stopped
     assert "stopped and saved at step 10: jmeta train --run-dir run --resume goes on" in stopped[0][2]
-    assert [row["step"] for row in rows_of(tmp_path / "cut" / "0" / "run")] == [5, 10]
-    resumed = pair(tmp_path / "cut", "--run-dir", "run", "--resume", number=4)
+    assert [row["step"] for row in rows_of(folder / "0" / "run")] == [5, 10]
+    resumed = pair(folder, "--run-dir", "run", "--resume", number=4)
     assert [code for code, _, _ in resumed] == [0, 0], resumed
     assert "step 10 of 20: going on from its checkpoint" in resumed[0][1]
-    assert_same_run(tmp_path / "cut" / "0" / "run", tmp_path / "whole" / "0" / "run")
+    for results in (stopped, resumed):
+        only_the_first_speaks(results, folder)
+    return folder / "0" / "run"
 
-    for (_, first, _), (_, out, err) in (whole, stopped, resumed):
-        assert "loss" in first and "Gloo" not in first
-        assert (out, err) == ("", "")
-    for name in ("whole", "cut"):
-        assert [path.name for path in (tmp_path / name / "0").iterdir()] == ["run"]
-        assert not list((tmp_path / name / "1").iterdir())
+
+def only_the_first_speaks(results, folder):
+    (_, first, _), (_, out, err) = results
+    assert "loss" in first and "Gloo" not in first
+    assert (out, err) == ("", "")
+    assert [path.name for path in (folder / "0").iterdir()] == ["run"]
+    assert not list((folder / "1").iterdir())
+
+
+def test_two_processes_train_what_one_does(cut, finished):
+    assert_close_run(cut, finished)
+    stored = json.loads((cut / "config.json").read_text())
+    assert (stored["devices"], stored["facts"]["processes"], stored["coordinator"]) == (4, 2, None)
+
+
+@pytest.mark.long
+def test_two_processes_that_are_stopped_go_on_to_the_same_bits(cut, finished, shapes, tmp_path):
+    whole = pair(tmp_path, "--dataset", shapes, *TINY, "--devices", 4, "--run-dir", "run", number=4)
+    assert [code for code, _, _ in whole] == [0, 0], whole
+    only_the_first_speaks(whole, tmp_path)
+    assert_close_run(tmp_path / "0" / "run", finished)
+    assert_same_run(cut, tmp_path / "0" / "run")
 
 
 @pytest.mark.long

@@ -193,13 +193,25 @@ def test_every_norm_builds(norm):
     checked_size(settings_of(norm=norm, features=(8,)), (14, 14, 3))
 
 
-@pytest.mark.parametrize("name", INNER_OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name not in ("sgd", "adam"))) for name in INNER_OPTIMIZERS]
+)
 def test_every_inner_optimizer_builds(name):
     checked_size(settings_of(inner_optimizer=name, features=(8,)), (14, 14, 1))
 
 
 @pytest.mark.parametrize(
-    ("name", "schedule"), [(name, "constant") for name in OUTER_OPTIMIZERS] + [("adam", name) for name in SCHEDULES[1:]]
+    ("name", "schedule"),
+    [
+        ("sgd", "constant"),
+        ("sam", "constant"),
+        *(
+            pytest.param(name, "constant", marks=pytest.mark.long)
+            for name in OUTER_OPTIMIZERS
+            if name not in ("sgd", "sam")
+        ),
+        *(pytest.param("adam", name, marks=[pytest.mark.long] * (name == "linear")) for name in SCHEDULES[1:]),
+    ],
 )
 def test_every_outer_rule_lowers_the_loss(name, schedule):
     settings = settings_of(
@@ -225,7 +237,9 @@ def gradient_of(**values):
     return jax.flatten_util.ravel_pytree(jax.jit(jax.grad(learner.loss, has_aux=True))(params, episode)[0])[0]
 
 
-@pytest.mark.parametrize("algorithm", ["maml", "anil", "meta-sgd"])
+@pytest.mark.parametrize(
+    "algorithm", ["maml", *(pytest.param(name, marks=pytest.mark.long) for name in ("anil", "meta-sgd"))]
+)
 def test_the_ways_to_differentiate_agree_and_truncation_does_not(algorithm):
     plain = gradient_of(algorithm=algorithm)
     for name in INNER_GRADS:

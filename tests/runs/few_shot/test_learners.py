@@ -56,6 +56,7 @@ def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tm
     assert found["steps"][-1]["accuracy"] == found["accuracy"]
 
 
+@pytest.mark.long
 def test_a_schedule_goes_on_where_it_stopped(cli, shapes, tmp_path):
     words = ["train", "--dataset", shapes, "--algorithm", "maml++", *TINY, "--inner-lr", 0.1, "--inner-steps", 2]
     assert cli(*words, "--run-dir", tmp_path / "whole").code == 0
@@ -125,7 +126,16 @@ OWN_PRODUCTS |= {"nearest": 2, "relation": 1, "ridge": 3}
 """Products of matrices in a learner's loss that are no network's: prototypes, distances, a system that is solved."""
 
 
-@pytest.mark.parametrize("name", catalog.LEARNERS)
+# Through the network that MAML goes through, and no other.
+LIKE_MAML = ("bootstrapped", "fomaml", "meta-sgd", "maml++", "anil", "boil", "reptile", "imaml")
+
+
+def often(names, long):
+    """Those of a list, some of them for `--all`."""
+    return [pytest.param(name, marks=[pytest.mark.long] * (name in long)) for name in names]
+
+
+@pytest.mark.parametrize("name", often(catalog.LEARNERS, long=LIKE_MAML))
 def test_all_networks_of_a_learner_compute_in_the_precision(name):
     """Whatever stands beside the encoder too: heads, memories, transformers."""
     x, y = jnp.ones((6, 8, 8, 1)), jnp.tile(jnp.eye(3), (2, 1))
@@ -158,7 +168,7 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("algorithm", INNER_LOOPS)
+@pytest.mark.parametrize("algorithm", often(INNER_LOOPS, long=LIKE_MAML))
 def test_meta_gradients_through_adam_are_finite_where_an_inner_gradient_is_zero(algorithm):
     """The root of a mean of squares has no derivative at zero, where the weights of an input that is always 0 are, and
     where two labels of one and the same input cancel."""
@@ -170,7 +180,7 @@ def test_meta_gradients_through_adam_are_finite_where_an_inner_gradient_is_zero(
     assert isinstance(learner, jmeta.Learner)
     x = jax.random.normal(jax.random.key(1), (4, 3)).at[:, 0].set(0.0)
     y = jnp.tile(jnp.eye(2), (2, 1))
-    params = learner.init(jax.random.key(0), x)
+    params = jax.jit(learner.init)(jax.random.key(0), x)
     meta_gradient = jax.jit(jax.grad(learner.loss, has_aux=True))
     for support in (x, jnp.zeros((4, 3))):
         grads = meta_gradient(params, jmeta.Episode(jmeta.Batch(support, y), jmeta.Batch(x + 1, y)))[0]
@@ -198,8 +208,8 @@ def test_episodes_within_a_group_of_changed_pictures(cli, refused, tmp_path):
     found = json.loads((tmp_path / "run" / "evaluation-train.json").read_text())
     assert found["within_groups"] is True
     tasks = load_settings(tmp_path / "run")[0].tasks
-    training = load_data(tasks, ordinary=False).training
-    plain = load_problem(replaced(tasks, {"augment": "none"})).sampler("train", 2, 1, 2)
+    training = jax.jit(load_data(tasks, ordinary=False).training)
+    plain = jax.jit(load_problem(replaced(tasks, {"augment": "none"})).sampler("train", 2, 1, 2))
     for key in jax.random.split(jax.random.key(0), 5):
         changed, drawn = training(key).support.x, plain(key).support.x
         halves = np.argwhere(np.asarray(drawn)[..., 0] > 0)[:, 2] // 4
@@ -222,7 +232,9 @@ def test_curves_have_no_groups_and_no_pictures_to_change(refused):
 
 def test_ordinary_batches_are_changed_too(tmp_path):
     settings = settings_of(dataset=grouped(tmp_path / "letters.npz"), algorithm="baseline", augment="affine")
-    changed = load_data(settings.tasks, ordinary=True).training(jax.random.key(0)).query
-    plain = load_data(replaced(settings.tasks, {"augment": "none"}), ordinary=True).training(jax.random.key(0)).query
+    changed, plain = (
+        jax.jit(load_data(tasks, ordinary=True).training)(jax.random.key(0)).query
+        for tasks in (settings.tasks, replaced(settings.tasks, {"augment": "none"}))
+    )
     np.testing.assert_array_equal(changed.y, plain.y)
     assert not np.array_equal(changed.x, plain.x)
