@@ -154,6 +154,7 @@ ALLOWED = {
     "runs/catalog.py": {
         *jmeta_names("runs algorithms.catalog nets.catalog tasks.catalog datasets.catalog rl.envs.catalog"),
         *jmeta_names("continual.algorithms.catalog continual.online bayes.catalog algorithms.row"),
+        *jmeta_names("generative.catalog optimizers.catalog"),
         *SHOWN, *GROUND,
     },
     "runs/engine/": {

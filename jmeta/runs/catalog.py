@@ -15,7 +15,9 @@ from jmeta.continual.algorithms.catalog import LEARNERS as STREAM_LEARNERS
 from jmeta.continual.online import ONLINE
 from jmeta.datasets import catalog as datasets
 from jmeta.errors import RunError, unknown
+from jmeta.generative.catalog import GENERATORS
 from jmeta.nets.catalog import NETWORKS
+from jmeta.optimizers.catalog import ESTIMATORS, PROBLEMS, RULES
 from jmeta.registry import Registry, short
 from jmeta.report.tables import show as show_table
 from jmeta.rl.envs.catalog import ENVIRONMENTS
@@ -80,6 +82,10 @@ KINDS: dict[str, tuple[Registry[Any], str, str]] = {
     "kernels": (KERNELS, "--kernel", "what functions it is of"),
     "stream-learners": (STREAM_LEARNERS, "jmeta continual --algorithm", "what it learns"),
     "online-learners": (ONLINE, "jmeta continual --algorithm", "what it does"),
+    "generators": (GENERATORS, "jmeta generative --algorithm", "what it makes"),
+    "rules": (RULES, "jmeta optimizers --rule", "what is learned"),
+    "problems": (PROBLEMS, "jmeta optimizers --problem", "what is optimized"),
+    "estimators": (ESTIMATORS, "jmeta optimizers --estimator", "how the meta-gradient is found"),
     "networks": (NETWORKS, "--network", "what it is"),
     "tasks": (TASKS, "--dataset", "what its tasks are"),
     "datasets": (datasets.DATASETS, "--dataset", "what it is"),
@@ -114,8 +120,8 @@ def markdown(kind: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class ListConfig:
-    """List what has a name: learners, bayesian-learners, stream-learners, online-learners, kernels, networks, tasks,
-    datasets, environments or experiments.
+    """List what has a name: learners, bayesian-learners, stream-learners, online-learners, kernels, generators, rules,
+    problems, estimators, networks, tasks, datasets, environments or experiments.
 
     Files and installed packages have more: FILE.py:NAME and MODULE:NAME are names too, and packages have entry points
     of the groups jmeta.learners, jmeta.networks and so on.
