@@ -67,6 +67,7 @@ ALLOWED = {
     "algorithms/row.py": {"jax", "optax", "jmeta.algorithms.settings", "jmeta.nets.catalog", *GROUND, *CORE},
     "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", *jmeta_names("registry errors"), *CORE},
     "tasks/": {"jax", *jmeta_names("types checks episodes")},
+    "tasks/pixels.py": {"jax", *jmeta_names("types checks")},
     "tasks/curves.py": {"jax", *jmeta_names("types checks cholesky")},
     "tasks/objectives.py": {"jax", "numpy", *jmeta_names("types checks")},
     "tasks/streams.py": {"jax", *jmeta_names("types checks episodes augment ragged")},

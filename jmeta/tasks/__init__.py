@@ -10,6 +10,7 @@ from jmeta.tasks.functions import (
     sinusoid_sampler,
 )
 from jmeta.tasks.objectives import Objective, gaussian_objectives, ripple_objectives, values_sampler
+from jmeta.tasks.pixels import fourier_features, pixels_sampler, places
 from jmeta.tasks.sequences import masked, permutations, permuted_tasks, rotated_tasks, split_tasks
 from jmeta.tasks.streams import stream_sampler
 from jmeta.tasks.waves import SINUSOID_E, SINUSOID_H, Waves, fixed_sampler, wave_sampler
@@ -21,6 +22,7 @@ __all__ = [
     "Objective",
     "Waves",
     "fixed_sampler",
+    "fourier_features",
     "gaussian_objectives",
     "gp_curves",
     "gp_curves_sampler",
@@ -29,6 +31,8 @@ __all__ = [
     "masked",
     "permutations",
     "permuted_tasks",
+    "pixels_sampler",
+    "places",
     "quadratic_posterior",
     "quadratic_sampler",
     "ripple_objectives",

@@ -17,7 +17,7 @@ PROGRAMS = {
 }
 """Name and what it shows."""
 
-STUDIES: Sequence[str] = ("omniglot", "processes")
+STUDIES: Sequence[str] = ("completion", "omniglot", "processes")
 """Programs of the repository, in scripts/generative."""
 
 
