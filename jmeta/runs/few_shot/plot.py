@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +120,17 @@ def _scale(name: str) -> int:
     return 100 if name == "accuracy" else 1
 
 
-def _loss_axes(axes: Any) -> None:
-    axes.set(xlabel="outer step", ylabel="query loss", yscale="log")
+def _loss_axes(axes: Any, rows: Iterable[dict[str, Any]]) -> None:
+    """On a logarithmic scale, but for nats, which may be below 0."""
+    axes.set(xlabel="outer step", ylabel="query loss")
+    if not _in_nats(rows):
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
+
+
+def _in_nats(rows: Iterable[dict[str, Any]]) -> bool:
+    return any(row["loss"] <= 0 for row in rows if "loss" in row)
 
 
 def _line(rows: list[dict[str, Any]], name: str, scale: int = 1) -> tuple[list[int], list[float]]:
@@ -136,11 +143,14 @@ def training_curve(trained: Trained, rows: list[dict[str, Any]]) -> Any:
     """Loss, and accuracy where there is one, with validation and its interval, over outer steps."""
     name = "accuracy" if "accuracy" in rows[0] else "error"
     scale, validated = _scale(name), [row for row in rows if f"val_{name}" in row and "val_ci95" in row]
-    figure = figure_maker()(9 if name == "accuracy" else 5, 3.6)
-    axes = figure.subplots(1, 2 if name == "accuracy" else 1, squeeze=False)[0]
+    apart = name == "accuracy" or _in_nats(rows)  # what is validated is no loss
+    figure = figure_maker()(9 if apart else 5, 3.6)
+    axes = figure.subplots(1, 2 if apart else 1, squeeze=False)[0]
     points = {"label": "training", "marker": marker_of(rows), "markersize": 3}
     axes[0].plot(*_line(rows, "loss"), color=INK, **points)
-    _loss_axes(axes[0])
+    _loss_axes(axes[0], rows)
+    if apart and name == "error":
+        axes[1].set(xlabel="outer step", ylabel="squared error", yscale="log")
     if name == "accuracy":
         axes[1].plot(*_line(rows, name, scale), color=FAINT, **points)
         axes[1].set(xlabel="outer step", ylabel="query accuracy, %")
@@ -166,7 +176,7 @@ def group_curves(settings: Settings, each: Mapping[str, Member], rows: Mapping[s
         validated = [row for row in rows[member] if f"val_{name}" in row]
         losses.plot(*_line(rows[member], "loss"), label=label, marker=marker_of(rows[member]), **line)
         scores.plot(*_line(validated, f"val_{name}", percent), label=label, marker=marker_of(validated), **line)
-    _loss_axes(losses)
+    _loss_axes(losses, (row for each in rows.values() for row in each))
     scores.set(xlabel="outer step", ylabel=f"validation {name}" + (", %" if name == "accuracy" else ""))
     scores.legend()
     figure.suptitle(f"{settings.algorithm} on {settings.tasks.dataset}, {len(rows)} runs")

@@ -159,3 +159,14 @@ def test_a_matrix_that_is_no_covariance_is_refused(refused, tmp_path, monkeypatc
         check_kernel("bad", good._replace(variance=lambda p, a: 2 * good.variance(p, a)))
     settings = settings_of(algorithm="deep-kernel", dataset="sinusoid-e", kernel="mine.py:good")
     assert isinstance(learner_of(settings, 0), jmeta.Learner)
+
+
+def test_nats_below_0_have_no_logarithm(curves):
+    """Catches a curve that is not there, and a squared error on the axis of nats."""
+    from jmeta.runs.few_shot.plot import training_curve
+    from jmeta.runs.few_shot.trained import load_trained
+
+    row = {"step": 1, "loss": 0.5, "val_error": 2.0, "val_ci95": 0.1}
+    for loss, scales in ((-0.5, ["linear", "log"]), (0.5, ["log"])):
+        figure = training_curve(load_trained(curves), [row, {**row, "step": 2, "loss": loss}])
+        assert [axes.get_yscale() for axes in figure.axes] == scales
