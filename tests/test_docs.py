@@ -49,32 +49,10 @@ def test_docstrings(name):
 
 
 IN_README = examples(README.read_text()) if README.exists() else []
-SMALLER = {"glyphs:400": "glyphs:60", "run(state, 100)": "run(state, 2)", "episodes=200": "episodes=20"}
-
-
-def smaller(code):
-    """The same code, of fewer classes, steps and episodes."""
-    for size, less in SMALLER.items():
-        code = code.replace(size, less)
-    return code
-
-
-def test_what_is_made_smaller_is_in_the_readme():
-    assert not IN_README or all(sum(code.count(size) for _, code in IN_README) == 1 for size in SMALLER)
 
 
 @pytest.mark.skipif(not IN_README, reason="README.md has no Python examples")
-@pytest.mark.parametrize(
-    "code",
-    [
-        *(pytest.param(smaller(code), id=f"line-{line}") for line, code in IN_README),
-        *(
-            pytest.param(code, id=f"line-{line}-as-it-is", marks=pytest.mark.long)
-            for line, code in IN_README
-            if smaller(code) != code
-        ),
-    ],
-)
+@pytest.mark.parametrize("code", [pytest.param(code, id=f"line-{line}") for line, code in IN_README])
 def test_readme(code, tmp_path):
     done = run(code, tmp_path)
     assert done.returncode == 0, done.stderr
