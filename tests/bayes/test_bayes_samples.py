@@ -8,7 +8,7 @@ import pytest
 from algorithms_table import difference, mlp_net, random_episode
 
 import jmeta
-from jmeta.bayes import noise
+from jmeta import noise
 from jmeta.bayes.algorithms import abml, each, platipus
 from jmeta.bayes.algorithms.abml import MeanField, divergence
 

@@ -69,7 +69,7 @@ def test_a_run_is_loaded_as_a_generator(run):
         (["evaluate", "--run-dir", "RUN", "--shots", "30"], "need 35 of each class"),
         (["evaluate", "--run-dir", "nowhere"], "nowhere"),
         (["train", "--dataset", "digits:3"], "digits"),
-        (["train", "--heads", "3"], "must divide"),
+        (["train", "--heads", "3", "--dataset", "glyphs:40"], "must divide"),
         (["train", "--seen", "30", "--dataset", "glyphs:40"], "--dataset"),
         (["train", "--algorithm", "vae"], "set-vae"),
         (["omniglot"], "python -m scripts.generative.omniglot"),
