@@ -5,9 +5,12 @@ Some of Optax's rules multiply integers and floats, Adam and the schedules among
 `runs/`, `scripts/` and `test_cli*.py`, are as if they had it.
 """
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +25,12 @@ XLA_OPTIONS = {
     # The emitters of fused loops take half of the time to compile; older XLA has the first flag, newer the second.
     "xla_cpu_use_fusion_emitters": "false",
     "xla_backend_extra_options": "xla_cpu_disable_new_fusion_emitters",
+}
+# Nearly half of the programs are compiled a second time by another test: JAX keeps them, in a folder of this run of the
+# tests alone unless JAX_COMPILATION_CACHE_DIR names one that lasts.
+PROGRAMS_KEPT = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -42,6 +51,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the flags of the pro
     flags = os.environ.get("XLA_FLAGS", "")
     new = [f"--{name}={value}" for name, value in XLA_OPTIONS.items() if name not in flags]
     os.environ["XLA_FLAGS"] = " ".join([flags, *known_flags(new, flags)]).strip()
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        os.environ |= PROGRAMS_KEPT | {"JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(prefix="jmeta-tests-")}
+        atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402

@@ -12,6 +12,8 @@ from jmeta.errors import RunError
 from jmeta.report.arrays import memory_at_hand
 from jmeta.sharding import task_mesh
 
+_NEXT_UNTRIED = (0, 13)
+
 
 def use_cores() -> None:
     """Let each core of a CPU be a device of its own, before JAX starts; unless the environment says how many there are.
@@ -22,6 +24,17 @@ def use_cores() -> None:
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         with suppress(RuntimeError):  # JAX has started already, with the devices that it has
             jax.config.update("jax_num_cpu_devices", _cores())
+    _wait_for_each_other()
+
+
+def _wait_for_each_other() -> None:
+    """Let devices of a CPU wait an hour for each other, and not 40 s, after which XLA ends the process: a computer that
+    sleeps, or is busy with other work, takes longer. A version of XLA that does not know the flag would not start."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_collective_call" not in flags and jax.__version_info__ < _NEXT_UNTRIED:
+        waits = "--xla_cpu_collective_call_warn_stuck_timeout_seconds=600"
+        ends = "--xla_cpu_collective_call_terminate_timeout_seconds=3600"
+        os.environ["XLA_FLAGS"] = f"{flags} {waits} {ends}".strip()
 
 
 def use_one_thread() -> None:
