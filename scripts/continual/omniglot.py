@@ -33,8 +33,8 @@ LEARNERS: dict[str, tuple[str, dict[str, Any]]] = {
     "oml-first-order": ("oml", {**WIDE, "first_order": True}),
     "anml": ("anml", WIDE),
 }
-"""A linear head that keeps 600 classes apart needs many features: here 1,024, 2,304 in OML's paper. Each example moves all
-rows of the head, so that classes that are only turned would make a step four times as long."""
+"""A linear head that keeps 600 classes apart needs many features: here 1,024, 2,304 in OML's paper. Each example moves
+all rows of the head, so that classes that are only turned would make a step four times as long."""
 PUBLISHED = {
     "OML, its code": (".91", ".82", ".76", ".69", ".55"),
     "OML, by Numenta": (".93", ".87", ".80", ".72", ".59"),

@@ -41,7 +41,7 @@ def attended(alike, support, query, k, z=features):
     ("similarity", "params", "alike"),
     [
         (distances.fixed(distances.nearness), {}, squared),
-        (distances.fixed(distances.cosine_similarity), {}, cosine),
+        pytest.param(distances.fixed(distances.cosine_similarity), {}, cosine, marks=pytest.mark.long),
         (SCALED, SCALED.init(jax.random.key(0)), lambda z, g: cosine(z, g) / 0.2),
     ],
 )

@@ -84,7 +84,9 @@ def test_order_and_padding_of_what_was_seen_have_no_part_and_none_may_be_seen(ge
     np.testing.assert_allclose(alone, known[4:5], rtol=1e-5)
 
 
-@pytest.mark.parametrize("generator", [ATTENTIVE, SET_VAE], ids=["attentive", "latent"])
+@pytest.mark.parametrize(
+    "generator", [pytest.param(ATTENTIVE, marks=pytest.mark.long), SET_VAE], ids=["attentive", "latent"]
+)
 def test_the_loss_is_the_mean_density_and_its_gradient_reaches_everything(generator):
     """Catches a network that is left out, and a weight that counts in the mean but not in the sum."""
     weight = jnp.array([1.0, 0.0, 2.0])

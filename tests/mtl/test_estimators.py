@@ -73,7 +73,11 @@ def space():
 
 
 @pytest.mark.parametrize(
-    "estimator", [MultiTaskClassifier(), MultiTaskRegressor(), pytest.param(SharedSpace(), marks=pytest.mark.long)]
+    "estimator",
+    [
+        MultiTaskClassifier(),
+        *(pytest.param(each, marks=pytest.mark.long) for each in (MultiTaskRegressor(), SharedSpace())),
+    ],
 )
 def test_scikit_learn_finds_nothing_wrong(estimator):
     rounding = "training is in float32: weights and repeated rows agree to 1e-5, and not to its 1e-7"
