@@ -169,7 +169,7 @@ def load(name: str, folder: Path, size: int | None = None) -> Dataset:
             f"{name} needs {known.archive} which is not in {folder}: get it from {known.page} and put it there."
         )
     side = known.size if size is None else size
-    if _is_tfds(paths[0]) or paths[0].suffix == ".npz":
+    if _is_prepared(paths[0]) or paths[0].suffix == ".npz":
         found = _read(known, paths, side)
     else:
         state = hashlib.sha256(repr([_FORM, *map(_state, paths)]).encode()).hexdigest()[:16]
@@ -192,11 +192,11 @@ def find(name: str, folder: Path) -> list[Path]:
     known = KNOWN[name]
     for names in known.places:
         paths = [folder if folder.name == place else folder / place for place in names]
-        paths = [path for path in paths if path.exists() and not _is_tfds(path)]
+        paths = [path for path in paths if path.is_file() or (path.is_dir() and _prepared(path) is None)]
         if paths:
             return paths
-    prepared = [place / known.tfds for place in downloads.tfds_folders(folder) if known.tfds]
-    return [path for path in prepared if _is_tfds(path)][:1]
+    places = [place / known.tfds for place in downloads.tfds_folders(folder) if known.tfds]
+    return [path for place in places if (path := _prepared(place)) is not None][:1]
 
 
 def status(name: str, folder: Path) -> str:
@@ -205,10 +205,16 @@ def status(name: str, folder: Path) -> str:
     return listed(paths) if paths else f"lacks {known.archive.rstrip(',')} from {known.page}"
 
 
-def _is_tfds(path: Path) -> bool:
-    # With versions alone: what a folder of pictures has below it may be a hundred thousand files.
+def _prepared(path: Path) -> Path | None:
+    """The folder of a set that TFDS has prepared below this one, of the last version."""
+    # By versions alone: what a folder of pictures has below it may be a hundred thousand files.
     versions = ("[0-9]*.[0-9]*.[0-9]*", "*/[0-9]*.[0-9]*.[0-9]*")
-    return path.is_dir() and any((place / "dataset_info.json").is_file() for v in versions for place in path.glob(v))
+    found = [place for version in versions for place in path.glob(version) if _is_prepared(place)]
+    return max(found, default=None)
+
+
+def _is_prepared(path: Path) -> bool:
+    return (path / "dataset_info.json").is_file()
 
 
 def _state(path: Path) -> object:
@@ -221,11 +227,11 @@ def _state(path: Path) -> object:
 
 def _read(known: Known, paths: Sequence[Path], side: int) -> Dataset:
     first = paths[0]
-    if _is_tfds(first):
-        return _in_order(known, tfds_images.load(known.tfds, first.parent, download=False), side)
+    if _is_prepared(first):
+        return _in_order(known, tfds_images.load(str(first), first.parent, download=False), side)
     if first.suffix == ".npz":
         return _in_order(known, arrays.load_npz(first), side)
-    if known is _CIFAR100 and cifar.is_archive(first):
+    if known.copy == _CIFAR100.copy and cifar.is_archive(first):
         return _in_order(known, cifar.read(first), side)
     found: dict[str, list[tuple[str, File]]] = {name: [] for name in known.classes}
     for path in paths:
@@ -308,7 +314,7 @@ def _by_class(known: Known, path: Path, files: Mapping[str, File]) -> dict[str, 
         if not inner or not own.lower().endswith(_ENDINGS):
             continue
         k = place.get(_plain(inner[-1]))
-        if k is None and inner[0] not in known.unlabeled:
+        if k is None and not set(inner) & set(known.unlabeled):
             foreign[inner[-1]] = None
         if k is not None:
             _check_above(known, path, inner, known.classes[k])
