@@ -100,7 +100,7 @@ def _gray(image: Array) -> Array:
     """The luminance `[H, W, 1]` of colors; other images as they are."""
     if image.shape[-1] != 3:
         return image
-    return jnp.sum(image * jnp.array(_GRAY, image.dtype), axis=-1, keepdims=True)
+    return jnp.sum(image * jnp.array([[_GRAY]], image.dtype), axis=-1, keepdims=True)
 
 
 def _away(image: Array, other: Array, factor: Array) -> Array:

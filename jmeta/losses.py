@@ -56,8 +56,8 @@ def smoothed_cross_entropy(smoothing: float) -> LossFn:
         raise ValueError(f"smoothing must be 0 or more and below 1, got {smoothing}: 0.1 is usual")
 
     def loss(logits: Array, y: Array) -> Array:
-        real = logits != NEVER
-        share = real / jnp.maximum(jnp.sum(real, axis=-1, keepdims=True), 1).astype(y.dtype)
+        real = (logits != NEVER).astype(y.dtype)
+        share = real / jnp.maximum(jnp.sum(real, axis=-1, keepdims=True), 1)
         return cross_entropy(logits, (1 - smoothing) * y + smoothing * share)
 
     return loss
