@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         maml_plus_plus, matching, meta_sgd, nearest, neural_process, proto_maml, prototypical, relation,
         reptile, ridge, siamese,
     )  # fmt: skip
-    from jmeta.episodes import classification_sampler, few_shot_sampler, random_shots, varied_sampler
+    from jmeta.episodes import classification_sampler, few_shot_sampler, varied_sampler
     from jmeta.evaluation import Evaluation, evaluate
     from jmeta.inner import attach_gradient, descend, first_order
     from jmeta.runs.few_shot.predict import Prediction, predict
@@ -33,7 +33,7 @@ _NAMES = {
         "anil attention_learner baseline baseline_plus_plus boil bootstrapped cavia imaml maml maml_plus_plus matching "
         "meta_sgd nearest neural_process proto_maml prototypical relation reptile ridge siamese"
     ),
-    "episodes": "classification_sampler few_shot_sampler random_shots varied_sampler",
+    "episodes": "classification_sampler few_shot_sampler varied_sampler",
     "evaluation": "Evaluation evaluate",
     "inner": "attach_gradient descend first_order",
     "runs.few_shot.predict": "Prediction predict",

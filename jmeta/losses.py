@@ -46,8 +46,9 @@ def smoothed_cross_entropy(smoothing: float) -> LossFn:
         ValueError: if `smoothing` is not 0 or more and below 1.
 
     Example:
-        >>> round(smoothed_cross_entropy(0.5)(jnp.array([[0.0, NEVER]]), jnp.array([[1.0, 0.0]]))[0].item(), 4)
-        0.0
+        >>> loss = smoothed_cross_entropy(0.5)
+        >>> round(loss(jnp.array([[0.0, 0.0, NEVER]]), jnp.array([[1.0, 0.0, 0.0]]))[0].item(), 4)  # log 2
+        0.6931
 
     Source: Szegedy et al. 2016, Rethinking the Inception architecture for computer vision, section 7.
     https://arxiv.org/abs/1512.00567
