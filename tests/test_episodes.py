@@ -505,9 +505,9 @@ def test_each_example_is_augmented_by_its_own_key_and_all_else_stays():
 
 def test_random_shots_leave_out_the_last_examples_of_every_class():
     """Catches shots that differ between classes, a number that is never drawn, and other pictures than without."""
-    plain = jmeta.few_shot_sampler(coded(), way=4, shot=4, query_shot=2)
-    drawn, whole = draw(episodes.random_shots(plain, way=4, shot=4, least=2), n=400), draw(plain, n=400)
-    weight = np.asarray(drawn.support.weight).reshape(400, 4, 4)
+    plain = jmeta.few_shot_sampler(coded(), way=3, shot=4, query_shot=2)
+    drawn, whole = draw(episodes.random_shots(plain, way=3, shot=4, least=2), n=400), draw(plain, n=400)
+    weight = np.asarray(drawn.support.weight).reshape(400, 4, 3)
     assert (weight == weight[:, :, :1]).all()
     shots = weight[:, :, 0].sum(1)
     assert (weight[:, :, 0] == (np.arange(4) < shots[:, None])).all()

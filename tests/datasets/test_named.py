@@ -98,7 +98,7 @@ def of_npz(root):
 
 
 CIFAR_LAYOUTS = {
-    "official archive": lambda root: archive(root / "cifar-100-python.tar.gz", {"train": part(0), "test": part(1)}),
+    "official archive": lambda root: archive(root / "cifar-100-python.tar.gz", {"train": part(1), "test": part(0)}),
     "its folder": lambda root: write(
         root / "cifar-100-python", {name: pickle.dumps(part(i), 2) for i, name in enumerate(("train", "test"))}
     ),
@@ -397,8 +397,8 @@ def test_gray_pictures_become_colors(tmp_path, small):
     ("change", "expected"),
     [
         (
-            lambda part, rows: [f"n0185567200000000.jpg,{'n01855672' if part == 'train' else 'n0'}", *rows],
-            r"(train.csv has the label 'n01855672'.* 64|.csv has the label 'n0'.* (16|20)) classes of this part",
+            lambda part, rows: [*rows, *["n0185567200000000.jpg,n01855672"] * (part == "train")],
+            "train.csv has the label 'n01855672', which is none of the 64 classes of this part",
         ),
         (lambda part, rows: [*rows, rows[0].replace("00.jpg", "99.jpg")], "which is not in images beside it: restore"),
         (lambda part, rows: rows[EACH:], "lacks 3 of the 100 classes of mini-imagenet, n01532829"),
