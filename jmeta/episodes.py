@@ -18,6 +18,9 @@ from jmeta.types import Batch, Episode
 AUGMENTING = 0xA06
 """Folded into an episode's key for its augmentation, so that all else is drawn as without one."""
 
+SHOTS = 0x5407
+"""Folded into an episode's key for its number of shots, so that all else is drawn as without one."""
+
 Sampler = Callable[[Array], Episode]
 """`key -> Episode`. A `jax.tree_util.Partial` carries its data as arguments through `jit`, not as constants."""
 
@@ -68,6 +71,50 @@ def few_shot_sampler(
     large = None if groups is None else _large_groups(groups, way, len(known))
     draw = functools.partial(_draw_few_shot, way, shot, query_shot, rotations, augment, int(known.counts.max()))
     return Partial(draw, *_held(known), large)
+
+
+def random_shots(sample: Sampler, *, way: int, shot: int, least: int = 1) -> Partial:
+    """A sampler of episodes of `shot` support examples a class, of which a number is there that each episode draws.
+
+        shot_e ~ U{least .. shot},   weight of row i * way + k = 1 if i < shot_e, else 0
+
+    So all episodes are of one shape, and one compiled program takes them. Queries stay as they are.
+
+    Args:
+        sample: such as `few_shot_sampler` with the same `way` and `shot`.
+        way: classes of an episode.
+        shot: the most support examples of a class.
+        least: the fewest.
+
+    Raises:
+        ValueError: if `least` is not 1 to `shot`; from the sampler, if its support sets are not of `way * shot` rows.
+
+    Example:
+        >>> images = jnp.zeros((30, 20, 28, 28, 1), jnp.uint8)
+        >>> sample = few_shot_sampler(images, way=5, shot=10, query_shot=3)
+        >>> support = random_shots(sample, way=5, shot=10, least=2)(jax.random.key(0)).support
+        >>> support.x.shape, support.weight.sum().item() in range(10, 51, 5)
+        ((50, 28, 28, 1), True)
+
+    Source: Bertinetto et al. 2019, Meta-learning with differentiable closed-form solvers, the authors' code, which
+    draws 1 to 10. https://arxiv.org/abs/1805.08136
+    """
+    check_sizes(way=way, shot=shot, least=least)
+    if least > shot:
+        raise ValueError(f"least must be 1 to {shot}, the shots of the sampler, got {least}: give a smaller one")
+    inner = sample if isinstance(sample, Partial) else Partial(sample)
+    return Partial(functools.partial(_draw_shots, way, shot, least), inner)
+
+
+def _draw_shots(way: int, shot: int, least: int, sample: Sampler, key: Array) -> Episode:
+    episode = sample(key)
+    support = episode.support
+    if len(support.y) != way * shot:
+        raise ValueError(f"{way}-way {shot}-shot episodes have {way * shot} support examples, got {len(support.y)}")
+    drawn = jax.random.randint(jax.random.fold_in(key, SHOTS), (), least, shot + 1, jnp.int32)
+    there = (_places(way * shot) // way < drawn).astype(support.y.dtype)
+    weight = there if support.weight is None else there * support.weight
+    return episode._replace(support=support._replace(weight=weight))
 
 
 def _held(known: Ragged) -> tuple[Any, Array, Array]:

@@ -34,6 +34,36 @@ def cross_entropy(logits: Array, y: Array) -> Array:
     return optax.softmax_cross_entropy(logits, y)
 
 
+def smoothed_cross_entropy(smoothing: float) -> LossFn:
+    """Cross-entropy against labels that leave a share for all classes: `(logits [N, way], y [N, way]) -> [N]`.
+
+        loss_n = cross_entropy(logits_n, (1 - smoothing) y_n + smoothing / classes)
+
+    with the classes those that are no padding. A code that spreads a share e over the other classes alone, as that of
+    MetaOptNet, has smoothing = e way / (way - 1).
+
+    Raises:
+        ValueError: if `smoothing` is not 0 or more and below 1.
+
+    Example:
+        >>> loss = smoothed_cross_entropy(0.5)
+        >>> round(loss(jnp.array([[0.0, 0.0, NEVER]]), jnp.array([[1.0, 0.0, 0.0]]))[0].item(), 4)  # log 2
+        0.6931
+
+    Source: Szegedy et al. 2016, Rethinking the Inception architecture for computer vision, section 7.
+    https://arxiv.org/abs/1512.00567
+    """
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing must be 0 or more and below 1, got {smoothing}: 0.1 is usual")
+
+    def loss(logits: Array, y: Array) -> Array:
+        real = (logits != NEVER).astype(y.dtype)
+        share = real / jnp.maximum(jnp.sum(real, axis=-1, keepdims=True), 1)
+        return cross_entropy(logits, (1 - smoothing) * y + smoothing * share)
+
+    return loss
+
+
 def of_numbers(loss_fn: Any) -> Any:
     """Mark a loss of targets that are numbers, beside which an accuracy would mean nothing."""
     loss_fn.of_numbers = True

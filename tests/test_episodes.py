@@ -501,3 +501,31 @@ def test_each_example_is_augmented_by_its_own_key_and_all_else_stays():
     each = np.asarray(shaded.x - plain.x).reshape(9, -1)
     assert len(np.unique(np.round(each[:, 0], 4))) == 9 and each.min() >= 1.0
     np.testing.assert_array_equal(plain.y, shaded.y)
+
+
+def test_random_shots_leave_out_the_last_examples_of_every_class():
+    """Catches shots that differ between classes, a number that is never drawn, and other pictures than without."""
+    plain = jmeta.few_shot_sampler(coded(), way=3, shot=4, query_shot=2)
+    drawn, whole = draw(episodes.random_shots(plain, way=3, shot=4, least=2), n=400), draw(plain, n=400)
+    weight = np.asarray(drawn.support.weight).reshape(400, 4, 3)
+    assert (weight == weight[:, :, :1]).all()
+    shots = weight[:, :, 0].sum(1)
+    assert (weight[:, :, 0] == (np.arange(4) < shots[:, None])).all()
+    counts = [(shots == n).sum() for n in range(5)]
+    assert counts[:2] == [0, 0] and min(counts[2:]) > 95  # of 400 / 3
+    np.testing.assert_array_equal(drawn.support.x, whole.support.x)
+    assert_close(drawn.query, whole.query, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"shot": 2, "least": 3}, "least must be 1 to 2"),
+        ({"shot": 2, "least": 0}, "least must be"),
+        ({"shot": 3, "least": 1}, "4-way 3-shot episodes have 12 support examples, got 8"),
+    ],
+)
+def test_random_shots_that_do_not_fit(sizes, expected):
+    plain = jmeta.few_shot_sampler(coded(), way=4, shot=2, query_shot=2)
+    with pytest.raises(ValueError, match=expected):
+        episodes.random_shots(plain, way=4, **sizes)(jax.random.key(0))

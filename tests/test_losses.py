@@ -25,6 +25,18 @@ def test_cross_entropy_of_soft_labels():
     np.testing.assert_allclose(losses.cross_entropy(LOGITS, soft), -np.log(p).mean(-1), rtol=1e-5)
 
 
+def test_smoothed_cross_entropy():
+    """Catches a share over the other classes alone: of three, theirs would be a half of it."""
+    p = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+    expected = -(0.7 * np.log((p * LABELS).sum(-1)) + 0.1 * np.log(p).sum(-1))
+    np.testing.assert_allclose(losses.smoothed_cross_entropy(0.3)(jnp.asarray(LOGITS), LABELS), expected, rtol=1e-5)
+    plain = losses.smoothed_cross_entropy(0.0)(jnp.asarray(LOGITS), LABELS)
+    np.testing.assert_allclose(plain, losses.cross_entropy(LOGITS, LABELS), rtol=1e-6)
+    for smoothing in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="smoothing must be 0 or more and below 1"):
+            losses.smoothed_cross_entropy(smoothing)
+
+
 def test_cross_entropy_of_huge_logits_is_finite():
     huge = jnp.array([[1e4, -1e4]])
     loss = lambda logits: jnp.sum(losses.cross_entropy(logits, jnp.array([[0.0, 1.0]])))
@@ -99,6 +111,7 @@ def test_the_loss_on_a_batch_is_a_function_of_what_is_moved():
 
 LOSSES = {
     "cross_entropy": losses.cross_entropy,
+    "smoothed_cross_entropy": losses.smoothed_cross_entropy(0.3),
     "squared_error": losses.squared_error,
     "squared_score_error": losses.squared_score_error,
     "gaussian": lambda prediction, y: losses.gaussian(prediction, y, jnp.full_like(prediction, 0.3)),

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jmeta.datasets import arrays, cache, files, omniglot, omniglot_runs, tables, tfds_images
+from jmeta.datasets import arrays, cache, files, medmnist, named, omniglot, omniglot_runs, tables, tfds_images
 from jmeta.datasets.pictures import resized
+from jmeta.datasets.published import DIVISIONS
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 from jmeta.errors import kind_and_line
 from jmeta.registry import Registry, said, short
@@ -65,6 +66,17 @@ def _omniglot(name: str) -> Row:
         published=True,
         paper="Lake et al. 2015, Human-level concept learning through probabilistic program induction, "
         "https://doi.org/10.1126/science.aab3050",
+    )
+
+
+def _named(name: str, what: str, *, division: str = "", groups: bool = False) -> Row:
+    return Row(
+        what,
+        lambda folder, rest, download, size: named.load(name, folder, size),
+        partial(named.status, name),
+        groups=groups,
+        published=bool(division),
+        paper=DIVISIONS[division].paper if division else "",
     )
 
 
@@ -127,6 +139,27 @@ DATASETS = Registry[Row](
             "10 digits, 8x8",
             _digits,
             lambda folder: "built in" if importlib.util.find_spec("sklearn") else "needs scikit-learn",
+        ),
+        "cifar-fs": _named(
+            "cifar-fs", "CIFAR-100's 100 classes x 600, 32x32, divided 64/16/20", division="cifar-fs", groups=True
+        ),
+        "fc100": _named("fc100", "the same pictures, divided 60/20/20 by superclass", division="fc100", groups=True),
+        "mini-imagenet": _named(
+            "mini-imagenet", "100 classes of ImageNet x 600, 84x84, divided 64/16/20", division="ravi"
+        ),
+        "tiny-imagenet": _named(
+            "tiny-imagenet", "200 classes of ImageNet x 500, 64x64, divided 160/13/27", division="meta-dataset"
+        ),
+        "eurosat": _named("eurosat", "10 kinds of land from a satellite, 27,000 pictures, 64x64"),
+        "resisc45": _named("resisc45", "45 kinds of land from the air x 700, at 84x84"),
+        "uc-merced": _named("uc-merced", "21 kinds of land from the air x 100, at 84x84"),
+        "medmnist": Row(
+            "a set of MedMNIST, such as medmnist:bloodmnist, 28x28 or larger",
+            lambda folder, rest, download, size: medmnist.load(rest or "", folder),
+            medmnist.status,
+            after="NAME",
+            bare=False,
+            paper=medmnist.PAPER,
         ),
         "tfds": Row(
             "an image classification set of TensorFlow Datasets",
@@ -214,6 +247,10 @@ def load(
             omniglot-small1   the first small background set with the evaluation set; omniglot-small2 the second.
             glyphs            made-up handwriting that needs no files; glyphs:N has N classes.
             digits            10 digits at 8x8, from scikit-learn.
+            cifar-fs, fc100   divisions of CIFAR-100; mini-imagenet and tiny-imagenet of ImageNet: published ones, and
+                              pictures in a copy of one's own, see `named.load`.
+            eurosat, resisc45, uc-merced   land from above, likewise.
+            medmnist:NAME     a set of MedMNIST in a copy of one's own, such as medmnist:bloodmnist.
             tfds:NAME         an image classification set of TensorFlow Datasets.
             FILE.py:OBJECT    a data set of one's own, or MODULE:OBJECT; see `jmeta.datasets.catalog.own_row`.
             a path            an .npz file, see `arrays`; a folder of images with a sub-folder a class, or a zip archive

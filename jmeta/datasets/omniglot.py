@@ -5,7 +5,7 @@ import io
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ import numpy as np
 
 from jmeta.datasets import cache, downloads
 from jmeta.datasets.pictures import decode, fit
+from jmeta.datasets.sources import tracked
 from jmeta.datasets.types import DataError, Dataset, make_dataset
 from jmeta.report.arrays import DAMAGED, member
 
@@ -124,7 +125,7 @@ def read_archive(path: Path, classes: int) -> Characters:
         found = [m for m in map(_MEMBER.fullmatch, archive.namelist()) if m]
         members = sorted((m.group("alphabet", "character", "drawing"), m.string) for m in found)
         _check_members(path, [key for key, _ in members], classes)
-        images = np.stack([read_drawing(read(archive, name)) for _, name in _progress(members, path)])
+        images = np.stack([read_drawing(read(archive, name)) for _, name in tracked(members, f"Reading {path.name}")])
     names = tuple(f"{alphabet}/{character}" for (alphabet, character, _), _ in members[::DRAWINGS])
     return Characters(images.reshape(classes, DRAWINGS, SIZE, SIZE), names)
 
@@ -155,11 +156,3 @@ def _check_members(path: Path, keys: list[tuple[str, ...]], classes: int) -> Non
             f"{path} must have {classes} characters of {DRAWINGS} drawings each, got {len(drawings)} characters and "
             f"{len(keys)} drawings: get the original from {SOURCE}."
         )
-
-
-def _progress(members: list[tuple[tuple[str, ...], str]], path: Path) -> Iterable[tuple[tuple[str, ...], str]]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(members, f"Reading {path.name}", console=console, transient=True, disable=not console.is_terminal)

@@ -3,9 +3,9 @@
 import io
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from jmeta.datasets.types import DataError
 from jmeta.errors import first_line
@@ -14,6 +14,8 @@ from jmeta.report.arrays import DAMAGED, check_regular, member
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db", "icon\r"}
 _MOST_BYTES = 2**28
 _MOST_MEMBERS = 10_000_000
+
+T = TypeVar("T")
 
 
 class Member(NamedTuple):
@@ -109,3 +111,12 @@ def listed(names: Iterable[object], most: int = 3) -> str:
     known = [str(name) for name in names]
     more = f" and {len(known) - most} more" if len(known) > most else ""
     return ", ".join(known[:most]) + more
+
+
+def tracked(items: Sequence[T], what: str) -> Iterable[T]:
+    """The same items, with a bar on a terminal that says how far they are."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(items, what, console=console, transient=True, disable=not console.is_terminal)

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from jmeta.datasets.divisions import TEST, is_division, of_file, tested
+from jmeta.datasets.published import DIVISIONS, Division, classes_of
 from jmeta.errors import DataError
 
 _SEED = "jmeta-1"
@@ -33,6 +34,9 @@ _SMALL = {
     "small1": ({"Balinese", "Greek", "Korean", "Latin"}, {"Early_Aramaic"}),
     "small2": ({"Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog"}, {"Greek"}),
 }
+# The published division of a data set by its name, and those that keep groups of classes whole.
+_OWN_DIVISION = {"cifar-fs": "cifar-fs", "fc100": "fc100", "mini-imagenet": "ravi", "tiny-imagenet": "meta-dataset"}
+_WHOLE_GROUPS = {"fc100"}
 
 
 class Classes(Protocol):
@@ -82,6 +86,11 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
         small1   Omniglot: the first small set of five background alphabets, of which Early_Aramaic is validation,
                  against the evaluation alphabets.
         small2   the same with the second small set, of which Greek is validation.
+        cifar-fs CIFAR-100: 64 train, 16 validation, 20 test.
+        fc100    CIFAR-100: 60 train, 20 validation, 20 test, of 12, 4 and 4 whole superclasses.
+        ravi     miniImageNet: 64 train, 16 validation, 20 test.
+        meta-dataset   Tiny ImageNet: its 160, 13 and 27 classes in Meta-Dataset's division of ImageNet by the WordNet
+                 tree, of which validation and test have no relatives in training.
         classes  64 % train, 16 % validation, 20 % test, shuffled; below 30 classes 40 %, 30 % and 30 %, so that ten
                  classes give 4, 3 and 3: at most 3-way episodes in every part.
         folders  the classes of the folders train, val (or valid, validation) and test, where all classes are in these.
@@ -90,7 +99,8 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
         FILE.json, FILE.json:KEY   the classes that a file names for train, val and test, see `divisions.of_file`.
         test=a,b,c   these classes for the test; of the others, a fifth is validation, shuffled, or five if they are
                  few, but no more than 3 / 7. `test=` alone has no test: for a learner that is tested on other data.
-        default  `finn` where all 1,623 classes of Omniglot are there, `folders` where there are such, else `classes`.
+        default  `finn` where all 1,623 classes of Omniglot are there; its own of the data sets cifar-fs, fc100,
+                 mini-imagenet and tiny-imagenet; `folders` where there are such; else `classes`.
 
     Returns:
         The `Split`. `split.protocol` names the protocol used, never "default".
@@ -101,6 +111,7 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
 
     Source: finn: Finn et al. 2017, Model-Agnostic Meta-Learning, section 5.2 (1,200 classes for training, of which
     100 became validation in the authors' code; the authors' shuffle is not published, so this one is another).
+    Papers of cifar-fs, fc100, ravi and meta-dataset are in `published`.
     lake, small1, small2: Lake et al. 2015, Human-level concept learning through probabilistic program induction.
     """
     known = _protocols(dataset)
@@ -135,12 +146,37 @@ def _protocols(dataset: Classes) -> dict[str, Callable[[], _Parts]]:
     for name, parts in _SMALL.items():
         if set(groups) >= _EVALUATION.union(*parts):
             found[name] = partial(_by_group, groups, *parts, _EVALUATION)
+    published = {name: division for name, division in DIVISIONS.items() if _has(dataset, division)}
+    own = _OWN_DIVISION.get(dataset.name)
+    if own in published:
+        found[own] = partial(_by_names, dataset, own)
     tops = [group.partition("/")[0].lower() for group in groups]
     if set(tops) <= _FOLDERS.keys() and len({_FOLDERS[top] for top in tops}) > 1:
         found["folders"] = lambda: _by_folder(dataset, [_FOLDERS[top] for top in tops])
     found["classes"] = lambda: _dealt(dataset, tops)
+    found |= {name: partial(_by_names, dataset, name) for name in published if name != own}
     found["all"] = lambda: ((), (), range(n))
     return found
+
+
+def _has(dataset: Classes, division: Division) -> bool:
+    """Whether the classes of a data set are those of a published division, by their names or last folders."""
+    names = sorted(_last(dataset.class_names))
+    return names == sorted(_last(classes_of(division)))
+
+
+def _last(names: Sequence[str]) -> list[str]:
+    return [name.rpartition("/")[2] for name in names]
+
+
+def _by_names(dataset: Classes, protocol: str) -> _Parts:
+    division = DIVISIONS[protocol]
+    if protocol in _WHOLE_GROUPS:
+        above = [{name.rpartition("/")[0] for name in part} for part in (division.train, division.val, division.test)]
+        assert len(set().union(*above)) == sum(map(len, above)), f"two parts of {protocol} share a group"
+    place = {name: i for i, name in enumerate(_last(dataset.class_names))}
+    train, val, test = ([place[name] for name in _last(part)] for part in division[:3])
+    return train, val, test
 
 
 def _dealt(dataset: Classes, tops: Sequence[str]) -> _Parts:

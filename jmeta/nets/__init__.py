@@ -22,12 +22,13 @@ from jmeta.nets.networks import (
     RelationHead,
 )
 from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
+from jmeta.nets.resnet import ResNet12, ResNet12Encoder, drop_block
 from jmeta.nets.writer import LayerWriter
 
 __all__ = [
     "MLP", "AttentionLSTM", "BatchNorm", "BidirectionalLSTM", "ConditionedModel", "ContextMLP", "Conv", "Conv4",
     "ConvEncoder", "ConvMap", "ConvNet", "CosineHead", "CrossShares", "DilatedConvNet", "DrawingNetwork", "FiLM",
     "FiLMConvNet", "GroupNorm", "Head", "LabelTransformer", "LayerNorm", "LayerWriter", "Linear", "MLPEncoder",
-    "NoNorm", "ProcessTransformer", "PureModel", "RelationHead", "SupportNorm", "attention_shares", "conv3x3",
-    "from_equinox", "from_nnx", "in_precision", "max_pool2x2",
+    "NoNorm", "ProcessTransformer", "PureModel", "RelationHead", "ResNet12", "ResNet12Encoder", "SupportNorm",
+    "attention_shares", "conv3x3", "drop_block", "from_equinox", "from_nnx", "in_precision", "max_pool2x2",
 ]  # fmt: skip

@@ -26,9 +26,11 @@ class Network:
 
     Attributes:
         network: conv4 (four strided convolutions, mean over positions), conv4-flat (all positions), conv4-pool
-            (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, mlp, linear, or your own,
-            FILE.py:NAME or MODULE:NAME, a function from a number of outputs to a model.
-        features: channels of the convolutions (one number, or one for each), or units of the MLP's layers; of your own
+            (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, resnet12 (four residual blocks, all
+            positions), resnet12-mean, mlp, linear, or your own, FILE.py:NAME or MODULE:NAME, a function from a number
+            of outputs to a model.
+        features: channels of the convolutions (one number, or one for each), or units of the MLP's layers. For
+            resnet12, one number is the first block's, and 64 is 64-160-320-640; four are each block's. Of your own
             network, the last is the size of what a learner compares.
         norm: whose statistics normalize: batch (of the examples at hand, queries included: transductive), support,
             group, layer, or none.
@@ -96,6 +98,21 @@ def _convolutions(
     )
 
 
+def _residual(what: str, *, flatten: bool, paper: str) -> Row:
+    def options(own: Network) -> dict[str, Any]:
+        first = own.features[0]
+        widths = (first, first * 5 // 2, first * 5, first * 10) if len(own.features) == 1 else own.features
+        return {"features": widths, "norm": NORMS[own.norm], "flatten": flatten}
+
+    return Row(
+        what,
+        lambda own, outputs, init: nets.ResNet12(outputs, **options(own), kernel_init=init),
+        lambda own: nets.ResNet12Encoder(**options(own)),
+        pool=True,
+        paper=paper,
+    )
+
+
 def _layers(what: str, hidden: bool) -> Row:
     def options(own: Network) -> dict[str, Any]:
         features = own.features if hidden else ()
@@ -136,6 +153,11 @@ def own_row(name: str, found: Any) -> Row:
 
 
 _MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400"
+_LEE = "Lee et al. 2019, Meta-learning with differentiable convex optimization, https://arxiv.org/abs/1904.03758"
+_TADAM = (
+    "Oreshkin et al. 2018, TADAM: Task dependent adaptive metric for improved few-shot learning, "
+    "https://arxiv.org/abs/1805.10123"
+)
 _MATCHING = "Vinyals et al. 2016, Matching Networks for One Shot Learning, https://arxiv.org/abs/1606.04080"
 
 NETWORKS = Registry[Row](
@@ -150,6 +172,10 @@ NETWORKS = Registry[Row](
             "two convolutions with max-pooling and a 512-unit layer", 2, pool=True, flatten=True, dense=512
         ),
         "convnet8": _convolutions("eight strided convolutions, mean over positions", 8),
+        "resnet12": _residual("four residual blocks of three convolutions, all positions", flatten=True, paper=_LEE),
+        "resnet12-mean": _residual(
+            "four residual blocks of three convolutions, mean over positions", flatten=False, paper=_TADAM
+        ),
         "mlp": _layers("dense layers", True),
         "linear": _layers("one dense layer, the head alone", False),
     },

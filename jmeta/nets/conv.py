@@ -1,5 +1,8 @@
 """The 3x3 convolution, written as slices and one matrix product."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
@@ -54,15 +57,19 @@ def _padding(size: int, stride: int) -> tuple[int, int, int]:
 
 
 class Conv(nn.Module):
-    """A 3x3 convolution with bias, by `conv3x3`."""
+    """A 3x3 convolution, by `conv3x3`, with a bias unless `use_bias` is off."""
 
     features: int
     stride: int = 1
+    use_bias: bool = True
+    kernel_init: Callable[..., Any] = nn.initializers.xavier_uniform()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[N, H, W, C]` to `[N, ceil(H / stride), ceil(W / stride), features]`."""
-        kernel = self.param("kernel", nn.initializers.xavier_uniform(), (3, 3, x.shape[-1], self.features), x.dtype)
+        kernel = self.param("kernel", self.kernel_init, (3, 3, x.shape[-1], self.features), x.dtype)
+        if not self.use_bias:
+            return conv3x3(x, kernel, stride=self.stride)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), x.dtype)
         y = conv3x3(x, kernel, stride=self.stride)
         return y + bias.reshape(1, 1, 1, -1)

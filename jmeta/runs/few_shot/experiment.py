@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from jmeta import evaluation, training
 from jmeta.algorithms.row import FINITE, MOMENTUM, Wanted
 from jmeta.algorithms.settings import inner_steps
-from jmeta.episodes import Sampler
+from jmeta.episodes import Sampler, random_shots
 from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
 from jmeta.nets.catalog import NETWORKS, Network
@@ -48,6 +48,7 @@ def builder() -> Build:
 
     def build(settings: Settings) -> Experiment:
         data = load(settings.tasks, LEARNERS.get(settings.algorithm).ordinary)
+        data = data._replace(training=_of_shots(settings, data.training))
         tasks, outer, problem = settings.tasks, settings.outer, data.problem
         check_network(problem, settings.network)
         way, shot = tasks.train_way or tasks.way, tasks.train_shot or tasks.shot
@@ -57,6 +58,14 @@ def builder() -> Build:
         return experiment(settings, data)
 
     return build
+
+
+def _of_shots(settings: Settings, sample: Partial) -> Partial:
+    """The sampler of training, by the shots that its episodes draw, if they do."""
+    tasks, least = settings.tasks, settings.outer.least_shot
+    if least is None:
+        return sample
+    return random_shots(sample, way=tasks.train_way or tasks.way, shot=tasks.train_shot or tasks.shot, least=least)
 
 
 def check_network(problem: Problem, network: Network) -> None:
@@ -195,17 +204,21 @@ def eval_steps(learner: Any) -> int:
 
 
 def outer_optimizer(outer: Outer) -> optax.GradientTransformation:
-    """The rule of the outer loop, with its schedule."""
+    """The rule of the outer loop, with its schedule; weight decay is added to the gradient that it is given."""
     rate = {
         "constant": lambda: optax.constant_schedule(outer.outer_lr),
         "cosine": lambda: optax.cosine_decay_schedule(outer.outer_lr, outer.outer_steps),
         "linear": lambda: optax.linear_schedule(outer.outer_lr, 0.0, outer.outer_steps),
     }[outer.outer_schedule]()
+
+    def decayed(rule: optax.GradientTransformation) -> optax.GradientTransformation:
+        return rule if outer.weight_decay is None else optax.chain(optax.add_decayed_weights(outer.weight_decay), rule)
+
     return {
-        "sgd": lambda: optax.sgd(rate),
-        "nesterov": lambda: optax.sgd(rate, momentum=MOMENTUM, nesterov=True),
-        "adam": lambda: optax.adam(rate),
-        "sam": lambda: optax.contrib.sam(optax.adam(rate), _climb(SAM_RADIUS), opaque_mode=True),
+        "sgd": lambda: decayed(optax.sgd(rate)),
+        "nesterov": lambda: decayed(optax.sgd(rate, momentum=MOMENTUM, nesterov=True)),
+        "adam": lambda: decayed(optax.adam(rate)),
+        "sam": lambda: optax.contrib.sam(decayed(optax.adam(rate)), _climb(SAM_RADIUS), opaque_mode=True),
     }[outer.outer_optimizer]()
 
 

@@ -19,7 +19,13 @@ from jmeta.runs.few_shot.parts import Part, large_enough, parts_of, said
 from jmeta.runs.few_shot.settings import Tasks, Test
 from jmeta.tasks import catalog
 
-_AUGMENTS: dict[str, augment.Augment | None] = {"none": None, "affine": augment.random_affine()}
+_CROP_FLIP = augment.compose(augment.random_crop(), augment.random_flip())
+_AUGMENTS: dict[str, augment.Augment | None] = {
+    "none": None,
+    "affine": augment.random_affine(),
+    "crop-flip": _CROP_FLIP,
+    "photo": augment.compose(_CROP_FLIP, augment.color_jitter()),
+}
 NAMES = (*DATASETS, *catalog.TASKS)
 
 

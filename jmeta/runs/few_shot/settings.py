@@ -14,7 +14,7 @@ from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.settings import setting
 from jmeta.tasks import catalog as sources
 
-AUGMENTS = ("none", "affine")
+AUGMENTS = ("none", "affine", "crop-flip", "photo")
 OUTER_OPTIMIZERS = ("adam", "nesterov", "sgd", "sam")
 SCHEDULES = ("constant", "cosine", "linear")
 
@@ -52,14 +52,16 @@ class Tasks:
     """What is learned from.
 
     Attributes:
-        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits, tfds:NAME; a file .npz of arrays with
-            labels, a table .csv of files, or of numbers, and labels, a folder (or .zip) with a sub-folder of pictures
-            for each class; sinusoid, sinusoid-e, sinusoid-h (curves to regress), linear (binary tasks); or
+        dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits; cifar-fs, fc100, mini-imagenet,
+            tiny-imagenet, eurosat, resisc45, uc-merced, medmnist:NAME (of your own copy); tfds:NAME; a file .npz of
+            arrays with labels, a table .csv of files, or of numbers, and labels, a folder (or .zip) with a sub-folder
+            of pictures for each class; sinusoid, sinusoid-e, sinusoid-h (curves to regress), linear (binary tasks); or
             FILE.py:NAME or MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
-        split: which classes are for training, validation and test: finn, lake, small1, small2, classes, folders (those
-            called train, val and test) or default, which is finn for Omniglot and folders where there are such; or your
-            own FILE.json, of lists of class names called train, val and test.
+        split: which classes are for training, validation and test: finn, lake, small1, small2, cifar-fs, fc100, ravi,
+            meta-dataset, classes, folders (those called train, val and test) or default, which is finn for Omniglot,
+            the published one of other known sets, and folders where there are such; or your own FILE.json, of lists of
+            class names called train, val and test.
         test: what the test is of, where the split does not say it.
         image_size: height and width that pictures are brought to, filled up to a square with the color of their border;
             otherwise their own, or 84 for a folder of pictures of several sizes.
@@ -68,7 +70,9 @@ class Tasks:
             groups, all classes of an episode by the same one.
         within_groups: draw the classes of an episode from one group, such as the characters of an alphabet, in all
             parts of the split; harder, and closer to Omniglot's official test.
-        augment: how each picture is changed in training: none, or affine (turned, stretched, slanted, moved a little).
+        augment: how each picture is changed in training: none, affine (turned, stretched, slanted, moved a little),
+            crop-flip (a crop out of zeros around it, and mirrored half the time), or photo (the same, with brightness,
+            contrast and saturation changed).
         way: classes in an episode.
         shot: support examples of each class: what is learned from.
         query_shot: query examples of each class: what the adapted learner is judged by.
@@ -106,6 +110,9 @@ class Outer:
         chunk_size: episodes computed at once, on each device. Otherwise 1 for pictures on a CPU, where that is
             fastest, else all.
         val_episodes: episodes of each validation.
+        weight_decay: so many times the parameters are added to their gradient; otherwise nothing.
+        least_shot: in training, each class of an episode has a number of support examples from this to all of them,
+            which each episode draws; otherwise always all.
     """
 
     outer_lr: float = setting(1e-3, above=0, swept=True)
@@ -115,6 +122,8 @@ class Outer:
     outer_schedule: str = setting("constant", choices=SCHEDULES)
     chunk_size: int | None = setting(None, least=1)
     val_episodes: int = setting(100, least=1)
+    weight_decay: float | None = setting(None, above=0)
+    least_shot: int | None = setting(None, least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +210,15 @@ def check(settings: Settings, options: Options | None = None) -> None:
     if chunk is not None and size % chunk:
         raise RunError(f"--chunk-size must divide --meta-batch-size, got {chunk} and {size}: choose another.")
     _check_source(tasks, source, network)
+    _check_least_shot(settings, row.ordinary or source.sampler is not None)
+
+
+def _check_least_shot(settings: Settings, no_shots: bool) -> None:
+    least, most = settings.outer.least_shot, settings.tasks.train_shot or settings.tasks.shot
+    if least is not None and no_shots:
+        raise RunError("--least-shot needs episodes of a data set, of which training has none: leave it out.")
+    if least is not None and least > most:
+        raise RunError(f"--least-shot must be 1 to {most}, the shots of training, got {least}: choose another.")
 
 
 def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:
