@@ -12,6 +12,7 @@ from jmeta.nets.networks import Network, Norm
 from jmeta.nets.norms import NoNorm, normalize
 
 TABLE = 8192
+_SIZED = nn.initializers.normal(1.0)
 
 
 class BagEncoder(Network):
@@ -101,7 +102,7 @@ class SentenceTransformerEncoder(Network):
             )
         places, there = _places(x, self.table)
         share = there.astype(jnp.float32)
-        h = nn.Embed(self.table, size, name="words")(places)
+        h = nn.Embed(self.table, size, embedding_init=_SIZED, name="words")(places)
         h = h + _waves(x.shape[1], size)[None].astype(h.dtype)
         for layer in range(len(self.features)):
             h = Block(self.heads, name=f"block_{layer}")(h, h, share[:, None, None])
