@@ -78,7 +78,7 @@ class Config:
     shots: tuple[int, ...] = setting((1, 5), least=1)
     query_shot: int = setting(5, least=1)
     episodes: int = setting(600, least=2)
-    outer_steps: int = setting(200, least=CHECKS)
+    outer_steps: int = setting(120, least=CHECKS)
     train_way: int = setting(15, least=2)
     meta_batch_size: int = setting(4, least=1)
     val_episodes: int = setting(300, least=2)
