@@ -23,8 +23,8 @@ def documents(prior: Array, *, loss_fn: LossFn = cross_entropy) -> Learner:
                    = sum_l log(a_w + n_kw + r_l) - log(A + n_k + l)      w = x_l, l from 0 on, without padding
 
     with the counts n_kw of the support set, n_k their sum, r_l how often w is before l in x, a the pseudo-counts of the
-    prior and A their sum. This is Bayes' answer where frequencies are drawn from Dirichlet(a) for each class and classes
-    are alike. Nothing is learned, and there may be any number of classes.
+    prior and A their sum. This is Bayes' answer where each class has drawn its frequencies from Dirichlet(a), and all
+    classes are as likely. Nothing is learned, and there may be any number of classes.
 
     Args:
         prior: pseudo-counts `[tokens]`, above 0 but for that of token 0, which is padding and counts nowhere.

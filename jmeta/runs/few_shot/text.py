@@ -80,13 +80,13 @@ def of_facts(facts: Mapping[str, Any]) -> Reader:
 
 def check_facts(facts: Any, where: str, input_shape: Sequence[int]) -> None:
     """RunError for what `as_facts` has not made, or of other inputs."""
-    found = typed("reader", facts, dict, where)
-    known = typed("known", found.get("known"), tuple[str, ...], where)
+    found, inside = typed("reader", facts, dict, where), f"{where} in its reader,"
+    known = typed("known", found.get("known"), tuple[str, ...], inside)
     if "idf" in found:
-        idf = typed("idf", found["idf"], tuple[float, ...], where)
+        idf = typed("idf", found["idf"], tuple[float, ...], inside)
         whole = len(idf) == len(known) and np.isfinite(idf).all()
     else:
-        whole = typed("length", found.get("length"), int, where) >= 1 and len(known) < TABLE
+        whole = typed("length", found.get("length"), int, inside) >= 1 and len(known) < TABLE
     if not whole or len(set(known)) < len(known) or [width(of_facts(found))] != list(input_shape):
         raise RunError(f"{where} has a reader that makes no {list(input_shape)} of a sentence: restore the folder.")
 
