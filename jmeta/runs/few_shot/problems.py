@@ -71,7 +71,7 @@ def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None, reade
     if source.sentences:
         dataset, reader = text.load(tasks, protocol_of(tasks), reader)
         return _of_images(tasks, dataset, ())._replace(reader=reader)
-    dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size, strict=tasks.strict)
+    dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size, strict=tasks.reading.strict)
     if input_shape is not None and dataset.look is not None:
         dataset = resized(dataset, input_shape)
     return _of_images(tasks, dataset, ())

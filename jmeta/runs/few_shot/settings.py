@@ -50,15 +50,17 @@ class Test:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How sentences become numbers, by those of the training classes alone.
+    """How files are read, and how sentences become numbers, by those of the training classes alone.
 
     Attributes:
-        text: tokens (of words), or tfidf (of pieces of words, of 2 to 5 letters); otherwise tokens for a network that
+        strict: refuse files of a folder that are no pictures or can't be read, in place of leaving them out.
+        text: of sentences, tokens (of words), or tfidf (of pieces of words, of 2 to 5 letters); otherwise tokens for a network that
             reads them, and tfidf for others.
         text_length: tokens of a sentence, of which the rest is left out; otherwise as many as the longest has, or 64.
         text_features: pieces of words that tfidf has, the most frequent; otherwise 4096.
     """
 
+    strict: bool = setting(False, place=True)
     text: str | None = setting(None, choices=TEXTS)
     text_length: int | None = setting(None, least=1)
     text_features: int | None = setting(None, least=1)
@@ -79,10 +81,9 @@ class Tasks:
             called train, val and test) or default, which is finn for Omniglot and folders where there are such; or your
             own FILE.json, of lists of class names called train, val and test.
         test: what the test is of, where the split does not say it.
-        reading: how sentences become numbers.
+        reading: how files and sentences are read.
         image_size: height and width that pictures are brought to, filled up to a square with the color of their border;
             otherwise their own, or 84 for a folder of pictures of several sizes.
-        strict: refuse files of a folder that are no pictures or can't be read, in place of leaving them out.
         rotations: turn each class of an episode by its own multiple of 90 degrees, in all parts of the split; within
             groups, all classes of an episode by the same one.
         within_groups: draw the classes of an episode from one group, such as the characters of an alphabet, in all
@@ -102,7 +103,6 @@ class Tasks:
     test: Test = Test()
     reading: Reading = Reading()
     image_size: int | None = setting(None, least=1)
-    strict: bool = setting(False, place=True)
     rotations: bool = False
     within_groups: bool = False
     augment: str = setting("none", choices=AUGMENTS)
@@ -251,7 +251,7 @@ def _check_reading(tasks: Tasks, source: sources.Row, network: Network) -> None:
     name, told, row = tasks.dataset, flat.to_dict(tasks.reading), NETWORKS.get(network.network)
     if not source.sentences:
         for flag, value in told.items():
-            if value is not None:
+            if flag != "strict" and value is not None:
                 raise RunError(f"{name} has no sentences: leave {flat.flag(flag)} out.")
         return
     if tasks.augment != "none" or tasks.rotations or tasks.image_size is not None:
