@@ -54,8 +54,8 @@ class Reading:
 
     Attributes:
         strict: refuse files of a folder that are no pictures or can't be read, in place of leaving them out.
-        text: of sentences, tokens (of words), or tfidf (of pieces of words, of 2 to 5 letters); otherwise tokens for a network that
-            reads them, and tfidf for others.
+        text: of sentences, tokens (of words), or tfidf (of pieces of words, of 2 to 5 letters); otherwise tokens for a
+            network that reads them, and tfidf for others.
         text_length: tokens of a sentence, of which the rest is left out; otherwise as many as the longest has, or 64.
         text_features: pieces of words that tfidf has, the most frequent; otherwise 4096.
     """

@@ -44,9 +44,7 @@ pytestmark = pytest.mark.standard_promotion
 
 def episode_of(tasks, shot, input_shape, dtype="float32"):
     def batch(n):
-        return Batch(
-            jax.ShapeDtypeStruct((n, *input_shape), dtype), jax.ShapeDtypeStruct((n, tasks.way), "float32")
-        )
+        return Batch(jax.ShapeDtypeStruct((n, *input_shape), dtype), jax.ShapeDtypeStruct((n, tasks.way), "float32"))
 
     return Episode(batch(tasks.way * shot), batch(tasks.way * tasks.query_shot))
 
