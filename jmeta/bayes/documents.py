@@ -32,9 +32,9 @@ def documents(prior: Array, *, loss_fn: LossFn = cross_entropy) -> Learner:
 
     Example:
         >>> learner = documents(jnp.array([0.0, 1.0, 1.0]))
-        >>> adapted = learner.adapt({}, Batch(jnp.array([[1, 1], [2, 0]]), jnp.eye(2)))
-        >>> jnp.exp(learner.predict(adapted, jnp.array([[1, 0]]))).round(3).tolist()  # (1 + 2) / 4, 1 / 3
-        [[0.75, 0.33300000429153442]]
+        >>> adapted = learner.adapt({}, Batch(jnp.array([[1, 1], [2, 2]]), jnp.eye(2)))
+        >>> jnp.exp(learner.predict(adapted, jnp.array([[1, 0]]))).round(2).tolist()  # (1 + 2) / 4, 1 / 4
+        [[0.75, 0.25]]
 
     Source: Madsen et al. 2005, Modeling Word Burstiness Using the Dirichlet Distribution,
     https://doi.org/10.1145/1102351.1102420
