@@ -144,7 +144,7 @@ ALLOWED = {
     "optimizers/settings.py": {"jmeta.optimizers", "jmeta.algorithms.settings", *GROUND},
     "optimizers/experiment.py": {"jax", "optax", "jmeta.optimizers", "jmeta.sharding", *GROUND, *CORE},
     "datasets/": {
-        "jax", "numpy", "PIL", "tensorflow_datasets", "sklearn", "rich",
+        "jax", "numpy", "scipy", "PIL", "tensorflow_datasets", "sklearn", "rich",
         *jmeta_names("types checks errors registry datasets ragged report.files report.arrays"),
     },
     "rl/envs/settings.py": {"jmeta.settings"},

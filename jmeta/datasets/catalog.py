@@ -13,6 +13,7 @@ import numpy as np
 from jmeta.datasets import arrays, cache, files, medmnist, named, omniglot, omniglot_runs, tables, tfds_images
 from jmeta.datasets.pictures import resized
 from jmeta.datasets.published import DIVISIONS
+from jmeta.datasets.sentences import is_lines, is_sentences, stem
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 from jmeta.errors import kind_and_line
 from jmeta.registry import Registry, said, short
@@ -32,6 +33,7 @@ class Row(NamedTuple):
         groups: whether its classes are in groups, such as alphabets.
         published: whether its default split is a published one.
         vectors: whether its examples are no pictures, as far as is known before it is loaded.
+        sentences: whether they are sentences, which `jmeta.datasets.sentences` reads and `load` refuses.
         paper: that it is from, as "authors year, title, address"; empty for none.
     """
 
@@ -44,6 +46,7 @@ class Row(NamedTuple):
     groups: bool = False
     published: bool = False
     vectors: bool = False
+    sentences: bool = False
     paper: str = ""
 
 
@@ -189,13 +192,36 @@ def row(name: str, *, strict: bool = False) -> Row:
     if found is not None:
         return found
     here = next((path for path in _places(name, cache.data_root()) if path.is_file()), None)
+    if is_lines(name) or (here is not None and is_sentences(here)):
+        return Row("sentences of a file", _refused(name), groups=True, vectors=True, sentences=True)
     vectors = here is not None and (tables.is_vectors if _is(here, ".csv") else arrays.is_vectors)(here)
     return Row("a file or folder", partial(_of_path, name, strict), groups=True, vectors=vectors)
 
 
+def _refused(name: str) -> Callable[..., Dataset]:
+    def load(*given: Any) -> Dataset:
+        raise DataError(
+            f"{name} has sentences, which become numbers by the classes that are trained on: give it to jmeta train, "
+            "or read it by jmeta.datasets.sentences.read_sentences."
+        )
+
+    return load
+
+
+def place_of(name: str, root: str | os.PathLike[str] | None = None) -> Path:
+    """The file of a name, where it is or in the folder of data sets; DataError if it is in neither."""
+    places = _places(name, cache.data_root(root))
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise DataError(f"there is no file {name!r}, looked for as {', '.join(map(str, places))}: correct its name.")
+    return found
+
+
 def _places(name: str, folder: Path) -> list[Path]:
     """Where a path is looked for."""
-    places = [Path(name).expanduser(), folder / name, folder / f"{name}.npz"] if name.strip() else []
+    if not name.strip():
+        return []
+    places = [Path(name).expanduser(), folder / name, folder / f"{name}.npz", folder / "text" / f"{name}.jsonl.gz"]
     return list(dict.fromkeys(places))
 
 
@@ -209,11 +235,13 @@ def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: 
         if path.is_dir() or (_is(path, ".zip") and path.is_file()):
             return files.from_folder(path, size=size, strict=strict)
         if path.is_file():
+            if is_sentences(path):
+                _refused(name)()
             return tables.from_csv(path, size=size, strict=strict) if _is(path, ".csv") else arrays.load_npz(path)
         if path.exists():
             raise DataError(f"{path} is neither a file nor a folder, as pipes and devices are: name one that is.")
     looked = f", looked for as {', '.join(map(str, places))}" if places else ""
-    known = ", ".join([*map(shown, DATASETS), "a file .npz, .zip or .csv", "a folder of images"])
+    known = ", ".join([*map(shown, DATASETS), "a file .npz, .zip, .csv or .jsonl", "a folder of images"])
     raise DataError(f"there is no data set {name!r}{looked}: choose one of {known}.")
 
 
@@ -283,8 +311,11 @@ def available(root: str | os.PathLike[str] | None = None) -> list[Available]:
     where = f"lacks {omniglot_runs.FILE} from {omniglot_runs.SOURCE}" if runs is None else str(runs.parent)
     built_in += [
         Available(omniglot_runs.NAME, "the official one-shot test, 20 runs of 20-way 1-shot, to evaluate on", where),
-        Available("<path>", "a file .npz, .zip or .csv, or a folder of images with a sub-folder a class", "any path"),
+        Available(
+            "<path>", "a file .npz, .zip, .csv or .jsonl, or a folder of images with a sub-folder a class", "any path"
+        ),
     ]
     found = [Available(path.stem, "an .npz file", str(path)) for path in sorted(folder.glob("*.npz"))]
+    found += [Available(stem(path), "sentences", str(path)) for path in sorted(folder.glob("text/*.jsonl.gz"))]
     prepared = {path.relative_to(folder).parent.parent.as_posix() for path in folder.glob("*/**/dataset_info.json")}
     return built_in + found + [Available(f"tfds:{n}", "prepared by TFDS", str(folder / n)) for n in sorted(prepared)]

@@ -6,6 +6,7 @@ from jmeta.nets.context import AttentionLSTM, BidirectionalLSTM
 from jmeta.nets.conv import Conv, conv3x3, max_pool2x2
 from jmeta.nets.dilated import DilatedConvNet
 from jmeta.nets.drawings import DrawingNetwork
+from jmeta.nets.metric import Metric, MetricEncoder
 from jmeta.nets.networks import (
     MLP,
     ContextMLP,
@@ -23,12 +24,14 @@ from jmeta.nets.networks import (
 )
 from jmeta.nets.norms import BatchNorm, GroupNorm, LayerNorm, NoNorm, SupportNorm
 from jmeta.nets.resnet import ResNet12, ResNet12Encoder, drop_block
+from jmeta.nets.sentences import Bag, BagEncoder, SentenceTransformer, SentenceTransformerEncoder
 from jmeta.nets.writer import LayerWriter
 
 __all__ = [
-    "MLP", "AttentionLSTM", "BatchNorm", "BidirectionalLSTM", "ConditionedModel", "ContextMLP", "Conv", "Conv4",
-    "ConvEncoder", "ConvMap", "ConvNet", "CosineHead", "CrossShares", "DilatedConvNet", "DrawingNetwork", "FiLM",
-    "FiLMConvNet", "GroupNorm", "Head", "LabelTransformer", "LayerNorm", "LayerWriter", "Linear", "MLPEncoder",
-    "NoNorm", "ProcessTransformer", "PureModel", "RelationHead", "ResNet12", "ResNet12Encoder", "SupportNorm",
+    "MLP", "AttentionLSTM", "Bag", "BagEncoder", "BatchNorm", "BidirectionalLSTM", "ConditionedModel", "ContextMLP",
+    "Conv", "Conv4", "ConvEncoder", "ConvMap", "ConvNet", "CosineHead", "CrossShares", "DilatedConvNet",
+    "DrawingNetwork", "FiLM", "FiLMConvNet", "GroupNorm", "Head", "LabelTransformer", "LayerNorm", "LayerWriter",
+    "Linear", "MLPEncoder", "Metric", "MetricEncoder", "NoNorm", "ProcessTransformer", "PureModel", "RelationHead",
+    "ResNet12", "ResNet12Encoder", "SentenceTransformer", "SentenceTransformerEncoder", "SupportNorm",
     "attention_shares", "conv3x3", "drop_block", "from_equinox", "from_nnx", "in_precision", "max_pool2x2",
 ]  # fmt: skip

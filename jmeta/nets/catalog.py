@@ -27,11 +27,13 @@ class Network:
     Attributes:
         network: conv4 (four strided convolutions, mean over positions), conv4-flat (all positions), conv4-pool
             (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, resnet12 (four residual blocks, all
-            positions), resnet12-mean, mlp, linear, or your own, FILE.py:NAME or MODULE:NAME, a function from a number
-            of outputs to a model.
+            positions), resnet12-mean, mlp, linear, metric (features beside a projection of them, which starts near 0);
+            of the words of sentences, bag (a weighted mean) or transformer; or your own, FILE.py:NAME or MODULE:NAME, a
+            function from a number of outputs to a model.
         features: channels of the convolutions (one number, or one for each), or units of the MLP's layers. For
-            resnet12, one number is the first block's, and 64 is 64-160-320-640; four are each block's. Of your own
-            network, the last is the size of what a learner compares.
+            resnet12, one number is the first block's, and 64 is 64-160-320-640; four are each block's. Of metric, the
+            size of the projection; of words, the size of a word, then of layers on their mean, or of each block of the
+            transformer. Of your own network, the last is the size of what a learner compares.
         norm: whose statistics normalize: batch (of the examples at hand, queries included: transductive), support,
             group, layer, or none.
         precision: what all networks of a learner compute in: float32, or bfloat16; parameters, distances, losses and
@@ -58,6 +60,7 @@ class Row(NamedTuple):
         dense: whether it has a dense layer before the head.
         layers: whether it has layers, of `features`.
         vectors: whether it takes inputs of any shape, and not pictures alone.
+        tokens: whether it takes the tokens of sentences; without `vectors`, it takes them alone.
         paper: that it is from, as "authors year, title, address"; empty for none.
     """
 
@@ -71,6 +74,7 @@ class Row(NamedTuple):
     dense: bool = False
     layers: bool = True
     vectors: bool = False
+    tokens: bool = False
     paper: str = ""
 
 
@@ -128,6 +132,19 @@ def _layers(what: str, hidden: bool) -> Row:
     )
 
 
+def _words(what: str, network: Callable[..., Model], encoder: Callable[..., Model], paper: str = "") -> Row:
+    def options(own: Network) -> dict[str, Any]:
+        return {"features": own.features, "norm": NORMS[own.norm]}
+
+    return Row(
+        what,
+        lambda own, outputs, init: network(outputs, **options(own), kernel_init=init),
+        lambda own: encoder(**options(own)),
+        tokens=True,
+        paper=paper,
+    )
+
+
 def own_row(name: str, found: Any) -> Row:
     """The row of a user's network: a `Row`, or a function from a number of outputs to a model with `init` and `apply`.
 
@@ -149,7 +166,10 @@ def own_row(name: str, found: Any) -> Row:
             raise RunError(f"{name} must return a model with init and apply, got a {type(model).__name__}: correct it.")
         return model
 
-    return Row(said(found), lambda _, outputs, init: made(outputs), lambda own: made(own.features[-1]), vectors=True)
+    return Row(
+        said(found), lambda _, outputs, init: made(outputs), lambda own: made(own.features[-1]), vectors=True,
+        tokens=True,
+    )  # fmt: skip
 
 
 _MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400"
@@ -178,6 +198,19 @@ NETWORKS = Registry[Row](
         ),
         "mlp": _layers("dense layers", True),
         "linear": _layers("one dense layer, the head alone", False),
+        "metric": Row(
+            "features beside a learned projection, at first near the features alone",
+            lambda own, outputs, init: nets.Metric(outputs, own.features, kernel_init=init),
+            lambda own: nets.MetricEncoder(own.features),
+            vectors=True,
+        ),
+        "bag": _words("a mean of words by learned weights, and dense layers", nets.Bag, nets.BagEncoder),
+        "transformer": _words(
+            "a small transformer over the words of a sentence",
+            nets.SentenceTransformer,
+            nets.SentenceTransformerEncoder,
+            "Vaswani et al. 2017, Attention Is All You Need, https://arxiv.org/abs/1706.03762",
+        ),
     },
     "jmeta.networks",
     own_row,

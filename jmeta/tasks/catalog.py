@@ -19,6 +19,7 @@ from jmeta.tasks.waves import SINUSOID_E, SINUSOID_H, wave_sampler
 from jmeta.types import Episode
 
 _UNITS = Network("mlp", (40, 40), "none")
+_WORDS = Network("bag", (64,), "none")
 _MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning, https://arxiv.org/abs/1703.03400"
 
 _PACOH = "Rothfuss et al. 2021, PACOH, https://arxiv.org/abs/2002.05551"
@@ -36,6 +37,7 @@ class Row(NamedTuple):
         network: to start from.
         start: other settings to start from, by name.
         vectors: whether examples are no pictures.
+        sentences: whether they are sentences.
         turned: as in `jmeta.datasets.catalog.Row`, like the rest.
     """
 
@@ -47,6 +49,7 @@ class Row(NamedTuple):
     network: Network = Network()
     start: Mapping[str, Any] = {}
     vectors: bool = False
+    sentences: bool = False
     turned: bool = False
     groups: bool = False
     published: bool = False
@@ -138,10 +141,10 @@ def _looked_at(name: str, found: Any, sample: Any, make: Callable[[int, int], Sa
 
 def pictures(row: data.Row) -> Row:
     """The row of few-shot tasks of a data set."""
-    network = _UNITS if row.vectors else Network()
+    network = _WORDS if row.sentences else _UNITS if row.vectors else Network()
     return Row(
-        row.what, vectors=row.vectors, network=network, turned=row.turned, groups=row.groups, published=row.published,
-        paper=row.paper,
+        row.what, vectors=row.vectors, sentences=row.sentences, network=network, turned=row.turned, groups=row.groups,
+        published=row.published, paper=row.paper,
     )  # fmt: skip
 
 

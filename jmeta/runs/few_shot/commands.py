@@ -83,10 +83,10 @@ def predict(words: Sequence[str]) -> int:
     if config.csv is not None:
         say(f"{len(found)} examples named in {config.csv}")
         return 0
-    told = [(printable(path), printable(name)) for path, name, _ in found]
+    told = [(printable(one.path if one.text is None else one.text), printable(one.name)) for one in found]
     paths, names = (max(len(p[i]) for p in told) for i in (0, 1))
-    for (path, name), (*_, probability) in zip(told, found, strict=True):
-        print(f"{path:{paths}}  {name:{names}}  {100 * probability:5.1f} %")
+    for (path, name), one in zip(told, found, strict=True):
+        print(f"{path:{paths}}  {name:{names}}  {100 * one.probability:5.1f} %")
     return 0
 
 

@@ -17,6 +17,7 @@ from jmeta import evaluation
 from jmeta import settings as flat
 from jmeta.algorithms.nearest import nearest
 from jmeta.datasets import omniglot_runs
+from jmeta.datasets.terms import Words
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
 from jmeta.report import statistics
@@ -272,8 +273,9 @@ def _measure(
     if classes:
         metrics |= {"precision": evaluation.precision, "recall": evaluation.recall}
     alone = classes and batch and (not together or cheap)
-    # What needs no training stands beside it, but for trees of arrays, which have no distance.
-    floor = classes and isinstance(jax.eval_shape(sample, key).support.x, jax.ShapeDtypeStruct)
+    # What needs no training stands beside it, but for trees of arrays and for tokens, which have no distance.
+    seen = jax.eval_shape(sample, key).support.x
+    floor = classes and isinstance(seen, jax.ShapeDtypeStruct) and not isinstance(trained.reader, Words)
 
     def judge(params: Params, episode: Episode) -> dict[str, Any]:
         judged = lambda learner, predict, params: metric(predict(learner, params, episode), episode.query)

@@ -21,10 +21,12 @@ from jmeta.nets.catalog import NETWORKS, Network
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.devices import check_memory
+from jmeta.runs.few_shot import text
 from jmeta.runs.few_shot.heads import fitted
 from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.problems import Problem, load_problem
-from jmeta.runs.few_shot.settings import Choice, Outer, Settings, Tasks, check, defaults, run_dir
+from jmeta.runs.few_shot.settings import Choice, Outer, Settings, Tasks, check, defaults, run_dir, text_of
+from jmeta.settings import replaced
 from jmeta.tasks import catalog as sources
 from jmeta.training import Schedule
 from jmeta.types import Learner, Params
@@ -47,7 +49,8 @@ def builder() -> Build:
     load = functools.cache(load_data)
 
     def build(settings: Settings) -> Experiment:
-        data = load(settings.tasks, LEARNERS.get(settings.algorithm).ordinary)
+        read = replaced(settings.tasks, {"text": text_of(settings.tasks, settings.network)})
+        data = load(read, LEARNERS.get(settings.algorithm).ordinary)
         data = data._replace(training=_of_shots(settings, data.training))
         tasks, outer, problem = settings.tasks, settings.outer, data.problem
         check_network(problem, settings.network)
@@ -69,8 +72,15 @@ def _of_shots(settings: Settings, sample: Partial) -> Partial:
 
 
 def check_network(problem: Problem, network: Network) -> None:
-    """RunError where a network of pictures is given other examples."""
-    if len(problem.input_shape) != 3 and not NETWORKS.get(network.network).vectors:
+    """RunError where a network of pictures, or of tokens, is given other examples."""
+    row = NETWORKS.get(network.network)
+    tokens = problem.input_dtype == "int32" and len(problem.input_shape) == 1
+    if row.tokens and not row.vectors and not tokens:
+        raise RunError(
+            f"{problem.name} has examples {problem.input_dtype} {list(problem.input_shape)}, and {network.network} "
+            "reads tokens, int32 [N, L]: choose another --network."
+        )
+    if len(problem.input_shape) != 3 and not row.vectors and not (row.tokens and tokens):
         raise RunError(
             f"{problem.name} has examples of shape {list(problem.input_shape)} and no pictures, so --network must be "
             f"mlp or linear, got {network.network}."
@@ -131,6 +141,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             "input_dtype": problem.input_dtype,
             "train_classes": problem.train_classes,
             "look": _look(problem),
+            **({} if problem.reader is None else {"reader": text.as_facts(problem.reader)}),
         },
         about=problem.about,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from jmeta.datasets.types import DataError
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.trained import Trained
 
+E = TypeVar("E")
 Example = Path | np.ndarray
 Examples = str | Path | Sequence[Any] | np.ndarray
 """A folder, one picture or an npz file; paths of pictures; or an array `[N, ...]`."""
@@ -128,7 +129,7 @@ def is_picture(path: Path) -> bool:
     return True
 
 
-def in_order(classes: Mapping[str, Sequence[Example]]) -> tuple[list[Example], list[int]]:
+def in_order(classes: Mapping[str, Sequence[E]]) -> tuple[list[E], list[int]]:
     """Examples and labels: first one of each class, then the second of each that has one, as samplers do it."""
     longest = max(len(each) for each in classes.values())
     rows = [(each[i], k) for i in range(longest) for k, each in enumerate(classes.values()) if i < len(each)]

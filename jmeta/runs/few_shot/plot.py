@@ -212,7 +212,7 @@ def inner_steps_curve(result: dict[str, Any]) -> Any:
 
 def _episodes_page(trained: Trained, config: PlotConfig) -> Any:
     tasks = with_dataset(trained.settings.tasks, None, None, config.data_dir)
-    problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
+    problem = load_problem(tasks, tuple(trained.facts["input_shape"]), trained.reader)
     if problem.dataset is None and not problem.numbers:
         return None
     spare = 3 if problem.dataset is None else int(problem.dataset.counts.min()) - tasks.shot

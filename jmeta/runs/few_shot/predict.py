@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmeta import evaluation
+from jmeta.datasets.sentences import is_sentences
 from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
 from jmeta.runs.engine.folder import check_output
+from jmeta.runs.few_shot import text
 from jmeta.runs.few_shot.given import Examples, given, in_order, inputs_of, readable
 from jmeta.runs.few_shot.heads import at_way
-from jmeta.runs.few_shot.trained import load_trained
+from jmeta.runs.few_shot.trained import Trained, load_trained
 from jmeta.settings import check, setting
 from jmeta.tasks import catalog as sources
 from jmeta.types import Batch, Episode
@@ -32,9 +34,11 @@ class PredictConfig:
     Attributes:
         run_dir: the folder of the run.
         support: a folder with a sub-folder of pictures for each class; one picture is enough, and numbers may differ.
-            Or an npz file of images and labels, and of features where those were trained on, or a csv file.
-        query: a folder of pictures to be named, at any depth, or one picture; or an npz or csv file of examples.
-        csv: write path, class and probability of each picture to this file, in place of printing them.
+            Or an npz file of images and labels, and of features where those were trained on, or a csv file. After
+            sentences, a .csv or .jsonl file of them with their labels.
+        query: a folder of pictures to be named, at any depth, or one picture; or an npz or csv file of examples; or
+            sentences, as .csv or .jsonl with a text in each line, or a .txt of lines.
+        csv: write path or sentence, class and probability of each example to this file, in place of printing them.
         inner_steps: inner steps; otherwise the run's for evaluation.
         checkpoint: best (by validation) or newest.
         invert: all pictures or none. auto does with gray ones as was done with the files of a folder that was trained
@@ -59,11 +63,13 @@ class PredictConfig:
 
 
 class Prediction(NamedTuple):
-    """What one example was taken for: its path, or its row in an array; the class, and the learner's probability."""
+    """What one example was taken for: its path, or its row in an array or among sentences; the class, the learner's
+    probability, and the sentence, where it is one."""
 
     path: Path | int
     name: str
     probability: float
+    text: str | None = None
 
 
 def predict(
@@ -83,8 +89,9 @@ def predict(
     Args:
         run: the folder of a run of `jmeta train`.
         support: examples of each class, at least one and of numbers that may differ: a folder with a sub-folder of
-            pictures for each, an npz file of `images` and `labels`, a csv file, or `{name: examples}`.
-        query: examples to be named.
+            pictures for each, an npz file of `images` and `labels`, a csv file, or `{name: examples}`. After a run on
+            sentences, a csv or jsonl file of sentences with labels, or `{name: texts}`.
+        query: examples to be named; sentences are a list of texts, or a file of them.
         inner_steps: inner steps; None for the run's in evaluation.
         checkpoint: best (by validation) or newest.
         invert: pictures in gray: "yes", "no", or "auto". auto does with files, and arrays beside files, as was done
@@ -110,15 +117,14 @@ def predict(
         raise unknown("choice for --invert", invert, INVERT)
     if not isinstance(run, str | Path):
         raise RunError(f"predict takes the folder of a run, got a {type(run).__name__}: give its path.")
-    found = given(support, query)
     trained = load_trained(run, checkpoint, trust_code=trust_code)
     if sources.row(trained.settings.tasks.dataset).numbers:
         raise RunError(f"{run} was trained on {trained.settings.tasks.dataset}, which has no classes to be named.")
-    found = readable(found, strict)
-    learned, labels = in_order(found.classes)
-    names, count = list(found.classes), len(learned)
-    inputs = jnp.asarray(inputs_of(trained, [*learned, *found.queries], invert))
-    support_set = Batch(inputs[:count], jax.nn.one_hot(jnp.array(labels), len(names)))
+    read = _examples if trained.reader is None else _sentences
+    found = read(trained, support, query, invert=invert, strict=strict)
+    names, count = found.names, len(found.labels)
+    inputs = jnp.asarray(found.inputs)
+    support_set = Batch(inputs[:count], jax.nn.one_hot(jnp.array(found.labels), len(names)))
     steps = trained.inner_steps if inner_steps is None else inner_steps
     learner = trained.learner_of(steps, len(names))
     reading = evaluation.transductive if transductive else evaluation.inductive
@@ -127,9 +133,37 @@ def predict(
     params = at_way(trained.params, trained.settings.tasks.way, len(names))
     rows = np.asarray(program(params, Episode(support_set, queries)))
     return [
-        Prediction(example if isinstance(example, Path) else i, names[int(row.argmax())], float(row.max()))
+        Prediction(
+            example if isinstance(example, Path) else i, names[int(row.argmax())], float(row.max()),
+            example if isinstance(example, str) else None,
+        )
         for i, (example, row) in enumerate(zip(found.queries, rows, strict=True))
-    ]
+    ]  # fmt: skip
+
+
+class _Read(NamedTuple):
+    """The names of the classes, the label of each support example, inputs `[N, ...]` of support and query, and what the
+    queries were."""
+
+    names: list[str]
+    labels: list[int]
+    inputs: np.ndarray
+    queries: Sequence[Any]
+
+
+def _examples(trained: Trained, support: Any, query: Examples, *, invert: str, strict: bool) -> _Read:
+    found = readable(given(support, query), strict)
+    learned, labels = in_order(found.classes)
+    return _Read([*found.classes], labels, inputs_of(trained, [*learned, *found.queries], invert), found.queries)
+
+
+def _sentences(trained: Trained, support: Any, query: Any, *, invert: str, strict: bool) -> _Read:
+    if invert != "auto" or strict:
+        raise RunError("--invert and --strict are for pictures, and the run was trained on sentences: leave them out.")
+    assert trained.reader is not None, "a run on sentences has their reader"
+    classes, queries = text.given(support, query)
+    learned, labels = in_order(classes)
+    return _Read([*classes], labels, text.numbers(trained.reader, [*learned, *queries]), queries)
 
 
 def main(config: PredictConfig) -> list[Prediction]:
@@ -142,8 +176,10 @@ def main(config: PredictConfig) -> list[Prediction]:
     check(config)
     if config.csv is not None:
         check_output("--csv", config.csv)
-        read = {path.resolve() for path in (*given(config.support, config.query).paths, Path(config.query))}
-        if Path(config.csv).resolve() in read:
+        named = [Path(config.support), Path(config.query)]
+        if not any(map(is_sentences, named)):
+            named += given(config.support, config.query).paths
+        if Path(config.csv).resolve() in {path.resolve() for path in named}:
             raise RunError(f"--csv {config.csv} is among what is to be read, which it would replace: choose another.")
     words = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     passed = words.keys() - {"run_dir", "support", "query", "csv", "compile_cache"}
@@ -154,8 +190,9 @@ def main(config: PredictConfig) -> list[Prediction]:
 
 
 def as_csv(predictions: list[Prediction]) -> str:
-    """A table with a header row."""
-    text = io.StringIO()
-    rows = ([str(p.path), p.name, f"{p.probability:.4f}"] for p in predictions)
-    csv.writer(text, lineterminator="\n").writerows([["path", "class", "probability"], *rows])
-    return text.getvalue()
+    """A table with a header row, in which a sentence is its own place."""
+    written, sentences = io.StringIO(), any(p.text is not None for p in predictions)
+    rows = ([str(p.path) if p.text is None else p.text, p.name, f"{p.probability:.4f}"] for p in predictions)
+    head = ["text" if sentences else "path", "class", "probability"]
+    csv.writer(written, lineterminator="\n").writerows([head, *rows])
+    return written.getvalue()

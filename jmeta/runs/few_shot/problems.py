@@ -15,8 +15,10 @@ from jmeta.datasets.divisions import TEST
 from jmeta.datasets.look import Look
 from jmeta.datasets.pictures import match, resized
 from jmeta.errors import RunError, closest
+from jmeta.runs.few_shot import text
 from jmeta.runs.few_shot.parts import Part, large_enough, parts_of, said
 from jmeta.runs.few_shot.settings import Tasks, Test
+from jmeta.runs.few_shot.text import Reader
 from jmeta.tasks import catalog
 
 _CROP_FLIP = augment.compose(augment.random_crop(), augment.random_flip())
@@ -47,6 +49,7 @@ class Problem(NamedTuple):
         changes: what was done to them, so that they look like those that a learner was trained on.
         about: how many classes and examples each part has, in a sentence.
         input_dtype: of one example as an episode has it; whole numbers, such as tokens, stay whole.
+        reader: how sentences became numbers; None for other examples.
     """
 
     name: str
@@ -63,13 +66,18 @@ class Problem(NamedTuple):
     changes: tuple[str, ...] = ()
     about: str = ""
     input_dtype: str = "float32"
+    reader: Reader | None = None
 
 
-def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None) -> Problem:
-    """Load the data that tasks are made of; images are brought to the (H, W, C) of `input_shape`, if it is given."""
+def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None, reader: Reader | None = None) -> Problem:
+    """Load the data that tasks are made of; images are brought to the (H, W, C) of `input_shape`, if it is given, and
+    sentences read by a reader, if it is, otherwise by that of their training classes."""
     if (source := catalog.row(tasks.dataset)).sampler is not None:
         return _drawn(tasks.dataset, source)
-    dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size, strict=tasks.strict)
+    if source.sentences:
+        dataset, reader = text.load(tasks, protocol_of(tasks), reader)
+        return _of_images(tasks, dataset, ())._replace(reader=reader)
+    dataset = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size, strict=tasks.reading.strict)
     if input_shape is not None and dataset.look is not None:
         dataset = resized(dataset, input_shape)
     return _of_images(tasks, dataset, ())
@@ -88,7 +96,8 @@ def problem_like(tasks: Tasks, dataset: Dataset, like: Look) -> Problem:
 def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Problem:
     split = dataset.split(protocol_of(tasks))
     parts = parts_of(dataset, split, own=not catalog.row(tasks.dataset).published)
-    turned, what = tasks.rotations, "examples" if dataset.look is None else "pictures"
+    turned = tasks.rotations
+    what = "sentences" if catalog.row(tasks.dataset).sentences else "examples" if dataset.look is None else "pictures"
 
     def batches(size: int) -> Partial:
         known = large_enough(parts["train"], dataset, 1, 1, "training")

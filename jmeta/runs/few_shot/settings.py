@@ -15,6 +15,7 @@ from jmeta.settings import setting
 from jmeta.tasks import catalog as sources
 
 AUGMENTS = ("none", "affine", "crop-flip", "photo")
+TEXTS = ("tokens", "tfidf")
 OUTER_OPTIMIZERS = ("adam", "nesterov", "sgd", "sam")
 SCHEDULES = ("constant", "cosine", "linear")
 
@@ -48,6 +49,24 @@ class Test:
 
 
 @dataclasses.dataclass(frozen=True)
+class Reading:
+    """How files are read, and how sentences become numbers, by those of the training classes alone.
+
+    Attributes:
+        strict: refuse files of a folder that are no pictures or can't be read, in place of leaving them out.
+        text: of sentences, tokens (of words), or tfidf (of pieces of words, of 2 to 5 letters); otherwise tokens for a
+            network that reads them, and tfidf for others.
+        text_length: tokens of a sentence, of which the rest is left out; otherwise as many as the longest has, or 64.
+        text_features: pieces of words that tfidf has, the most frequent; otherwise 4096.
+    """
+
+    strict: bool = setting(False, place=True)
+    text: str | None = setting(None, choices=TEXTS)
+    text_length: int | None = setting(None, least=1)
+    text_features: int | None = setting(None, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Tasks:
     """What is learned from.
 
@@ -55,17 +74,18 @@ class Tasks:
         dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits; cifar-fs, fc100, mini-imagenet,
             tiny-imagenet, eurosat, resisc45, uc-merced, medmnist:NAME (of your own copy); tfds:NAME; a file .npz of
             arrays with labels, a table .csv of files, or of numbers, and labels, a folder (or .zip) with a sub-folder
-            of pictures for each class; sinusoid, sinusoid-e, sinusoid-h (curves to regress), linear (binary tasks); or
-            FILE.py:NAME or MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
+            of pictures for each class; sentences with labels, as lines of JSON .jsonl or .jsonl.gz, or a .csv;
+            sinusoid, sinusoid-e, sinusoid-h (curves to regress), linear (binary tasks); or FILE.py:NAME or MODULE:NAME,
+            your own. `jmeta list` has all, `jmeta data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         split: which classes are for training, validation and test: finn, lake, small1, small2, cifar-fs, fc100, ravi,
             meta-dataset, classes, folders (those called train, val and test) or default, which is finn for Omniglot,
             the published one of other known sets, and folders where there are such; or your own FILE.json, of lists of
             class names called train, val and test.
         test: what the test is of, where the split does not say it.
+        reading: how files and sentences are read.
         image_size: height and width that pictures are brought to, filled up to a square with the color of their border;
             otherwise their own, or 84 for a folder of pictures of several sizes.
-        strict: refuse files of a folder that are no pictures or can't be read, in place of leaving them out.
         rotations: turn each class of an episode by its own multiple of 90 degrees, in all parts of the split; within
             groups, all classes of an episode by the same one.
         within_groups: draw the classes of an episode from one group, such as the characters of an alphabet, in all
@@ -85,8 +105,8 @@ class Tasks:
     data_dir: str | None = setting(None, place=True)
     split: str = "default"
     test: Test = Test()
+    reading: Reading = Reading()
     image_size: int | None = setting(None, least=1)
-    strict: bool = setting(False, place=True)
     rotations: bool = False
     within_groups: bool = False
     augment: str = setting("none", choices=AUGMENTS)
@@ -240,8 +260,34 @@ def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:
     for flag, way in (("--way", tasks.way), ("--train-way", tasks.train_way)):
         if way == 1 and not source.numbers:
             raise RunError(f"{flag} must be 2 or more classes to tell apart, got 1: choose another.")
-    if source.light and not NETWORKS.get(network.network).vectors:
+    _check_reading(tasks, source, network)
+    if source.light and not source.sentences and not NETWORKS.get(network.network).vectors:
         raise RunError(f"{name} has no pictures, so --network must be mlp or linear, got {network.network}.")
+
+
+def _check_reading(tasks: Tasks, source: sources.Row, network: Network) -> None:
+    name, told, row = tasks.dataset, flat.to_dict(tasks.reading), NETWORKS.get(network.network)
+    if not source.sentences:
+        for flag, value in told.items():
+            if flag != "strict" and value is not None:
+                raise RunError(f"{name} has no sentences: leave {flat.flag(flag)} out.")
+        return
+    if tasks.augment != "none" or tasks.rotations or tasks.image_size is not None:
+        raise RunError(f"{name} has no pictures: leave --augment, --rotations and --image-size out.")
+    text = text_of(tasks, network)
+    if not (row.tokens if text == "tokens" else row.vectors):
+        right = [n for n, r in NETWORKS.items() if (r.tokens if text == "tokens" else r.vectors)]
+        raise RunError(
+            f"{name} is read as {text}, so --network must be one of {', '.join(right)}, got {network.network}."
+        )
+    for flag, other in (("text_length", "tfidf"), ("text_features", "tokens")):
+        if text == other and told[flag] is not None:
+            raise RunError(f"{name} is read as {text}, which has no {flat.flag(flag)}: leave it out.")
+
+
+def text_of(tasks: Tasks, network: Network) -> str:
+    """How sentences are read: as the settings say, or as tokens where the network takes them."""
+    return tasks.reading.text or ("tokens" if NETWORKS.get(network.network).tokens else "tfidf")
 
 
 def run_dir(settings: Settings, options: Options) -> str:

@@ -17,6 +17,7 @@ from jmeta.runs.engine.area import load_run
 from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.few_shot.experiment import AREA, eval_steps, learner_of, starting
 from jmeta.runs.few_shot.settings import Settings
+from jmeta.runs.few_shot.text import Reader, check_facts, of_facts
 from jmeta.settings import INT32, typed
 from jmeta.tasks import catalog as sources
 from jmeta.types import Learner, Model, Params
@@ -47,6 +48,11 @@ class Trained(NamedTuple):
     def inner_steps(self) -> int:
         """Of evaluation."""
         return eval_steps(self.settings.learner)
+
+    @property
+    def reader(self) -> Reader | None:
+        """How sentences become numbers; None where none were trained on."""
+        return of_facts(self.facts["reader"]) if "reader" in self.facts else None
 
     @property
     def look(self) -> Look | None:
@@ -125,6 +131,8 @@ def load_settings(run_dir: Path, *, trust_code: bool = False) -> tuple[Settings,
     if look := typed("look", facts.get("look"), dict | None, where):
         typed("ink", look.get("ink"), str, where)
         typed("files", look.get("files"), str | None, where)
+    if "reader" in facts:
+        check_facts(facts["reader"], where, facts["input_shape"])
     sizes = [*facts["input_shape"], *([] if facts["train_classes"] is None else [facts["train_classes"]])]
     if not facts["input_shape"] or not all(1 <= size <= INT32 for size in sizes):
         raise RunError(f"{where} has sizes {reprlib.repr(sizes)}, which must be 1 or more each: correct them.")

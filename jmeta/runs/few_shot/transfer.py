@@ -8,6 +8,7 @@ import numpy as np
 from jmeta.datasets import Dataset, Split
 from jmeta.errors import RunError
 from jmeta.ragged import Ragged
+from jmeta.runs.few_shot import text
 from jmeta.runs.few_shot.problems import Problem, load_images, load_problem, problem_like, problem_of, with_dataset
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.runs.few_shot.trained import Trained
@@ -58,7 +59,7 @@ def show(
     if drawn and tasks.dataset != own.dataset:
         raise RunError(f"a learner of {own.dataset} can't be shown {tasks.dataset}: choose another --dataset.")
     if tasks.dataset == own.dataset:
-        problem = load_problem(tasks, tuple(trained.facts["input_shape"]))
+        problem = load_problem(tasks, tuple(trained.facts["input_shape"]), trained.reader)
         stored = trained.facts
         if problem.protocol == stored["protocol"] and problem.split_hash != stored["split_hash"]:
             raise RunError(
@@ -66,7 +67,7 @@ def show(
                 f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
             )
         return Shown(tasks, problem, _shared(trained, problem, part))
-    images = load_images(tasks.dataset, tasks.data_dir, size=tasks.image_size)
+    images = examples_for(trained, tasks)
     if split is None and part == "test" and not sources.row(tasks.dataset).published:
         tasks = dataclasses.replace(tasks, split="all")
     if images.checksum == trained.facts["checksum"]:  # its own by another name
@@ -77,6 +78,18 @@ def show(
     assert problem.dataset is not None and problem.split is not None
     classes = getattr(problem.split, part)
     return Shown(tasks, problem, seen(known_to(trained, data_dir), problem.dataset.examples[classes]))
+
+
+def examples_for(trained: Trained, tasks: Tasks, *, download: bool = True) -> Dataset:
+    """Other data as they are loaded, and sentences as numbers by the run's reader; RunError for sentences where none
+    were trained on, and the reverse."""
+    reader, name, own = trained.reader, tasks.dataset, trained.settings.tasks.dataset
+    if sources.row(name).sentences != (reader is not None):
+        kinds = ("sentences", "none") if reader is None else ("no sentences", "some")
+        raise RunError(f"{name} has {kinds[0]}, and {own}, which was trained on, {kinds[1]}: choose another --dataset.")
+    if reader is not None:
+        return text.load(tasks, "all", reader)[0]
+    return load_images(name, tasks.data_dir, download=download, size=tasks.image_size)
 
 
 def _like(trained: Trained, tasks: Tasks, dataset: Dataset) -> Problem:
@@ -97,7 +110,7 @@ def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
     tasks = trained.settings.tasks
     for place in dict.fromkeys((tasks.data_dir, data_dir)):
         try:
-            dataset = load_images(tasks.dataset, place, download=False, size=tasks.image_size)
+            dataset = examples_for(trained, dataclasses.replace(tasks, data_dir=place), download=False)
         except RunError:
             continue
         if dataset.checksum == trained.facts["checksum"]:
