@@ -146,7 +146,7 @@ def logits(name, params, support, norm="none"):
     return measure(name, params, EPISODE._replace(support=support), norm)[-1]
 
 
-@normed("none", "batch")
+@normed("none", "batch", batch=WITH_SUPPORT_NORM)
 def test_gradient_has_the_structure_of_the_parameters_and_is_finite(name, norm):
     value, metrics, grads, _ = measure(name, params(name, norm), EPISODE, norm)
     assert value.shape == () and np.isfinite(value)

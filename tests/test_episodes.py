@@ -112,9 +112,11 @@ def test_images_of_other_integers_are_those_of_bytes(dtype):
         lambda x: episodes.varied_sampler(x, min_way=5),
         lambda x: episodes.classification_sampler(x, batch_size=4),
     ):
-        mine, right = (jax.jit(make(x))(jax.random.key(0)).support.x for x in (images, pixels.astype(np.uint8)))
-        assert mine.dtype == np.float32
-        np.testing.assert_array_equal(mine, right)
+        mine, right = map(make, (images, pixels.astype(np.uint8)))
+        assert repr(mine.func) == repr(right.func)  # it draws by the same function, of the same sizes
+        for one, other in zip(jax.tree.leaves(mine), jax.tree.leaves(right), strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "U3", "object", "datetime64[s]"])
@@ -529,3 +531,21 @@ def test_random_shots_that_do_not_fit(sizes, expected):
     plain = jmeta.few_shot_sampler(coded(), way=4, shot=2, query_shot=2)
     with pytest.raises(ValueError, match=expected):
         episodes.random_shots(plain, way=4, **sizes)(jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("classes", "examples", "least", "expected"),
+    [(20, 600, 5, (12.48, 377.9, 33.66)), (10, 600, 5, (7.52, None, 43.86)), (40, 20, 5, (22.54, 107.9, 4.80))],
+)
+def test_episodes_have_the_sizes_of_meta_dataset(classes, examples, least, expected):
+    """Means over 60,000 episodes of the protocol's definition. Catches shares, caps or query shots of another rule."""
+    sample = jmeta.varied_sampler(np.zeros((classes, examples, 1), np.uint8), min_way=least)
+
+    def sizes(key):
+        support = sample(key).support
+        total, way = jnp.sum(support.weight), jnp.sum(support.classes)
+        return jnp.stack([way, total, total / way])
+
+    drawn = np.asarray(jax.jit(jax.vmap(sizes))(jax.random.split(jax.random.key(0), 4000)))
+    for mean, error, told in zip(drawn.mean(0), drawn.std(0) / len(drawn) ** 0.5, expected, strict=True):
+        assert told is None or mean == pytest.approx(told, abs=4 * float(error) + 0.01)
