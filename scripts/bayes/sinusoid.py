@@ -49,8 +49,8 @@ class Config:
         run_dir: where results are kept.
         shots: points of each curve, for a table each.
         noise: standard deviation of targets.
-        learners: of gp-rbf and gp-spectral (a Gaussian process on x itself), deep-kernel and deep-spectral (on features),
-            alpaca and tnp.
+        learners: of gp-rbf and gp-spectral (a Gaussian process on x itself), deep-kernel and deep-spectral (one on
+            features, RBF and spectral), alpaca and tnp.
         steps: of training, each on 32 curves.
         tasks: of the test.
         draw: also draw curves with two standard deviations.

@@ -233,9 +233,11 @@ def restore(checkpoints: Checkpoints, step: int, like: Any) -> Any:
             items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
             tree = checkpoints.manager.restore(step, args=items)[_STATE]
     except _DAMAGED as error:
-        raise _damaged(place, first_line(error)) from error
+        raise _of_another_network(checkpoints, step, target) or _damaged(place, first_line(error)) from error
     if digest_of(tree) != digest:
         raise _damaged(place, "its contents are not what was saved")
+    if jax.tree.map(np.shape, tree) != jax.tree.map(np.shape, target):  # which Orbax lets pass
+        raise _of_another_network(checkpoints, step, target) or _damaged(place, "its arrays have other shapes")
     if "step" in tree and int(tree["step"]) != step:
         raise _damaged(place, f"its contents are of step {int(tree['step'])}")
     return type(like)(**jax.tree.map(as_stored, tree, like._asdict()))
@@ -254,12 +256,9 @@ def params_of(run_dir: Path, checkpoint: str = "best") -> dict[str, np.ndarray]:
         place = found.folder / str(step)
         _check_files(place)
         try:
-            with _unheard():
-                items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore()})
-                tree = found.manager.restore(step, args=items)[_STATE]["params"]
+            return _kept_params(found, step)
         except _DAMAGED as error:
             raise _damaged(place, first_line(error)) from error
-        return {name_of(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
     return _read(run_dir, checkpoint, read)[1]
 
@@ -286,6 +285,31 @@ def _read(run_dir: Path, checkpoint: str, read: Callable[[Checkpoints, int], Any
             if sorted(os.listdir(folder)) == before or not tries_left:
                 raise
     raise none
+
+
+def _kept_params(checkpoints: Checkpoints, step: int) -> dict[str, np.ndarray]:
+    with _unheard():
+        items = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore()})
+        tree = checkpoints.manager.restore(step, args=items)[_STATE]["params"]
+    return {name_of(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _of_another_network(checkpoints: Checkpoints, step: int, target: Mapping[str, Any]) -> RunError | None:
+    """What to say of whole files whose parameters have other names or shapes than are asked for; None otherwise."""
+    try:
+        kept = {name: array.shape for name, array in _kept_params(checkpoints, step).items()}
+    except _DAMAGED:
+        return None
+    leaves = jax.tree_util.tree_leaves_with_path(target.get("params"))
+    wanted = {name_of(path): leaf.shape for path, leaf in leaves}
+    other = next((name for name in sorted({*kept, *wanted}) if kept.get(name) != wanted.get(name)), None)
+    if other is None:
+        return None
+    has, needs = (f"{list(of[other])}" if other in of else "nothing" for of in (kept, wanted))
+    return RunError(
+        f"the checkpoint {checkpoints.folder / str(step)} is of another network than its settings make here ({other} "
+        f"is {has} in it and {needs} here): use the code that trained it, or train again in another folder."
+    )
 
 
 def _zeros(array: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -292,6 +293,22 @@ def test_a_checkpoint_under_another_step_is_refused(tmp_path):
     (tmp_path / "checkpoints" / "5").rename(tmp_path / "checkpoints" / "10")
     with pytest.raises(RunError, match=r"checkpoints/10 is damaged \(its contents are of step 5\): restore it"):
         checkpoints.restored(tmp_path, lambda key: state(), "newest")
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"w": jnp.zeros(3)}, "w is [2] in it and [3] here"),
+        ({"v": jnp.zeros(2)}, "v is nothing in it and [2] here"),
+        ({"w": jnp.zeros(2), "z": jnp.zeros(1)}, "z is nothing in it and [1] here"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_not_called_damaged(tmp_path, params, says):
+    """Its files are whole: a network whose code has changed since was said to need a backup."""
+    with checkpoints.opened(tmp_path / "checkpoints") as kept:
+        checkpoints.save(kept, state(5)._replace(params={"w": jnp.zeros(2)}), None)
+        with pytest.raises(RunError, match=rf"another network than its settings make here \({re.escape(says)}"):
+            checkpoints.restore(kept, 5, state(5)._replace(params=params))
 
 
 def test_what_a_killed_save_left_is_gone_once_the_folder_is_open(tmp_path):
