@@ -76,7 +76,7 @@ def plot(config: PlotConfig) -> list[Path]:
     rows = folder.read_rows(run_dir / folder.METRICS, complain)
     if rows:
         written.append(save(training_curve(trained, rows), run_dir / "training.png"))
-    page = _episodes_page(trained, config)
+    page = episodes_page(trained, config)
     if page is not None:
         written.append(save(page, run_dir / "episodes.png"))
     if trained.inner_steps:
@@ -210,16 +210,21 @@ def inner_steps_curve(result: dict[str, Any]) -> Any:
     return figure
 
 
-def _episodes_page(trained: Trained, config: PlotConfig) -> Any:
+def episodes_page(trained: Trained, config: PlotConfig) -> Any:
+    """Some test episodes and what is answered: curves, pictures, or of other examples how likely each class is found;
+    None where no data set is at hand."""
     tasks = with_dataset(trained.settings.tasks, None, None, config.data_dir)
     problem = load_problem(tasks, tuple(trained.facts["input_shape"]), trained.reader)
     if problem.dataset is None and not problem.numbers:
         return None
     spare = 3 if problem.dataset is None else int(problem.dataset.counts.min()) - tasks.shot
-    query_shot = 200 if problem.numbers else min(3, spare)
+    pictures = len(problem.input_shape) == 3
+    query_shot = 200 if problem.numbers else min(3 if pictures else 15, spare)
     sample = problem.sampler("test", tasks.way, tasks.shot, query_shot)
     episodes = [sample(jax.random.fold_in(jax.random.key(config.seed), i)) for i in range(4)]
-    return _curves_page(trained, episodes) if problem.numbers else _pictures_page(trained, episodes[:2])
+    if problem.numbers:
+        return _curves_page(trained, episodes)
+    return _pictures_page(trained, episodes[:2]) if pictures else _answers_page(trained, episodes)
 
 
 def _curves_page(trained: Trained, episodes: list[Episode]) -> Any:
@@ -269,6 +274,32 @@ def _pictures_page(trained: Trained, episodes: list[Episode]) -> Any:
         axes[shots, 0].set_ylabel("query", fontsize=9)
         share = float(np.mean(answers == np.asarray(episode.query.y).argmax(axis=-1)))
         page.suptitle(f"episode {number}: {100 * share:.0f} % right", fontsize=10)
+    figure.suptitle(f"{_title(trained)}: unseen classes")
+    return figure
+
+
+def _answers_page(trained: Trained, episodes: list[Episode]) -> Any:
+    """For each episode, how likely each query is found to be of each class: of examples that are no pictures."""
+    run = trained.settings.tasks
+    learner = trained.learner_of(trained.inner_steps, run.way)
+    figure = figure_maker()(9, 7.5)
+    for ax, episode, number in zip(figure.subplots(2, 2).flat, episodes, range(1, 5), strict=True):
+        logits = learner.predict(learner.adapt(trained.params, episode.support), episode.query.x)
+        truth = np.asarray(episode.query.y).argmax(axis=-1)
+        order = np.argsort(truth, kind="stable")
+        shares = np.asarray(jax.nn.softmax(logits, axis=-1))[order]
+        shown = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        middles = [float(np.flatnonzero(truth[order] == k).mean()) for k in range(run.way)]
+        names = [f"{k + 1}" for k in range(run.way)]
+        ax.set(xticks=range(run.way), xticklabels=names, yticks=middles, yticklabels=names)
+        for edge in np.flatnonzero(np.diff(truth[order])):
+            ax.axhline(edge + 0.5, color=FAINT, linewidth=0.8)
+        ax.grid(False)
+        right = float(np.mean(shares.argmax(axis=-1) == truth[order]))
+        ax.set_title(f"episode {number}: {100 * right:.0f} % right", fontsize=10)
+    figure.supxlabel("class that is answered")
+    figure.supylabel("class of the query")
+    figure.colorbar(shown, ax=figure.axes, label="probability")
     figure.suptitle(f"{_title(trained)}: unseen classes")
     return figure
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jmeta
+from jmeta.runs.few_shot.plot import PlotConfig, episodes_page
 from jmeta.runs.few_shot.trained import load_trained
 
 pytestmark = pytest.mark.standard_promotion
@@ -98,6 +99,24 @@ def test_a_run_is_evaluated_as_it_was_trained_and_on_other_sentences(cli, place,
     assert result.code == 0, result
     other = json.loads((run / "evaluation-again.json").read_text())
     assert other["seen_classes"] == 6
+
+
+def test_answers_are_drawn_where_there_are_no_pictures(cli, place, runs, tmp_path):
+    """Sentences were drawn as pictures, in a traceback. Of classes that are far apart all answers are right:
+    catches rows of another order than their marks."""
+    pytest.importorskip("matplotlib")
+    run = run_of(cli, place, runs, "metric")
+    assert cli("plot", "--run-dir", run).code == 0 and (run / "episodes.png").exists()
+    centers = 30 * np.random.default_rng(0).normal(size=(12, 1, 6))
+    features = (centers + np.random.default_rng(1).normal(size=(12, 10, 6))).reshape(-1, 6).astype(np.float32)
+    np.savez(tmp_path / "apart.npz", features=features, labels=np.repeat(np.arange(12), 10))
+    words = (*SHORT, "--network", "linear", "--run-dir", tmp_path / "run")
+    assert cli("train", "--dataset", tmp_path / "apart.npz", *words).code == 0
+    figure = episodes_page(load_trained(tmp_path / "run"), PlotConfig(str(tmp_path / "run")))
+    for ax in figure.axes[:4]:
+        shares = np.asarray(ax.images[0].get_array())
+        assert np.allclose(shares.sum(axis=1), 1, atol=1e-5) and ax.get_title().endswith(": 100 % right")
+        assert shares.argmax(axis=1).tolist() == [0] * 9 + [1] * 9 and ax.get_yticks().tolist() == [4.0, 13.0]
 
 
 @pytest.mark.parametrize(
