@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jmeta.algorithms import (
         anil, attention_learner, baseline, baseline_plus_plus, boil, bootstrapped, cavia, imaml, maml,
         maml_plus_plus, matching, meta_sgd, nearest, neural_process, proto_maml, prototypical, relation,
-        reptile, ridge, siamese,
+        reptile, rfs, ridge, siamese,
     )  # fmt: skip
     from jmeta.episodes import classification_sampler, few_shot_sampler, varied_sampler
     from jmeta.evaluation import Evaluation, evaluate
@@ -31,7 +31,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "algorithms": (
         "anil attention_learner baseline baseline_plus_plus boil bootstrapped cavia imaml maml maml_plus_plus matching "
-        "meta_sgd nearest neural_process proto_maml prototypical relation reptile ridge siamese"
+        "meta_sgd nearest neural_process proto_maml prototypical relation reptile rfs ridge siamese"
     ),
     "episodes": "classification_sampler few_shot_sampler varied_sampler",
     "evaluation": "Evaluation evaluate",

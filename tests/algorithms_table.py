@@ -344,6 +344,17 @@ ALGORITHMS: dict[str, Algorithm] = {
         outer=adam(2e-3),
         own_loss=False,
     ),
+    "rfs": Algorithm(
+        lambda n, f, lr, k: jmeta.rfs(n.encoder, n.head, loss_fn=f),
+        [
+            lambda n: jmeta.rfs(n.encoder, n.head, strength=0.0),
+            lambda n: jmeta.rfs(n.encoder, n.head, solver_steps=0),
+        ],
+        sinusoid=None,
+        images=None,
+        outer=adam(2e-3),
+        own_loss=False,
+    ),
     "neural_process": Algorithm(
         lambda n, f, lr, k: jmeta.neural_process(
             n.encoder,

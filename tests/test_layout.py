@@ -63,6 +63,7 @@ ALLOWED = {
     "uncertainty.py": {"jax", "numpy", "scipy", *jmeta_names("types losses distributions")},
     "algorithms/": {"jax", "optax", "chex", *CORE},
     "algorithms/__init__.py": {"jmeta.algorithms"},
+    "algorithms/rfs.py": {"jax", "jmeta.algorithms.baseline", *CORE},
     "algorithms/settings.py": {"jmeta.settings"},
     "algorithms/row.py": {"jax", "optax", "jmeta.algorithms.settings", "jmeta.nets.catalog", *GROUND, *CORE},
     "algorithms/catalog.py": {"jax", "jmeta.algorithms", "jmeta.nets", *jmeta_names("registry errors"), *CORE},

@@ -77,7 +77,7 @@ def test_images_of_unseen_classes(name):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["baseline", "baseline_plus_plus"])
+@pytest.mark.parametrize("name", ["baseline", "baseline_plus_plus", "rfs"])
 def test_a_classifier_of_all_training_classes_serves_unseen_ones(name):
     row = ALGORITHMS[name]
     learner = row.make(mlp_net(300, (32,)), losses.cross_entropy, 0.0, 0)

@@ -10,7 +10,7 @@ from jax import Array
 
 from jmeta import algorithms, gradients, losses, nets
 from jmeta.algorithms.row import Made, Row, Wanted, own_row
-from jmeta.algorithms.settings import Bootstrapped, Cavia, Fomaml, Imaml, Maml, MamlPlusPlus, MetaSgd, Reptile
+from jmeta.algorithms.settings import Bootstrapped, Cavia, Fomaml, Imaml, Maml, MamlPlusPlus, MetaSgd, Reptile, Rfs
 from jmeta.distances import scaled_cosine
 from jmeta.errors import RunError
 from jmeta.nets import catalog as networks
@@ -172,6 +172,12 @@ LEARNERS = Registry[Row](
         "baseline++": Row(
             algorithms.baseline_plus_plus, "an ordinary classifier of all training classes, by cosines", _CLOSER_LOOK,
             given={"classifier": _beside(lambda wanted: nets.CosineHead(wanted.classes or 1))},
+            numbers=False, ordinary=True,
+        ),
+        "rfs": Row(
+            algorithms.rfs, "an ordinary classifier of all training classes, and a linear one of each task",
+            "Tian et al. 2020, Rethinking Few-Shot Image Classification, https://arxiv.org/abs/2003.11539", Rfs,
+            given={"classifier": _beside(lambda wanted: nets.Head(wanted.classes or 1, _SMALL))},
             numbers=False, ordinary=True,
         ),
         "neural-process": Row(

@@ -33,6 +33,7 @@ class Wanted(NamedTuple):
     numbers: bool = False  # whether targets are numbers and not classes
     outer_steps: int | None = None  # None for a learner that is trained
     classes: int | None = None  # to train on, for a learner that tells all of them apart in training
+    label_smoothing: float | None = None  # of cross-entropy
 
 
 Made = Learner | Callable[[Array], Learner]
@@ -95,6 +96,12 @@ class Row(NamedTuple):
             raise RunError(f"{_named(self)} must return a Learner, got a {_kind(made)}: correct it.")
         return made
 
+    @property
+    def told_loss(self) -> bool:
+        """Whether it learns by a loss that it is given."""
+        fixed = self.factory.keywords if isinstance(self.factory, partial) else {}
+        return "loss_fn" in inspect.signature(self.factory).parameters and "loss_fn" not in fixed
+
     def _value(self, name: str, own: Any, wanted: Wanted) -> Any:
         """Of a parameter; `inspect.Parameter.empty` if there is none."""
         if name in self.given:
@@ -119,9 +126,18 @@ _GIVEN: dict[str, Callable[[Wanted], Any]] = {
     "model": lambda wanted: networks.network(wanted.network, wanted.way),
     "encoder": lambda wanted: networks.encoder(wanted.network),
     "head": lambda wanted: networks.head(wanted.network, wanted.way),
-    "loss_fn": lambda wanted: losses.squared_error if wanted.numbers else losses.cross_entropy,
-    **{name: partial(lambda name, wanted: getattr(wanted, name), name) for name in Wanted._fields if name != "network"},
+    "loss_fn": lambda wanted: _loss(wanted),
+    **{
+        name: partial(lambda name, wanted: getattr(wanted, name), name)
+        for name in ("way", "inner_steps", "numbers", "outer_steps", "classes")
+    },
 }
+
+
+def _loss(wanted: Wanted) -> losses.LossFn:
+    if wanted.label_smoothing is not None:
+        return losses.smoothed_cross_entropy(wanted.label_smoothing)
+    return losses.squared_error if wanted.numbers else losses.cross_entropy
 
 
 def _rule(own: Any) -> optax.GradientTransformation:

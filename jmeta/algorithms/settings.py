@@ -99,6 +99,17 @@ class MetaSgd:
 
 
 @dataclasses.dataclass(frozen=True)
+class Rfs:
+    """A logistic regression on frozen features.
+
+    Attributes:
+        strength: of the support examples against the penalty of the regression, scikit-learn's C.
+    """
+
+    strength: float = setting(1.0, above=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Reptile:
     """Reptile.
 

@@ -206,7 +206,8 @@ def learner_of(settings: Settings, steps: Any, *, way: int | None = None) -> Lea
 
 
 def _wanted(settings: Settings, steps: Any) -> Wanted:
-    return Wanted(settings.network, settings.tasks.way, steps, sources.row(settings.tasks.dataset).numbers)
+    numbers, smoothing = sources.row(settings.tasks.dataset).numbers, settings.outer.label_smoothing
+    return Wanted(settings.network, settings.tasks.way, steps, numbers, label_smoothing=smoothing)
 
 
 def eval_steps(learner: Any) -> int:

@@ -133,6 +133,7 @@ class Outer:
         weight_decay: so many times the parameters are added to their gradient; otherwise nothing.
         least_shot: in training, each class of an episode has a number of support examples from this to all of them,
             which each episode draws; otherwise always all.
+        label_smoothing: the share of a label that is spread over all classes, in the inner loop too; otherwise none.
     """
 
     outer_lr: float = setting(1e-3, above=0, swept=True)
@@ -144,6 +145,7 @@ class Outer:
     val_episodes: int = setting(100, least=1)
     weight_decay: float | None = setting(None, above=0)
     least_shot: int | None = setting(None, least=1)
+    label_smoothing: float | None = setting(None, above=0, most=0.99)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +157,7 @@ class Settings:
             (learns a rate for every parameter), reptile, imaml, bootstrapped, anil (adapts the last layer only), boil
             (all others only), cavia (a context only), proto-maml (from prototypes). By comparison with the support set:
             prototypical, matching, matching-cosine, matching-fce, siamese, relation, ridge, neural-process, attention.
-            Without episodes: baseline, baseline++. Those of `jmeta bayes`: deep-kernel, alpaca, bayesian-maml,
+            Without episodes: baseline, baseline++, rfs. Those of `jmeta bayes`: deep-kernel, alpaca, bayesian-maml,
             platipus, abml, versa, meta-qda. Or FILE.py:NAME or MODULE:NAME, your own; `jmeta list learners` and
             `jmeta list bayesian-learners`.
         learner: what the algorithm can be told, and no more.
@@ -226,6 +228,8 @@ def check(settings: Settings, options: Options | None = None) -> None:
         raise RunError(f"{name} has parameters for each of its {tasks.way} classes: leave --train-way out.")
     if NETWORKS.get(network.network).dense and not row.dense:
         raise RunError(f"{name} has no network with a 512-unit layer: choose another --network.")
+    if settings.outer.label_smoothing is not None and (source.numbers or not row.told_loss):
+        raise RunError(f"{name} on {tasks.dataset} has no loss of labels to smooth: leave --label-smoothing out.")
     chunk, size = settings.outer.chunk_size, settings.outer.meta_batch_size
     if chunk is not None and size % chunk:
         raise RunError(f"--chunk-size must divide --meta-batch-size, got {chunk} and {size}: choose another.")

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 from small_runs import PLAIN
 
+import jmeta
+from jmeta import losses
 from jmeta.datasets import named
 from jmeta.runs.few_shot import settings_of
-from jmeta.runs.few_shot.experiment import builder, outer_optimizer
+from jmeta.runs.few_shot.experiment import builder, outer_optimizer, training_learner
 from jmeta.runs.few_shot.problems import load_problem
 from jmeta.runs.few_shot.settings import AUGMENTS, Outer
 from jmeta.settings import replaced
@@ -65,11 +67,30 @@ def test_every_augmentation_changes_training_alone(shapes, name):
 
 
 def test_a_recipe_from_the_command_line(cli, shapes, tmp_path):
-    words = "--augment photo --weight-decay 0.001 --train-shot 3 --least-shot 1 --algorithm prototypical".split()
+    words = "--augment photo --weight-decay 0.001 --train-shot 3 --least-shot 1".split()
+    words += "--label-smoothing 0.1 --algorithm prototypical".split()
     result = cli("train", "--dataset", shapes, *PLAIN, *words, "--run-dir", tmp_path / "run")
     assert result.code == 0, result.err
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (config["augment"], config["weight_decay"], config["least_shot"]) == ("photo", 0.001, 1)
+    told = [config[name] for name in ("augment", "weight_decay", "least_shot", "label_smoothing")]
+    assert told == ["photo", 0.001, 1, 0.1]
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(metrics[-1])["loss"] > 0
+
+
+def test_label_smoothing_is_the_loss_that_is_trained(shapes):
+    """A setting that never reaches the learner would leave the loss at the log of what is right."""
+    told = {"dataset": shapes, "algorithm": "prototypical", "way": 3, "shot": 1, "query_shot": 2, "features": (4,)}
+    episode = jmeta.Episode(*[jmeta.Batch(jax.random.uniform(jax.random.key(0), (3, 8, 8, 1)), jnp.eye(3))] * 2)
+    value = {}
+    for share in (None, 0.3):
+        learner = training_learner(settings_of(**told, label_smoothing=share), 3)
+        params = learner.init(jax.random.key(0), episode.support.x)
+        logits = learner.predict(learner.adapt(params, episode.support), episode.query.x)
+        value[share] = float(learner.loss(params, episode)[0])
+    expected = jnp.mean(losses.smoothed_cross_entropy(0.3)(logits, episode.query.y))
+    np.testing.assert_allclose(value[0.3], expected, rtol=1e-5)
+    assert value[0.3] > value[None] + 1e-3
 
 
 @pytest.mark.parametrize(
@@ -80,6 +101,8 @@ def test_a_recipe_from_the_command_line(cli, shapes, tmp_path):
             "--least-shot 1 --algorithm baseline",
             "--least-shot needs episodes of a data set, of which training has none",
         ),
+        ("--label-smoothing 1", "--label-smoothing must be a number above 0, at most 0.99, got 1"),
+        ("--label-smoothing 0.1 --algorithm relation", "has no loss of labels to smooth"),
         ("--weight-decay 0", "--weight-decay must be a number above 0, got 0"),
         ("--augment phot", "did you mean 'photo'?"),
     ],
