@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_loss
     from jmeta.types import Batch, Episode, Learner, Metrics, Model, episodic
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _NAMES = {
     "algorithms": (

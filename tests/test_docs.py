@@ -1,4 +1,4 @@
-"""Examples in docstrings and in the README run."""
+"""Examples in docstrings, in the README and in the documentation run."""
 
 import doctest
 import importlib
@@ -14,7 +14,6 @@ import pytest
 import jmeta
 
 ROOT = Path(jmeta.__file__).parent.parent
-README = ROOT / "README.md"
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(jmeta.__path__, "jmeta.") if not module.name.endswith("__main__")
 )
@@ -48,14 +47,26 @@ def test_docstrings(name):
     assert doctest.testmod(module).failed == 0
 
 
-IN_README = examples(README.read_text()) if README.exists() else []
+PAGES = ("README.md", "docs/concepts.md", "docs/migration.md", "docs/results/multi_task.md")
+SHOWN = [
+    pytest.param(code, id=f"{Path(page).stem}-line-{line}")
+    for page in PAGES
+    for line, code in examples((ROOT / page).read_text())
+]
 
 
-@pytest.mark.skipif(not IN_README, reason="README.md has no Python examples")
-@pytest.mark.parametrize("code", [pytest.param(code, id=f"line-{line}") for line, code in IN_README])
-def test_readme(code, tmp_path):
+@pytest.mark.parametrize("code", SHOWN)
+def test_examples_run(code, tmp_path):
+    """Those of a percentage in a comment print it, within five points."""
     done = run(code, tmp_path)
     assert done.returncode == 0, done.stderr
+    if told := re.search(r"# (\d+\.\d)% ", code):
+        assert float(done.stdout.partition("%")[0]) == pytest.approx(float(told[1]), abs=5)
+
+
+def test_what_concepts_say_is_printed(tmp_path):
+    code = examples((ROOT / "docs/concepts.md").read_text())[0][1]
+    assert f"It prints `{run(code, tmp_path).stdout.strip()}`" in (ROOT / "docs/concepts.md").read_text()
 
 
 def test_examples_are_found_and_failures_noticed(tmp_path):

@@ -24,7 +24,7 @@ class Rule(NamedTuple):
 class Problem(NamedTuple):
     """Inner problems of one kind: what a rule is trained on.
 
-    Functions that carry data are `jax.tree_util.Partial`s, whose arrays are arguments of a compiled program.
+    Functions that carry data are `jax.tree_util.Partial`, whose arrays are arguments of a compiled program.
 
     Attributes:
         init: `key -> (params, task)`: where to start, and what is fixed for this problem, any pytree.

@@ -200,11 +200,12 @@ def test_the_documentation_runs(finished, shapes, tmp_path, monkeypatch):
     for i, name in enumerate("ab"):
         Image.fromarray(images[1, i, ..., 0]).save(f"{name}.jpg")
     x = jnp.asarray(images[:2, 0] / 255, jnp.float32)
-    names = {"roses": images[0, :2], "pictures": images[:2, 4], "x": x, "new": x, "one_hot": jnp.eye(2)}
+    frozen = {"np": np, "encoder": lambda x: x.reshape(len(x), -1), "labels": np.arange(2)}
+    names = {**frozen, "roses": images[0, :2], "pictures": images[:2, 4], "x": x, "new": x, "one_hot": jnp.eye(2)}
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 3 and len(names["found"]) == 2 and names["logits"].shape == (2, 2)
+    assert len(blocks) == 4 and len(names["found"]) == 2 and names["logits"].shape == (2, 2)
     jax.tree.map(np.testing.assert_array_equal, names["params"], names["run"].params)
 
 

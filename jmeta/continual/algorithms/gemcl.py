@@ -68,9 +68,11 @@ def posterior(prior: Prior, known: Moments) -> Posterior:
 def predictive(post: Posterior, z: Array) -> Array:
     """The posterior predictive, a Student t in each dimension of `2 a` degrees about `m`, as log densities `[way]`.
 
-    scale^2 = b / a (1 + 1 / k)
-    log p   = sum_d  log G(a + 1/2) - log G(a) - 1/2 log(2 pi a) - 1/2 log scale^2
-                     - (a + 1/2) log(1 + (z - m)^2 / (2 a scale^2))
+        scale^2 = b / a (1 + 1 / k)
+        log p   = sum_d  log G(a + 1/2) - log G(a) - 1/2 log(2 pi a) - 1/2 log scale^2
+                         - (a + 1/2) log(1 + (z - m)^2 / (2 a scale^2))
+
+    with the gamma function G.
     """
     a, square = post.shape, post.scale / post.shape * (1 + 1 / post.strength)
     constant = gammaln(a + 0.5) - gammaln(a) - jnp.log(2 * math.pi * a) / 2

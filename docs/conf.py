@@ -1,0 +1,79 @@
+"""The documentation site: `bash scripts/docs.sh`."""
+
+from typing import Any
+
+import jmeta
+
+project = "jmeta"
+author = "The jmeta authors"
+copyright = "2026, the jmeta authors"
+release = jmeta.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
+
+html_theme = "furo"
+html_title = f"jmeta {release}"
+html_static_path = []
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_excludepatterns: list[str] = []
+suppress_warnings = ["myst.xref_missing_local_file"]
+
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+
+
+def formulas(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Indented blocks of a docstring are formulas, which stand as they are; napoleon's sections are left alone."""
+    section, out, literal = False, [], False
+    for i, line in enumerate(lines):
+        section = section or line.rstrip() in SECTIONS
+        indented = line.startswith("    ") and not section
+        if indented and not literal and (i == 0 or not lines[i - 1].strip()):
+            out += ["::", ""]
+            literal = True
+        if line.strip() and not line.startswith(" "):
+            literal = False
+        out.append(line if literal else plain(line))
+    lines[:] = out
+
+
+def plain(line: str) -> str:
+    """A bar outside code is a bar, and starts no substitution."""
+    parts = line.split("`")
+    return "`".join(part if i % 2 else part.replace("|", "\\|") for i, part in enumerate(parts))
+
+
+def once(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """An object that two modules export is described in the first; methods that scikit-learn makes are in none."""
+    if name.startswith("set_") and name.endswith("_request"):
+        return True
+    if what == "module" and hasattr(obj, "__qualname__"):
+        place = (app.env.docname, app.env.temp_data.get("autodoc:module"))
+        return True if DESCRIBED.setdefault(f"{obj.__module__}.{obj.__qualname__}", place) != place else None
+    return None
+
+
+SECTIONS = ("Args:", "Attributes:", "Returns:", "Raises:", "Example:", "Examples:", "Yields:", "Note:")
+DESCRIBED: dict[str, tuple[str, str | None]] = {}
+
+
+def setup(app: Any) -> None:
+    """The two hooks of autodoc; formulas are found before napoleon looks for sections."""
+    app.connect("autodoc-process-docstring", formulas, priority=400)
+    app.connect("autodoc-skip-member", once)
