@@ -1,5 +1,6 @@
 """The documentation site: `bash scripts/docs.sh`."""
 
+import re
 from typing import Any
 
 import jmeta
@@ -27,7 +28,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
-nb_execution_excludepatterns: list[str] = []
+nb_merge_streams = True
 suppress_warnings = ["myst.xref_missing_local_file"]
 
 napoleon_google_docstring = True
@@ -36,6 +37,7 @@ napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+default_role = "code"
 
 
 def formulas(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -60,8 +62,10 @@ def plain(line: str) -> str:
 
 
 def once(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """An object that two modules export is described in the first; methods that scikit-learn makes are in none."""
-    if name.startswith("set_") and name.endswith("_request"):
+    """An object that two modules export is described in the first. Fields of a NamedTuple that say nothing of themselves,
+    and methods that scikit-learn makes, are in none."""
+    field = (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
+    if field or (name.startswith("set_") and name.endswith("_request")):
         return True
     if what == "module" and hasattr(obj, "__qualname__"):
         place = (app.env.docname, app.env.temp_data.get("autodoc:module"))
@@ -69,11 +73,19 @@ def once(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> 
     return None
 
 
+def intervals(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """A mean and its interval stay on one line of a table."""
+    if "body" in context:
+        one = lambda match: match[0].replace(" +- ", "&nbsp;±&nbsp;")
+        context["body"] = re.sub(r"<td.*?</td>", one, context["body"], flags=re.S)
+
+
 SECTIONS = ("Args:", "Attributes:", "Returns:", "Raises:", "Example:", "Examples:", "Yields:", "Note:")
 DESCRIBED: dict[str, tuple[str, str | None]] = {}
 
 
 def setup(app: Any) -> None:
-    """The two hooks of autodoc; formulas are found before napoleon looks for sections."""
+    """The hooks; formulas are found before napoleon looks for sections."""
     app.connect("autodoc-process-docstring", formulas, priority=400)
     app.connect("autodoc-skip-member", once)
+    app.connect("html-page-context", intervals)

@@ -25,7 +25,7 @@ def prose(text: str) -> list[str]:
 
 @pytest.mark.parametrize("path", publish.pages(), ids=lambda path: path.name)
 def test_pages_have_the_tables_that_are_kept(path: Path):
-    """Catches a figure that was typed into a table, and a record that was changed without `python -m scripts.publish`."""
+    """Catches a figure that was typed into a table, and a record that was changed without `scripts.publish`."""
     assert publish.published(path.read_text()) == path.read_text()
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -119,4 +120,4 @@ def tracked(items: Sequence[T], what: str) -> Iterable[T]:
     from rich.progress import track
 
     console = Console(stderr=True)
-    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
+    return track(items, what, console=console, transient=True, disable=not (console.is_terminal and sys.stderr.isatty()))

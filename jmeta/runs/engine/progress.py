@@ -37,9 +37,10 @@ silent = Report(lambda step, steps: None, lambda step, metrics: None, lambda row
 
 
 def shown(title: str) -> AbstractContextManager[Report]:
-    """A report to the terminal, or in lines to standard output."""
+    """A report to the terminal, or in lines to standard output: to a file or a pipe of a notebook, which asks for
+    colors and is no terminal, too."""
     console = Console()
-    return _bar(title, console) if console.is_terminal else nullcontext(_lines())
+    return _bar(title, console) if console.is_terminal and sys.stdout.isatty() else nullcontext(_lines())
 
 
 @contextmanager

@@ -120,3 +120,13 @@ def test_an_output_that_is_no_file_stays_what_it_is(tmp_path, kind):
         assert path.is_symlink() and not os.path.isfile("/dev/null")
         return
     assert '"x": 1' in read[0] and sorted(tmp_path.iterdir()) == [path]
+
+
+def test_a_notebook_that_asks_for_colors_has_lines(monkeypatch, capsys):
+    """Jupyter sets FORCE_COLOR, by which Rich takes a pipe for a terminal: a bar there is a thousand lines."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress.shown("maml") as report:
+        report.begin(0, 10)
+        report.row({"step": 10, "loss": 0.5})
+    out = capsys.readouterr().out
+    assert "step 10/10" in out and "\x1b" not in out
