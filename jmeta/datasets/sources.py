@@ -120,4 +120,6 @@ def tracked(items: Sequence[T], what: str) -> Iterable[T]:
     from rich.progress import track
 
     console = Console(stderr=True)
-    return track(items, what, console=console, transient=True, disable=not (console.is_terminal and sys.stderr.isatty()))
+    return track(
+        items, what, console=console, transient=True, disable=not (console.is_terminal and sys.stderr.isatty())
+    )

@@ -40,7 +40,8 @@ def shown(title: str) -> AbstractContextManager[Report]:
     """A report to the terminal, or in lines to standard output: to a file or a pipe of a notebook, which asks for
     colors and is no terminal, too."""
     console = Console()
-    return _bar(title, console) if console.is_terminal and sys.stdout.isatty() else nullcontext(_lines())
+    moves = console.is_terminal and sys.stdout.isatty() and not console.is_dumb_terminal
+    return _bar(title, console) if moves else nullcontext(_lines())
 
 
 @contextmanager
