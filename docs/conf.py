@@ -29,7 +29,6 @@ nb_execution_mode = "cache"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
-suppress_warnings = ["myst.xref_missing_local_file"]
 
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
