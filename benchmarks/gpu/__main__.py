@@ -85,7 +85,7 @@ def _run(asked: argparse.Namespace, parts: list[Part], began: float, words: Sequ
         text = summary.markdown(here, asked.scale, found)
         records.write((asked.out, asked.work), here, asked.scale, found, text)
 
-    variables = environment(asked.work, data_dir, here["platform"])
+    variables = environment(asked.work, data_dir, cuda=here["platform"] == "gpu" and "driver" in here)
     launch = launcher(work=asked.work, scale=asked.scale, data_dir=data_dir, machine=here, variables=variables)
     keep(before)
     found = runner.run(

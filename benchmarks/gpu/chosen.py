@@ -6,13 +6,13 @@ from benchmarks.gpu.protocol import Ask
 
 
 def chunk_size(ask: Ask, tasks: int, *, pictures: bool) -> int | None:
-    """Tasks at once: the same share of a step's as was found best, if it divides them; None for jmeta's own choice,
-    which stays on a CPU, whose cores are devices of their own."""
-    found = ask.found.get("convolution")
-    if found is None or not pictures or ask.platform == "cpu":
+    """Tasks at once: about the same share of a step's as was found best; None for jmeta's own choice, which stays on a
+    CPU, whose cores are devices of their own."""
+    found = ask.found.get("convolution", {})
+    if "chunk" not in found or not pictures or ask.platform == "cpu":
         return None
     size = max(1, round(tasks * found["chunk"] / found["tasks"]))
-    return size if tasks % size == 0 else None
+    return next(n for n in range(size, 0, -1) if tasks % n == 0)
 
 
 def uses_tf32(ask: Ask) -> bool:

@@ -1,7 +1,7 @@
 """Which convolution, how many tasks at once, and which precision is fastest for MAML with second derivatives."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -40,6 +40,7 @@ class Patches(nn.Module):
         return nn.Dense(self.features, kernel_init=nn.initializers.xavier_uniform())(patches)
 
 
+OTHERS = ("patches", "lax")
 CONVOLUTIONS: dict[str, Callable[[], nn.Module]] = {
     OWN: lambda: Conv(CHANNELS, stride=2),
     "patches": lambda: Patches(CHANNELS),
@@ -63,22 +64,21 @@ class Net(nn.Module):
 
 
 def measured(ask: Ask) -> Outcome:
-    """First the convolutions, then fewer tasks at once, then the precisions of the fastest; what stopped goes on.
+    """jmeta's own convolution with all tasks at once and fewer, then in other precisions; then the other convolutions.
 
     The value has `rows`, `tasks`, `source`, and the choice for training: `chunk`, of so many tasks, and `tf32`. They
-    are of jmeta's own convolution, with which `jmeta train` computes; `convolution` is the fastest one.
+    are of jmeta's own convolution, with which `jmeta train` computes; `convolution` is the fastest one. What was
+    stopped goes on.
     """
     workload, tasks = find(WORKLOAD), ask.length(TASKS, least=4)
     source = source_of(workload, ask.data_dir)
     keys = jax.random.split(jax.random.key(1), tasks)
     episodes = jax.block_until_ready(jax.jit(jax.vmap(source.sample))(keys))
     rows: list[dict[str, Any]] = [dict(row) for row in ask.before.get("rows", [])]
-    seconds = 2.0 * max(ask.scale, 0.1)
     value: dict[str, Any] = {
-        "rows": rows, "tasks": tasks, "source": source.name,
+        "rows": rows, "tasks": tasks, "source": source.name, "begun": dict(ask.before.get("begun", {})),
         "operations": needed_operations(workload, tasks) // tasks,
     }  # fmt: skip
-
     gradients: dict[str, Any] = {}
 
     def row(convolution: str, chunk: int, precision: str) -> dict[str, Any]:
@@ -87,30 +87,35 @@ def measured(ask: Ask) -> Outcome:
         if known is None:
             if ask.seconds_left < COMPILING * max(ask.scale, 0.05):
                 raise TimeoutError
-            found, gradients[f"{convolution} {precision}"] = timed(**cell, episodes=episodes, seconds=seconds)
+            name = f"{convolution} {chunk} {precision}"
+            if ask.begins(value, name):
+                found, gradients[name] = timed(**cell, episodes=episodes, seconds=2.0 * max(ask.scale, 0.1))
+            else:
+                found = {"error": "it took too long"}
             known = {**cell, **found}
-            exact = gradients.get(f"{convolution} float32")
-            for other in [*rows, known] if exact is not None else []:
-                of = gradients.get(f"{other['convolution']} {other['precision']}")
-                if other["convolution"] == convolution and of is not None:
-                    other["gap"] = distance(of, exact)
             rows.append(known)
             ask.keep(value)
         return known
 
-    quickest = lambda found: min(found, key=lambda row: row.get("seconds") or float("inf"))
     try:
-        best = quickest([row(name, tasks, "tf32") for name in CONVOLUTIONS])["convolution"]
-        each = {}
-        for name in dict.fromkeys((OWN, best)):
-            chunks = dict.fromkeys((tasks, max(1, tasks // 4), 1))
-            by_chunk = quickest([row(name, chunk, "tf32") for chunk in chunks])
-            exact, _ = (row(name, by_chunk["chunk"], precision) for precision in ("float32", "bfloat16"))
-            each[name] = by_chunk if WORTH * by_chunk.get("seconds", 0.0) < exact.get("seconds", 0.0) else exact
+        chunks = dict.fromkeys((tasks, max(1, tasks // 4), 1))
+        own = quickest([row(OWN, chunk, "tf32") for chunk in chunks])
+        exact, small = (row(OWN, own["chunk"], precision) for precision in ("float32", "bfloat16"))
+        for other in (own, small):
+            of, to = (gradients.get(f"{OWN} {own['chunk']} {r['precision']}") for r in (other, exact))
+            if of is not None and to is not None:
+                other["gap"] = distance(of, to)
+        tf32 = WORTH * own.get("seconds", 0.0) < exact.get("seconds", float("inf"))
+        value |= {"convolution": OWN, "chunk": own["chunk"], "tf32": tf32}
+        others = [row(name, chunk, "tf32") for name in OTHERS for chunk in dict.fromkeys((tasks, own["chunk"]))]
     except TimeoutError:
         return Outcome(value, f"{len(rows)} programs are timed")
-    own = each[OWN]
-    return Outcome({**value, "convolution": best, "chunk": own["chunk"], "tf32": own["precision"] == "tf32"})
+    return Outcome({**value, "convolution": quickest([own, *others])["convolution"]})
+
+
+def quickest(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row with the fewest seconds; one that has failed comes last."""
+    return min(rows, key=lambda row: row.get("seconds") or float("inf"))
 
 
 def timed(convolution: str, chunk: int, precision: str, *, episodes: Any, seconds: float) -> tuple[dict[str, Any], Any]:

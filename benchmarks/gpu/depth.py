@@ -17,25 +17,31 @@ ROOM = 45.0
 def measured(ask: Ask) -> Outcome:
     """Rows of `benchmarks.memory`, network by network, fewest steps first; what stopped goes on.
 
-    Where a way needs more memory than there is, `too_large` names the network and the steps.
+    Where a way needs more memory or time than there is, `too_large` names the network and the steps.
     """
     set_precision(ask)
     use_compile_cache()
-    rows: list[Any] = list(ask.before.get("rows", []))
-    large: list[str] = list(ask.before.get("too_large", []))
+    before = ask.before
+    value: dict[str, Any] = {
+        "rows": list(before.get("rows", [])), "too_large": list(before.get("too_large", [])),
+        "begun": dict(before.get("begun", {})),
+    }  # fmt: skip
     wanted = [(name, ask.length(steps)) for name in NETWORKS for steps in STEPS]
     for network, steps in dict.fromkeys(wanted):
         name = f"{network}, {steps} steps"
-        if name in large or any((row["network"], row["steps"]) == (network, steps) for row in rows):
+        known = [(row["network"], row["steps"]) for row in value["rows"]]
+        if name in value["too_large"] or (network, steps) in known:
             continue
         if ask.seconds_left < ROOM * max(ask.scale, 0.1):
-            return Outcome({"rows": rows, "too_large": large}, f"stopped before {name}")
+            return Outcome(value, f"stopped before {name}")
         try:
+            if not ask.begins(value, name):
+                raise TimeoutError
             found = memory.measure(network, RULE, steps, rounds=3 if ask.scale == 1 else 1)
-            rows += [row._asdict() for row in found]
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
+            value["rows"] += [row._asdict() for row in found]
+        except (jax.errors.JaxRuntimeError, TimeoutError) as error:
+            if not isinstance(error, TimeoutError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            large.append(name)
-        ask.keep({"rows": rows, "too_large": large})
-    return Outcome({"rows": rows, "too_large": large})
+            value["too_large"].append(name)
+        ask.keep(value)
+    return Outcome(value)

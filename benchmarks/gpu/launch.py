@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.protocol import DONE, FAILED, UNFINISHED
+from benchmarks.gpu.protocol import FAILED, UNFINISHED
 from benchmarks.gpu.records import Record, Records
 from benchmarks.gpu.table import Part
 from jmeta.report.files import write_json
@@ -24,14 +24,15 @@ _GRACE = 5.0
 """Seconds between the request to end and the end."""
 
 
-def environment(work: Path, data_dir: str | None, platform: str | None = None) -> dict[str, str]:
-    """Variables for all parts: their caches, their data, and the device that JAX may not fall back from."""
+def environment(work: Path, data_dir: str | None, *, cuda: bool = False) -> dict[str, str]:
+    """Variables for all parts: their caches, their data, and with `cuda` the device that JAX may not fall back from."""
     found = dict(os.environ)
     found["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [found.get("PYTHONPATH")])])
     found["JMETA_CACHE"] = str(work.resolve() / "cache")
     if data_dir is not None:
         found["JMETA_DATA"] = data_dir
-    if platform == "gpu":
+    found.setdefault("CUDA_VISIBLE_DEVICES", "0")  # PyTorch's rows are of one
+    if cuda:
         found.setdefault("JAX_PLATFORMS", "cuda,cpu")
     return found
 
@@ -51,7 +52,7 @@ def launcher(
         request = {
             "part": part.name, "platform": machine["platform"], "scale": scale, "seconds": soft(seconds),
             "work": str(work), "data_dir": data_dir,
-            "found": {name: record["value"] for name, record in records.items() if record["state"] == DONE},
+            "found": {name: record["value"] for name, record in records.items()},
             "before": before.get("value", {}),
         }  # fmt: skip
         write_json(asked, request)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+TRIES = 2
 DONE, UNFINISHED, FAILED, LEFT_OUT = "done", "unfinished", "failed", "left out"
 
 
@@ -33,7 +34,7 @@ class Ask(NamedTuple):
         deadline: in seconds of `time.monotonic`, by when it has to have stopped.
         work: a folder for what a later call goes on from.
         data_dir: of data sets, if there is one.
-        found: values of the parts that are done, by name.
+        found: what other parts have measured by now, by name.
         before: what this part had measured when it was stopped; empty at first.
         keep: what has been measured so far, in case that there is no end.
     """
@@ -51,6 +52,18 @@ class Ask(NamedTuple):
     def seconds_left(self) -> float:
         """Until the deadline."""
         return self.deadline - time.monotonic()
+
+    def begins(self, value: dict[str, Any], name: str) -> bool:
+        """Note in `value["begun"]` that something is begun, and keep that; whether to try it at all.
+
+        What was begun `TRIES` times without an end has taken the whole part with it each time.
+        """
+        begun = value.setdefault("begun", {})
+        if begun.get(name, 0) >= TRIES:
+            return False
+        begun[name] = begun.get(name, 0) + 1
+        self.keep(value)
+        return True
 
     def length(self, whole: int, least: int = 1) -> int:
         """A length at the scale, never below `least`, nor above the whole."""

@@ -1,7 +1,9 @@
 """How many operations a second a large square matrix product makes, which nothing can be faster than."""
 
 import importlib.util
-import time
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.gpu.protocol import Ask, Outcome
+from benchmarks.gpu.torch_rates import rate
 
 SIZE, SMALL = 8192, 1024
 SECONDS = 1.5
-PRECISIONS = {"float32": ("float32", "highest"), "tf32": ("float32", None), "bfloat16": ("bfloat16", None)}
+OF_JAX = {"float32": ("float32", "highest"), "tf32": ("float32", None), "bfloat16": ("bfloat16", None)}
 """The dtype of the factors, and JAX's precision of the product, by name."""
 
 
@@ -20,29 +23,22 @@ def measured(ask: Ask) -> Outcome:
     """Operations a second by JAX and by PyTorch, in each precision: 2 n^3 a product."""
     size = SIZE if ask.platform != "cpu" else max(256, ask.length(SMALL))
     value: dict[str, Any] = {"size": size, "jax": {}, "torch": {}}
-    for name, (dtype, precision) in PRECISIONS.items():
+    for name, (dtype, precision) in OF_JAX.items():
         value["jax"][name] = rate(by_jax(size, dtype, precision), size, SECONDS * max(ask.scale, 0.1))
         ask.keep(value)
+    return Outcome({**value, "torch": by_torch(size, SECONDS * max(ask.scale, 0.1), ask.seconds_left)})
+
+
+def by_torch(size: int, seconds: float, limit: float) -> dict[str, float] | str:
+    """Its rates, in a process of its own, since the libraries may want different CUDA; or why there are none."""
     if importlib.util.find_spec("torch") is None:
-        return Outcome({**value, "torch": "not installed"})
-    for name in PRECISIONS:
-        value["torch"][name] = rate(by_torch(size, name), size, SECONDS * max(ask.scale, 0.1))
-        ask.keep(value)
-    return Outcome(value)
-
-
-def rate(products: Callable[[int], Any], size: int, seconds: float) -> float:
-    """Operations a second: the best of three, each of about so many seconds."""
-    products(2)
-    start = time.perf_counter()
-    products(3)
-    count = max(1, round(seconds / 3 / ((time.perf_counter() - start) / 3)))
-    best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
-        products(count)
-        best = min(best, (time.perf_counter() - start) / count)
-    return 2 * size**3 / best
+        return "not installed"
+    command = [sys.executable, "-m", "benchmarks.gpu.torch_rates", str(size), str(seconds)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=max(1.0, limit))
+        return json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.TimeoutExpired, IndexError, ValueError) as error:
+        return f"failed ({type(error).__name__})"
 
 
 def by_jax(size: int, dtype: str, precision: Any) -> Callable[[int], Any]:
@@ -55,23 +51,5 @@ def by_jax(size: int, dtype: str, precision: Any) -> Callable[[int], Any]:
         for _ in range(count):
             out = product(a, b)
         out.block_until_ready()
-
-    return products
-
-
-def by_torch(size: int, name: str) -> Callable[[int], Any]:
-    """The same in PyTorch."""
-    import torch  # pyright: ignore[reportMissingImports]
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
-    dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
-    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
-
-    def products(count: int) -> None:
-        for _ in range(count):
-            torch.matmul(a, b)
-        if device == "cuda":
-            torch.cuda.synchronize()
 
     return products

@@ -200,7 +200,7 @@ def depths(records: Records) -> str:
         cells = [f"{number(r['temporary'] / 2**20)}, {number(1000 * r['seconds'])}" for r in map(own.get, ways) if r]
         rows.append([network, f"{steps:,}", *cells])
     text = table(["network", "inner steps", *(f"{way}: MiB, ms" for way in ways)], rows) + "\n"
-    return text + "".join(f"\nToo large for the memory: {name}.\n" for name in found["too_large"])
+    return text + "".join(f"\nToo large for the memory, or the time: {name}.\n" for name in found["too_large"])
 
 
 def agents(records: Records) -> str:

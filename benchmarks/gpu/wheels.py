@@ -74,7 +74,8 @@ def install(
             held.write_text(constraints())
             for package in lacking:
                 trouble = _pip(python, folder, held, package)
-                say(f"{package.name}: {trouble or 'installed'}")
+                lack = trouble if package.needed else "not installed, and left out of the tables"
+                say(f"{package.name}: {lack if trouble else 'installed'}")
         lacking = look()
     needed = [package.name for package in lacking if package.needed]
     if needed:
