@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_passed_over_for_what_does():
     """Catches a part that is begun with too little time, whose minutes are then lost."""
     takes = {"a": (60, DONE), "b": (200, DONE), "c": (500, UNFINISHED)}
     launched, found = run(ABC, {}, takes, minutes=4)
-    assert launched == [("a", 240.0), ("c", 180.0)]  # b wants 4 min, of which 3 are left; c can stop anywhere
+    assert launched == [("a", 240.0), ("c", 180.0)]  # b wants 4 min, of which 3 are left; c takes 2 or more
     assert "b" not in found
     assert run(ABC, {}, takes, minutes=2, spent=20)[0] == [("a", 100.0)]  # 40 s are too few for c as well
     assert run(ABC[1:2], {}, takes, minutes=1)[0] == [("b", 60.0)]  # or the same call would never do anything
@@ -272,6 +272,21 @@ def test_what_is_missing_is_found_without_an_import():
     assert all(line.count("==") == 1 for line in lines) and len(lines) == len(set(lines))
 
 
+def test_a_gpu_that_jax_does_not_use_is_no_reason_to_measure_a_cpu(tmp_path, monkeypatch, capsys):
+    """Catches nine minutes of a GPU that are spent on its CPU."""
+    monkeypatch.setattr(kit, "machine", lambda variables: {**MACHINE, "gpu": "chip"})
+    monkeypatch.setattr(wheels, "install", lambda folder, say: None)
+    monkeypatch.setattr(kit.runner, "run", lambda parts, before, **others: before)
+    words = [str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    assert kit.main(words) == 2
+    assert "there is a chip, and JAX computes on the CPU" in capsys.readouterr().err
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert kit.main(words) == 0
+    out = capsys.readouterr().out
+    assert f"go on by: bash scripts/gpu.sh {' '.join(words)}" in out and "left: rates, not begun" in out
+
+
 def test_versions_below_what_is_asked_for_are_told(monkeypatch):
     monkeypatch.setattr(machine, "versions", lambda: {"jax": "0.4.30", "flax": "99.1", "torch": "1.0"})
     assert [note.split(" is older")[0] for note in machine.too_old()] == ["jax 0.4.30"]
@@ -438,17 +453,16 @@ def test_the_script_runs_a_part_and_skips_it_then(tmp_path):
     assert other.returncode == 2 and "at scale 0.0001" in other.stderr
 
 
-@pytest.mark.long
 def test_a_call_that_is_stopped_keeps_what_it_has_and_ends_its_part(tmp_path):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JMETA_PYTHON": sys.executable}
     command = ["bash", str(ROOT / "scripts" / "gpu.sh"), str(tmp_path / "out"), "--work", str(tmp_path / "work")]
-    started = subprocess.Popen([*command, "--only", "maml-5w1s"], env=environment, stderr=subprocess.PIPE, text=True)
     request = tmp_path / "work" / "parts" / "maml-5w1s" / "request.json"
-    while not request.exists() and started.poll() is None:
-        time.sleep(0.2)
-    time.sleep(2)
-    started.send_signal(signal.SIGTERM)
-    assert started.wait(timeout=30) == 130
+    with subprocess.Popen([*command, "--only", "maml-5w1s"], env=environment, stderr=subprocess.DEVNULL) as started:
+        while not request.exists() and started.poll() is None:
+            time.sleep(0.2)
+        time.sleep(1)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(timeout=30) == 130
     found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False).stdout
     assert str(request) not in found
 

@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str]) -> int:
     """Run what fits; 0 also where a part failed, which its record says, and 2 for what the user can put right."""
     began, asked = time.monotonic(), parser().parse_args(words)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if not 0 < asked.scale <= 1:
             raise ValueError(f"--scale must be above 0 and at most 1, got {asked.scale}: 0.01 is a hundredth")
@@ -66,15 +67,21 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("gpu: stopped; what was measured is kept, and the same command goes on.", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(asked: argparse.Namespace, parts: list[Part], began: float, words: Sequence[str]) -> int:
     """Wheels, the machine, and the parts that fit."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     wheels.install(asked.wheels or Path(os.environ.get("JMETA_WHEELS") or ROOT / "wheels"), say)
     data_dir = folder_of_data(asked.data_dir)
     asked.work.mkdir(parents=True, exist_ok=True)
     here = machine(environment(asked.work, data_dir))
+    if here["platform"] == "cpu" and "gpu" in here and os.environ.get("JAX_PLATFORMS") != "cpu":
+        raise ValueError(
+            f"there is a {here['gpu']}, and JAX computes on the CPU: install JAX for its driver "
+            f"{here['driver']}, as by jax[cuda13], or set JAX_PLATFORMS=cpu if that is what you want"
+        )
     here["notes"] = notes(here, data_dir)
     for note in here["notes"]:
         say(note)
@@ -113,8 +120,6 @@ def notes(here: dict[str, Any], data_dir: str | None) -> list[str]:
     found = too_old()
     if here["platform"] == "cpu":
         found.append("JAX computes on a CPU here: these are no figures of a GPU")
-    if here["platform"] == "cpu" and "gpu" in here:
-        found.append(f"there is a {here['gpu']}, which JAX does not use: install jax[cuda12], or the like")
     if data_dir is None:
         found.append("there is no folder of data sets: episodes are of glyphs, and what needs pictures is left out")
     return found

@@ -8,7 +8,7 @@ from benchmarks.gpu.records import Record, Records
 from benchmarks.gpu.table import LIMIT, Part
 
 Launch = Callable[[Part, Records, float], Record]
-_WORTHWHILE = 90.0
+_WORTHWHILE = 150.0
 """Seconds in which what can stop anywhere gets somewhere."""
 
 
