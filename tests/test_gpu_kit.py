@@ -261,7 +261,7 @@ def test_what_is_needed_and_missing_is_named(tmp_path):
     (tmp_path / "wheels").mkdir()
     with pytest.raises(ValueError, match="they are not in"):
         wheels.install(tmp_path / "wheels", said.append, python=python, look=lambda: lack)
-    assert said == ["tyro: ERROR: not there", "torchopt: not installed, and left out of the tables"]
+    assert said == ["tyro: ERROR: not there", "torchopt: left out of the tables (ERROR: not there)"]
     wheels.install(tmp_path / "wheels", said.append, python=python, look=lambda: lack[1:])  # it is not needed
 
 

@@ -179,7 +179,7 @@ def trainings(records: Records) -> str:
         for test in value.get("tests") or [None]:
             known = value["published"]
             shown = "-" if test is None else f"{100 * test['mean']:.1f} +- {100 * test['ci95']:.1f}"
-            published = known.get("") or (known.get(test["name"], "-") if test else "-")
+            published = known.get("") or known.get(test["name"] if test else "", "-")
             rows.append([*cells, "" if test is None else test["name"], shown, published])
     if not rows:
         return ""

@@ -74,7 +74,7 @@ def install(
             held.write_text(constraints())
             for package in lacking:
                 trouble = _pip(python, folder, held, package)
-                lack = trouble if package.needed else "not installed, and left out of the tables"
+                lack = trouble if package.needed else f"left out of the tables ({trouble})"
                 say(f"{package.name}: {lack if trouble else 'installed'}")
         lacking = look()
     needed = [package.name for package in lacking if package.needed]
