@@ -23,7 +23,7 @@ ROWS, SAVES = 60, 6
 """Rows of a whole run, and checkpoints, each with a validation."""
 EPISODES = 1000
 SAVE_SECONDS = 60.0
-TESTING = 40.0
+TESTING = 75.0
 """Seconds that are kept for the test."""
 
 
