@@ -469,7 +469,7 @@ def test_a_call_that_is_stopped_keeps_what_it_has_and_ends_its_part(tmp_path):
 
 @pytest.mark.long
 def test_the_whole_kit_on_a_cpu(tmp_path):
-    """Every part to its end, at lengths that show no more than that it works; some minutes."""
+    """Every part to its end, at lengths that show no more than that it works; ten minutes."""
     done = whole(tmp_path, "--scale", "0.0001")
     assert done.returncode == 0, done.stderr
     stored = json.loads((tmp_path / "out" / "gpu.json").read_text())
