@@ -131,13 +131,19 @@ def measure(network: str, rule: str, steps: int, *, rounds: int) -> list[Row]:
             rule,
             steps,
             name,
-            program.memory_analysis().temp_size_in_bytes,
+            temporary_bytes(program),
             statistics.median(seconds[name]),
             compiling[name],
             distance(found[name], found["reverse"]),
         )
         for name, program in programs.items()
     ]
+
+
+def temporary_bytes(program: Any) -> int:
+    """What a compiled program needs beside arguments and results; 0 where the backend can't tell."""
+    sizes = program.memory_analysis()
+    return 0 if sizes is None else sizes.temp_size_in_bytes
 
 
 def distance(tree: Any, other: Any) -> float:
@@ -165,7 +171,9 @@ def cell(row: Row, plain: Row) -> str:
     text = f"{number(row.temporary / 2**20)}, {number(1000 * row.seconds)}"
     if row is plain:
         return text
-    return f"{text} ({plain.temporary / row.temporary:.1f} x less, {row.seconds / plain.seconds:.2f} x the time)"
+    return (
+        f"{text} ({plain.temporary / max(row.temporary, 1):.1f} x less, {row.seconds / plain.seconds:.2f} x the time)"
+    )
 
 
 def draw(rows: Sequence[Row], path: Path) -> Path:
@@ -203,7 +211,8 @@ def main(config: Config) -> list[Row]:
     write_text(folder / "memory.json", json.dumps(stored, indent=1) + "\n")
     write_text(folder / "memory.md", markdown(rows))
     console.print(markdown(rows), markup=False)
-    console.print(f"kept in {folder}: memory.json, memory.md and {draw(rows, folder / 'memory.png').name}")
+    console.print(f"kept in {folder}: memory.json and memory.md")
+    console.print(f"drawn: {draw(rows, folder / 'memory.png').name}")
     return rows
 
 

@@ -75,26 +75,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="steps of each")
     parser.add_argument("--rounds", type=int, default=7, help="the median of which is taken")
     args = parser.parse_args()
-    rows, missing = [], []
-    for name, make in ENVS.items():
-        rows.append(compiled(name, "jmeta", ours(make(), args.steps), args.parallel, args.steps))
-        if name in OF_GYMNAX:
-            if importlib.util.find_spec("gymnax") is None:
-                missing.append(f"{name}: no gymnax, which is not installed")
-            else:
-                theirs = gymnax_run(OF_GYMNAX[name], args.steps)
-                rows.append(compiled(name, f"gymnax {version('gymnax')}", theirs, args.parallel, args.steps))
-    for name in OF_RL2:
-        rows.append(rl2_update(name, "jmeta", ENVS[name](), args.parallel // 4))
-        if name in OF_GYMNAX and importlib.util.find_spec("gymnax") is not None:
-            import gymnax  # pyright: ignore[reportMissingImports]
-
-            theirs = envs.from_gymnax(*gymnax.make(OF_GYMNAX[name]))
-            rows.append(rl2_update(name, f"gymnax {version('gymnax')}", theirs, args.parallel // 4))
-    if importlib.util.find_spec("gymnasium") is None:
-        missing.append("Cart-pole: no Gymnasium, which is not installed")
-    else:
-        rows.extend(gymnasium_rows(args.parallel, args.steps))
+    rows, missing = programs(args.parallel, args.steps)
     rates = measure(rows, args.rounds)
 
     print(f"{platform.machine()}, {len(jax.devices())} x {jax.devices()[0].device_kind}, jax {jax.__version__};")
@@ -107,6 +88,31 @@ def main() -> None:
         print(f"| {row.environment} | {row.library} | {middle:.3g} | {most:.3g}, {least:.3g} | {seconds} |")
     for line in missing:
         print(f"\nLeft out: {line}.")
+
+
+def programs(parallel: int, steps: int) -> tuple[list[Row], list[str]]:
+    """All programs, compiled, and what is left out."""
+    rows, missing = [], []
+    for name, make in ENVS.items():
+        rows.append(compiled(name, "jmeta", ours(make(), steps), parallel, steps))
+        if name in OF_GYMNAX:
+            if importlib.util.find_spec("gymnax") is None:
+                missing.append(f"{name}: no gymnax, which is not installed")
+            else:
+                theirs = gymnax_run(OF_GYMNAX[name], steps)
+                rows.append(compiled(name, f"gymnax {version('gymnax')}", theirs, parallel, steps))
+    for name in OF_RL2:
+        rows.append(rl2_update(name, "jmeta", ENVS[name](), parallel // 4))
+        if name in OF_GYMNAX and importlib.util.find_spec("gymnax") is not None:
+            import gymnax  # pyright: ignore[reportMissingImports]
+
+            theirs = envs.from_gymnax(*gymnax.make(OF_GYMNAX[name]))
+            rows.append(rl2_update(name, f"gymnax {version('gymnax')}", theirs, parallel // 4))
+    if importlib.util.find_spec("gymnasium") is None:
+        missing.append("Cart-pole: no Gymnasium, which is not installed")
+    else:
+        rows.extend(gymnasium_rows(parallel, steps))
+    return rows, missing
 
 
 def version(package: str) -> str:

@@ -27,7 +27,7 @@ from jmeta.settings import replaced, setting
 from scripts.study import Rows, Shown, Study, markdown, program, trained
 
 HEADS = ("class-means", "gemcl", "ridge")
-WIDE = {"norm": "group", "features": (64, 64, 64, 256), "rotations": False, "outer_schedule": "cosine"}
+WIDE = {"norm": "group", "features": (64, 64, 64, 256), "rotations": False}
 LEARNERS: dict[str, tuple[str, dict[str, Any]]] = {
     "oml": ("oml", WIDE),
     "oml-first-order": ("oml", {**WIDE, "first_order": True}),
