@@ -61,7 +61,7 @@ def plain(line: str) -> str:
 
 
 def once(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """An object that two modules export is described in the first. Fields of a NamedTuple that say nothing of themselves,
+    """An object that two modules export is described in the first. Fields of a NamedTuple that say nothing,
     and methods that scikit-learn makes, are in none."""
     field = (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
     if field or (name.startswith("set_") and name.endswith("_request")):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jmeta import (
         active, algorithms, augment, bayes, continual, datasets, distances, distributions, episodes, evaluation,
-        generative, gradients, inner, losses, mtl, nets, optimizers, rl, sharding, solvers, tasks, training, types,
-        uncertainty,
+        generative, gradients, inner, losses, mixed, mtl, nets, optimizers, rl, sharding, solvers, tasks, training,
+        types, uncertainty,
     )  # fmt: skip
     from jmeta.algorithms import (
         anil, attention_learner, baseline, baseline_plus_plus, boil, bootstrapped, cavia, imaml, maml,
@@ -46,7 +46,7 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names.spl
 _MODULES = [
     *(name for name in _NAMES if "." not in name),
     *"active bayes continual generative mtl optimizers rl".split(),
-    *"augment datasets distances distributions gradients losses nets sharding solvers uncertainty".split(),
+    *"augment datasets distances distributions gradients losses mixed nets sharding solvers uncertainty".split(),
 ]
 
 __all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]

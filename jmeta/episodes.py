@@ -201,6 +201,20 @@ def _classes_of_one_group(key: Array, groups: Array, way: int) -> Array:
     return jax.lax.top_k(jnp.where(groups == group, noise, -1.0), way)[1]
 
 
+def _whole_group(key: Array, groups: Array, way: int) -> tuple[Array, Array]:
+    """`way` classes of which the first are one group's, all of it or as many as fit, and how many classes it has.
+
+    A group is drawn by its first class, so that small ones are as likely as large ones.
+    """
+    group_key, class_key = jax.random.split(key)
+    same = groups[:, None] == groups[None]
+    first = (groups >= 0) & (jnp.argmax(same, axis=1) == _places(len(groups)))
+    one = jax.random.categorical(group_key, jnp.where(first, 0.0, -jnp.inf))
+    inside = groups == groups[one]
+    noise = jnp.where(inside, jax.random.uniform(class_key, (len(groups),)), 2.0)
+    return jnp.argsort(noise)[:way], jnp.sum(inside, dtype=jnp.int32)
+
+
 def example_major(x: Any) -> Batch:
     """`[way, n, ...]` to a batch whose row `i * way + k` is example i of class k."""
     way, n = jax.tree.leaves(x)[0].shape[:2]
@@ -240,6 +254,7 @@ def varied_sampler(
     min_way: int = 5,
     rotations: bool = False,
     counts: Any = None,
+    groups: Sequence[Any] | None = None,
 ) -> Partial:
     """Sampler `sample(key) -> Episode` of varied way and shot in one shape, by Meta-Dataset's rules.
 
@@ -255,6 +270,8 @@ def varied_sampler(
 
     Args:
         images, rotations, counts: as in `few_shot_sampler`.
+        groups: the group of each class, such as its alphabet. All classes of an episode are then of one group, drawn
+            uniformly from those of `min_way` classes or more, and way ~ U{min_way .. min(max_way, classes of it)}.
         max_way, min_way: the most and the fewest classes of an episode.
         max_support: the most support examples of an episode, of all its classes together.
         max_query_shot: the most query examples of a class.
@@ -269,18 +286,21 @@ def varied_sampler(
         >>> episode.support.x.shape, episode.query.x.shape, 5 <= episode.support.classes.sum() <= 10
         ((50, 28, 28, 1), (100, 28, 28, 1), Array(True, dtype=bool))
 
-    Differs from the paper: classes are drawn from all that there are, without the hierarchies of ImageNet and Omniglot.
+    Differs from the paper: classes are drawn from all that there are, or from a group, as there for Omniglot; there is
+    no hierarchy, as there for ImageNet.
     Source: Triantafillou et al. 2020, Meta-Dataset, section 3.2 and appendix. https://arxiv.org/abs/1903.03096
     """
     known = _check_few_shot(images, min_way, 1, 1, rotations, counts)
-    way, most = min(max_way, len(known)), int(known.counts.max())
+    large = None if groups is None else _large_groups(groups, min_way, len(known))
+    room = len(known) if large is None else int(np.bincount(np.asarray(large)[np.asarray(large) >= 0]).max())
+    way, most = min(max_way, room), int(known.counts.max())
     if max_way < min_way:
         raise ValueError(f"max_way must be min_way, {min_way}, or more, got {max_way}")
     check_sizes(max_query_shot=max_query_shot, max_way=max_way, max_support=max_support)
     if max_support < way:
         raise ValueError(f"max_support must be {way} or more, one for each class of the largest way, got {max_support}")
     sizes = way, max_support, min(max_query_shot, most // 2), min_way, most
-    return Partial(functools.partial(_draw_varied, *sizes, rotations), *_held(known))
+    return Partial(functools.partial(_draw_varied, *sizes, rotations), *_held(known), large)
 
 
 def _draw_varied(
@@ -293,12 +313,17 @@ def _draw_varied(
     rows: Any,
     starts: Array,
     counts: Array,
+    groups: Array | None,
     key: Array,
 ) -> Episode:
     way_key, size_key, share_key, class_key, example_key, turn_key = jax.random.split(key, 6)
-    way = jax.random.randint(way_key, (), min_way, max_way + 1, jnp.int32)
+    if groups is None:
+        most_way, drawn = max_way, jax.random.choice(class_key, len(starts), (max_way,), replace=False)
+    else:
+        drawn, own = _whole_group(class_key, groups, max_way)
+        most_way = jnp.minimum(own, max_way)
+    way = jax.random.randint(way_key, (), min_way, most_way + 1, jnp.int32)
     present = _places(max_way) < way
-    drawn = jax.random.choice(class_key, len(starts), (max_way,), replace=False)
     examples = counts[drawn]
     query_shot = jnp.min(jnp.where(present, jnp.minimum(examples // 2, most_queries), most_queries))
     left = examples - query_shot

@@ -55,6 +55,7 @@ ALLOWED = {
     "augment.py": {"jax"},
     "ragged.py": {"jax", "numpy", "jmeta.checks"},
     "episodes.py": {"jax", "numpy", *jmeta_names("types checks augment ragged")},
+    "mixed.py": {"jax", *jmeta_names("types checks")},
     "sharding.py": {"jax", "numpy"},
     "training.py": {"jax", "optax", *jmeta_names("types checks rules episodes sharding experiment loop")},
     "evaluation.py": {

@@ -1,4 +1,4 @@
-"""The documentation site is built without a warning: docstrings, links within it, and its notebooks in the long tests."""
+"""The documentation site is built without a warning: docstrings, links within it, notebooks in the long tests."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def build(place, *options):
 
 
 def test_the_site_is_built_without_a_warning(tmp_path):
-    """Catches a formula that is no block, a link to a page that is not there, and a name of the reference that is gone."""
+    """Catches a formula that is no block, a link to a page that is not there, and a name that is gone."""
     done = build(tmp_path, "-D", "nb_execution_mode=off", "-D", "suppress_warnings=myst-nb.lexer")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "html" / "reference" / "learners.html").read_text()
