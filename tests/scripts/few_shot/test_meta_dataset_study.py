@@ -13,7 +13,7 @@ pytestmark = pytest.mark.standard_promotion
 
 
 def test_learners_that_are_not_told_apart_share_a_rank():
-    """Unpaired intervals would tie all three of these, which the same noise moves; no ties at all would give 1, 2, 3."""
+    """Unpaired intervals would tie all three, which the same noise moves; no ties at all would give 1, 2, 3."""
     rng = np.random.default_rng(0)
     hard, own = rng.normal(size=200), lambda scale: scale * rng.normal(size=200)
     best, near, worse = 0.6 + hard, 0.6 - 1e-4 + hard + own(0.01), 0.5 + hard + own(0.01)
