@@ -165,7 +165,7 @@ ALLOWED = {
     },
     "runs/report/": {
         *jmeta_names("runs.report runs.engine runs.few_shot runs.bayes runs.mtl runs.catalog tasks.catalog"),
-        *SHOWN, *GROUND,
+        "jmeta.__version__", *SHOWN, *GROUND,
     },
     "runs/few_shot/learners.py": {"jmeta.bayes.catalog", "jmeta.registry", *CATALOGS},
     "runs/bayes/": {

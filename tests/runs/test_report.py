@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 from small_runs import TINY, assert_same_run
 
+import jmeta
 from jmeta.cli import main
 from jmeta.report.figures import figure_maker, png
 from jmeta.runs.catalog import EXPERIMENTS
@@ -172,8 +173,8 @@ def test_what_comes_from_files_is_escaped(finished, reported, tmp_path):
     page = reported(run)
     assert page.text.count(evil) >= 8 and page.headings[0] == (1, evil)
     assert f"not {evil}/script>,$x_$" in page.text  # the sentence of a refusal
-    shutil.copytree(run, tmp_path / "_$x_")
-    assert evil in reported(run, tmp_path / "_$x_").text
+    shutil.copytree(run, tmp_path / "_$x_$")
+    assert evil in reported(run, tmp_path / "_$x_$").text
 
 
 def test_a_run_that_has_not_ended_is_said_to_be_so(finished, reported, tmp_path):
@@ -215,6 +216,19 @@ def test_a_group_is_compared_with_the_means_of_its_settings(shapes, reported, cl
     assert f"all 2 {100 * found['mean']:.2f} % ± {100 * found['ci95']:.2f}" in page.text
     assert page.headings[0] == (1, "group") and "seed0" in page.text and "seed1" in page.text
     assert cli("report", "--run-dir", run).out == f"{run / 'report.html'}\n"
+
+
+def test_places_and_the_line_of_the_documentation(pair, cli, tmp_path, monkeypatch):
+    """Catches a page of several runs that is put into one of them, and rows that pandas takes for texts."""
+    monkeypatch.chdir(tmp_path)
+    assert cli("report", "--run-dir", pair / "a", pair / "b").out == "report.html\n"
+    pandas = pytest.importorskip("pandas")
+    said = (Path(jmeta.__file__).parents[1] / "docs" / "command_line.md").read_text()
+    line = re.search(r"^rows = (pandas.read_json\(.*\))$", said, re.MULTILINE)
+    assert line is not None
+    rows = eval(line[1].replace("runs/maml", str(pair / "a")), {"pandas": pandas})
+    assert rows["step"].tolist() == [5, 10, 15, 20] and rows["loss"].dtype == float
+    assert rows["val_accuracy"].isna().tolist() == [True, False, True, False]
 
 
 ROW = {"accuracy": 0.5, "ci95": 0.1, "area": 0.5, "final": 0.5, "nats": [1.0, 0.5], "curve": [1.0, 0.5]}

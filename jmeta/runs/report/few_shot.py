@@ -1,6 +1,7 @@
 """What a page has of a run of few-shot learning: episodes, inner steps and calibration, by its checkpoint."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from jmeta.runs.report.numbers import shown, with_interval
 from jmeta.runs.report.page import Html, note, table
 from jmeta.runs.report.pictures import Draw
 from jmeta.runs.report.run import Seen
+from jmeta.settings import typed
 from jmeta.tasks import catalog as sources
 
 DRAWN = ("training.png", "episodes.png", "inner_steps.png", "reliability.png")
@@ -29,7 +31,7 @@ def what_it_is(seen: Seen) -> str:
     value, algorithm = seen.values.get, str(seen.values.get("algorithm"))
     row = LEARNERS.find(algorithm) if algorithm in LEARNERS else None
     dataset = str(value("dataset"))
-    numbers = seen.whole is not None and sources.row(dataset).numbers
+    numbers = _of_numbers(dataset)
     size = f"{value('shot')}-shot" if numbers else f"{value('way')}-way {value('shot')}-shot"
     said = f" ({row.what})" if row else ""
     return f"A run of few-shot learning: {algorithm}{said}, trained on {size} tasks of {dataset}."
@@ -50,7 +52,7 @@ def parts(seen: Seen, asked: PlotConfig, draw: Draw) -> list[Html]:
     except RunError as error:
         return [part("Training", lambda: training(seen, draw)), note(f"Episodes are left out: {sentence(error)}")]
     curve = lambda: training_curve(trained, seen.rows)
-    numbers = sources.row(trained.settings.tasks.dataset).numbers
+    numbers = _of_numbers(trained.settings.tasks.dataset)
     return [
         *_of_another(seen, trained),
         part("Training", lambda: training(seen, draw, curve)),
@@ -58,6 +60,13 @@ def parts(seen: Seen, asked: PlotConfig, draw: Draw) -> list[Html]:
         part("What each inner step brings", lambda: _inner_steps(trained, asked, draw)),
         part("How well it knows how sure it is", lambda: _calibration(seen.path, trained, asked, draw)),
     ]
+
+
+def _of_numbers(dataset: str) -> bool:
+    """Whether targets are numbers, as far as that is known without the code of others."""
+    with suppress(RunError):
+        return sources.row(dataset).numbers
+    return False
 
 
 def _of_another(seen: Seen, trained: Trained) -> list[Html]:
@@ -70,7 +79,7 @@ def _of_another(seen: Seen, trained: Trained) -> list[Html]:
 def _episodes(trained: Trained, asked: PlotConfig, draw: Draw) -> list[Html]:
     told = "Some test episodes: support examples, queries, and what each query was taken for."
     caption = f"By the {asked.checkpoint} checkpoint, of step {trained.step}. What was named wrong stands out."
-    if sources.row(trained.settings.tasks.dataset).numbers:
+    if _of_numbers(trained.settings.tasks.dataset):
         told = "Some test tasks: the curve, the support, and what is predicted before and after adapting."
         caption = f"By the {asked.checkpoint} checkpoint, of step {trained.step}."
     return draw(lambda: episodes_page(trained, asked), told, caption)
@@ -98,7 +107,8 @@ def _calibration(run_dir: Path, trained: Trained, asked: PlotConfig, draw: Draw)
     what = "intervals hold what they are to hold" if result["kind"] == "coverage" else "it is right where it is sure"
     error, floor = (f"{100 * result[name]:.1f} %" for name in ("error", "floor"))
     told = f"How often {what}: off by {error}, of which chance alone makes {floor}."
-    rows = [(uncertain.NAMES[n], shown(r["mean"]), shown(r["ci95"])) for n, r in result["rows"].items()]
+    found = {uncertain.NAMES.get(name, name): row for name, row in result["rows"].items()}
+    rows = [(name, shown(row["mean"]), shown(row.get("ci95"))) for name, row in found.items()]
     head = ["", "mean", "95 % interval, ±"]
     return [
         *draw(lambda: reliability(result), told, told),
@@ -112,6 +122,8 @@ def _uncertainty(run_dir: Path, trained: Trained, asked: PlotConfig) -> dict[str
     if path.exists():
         needed = {"kind": str, "algorithm": str, "dataset": str, "error": float, "floor": float, "counts": list}
         kept = folder.read_json(path, {**needed, "rows": dict, "episodes": int, "checkpoint_step": int})
+        for name, row in kept["rows"].items():
+            typed("mean", typed(name, row, dict, str(path)).get("mean"), float, str(path))
         if kept["checkpoint_step"] == trained.step:
             return kept
     config = uncertain.Config(

@@ -93,12 +93,18 @@ def difference(mine: Seen, base: Seen) -> Difference | None:
     if one is None or other is None or one.name != other.name or not _alike(mine, base):
         return None
     same = all(mine.evaluation.get(name) == base.evaluation.get(name) for name in ("seed", "episodes"))
-    values, others = (seen.evaluation.get("values") for seen in (mine, base))
-    if same and isinstance(values, list) and isinstance(others, list) and len(values) == len(others) > 0:
+    values, others = (_values(seen.evaluation) for seen in (mine, base))
+    if same and len(values) == len(others) > 0:
         return Difference(*paired(values, others), True)
     known = one.ci95 is not None and other.ci95 is not None
     half = (one.ci95**2 + other.ci95**2) ** 0.5 if known else None  # type: ignore[operator]
     return Difference(one.mean - other.mean, half, False)
+
+
+def _values(found: Mapping[str, Any]) -> list[float]:
+    """That of each episode; none where they were not kept."""
+    values = found.get("values")
+    return values if isinstance(values, list) and all(isinstance(v, int | float) for v in values) else []
 
 
 def _alike(mine: Seen, base: Seen) -> bool:

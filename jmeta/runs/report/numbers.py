@@ -13,7 +13,7 @@ _LEFT_OUT = ("values", "counts", "config")
 
 def shown(value: Any) -> str:
     """A value of JSON in a cell."""
-    if value in (None, [], ""):
+    if value in (None, [], {}, ""):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

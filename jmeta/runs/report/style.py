@@ -19,7 +19,8 @@ p{margin:.6em 0;max-width:70ch}
 .lead{font-size:1.1rem}
 .headline{display:flex;flex-wrap:wrap;gap:12px;margin:1.4em 0}
 .headline div{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 18px;flex:1 1 200px}
-.headline b{display:block;font-size:1.75rem;line-height:1.25;color:var(--main);font-variant-numeric:tabular-nums}
+.headline b{display:block;font-size:clamp(1.2rem,4vw,1.75rem);white-space:nowrap;line-height:1.25;
+color:var(--main);font-variant-numeric:tabular-nums}
 .headline span{color:var(--faint);font-size:.9rem}
 .note{background:var(--told);border-radius:8px;padding:.6em .9em;max-width:none;overflow-wrap:anywhere}
 figure{margin:1.2em 0}
@@ -47,7 +48,7 @@ small{color:var(--faint)}
 pre{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px;white-space:pre-wrap;
 overflow-wrap:anywhere;font-size:.88rem}
 code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
-@media (max-width:520px){main{padding-top:22px}h1{font-size:1.5rem}.headline b{font-size:1.4rem}}
+@media (max-width:520px){main{padding-top:22px}h1{font-size:1.5rem}}
 @media print{:root{--paper:#fff;--card:#fff;--ink:#000;--faint:#444;--line:#bbb;--main:#1f4e79;--told:#fff}
 body{font-size:11pt}main,footer{max-width:none;padding:0}.wide{overflow:visible}
 figure,.groups>div,tr,.headline{break-inside:avoid}h2,h3{break-after:avoid}}
