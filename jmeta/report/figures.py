@@ -31,7 +31,8 @@ def figure_maker() -> Callable[..., Any]:
 
 def plain(name: str) -> str:
     """A name that Matplotlib neither reads as a formula nor leaves out of a legend."""
-    return name.replace("$", r"\$") if not name.startswith("_") else f" {name}".replace("$", r"\$")
+    plainly = name.replace("$", r"\$")
+    return f" {plainly}" if plainly.startswith("_") else plainly
 
 
 def save(figure: Any, path: Path) -> Path:
