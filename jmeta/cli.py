@@ -17,6 +17,7 @@ USAGE = """jmeta: learning to learn in JAX
   jmeta evaluate    measure a trained learner on new episodes
   jmeta predict     name pictures, or features, after a few examples of each new class
   jmeta plot        draw the training curve, some episodes, and accuracy against inner steps
+  jmeta report      write one page of a run, or of several beside each other, that opens in any browser
   jmeta export      write the parameters of a run to an .npz or a .safetensors file
   jmeta presets     list the published settings that --preset knows
   jmeta list        list learners, networks, tasks, datasets, environments or experiments
@@ -35,6 +36,7 @@ names is run only if you name it too, or add --trust-code. For example:
 
   jmeta train --run-dir runs/first
   jmeta evaluate --run-dir runs/first
+  jmeta report --run-dir runs/first
   jmeta train --seeds 3 --sweep inner_lr=0.1,0.4 --run-dir runs/rates
   jmeta mtl train table.csv --task school --target score --run-dir runs/table
 """
@@ -46,6 +48,7 @@ COMMANDS = {
     "presets": "jmeta.runs.catalog:presets",
     "list": "jmeta.runs.catalog:show",
     "run": "jmeta.runs.catalog:run",
+    "report": "jmeta.runs.report.commands:command",
     "export": "jmeta.runs.use:export_command",
     "data": "jmeta.runs.few_shot.commands:data",
 }

@@ -161,8 +161,12 @@ ALLOWED = {
         *SHOWN, *GROUND,
     },
     "runs/engine/": {
-        "jax", "optax", "orbax", "jmeta.runs.engine", "jmeta.sharding", "jmeta.evaluation", "jmeta.datasets.cache",
-        *SHOWN, *GROUND,
+        "jax", "optax", "orbax", "tensorboardX", "jmeta.runs.engine", "jmeta.sharding", "jmeta.evaluation",
+        "jmeta.datasets.cache", *SHOWN, *GROUND,
+    },
+    "runs/report/": {
+        *jmeta_names("runs.report runs.engine runs.few_shot runs.bayes runs.mtl runs.catalog tasks.catalog"),
+        "jmeta.__version__", *SHOWN, *GROUND,
     },
     "runs/few_shot/learners.py": {"jmeta.bayes.catalog", "jmeta.registry", *CATALOGS},
     "runs/bayes/": {

@@ -1,5 +1,6 @@
 """Matplotlib figures without a window, in one style, and PNG files that appear whole."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,22 @@ def figure_maker() -> Callable[..., Any]:
     return lambda width, height: Figure(figsize=(width, height), layout="constrained")
 
 
+def plain(name: str) -> str:
+    """A name that Matplotlib neither reads as a formula nor leaves out of a legend."""
+    plainly = name.replace("$", r"\$")
+    return f" {plainly}" if plainly.startswith("_") else plainly
+
+
 def save(figure: Any, path: Path) -> Path:
-    """Write a figure as a PNG file. Axes get a faint grid and no frame at the top and right, but for those that show a
-    picture, and those whose frame was taken off before."""
+    """Write a figure as a PNG file, in the one style, see `png`."""
+    with writing(path) as file:
+        file.write(png(figure))
+    return path
+
+
+def png(figure: Any) -> bytes:
+    """A figure as a PNG. Axes get a faint grid and no frame at the top and right, but for those that show a picture,
+    and those whose frame was taken off before."""
     for axes in figure.axes:
         if not axes.images and axes.get_label() != "<colorbar>" and axes.spines["top"].get_visible():
             axes.spines[["top", "right"]].set_visible(False)
@@ -39,6 +53,6 @@ def save(figure: Any, path: Path) -> Path:
         legend.set_frame_on(False)
     if figure.get_suptitle():
         figure.suptitle(figure.get_suptitle(), fontsize=11)
-    with writing(path) as file:
-        figure.savefig(file, format="png", dpi=_DPI)
-    return path
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=_DPI)
+    return drawn.getvalue()

@@ -178,11 +178,12 @@ def measure(config: Config, run: Whole, way: int, shot: int, rows: Rows) -> dict
     """Train to the end, or go on, as other sizes may have trained it by now, and evaluate once."""
     options = replaced(run.options, {"resume": Path(str(run.options.run_dir)).is_dir()})
     result = trained(partial(train, run.settings, options), shown(run.settings.algorithm))
+    found = evaluate(test_of(config, run.settings, result.run_dir, way, shot))
     return {
         "trained": trained_at(config, run.settings.algorithm, way, shot),
         "steps": run.settings.outer.outer_steps,
         "seconds": sum(row["seconds"] for row in read_rows(result.run_dir / METRICS)),
-        "evaluation": evaluate(test_of(config, run.settings, result.run_dir, way, shot)),
+        "evaluation": {name: value for name, value in found.items() if name != "values"},
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from jmeta import uncertainty
 from jmeta.errors import RunError
-from jmeta.report.figures import BAD, FAINT, GOOD, INK, figure_maker, save
+from jmeta.report.figures import BAD, FAINT, GOOD, INK, figure_maker, plain, save
 from jmeta.runs.bayes import evaluate
 from jmeta.runs.bayes.evaluate import Asked
 from jmeta.runs.engine import folder
@@ -63,7 +63,7 @@ def functions(asked: Asked, episodes: list[Episode]) -> Any:
         axes.set_title(f"{shot} point{'s' * (shot > 1)}", fontsize=10)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
-    figure.suptitle(f"{asked.about['algorithm']} on {asked.about['dataset']}: new tasks")
+    figure.suptitle(plain(f"{asked.about['algorithm']} on {asked.about['dataset']}: new tasks"))
     return figure
 
 
@@ -91,7 +91,7 @@ def reliability(result: dict[str, Any]) -> Any:
     axes.set(xlabel=said[0], ylabel=said[1], xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
     axes.legend(loc="upper left")
     error = f"off by {100 * result['error']:.1f} % (floor {100 * result['floor']:.1f})"
-    figure.suptitle(f"{result['algorithm']} on {result['dataset']}: {error}")
+    figure.suptitle(plain(f"{result['algorithm']} on {result['dataset']}: {error}"))
     return figure
 
 

@@ -11,7 +11,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 T = TypeVar("T")
-_TITLES = {"inner": "inner loop", "outer": "outer loop", "differentiated": "inner gradient", "options": "run"}
+TITLES = {"inner": "inner loop", "outer": "outer loop", "differentiated": "inner gradient", "options": "run"}
 """Of groups that are called otherwise than their field."""
 
 
@@ -32,7 +32,7 @@ def _grouped(info: StructTypeInfo) -> StructConstructorSpec | None:
         value = getattr(info.default, name)
         kind: Any = hints[name]
         if dataclasses.is_dataclass(value):
-            title = tyro.conf.arg(name=_TITLES.get(name, name), prefix_name=False)
+            title = tyro.conf.arg(name=TITLES.get(name, name), prefix_name=False)
             kind = Annotated[type(value), title]
         fields.append(StructFieldSpec(name, kind, value, told.get(name)))
     return StructConstructorSpec(info.type, tuple(fields))

@@ -38,6 +38,8 @@ class Options:
         log_every: steps between rows of metrics.jsonl; brought to divide save_every where that alone is given.
         save_every: steps between checkpoints, each with a validation; a multiple of log_every, to which it is brought
             where that alone is given.
+        tensorboard: write the numbers of metrics.jsonl for TensorBoard too, as events in the run folder: tensorboard
+            --logdir runs shows all runs beside each other.
         devices: how many share the tasks of each step, of all processes together. Otherwise all GPUs or TPU cores; on a
             CPU one for each core, as far as they divide the tasks, and one for small tasks; in several processes all.
             A run is the same bit for bit with the same number alone, which --resume takes if it is there.
@@ -55,6 +57,7 @@ class Options:
     sweep: tuple[str, ...] = ()
     log_every: int = setting(50, least=1)
     save_every: int = setting(500, least=1)
+    tensorboard: bool = setting(False, place=True)
     devices: int | None = setting(None, least=1, place=True)
     compile_cache: bool = setting(True, place=True)
     meeting: Place = Place()

@@ -41,6 +41,7 @@ class Run(NamedTuple):
         stop: the signal to stop, the same in all processes.
         kept: the checkpoints of each member, in the first process alone, once they are open.
         save_due: whether the clock asks for a checkpoint.
+        events: what adds a row to each member's events, in the first process alone, where they are asked for.
     """
 
     run_dir: Path
@@ -53,6 +54,7 @@ class Run(NamedTuple):
     stop: Stop
     kept: Mapping[str, Checkpoints] = {}
     save_due: Callable[[], bool] = lambda: False
+    events: Mapping[str, Callable[[Mapping[str, Any]], None]] = {}
 
     @property
     def group(self) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import optax
 
 from jmeta.errors import DivergedError, RunError, kind_and_line
 from jmeta.experiment import Build, Experiment
-from jmeta.runs.engine import checkpoints, devices, folder, keeping, members, processes, programs, record
+from jmeta.runs.engine import checkpoints, devices, events, folder, keeping, members, processes, programs, record
 from jmeta.runs.engine.checkpoints import Checkpoints
 from jmeta.runs.engine.devices import check_memory, enough_memory
 from jmeta.runs.engine.options import Options
@@ -83,6 +83,8 @@ def train(
     for part in (settings, options):
         check(part)
     members.check(settings, options)
+    if options.tensorboard:
+        events.check()
     if options.run_dir is None:
         raise RunError("training needs a run folder: give --run-dir.")
     checkpoints.check_path(Path(options.run_dir))
@@ -128,7 +130,9 @@ def train(
     with ExitStack() as stack:
         kept = processes.on_first(_opened, run, stack, kind, settings)
         run = run._replace(kept=kept or {}, save_due=alarm(save_seconds))
-        states, step, stopped_by = _loop(run, *first_states(run), compiling)
+        start = first_states(run)
+        run = run._replace(events=processes.on_first(_events, run, stack) or {})
+        states, step, stopped_by = _loop(run, *start, compiling)
     own = own_copy(run, states)
     single = not run.group and processes.is_first()
     return Result(
@@ -159,6 +163,7 @@ def _files(run: Run, kind: str, settings: Any) -> record.Files:
     """What the run folder needs, or nothing where the run goes on."""
     leaves = jax.tree.leaves(jax.eval_shape(run.programs.start).params)
     facts = {**run.experiment.facts, "parameters": sum(leaf.size for leaf in leaves) // len(run.members)}
+    facts["steps"] = run.experiment.steps
     files = record.for_group(run.run_dir, kind, settings, run.options, list(run.members)) if run.group else {}
     for name, own in run.members.items():
         files |= record.for_run(run.run_dir / name, kind, own, facts)
@@ -181,6 +186,12 @@ def _opened(run: Run, stack: ExitStack, kind: str, settings: Any) -> dict[str, C
         )
         for name, own in run.members.items()
     }
+
+
+def _events(run: Run, stack: ExitStack) -> dict[str, Callable[[Mapping[str, Any]], None]]:
+    """Of each member, once the rows are cut that a resumed run writes again."""
+    each = run.members if run.options.tensorboard else {}
+    return {name: stack.enter_context(events.opened(run.run_dir / name)) for name in each}
 
 
 def _loop(run: Run, states: Any, diverged: Diverged, compiling: dict[str, float]) -> tuple[Any, int, int | None]:
@@ -295,6 +306,8 @@ def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diver
         raise _diverged(run, found)
     for name, row in rows.items():
         folder.append_row(run.run_dir / name / folder.METRICS, row)
+        if name in run.events:
+            run.events[name](row)
     if saves:
         states_of = {name: member_of(own, i) for name, i in alive(run, found).items()}
         keeping.save(run.kept, states_of, rows, run.experiment.score if validates else None)

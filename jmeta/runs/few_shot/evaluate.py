@@ -303,6 +303,8 @@ def _measure(
         beside = evaluation.summarize(values[said])
         result |= {f"{said}_accuracy": beside.mean, f"{said}_ci95": beside.ci95}
     result["steps"] = [{"inner_steps": k, name: s.mean, "ci95": s.ci95} for k, s in zip(numbers, after, strict=True)]
+    # With them, two runs that met the same episodes are compared on each.
+    result["values"] = [float(f"{value:.7g}") for value in values[name]]
     return result
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from jmeta.distributions import Normal
 from jmeta.errors import RunError
-from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, marker_of, save
+from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, marker_of, plain, save
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import Member, members
@@ -179,7 +179,7 @@ def group_curves(settings: Settings, each: Mapping[str, Member], rows: Mapping[s
     _loss_axes(losses, (row for each in rows.values() for row in each))
     scores.set(xlabel="outer step", ylabel=f"validation {name}" + (", %" if name == "accuracy" else ""))
     scores.legend()
-    figure.suptitle(f"{settings.algorithm} on {settings.tasks.dataset}, {len(rows)} runs")
+    figure.suptitle(plain(f"{settings.algorithm} on {settings.tasks.dataset}, {len(rows)} runs"))
     return figure
 
 
@@ -206,7 +206,7 @@ def inner_steps_curve(result: dict[str, Any]) -> Any:
     ax.set(xlabel="inner steps", ylabel=what)
     ax.legend(loc="best")
     title = f"{result['algorithm']} on {result['dataset']}, {size}{result['shot']}-shot, {result['episodes']} episodes"
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     return figure
 
 
@@ -318,4 +318,4 @@ def _title(trained: Trained) -> str:
     run = trained.settings.tasks
     size = f"{run.shot}-shot" if catalog.row(run.dataset).numbers else f"{run.way}-way {run.shot}-shot"
     name = Path(run.dataset).name
-    return f"{trained.settings.algorithm} on {name}, {size}"
+    return plain(f"{trained.settings.algorithm} on {name}, {size}")
