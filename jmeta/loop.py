@@ -28,11 +28,12 @@ def steps(update: Update, state: Any, num_steps: Array) -> tuple[Any, Any]:
 
     `num_steps` is a traced integer `[]`, so that the loop has no reverse-mode derivative.
     """
-    one = jax.eval_shape(update, state)[1]
+    once = jax.jit(update)  # traced once, for its shapes and for the loop
+    one = jax.eval_shape(once, state)[1]
     empty = jax.tree.map(lambda a: jnp.zeros((PIECE, *a.shape), a.dtype), one)
 
     def body(i: Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
-        state, metrics = update(carry[0])
+        state, metrics = once(carry[0])
         return state, jax.tree.map(lambda kept, new: kept.at[i].set(new), carry[1], metrics)
 
     # XLA compiles scans of different lengths to programs that differ in the last bit. The count is a traced number

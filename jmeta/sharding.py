@@ -49,6 +49,14 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return _place(tree, NamedSharding(mesh, PartitionSpec()))
 
 
+def replicated(shapes: Any, mesh: Mesh) -> Any:
+    """The shapes of what `replicate` returns: what is traced with these is not traced again for the arrays."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere, weak_type=a.weak_type), shapes
+    )
+
+
 def spread(tree: Any, mesh: Mesh) -> Any:
     """Arrays `[T, ...]` with T/D tasks on each of the D devices. In several processes, all must give the same."""
     return _place(tree, NamedSharding(mesh, PartitionSpec(*mesh.axis_names)))

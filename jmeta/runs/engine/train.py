@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 
+from jmeta import sharding
 from jmeta.errors import DivergedError, RunError, kind_and_line
 from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, devices, events, folder, keeping, members, processes, programs, record
@@ -113,7 +114,8 @@ def train(
         check_memory(
             held, "the parameters and what the outer rule remembers", "ask for a smaller network, or fewer runs."
         )
-        processes.together(jax.eval_shape, compiled.advance, states, 0)
+        everywhere = states if mesh is None else sharding.replicated(states, mesh)
+        processes.together(jax.eval_shape, compiled.advance, everywhere, 0)
         if (validate := compiled.validate) is not None:
             one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), states.params)
             processes.together(jax.eval_shape, lambda params: validate(params, 0), one)

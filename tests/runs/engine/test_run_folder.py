@@ -14,6 +14,7 @@ from jmeta.errors import DivergedError
 from jmeta.runs.engine import checkpoints, folder, programs
 from jmeta.runs.engine.options import Options
 from jmeta.runs.few_shot import settings_of, train
+from jmeta.settings import replaced
 
 pytestmark = pytest.mark.standard_promotion
 train_file = importlib.import_module("jmeta.runs.engine.train")
@@ -241,3 +242,21 @@ def test_a_file_of_settings_is_read(cli, refused, finished, shapes, tmp_path):
     mine.write_text("way = ")
     assert "can't be read" in refused("train", "--config", mine, "--run-dir", tmp_path / "no")
     assert "is not there" in refused("train", "--config", tmp_path / "nowhere.toml", "--run-dir", tmp_path / "no")
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_step_is_traced_once(shapes, tmp_path, monkeypatch, devices):
+    """Most of a warm start is tracing. Shapes without their devices, or shapes and loop apart, would be four times."""
+    traced, steps = [], programs.loop.steps
+
+    def counted(update, state, count):
+        def one(state):
+            traced.append("step")
+            return update(state)
+
+        return steps(one, state, count)
+
+    monkeypatch.setattr(programs.loop, "steps", counted)
+    settings, options = small(shapes, tmp_path / "run")
+    train(settings, replaced(options, {"devices": devices}))
+    assert traced == ["step"]
