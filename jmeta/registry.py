@@ -19,6 +19,7 @@ from jmeta.errors import OWN, RunError, closest, kind_and_line, unknown
 
 R = TypeVar("R")
 TRUST = "--trust-code"
+_CODE = re.compile(r"(.+\.py|(?!.*\.json)[A-Za-z_]\w*(\.[A-Za-z_]\w*)+):\w+")
 """A word of a command line: code that files name is to be run."""
 _by_hand: ContextVar[tuple[str, ...] | None] = ContextVar("by_hand", default=None)
 
@@ -180,6 +181,11 @@ def named_in(words: Sequence[str]) -> Iterator[None]:
 def is_command() -> bool:
     """Whether the words of a command line say which code is to be run, up to its end."""
     return _by_hand.get() is not None
+
+
+def is_code(name: Any) -> bool:
+    """Whether a name is that of code, `FILE.py:NAME` or `PACKAGE.MODULE:NAME`, and of no row or file of data."""
+    return isinstance(name, str) and _CODE.fullmatch(name) is not None
 
 
 def by_files(trust_code: bool) -> AbstractContextManager[None]:

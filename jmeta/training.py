@@ -48,7 +48,12 @@ def meta_loss(learner: Learner, params: Params, episodes: Episode) -> tuple[Arra
 
     Its gradient in `params` is the meta-gradient.
     """
-    losses, metrics = jax.vmap(learner.loss, in_axes=(None, 0))(params, episodes)
+    found: Any = jax.vmap(learner.loss, in_axes=(None, 0))(params, episodes)
+    if not isinstance(found, tuple) or isinstance(found, Metrics) or len(found) != 2:
+        raise TypeError(
+            f"a learner's loss must return a number and Metrics, as jmeta.losses.query_loss does, got {found!r:.60}"
+        )
+    losses, metrics = found
     return jnp.mean(losses), jax.tree.map(jnp.mean, metrics)
 
 

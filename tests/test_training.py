@@ -260,3 +260,11 @@ def test_a_learner_that_changes_is_cut_into_pieces_like_any_other():
     whole, _ = run(start(), 5)
     half, _ = run(start(), 2)
     same(run(half, 3)[0], whole)
+
+
+def test_a_loss_without_metrics_is_told_what_it_lacks():
+    """The most usual slip in a learner of one's own; unpacking would say that there are not enough values."""
+    bare = jmeta.Learner(lambda key, x: jnp.zeros(2), lambda p, s: p, lambda p, x: x, lambda p, e: jnp.sum(p))
+    episodes = jax.vmap(jmeta.sinusoid_sampler(shot=2, query_shot=2))(jax.random.split(jax.random.key(0), 3))
+    with pytest.raises(TypeError, match=r"must return a number and Metrics, as jmeta\.losses\.query_loss does"):
+        jmeta.meta_loss(bare, jnp.zeros(2), episodes)

@@ -126,9 +126,15 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
     assert len({*train, *val, *test}) == len(train) + len(val) + len(test), "the parts of a split share classes"
     own = is_division(name)
     if not (len(test) or name == TEST) or (name != "all" and not (len(train) and (len(val) or own))):
-        cure = "name some for training and for the test" if own else "use the protocol all, or at least 4 classes"
+        number = len(dataset.class_names)
+        if own:
+            raise DataError(
+                f"{name} leaves training or the test without classes, of the {number} of {dataset.name}: name some for "
+                "both."
+            )
         raise DataError(
-            f"{dataset.name} has too few classes for the protocol {name}, got {len(dataset.class_names)}: {cure}."
+            f"{number} classes of {dataset.name} can't be divided for training, validation and test by the protocol "
+            f"{name}: give 4 or more, or name those of the test by --test-classes."
         )
     names = [sorted(dataset.class_names[i] for i in part) for part in (train, val, test)]
     digest = hashlib.sha256(json.dumps([dataset.name, name, names]).encode()).hexdigest()[:16]

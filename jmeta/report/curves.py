@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jmeta.report.figures import COLORS, figure_maker, marker_of, plain
+from jmeta.report.figures import COLORS, between, figure_maker, marker_of, plain
 
 Rows = Sequence[Mapping[str, Any]]
 _STYLES = ("-", "--", ":", "-.")
@@ -60,6 +60,6 @@ def _named(axes: Any, name: str, rows: Rows) -> None:
     if name.endswith(("loss", "error")) and values and min(values) > 0:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(between)
     what = f"validation {name.removeprefix('val_')}" if name.startswith("val_") else f"training {name}"
     axes.set(xlabel="step", ylabel=f"{what.replace('_', ' ')}{', %' if _scale(name) > 1 else ''}")

@@ -29,6 +29,16 @@ def figure_maker() -> Callable[..., Any]:
     return lambda width, height: Figure(figsize=(width, height), layout="constrained")
 
 
+def between(value: float, _: Any) -> str:
+    """The label of a minor tick of a logarithmic scale: at 2 and 5 there is one, so that none is over another.
+
+    Example:
+        >>> [between(value, None) for value in (0.02, 0.03, 5.0)]
+        ['0.02', '', '5']
+    """
+    return f"{value:g}" if f"{value:e}"[:3] in ("2.0", "5.0") else ""
+
+
 def plain(name: str) -> str:
     """A name that Matplotlib neither reads as a formula nor leaves out of a legend."""
     plainly = name.replace("$", r"\$")

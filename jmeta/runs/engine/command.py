@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import tyro
 
 from jmeta.errors import RunError
+from jmeta.registry import TRUST, is_code
 from jmeta.report.tables import print_group
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine import processes, progress, record
@@ -63,7 +64,7 @@ def train_command(area: Area, words: Sequence[str]) -> int:
         shown = progress.shown(title) if processes.is_first() else nullcontext(progress.silent)
         with asked_to_stop() as stop, shown as report:
             result = areas.train(area, settings, options, report=report, stop=stop)
-        return _ended(area, options, result)
+        return _ended(area, settings, options, result)
 
 
 def _is_light(area: Area, chosen: Mapping[str, Any], first: Options) -> bool:
@@ -203,7 +204,7 @@ def _check_flags(area: Area, words: Sequence[str], whole: Whole) -> None:
             )
 
 
-def _ended(area: Area, options: Options, result: Result) -> int:
+def _ended(area: Area, settings: Any, options: Options, result: Result) -> int:
     if result.stopped_by is not None:
         if processes.is_first():
             again = f"{area.prog} --run-dir {result.run_dir} --resume"
@@ -213,5 +214,6 @@ def _ended(area: Area, options: Options, result: Result) -> int:
         print_group(result.summary, f"validation at step {result.summary['step']}")
     progress.say(f"trained for {result.step} steps, kept in {result.run_dir}")
     if area.evaluate:
-        progress.say(f"next: {area.evaluate} --run-dir {result.run_dir}")
+        trust = f" {TRUST}" if any(map(is_code, to_dict(settings).values())) else ""
+        progress.say(f"next: {area.evaluate} --run-dir {result.run_dir}{trust}")
     return 0

@@ -151,7 +151,9 @@ def fitting_settings() -> Iterator[None]:
     except RunError:
         raise
     except (ValueError, TypeError, OverflowError, ZeroDivisionError, IndexError) as error:
-        raise RunError(f"these settings don't fit each other ({kind_and_line(error)}): change one of them.") from error
+        raise RunError(
+            f"settings, data and learner don't fit each other ({kind_and_line(error)}): change one of them."
+        ) from error
 
 
 def _devices(options: Options, settings: Any, experiment: Experiment) -> int:

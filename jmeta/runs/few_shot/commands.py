@@ -53,7 +53,9 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         say(f"{floor}: the floor, the nearest class mean of raw inputs on the same episodes")
     if "errors" in result:
         say(f"wrong in each run, %: {' '.join(f'{100 * wrong:.0f}' for wrong in result['errors'])}")
-    say(f"{told(name, result[name], result['ci95'])} ({result['episodes']} episodes)")
+    readings = {"transductive": ", all queries together", "inductive": ", one query at a time"}
+    how = readings.get(str(result.get("reading")), "")
+    say(f"{told(name, result[name], result['ci95'])} ({result['episodes']} episodes{how})")
 
 
 def train(words: Sequence[str]) -> int:

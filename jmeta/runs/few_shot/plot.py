@@ -11,7 +11,7 @@ import numpy as np
 
 from jmeta.distributions import Normal
 from jmeta.errors import RunError
-from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, figure_maker, marker_of, plain, save
+from jmeta.report.figures import BAD, COLORS, FAINT, GOOD, INK, between, figure_maker, marker_of, plain, save
 from jmeta.runs.engine import folder
 from jmeta.runs.engine.area import load_group
 from jmeta.runs.engine.members import Member, members
@@ -125,7 +125,7 @@ def _loss_axes(axes: Any, rows: Iterable[dict[str, Any]]) -> None:
     axes.set(xlabel="outer step", ylabel="query loss")
     if not _in_nats(rows):
         axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(between)
     axes.yaxis.set_major_formatter("{x:g}")
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,8 +108,17 @@ def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Prob
         dataset.name, dataset.examples.shape[2:], False, split.protocol, split.hash, dataset.checksum,
         lambda part, way, shot, query: _few_shot(dataset, split, parts[part], tasks, part, way, shot, query),
         batches, len(split.train) * (4 if turned else 1), dataset, split, changes,
-        f"{dataset.name}, split {split.protocol} {split.hash}: {said(parts, what)}.", _dtype_of(dataset),
+        f"{dataset.name}, split {split.protocol} {split.hash}: {said(parts, what)}.{_too_few(parts, tasks.way)}",
+        _dtype_of(dataset),
     )  # fmt: skip
+
+
+def _too_few(parts: Mapping[str, Part], way: int) -> str:
+    """What is said of a test part that has classes, and fewer than an episode."""
+    there = len(parts["test"].classes)
+    if not 0 < there < way:
+        return ""
+    return f" The test part has fewer classes than --way, {way}: evaluate by --way {there}, or name more for the test."
 
 
 def _dtype_of(dataset: Dataset) -> str:

@@ -255,7 +255,11 @@ def gone():
     [
         (("--network", "raises.py:net"), (9, 6), "can't make a model of 2 outputs (KeyError: 'mine')"),
         (("--algorithm", "raises.py:learner"), (13, 6), "your code raised KeyError: 'mine': mend it."),
-        (("--algorithm", "raises.py:unfit"), (17,), "these settings don't fit each other (TypeError: dot_general"),
+        (
+            ("--algorithm", "raises.py:unfit"),
+            (17,),
+            "settings, data and learner don't fit each other (TypeError: dot_general",
+        ),
         (("--dataset", "raises.py:gone"), (20,), "raises.py:gone can't be loaded (FileNotFoundError: No such file"),
         (("--algorithm", "loaded.py:learner"), (2,), "loaded.py can't be loaded (ZeroDivisionError: division by zero)"),
         (("--algorithm", "typo.py:learner"), (1,), "typo.py can't be loaded (SyntaxError: '(' was never closed"),
