@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to a trained meta-learner: environment, MAML on glyphs, its accuracy on unseen classes, pictures.
-# About five minutes on two cores, most of it training.
+# About four minutes on two cores, most of it training.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh plots

@@ -57,10 +57,10 @@ SHOWN = [
 
 @pytest.mark.parametrize("code", SHOWN)
 def test_examples_run(code, tmp_path):
-    """Those of a percentage in a comment print it, within five points."""
+    """Those of a percentage in a comment print it, within five points: machines and versions differ by one or two."""
     done = run(code, tmp_path)
     assert done.returncode == 0, done.stderr
-    if told := re.search(r"# (\d+\.\d)% ", code):
+    if told := re.search(r"# about (\d+)%", code):
         assert float(done.stdout.partition("%")[0]) == pytest.approx(float(told[1]), abs=5)
 
 

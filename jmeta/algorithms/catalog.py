@@ -100,7 +100,7 @@ LEARNERS = Registry[Row](
             fixed_way=True,
         ),
         "bootstrapped": Row(
-            algorithms.bootstrapped, "to be, in K steps, where more steps lead",
+            algorithms.bootstrapped, "an initialization from which K steps reach what more would",
             "Flennerhag et al. 2022, Bootstrapped Meta-Learning, https://arxiv.org/abs/2109.04504", Bootstrapped,
             {"matching": lambda own, wanted: (
                 algorithms.prediction_distance if wanted.numbers else algorithms.prediction_kl
@@ -108,16 +108,16 @@ LEARNERS = Registry[Row](
             fixed_way=True,
         ),
         "anil": Row(
-            algorithms.anil, "features for a head that adapts alone",
+            algorithms.anil, "an initialization whose head alone adapts",
             "Raghu et al. 2020, Rapid Learning or Feature Reuse?, https://arxiv.org/abs/1909.09157", Maml,
             fixed_way=True,
         ),
         "boil": Row(
-            algorithms.boil, "a head for features that adapt alone",
+            algorithms.boil, "an initialization whose features adapt under a fixed head",
             "Oh et al. 2021, BOIL, https://arxiv.org/abs/2008.08882", Maml, fixed_way=True,
         ),
         "cavia": Row(
-            algorithms.cavia, "a network with a context vector that adapts alone",
+            algorithms.cavia, "a network whose context vector alone adapts",
             "Zintgraf et al. 2019, Fast Context Adaptation via Meta-Learning, https://arxiv.org/abs/1810.03642", Cavia,
             {"model": lambda own, wanted: networks.with_context(wanted.network, wanted.way)},
             fixed_way=True, dense=False,
@@ -138,13 +138,13 @@ LEARNERS = Registry[Row](
             algorithms.prototypical, "features near the mean of their class",
             "Snell et al. 2017, Prototypical Networks, https://arxiv.org/abs/1703.05175", numbers=False,
         ),
-        "matching": Row(algorithms.matching, "features to attend by", _MATCHING, numbers=False),
+        "matching": Row(algorithms.matching, "features, compared by attention", _MATCHING, numbers=False),
         "matching-cosine": Row(
             partial(algorithms.matching, similarity=scaled_cosine()),
-            "features to attend by, by cosines with a learned temperature", _MATCHING, numbers=False,
+            "features, compared by attention on cosines with a learned temperature", _MATCHING, numbers=False,
         ),
         "matching-fce": Row(
-            algorithms.matching, "features to attend by, in full context", _MATCHING,
+            algorithms.matching, "features in full context, compared by attention", _MATCHING,
             given={"context": lambda own, wanted: (
                 networks.in_precision(wanted.network, nets.BidirectionalLSTM()),
                 networks.in_precision(wanted.network, nets.AttentionLSTM()),

@@ -96,8 +96,8 @@ class Tasks:
         way: classes in an episode.
         shot: support examples of each class: what is learned from.
         query_shot: query examples of each class: what the adapted learner is judged by.
-        train_way: classes in an episode of training, if not way, for algorithms without a head for each class: telling
-            more classes apart in training makes fewer easier.
+        train_way: classes in an episode of training, if not way, for algorithms without a head for each class:
+            training with more classes an episode makes fewer classes easier.
         train_shot: support examples of each class in training, if not shot; for Reptile more than in tests.
     """
 
