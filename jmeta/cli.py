@@ -53,6 +53,13 @@ COMMANDS = {
     "data": "jmeta.runs.few_shot.commands:data",
 }
 """Functions of the words behind a command, which are imported when it is called."""
+MEANT = {
+    "train": "--dataset",
+    "rl train": "--env",
+    "optimizers train": "--rule",
+    **dict.fromkeys(("evaluate", "predict", "plot", "report", "export", "sample"), "--run-dir"),
+}
+"""What is meant by a word behind a command that takes flags alone."""
 AREAS = ("active", "bayes", "continual", "generative", "mtl", "optimizers", "rl")
 USER_ERROR = 2
 
@@ -137,8 +144,17 @@ def _dispatch(words: list[str]) -> int:
         return _area(command, rest)
     if command not in COMMANDS:
         raise unknown("command", command, [*COMMANDS, *AREAS])
+    _check_flags(command, rest)
     module, _, function = COMMANDS[command].partition(":")
     return getattr(_imported(module), function)(rest)
+
+
+def _check_flags(command: str, words: list[str]) -> None:
+    from jmeta.errors import RunError
+
+    flag = MEANT.get(command) or MEANT.get(command.rpartition(" ")[2])
+    if flag is not None and words and not words[0].startswith("-"):
+        raise RunError(f"jmeta {command} takes flags, got {words[0]!r}: did you mean {flag} {words[0]}?")
 
 
 def _imported(module: str) -> Any:
@@ -177,6 +193,8 @@ def _area(name: str, words: list[str]) -> int:
     if program not in area.PROGRAMS:
         raise unknown("program", program, area.PROGRAMS)
     of_file = area.of_file(words) if hasattr(area, "of_file") else None
+    if of_file is None:
+        _check_flags(f"{name} {program}", words[1:])
     if program == "train" and of_file is None:
         return train_command(area.AREA, words[1:])
     module = _imported(f"jmeta.runs.{name}.{of_file or program}")

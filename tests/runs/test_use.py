@@ -232,3 +232,16 @@ def test_runs_of_other_areas_are_loaded(cli, tmp_path):
     assert float(rewards.sum()) == 0  # arms that never pay
     with pytest.raises(jmeta.errors.RunError, match="is no run folder"):
         jmeta.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("evaluate", "runs/x"), "--run-dir runs/x"),
+        (("train", "photos/"), "--dataset photos/"),
+        (("rl", "train", "bandit"), "--env bandit"),
+        (("bayes", "plot", "runs/x"), "--run-dir runs/x"),
+    ],
+)
+def test_a_word_without_a_flag_is_answered_by_the_flag(refused, words, meant):
+    assert f"did you mean {meant}?" in refused(*words)
