@@ -154,7 +154,7 @@ def _check_flags(command: str, words: list[str]) -> None:
 
     flag = MEANT.get(command) or MEANT.get(command.rpartition(" ")[2])
     if flag is not None and words and not words[0].startswith("-"):
-        raise RunError(f"jmeta {command} takes flags, got {words[0]!r}: did you mean {flag} {words[0]}?")
+        raise RunError(f"jmeta {command} takes flags alone, got {words[0]}: did you mean {flag} {words[0]}?")
 
 
 def _imported(module: str) -> Any:

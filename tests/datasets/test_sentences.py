@@ -94,7 +94,7 @@ def test_files_that_are_none_are_refused_in_a_sentence(tmp_path):
         read_sentences(tmp_path / "none.jsonl")
     with pytest.raises(DataError, match="give it to jmeta train"):
         datasets.load(written(tmp_path / "mine.jsonl", LINES))
-    with pytest.raises(DataError, match="too few classes"):
+    with pytest.raises(DataError, match="can't be divided for training"):
         datasets.split(read_sentences(written(tmp_path / "one.jsonl", LINES[:1])))
 
 

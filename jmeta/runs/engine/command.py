@@ -180,8 +180,6 @@ def _in_step(words: Sequence[str], whole: Whole) -> Whole:
 def _check_flags(area: Area, words: Sequence[str], whole: Whole) -> None:
     """Refuse a flag that another choice has and this one has not, and name that choice."""
     given, known, choices = to_dict(whole), names(whole), area.choices()
-    if words and not words[0].startswith("-") and "dataset" in known:
-        raise RunError(f"{area.prog} takes flags alone, got {words[0]}: did you mean --dataset {words[0]}?")
     now = {field.name: given.get(field.name, field.default) for field in dataclasses.fields(area.choice)}
     for word in (word for word in words if word.startswith("--")):
         name = word[2:].partition("=")[0].replace("-", "_")

@@ -33,7 +33,7 @@ def test_evaluation_reports_mean_interval_and_steps(evaluated, finished):
     assert found["recall"] == pytest.approx(found["accuracy"], abs=1e-5) and 0 < found["precision"] <= 1
     assert [row["inner_steps"] for row in found["steps"]] == [0, 1, 2, 3]
     assert found["steps"][-1]["accuracy"] == found["accuracy"]
-    line = f"accuracy {100 * found['accuracy']:.2f} % +- {100 * found['ci95']:.2f} (20 episodes)"
+    line = f"accuracy {100 * found['accuracy']:.2f} % +- {100 * found['ci95']:.2f} (20 episodes, one query at a time)"
     assert out.splitlines()[-1] == line
 
 
