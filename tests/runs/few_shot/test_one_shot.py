@@ -56,7 +56,9 @@ def test_the_official_test_from_the_command_line(cli, refused, finished, tmp_pat
     assert found["seen_classes"] == 0 and found["changes"].startswith("resized from 28 x 28 to 8 x 8, not inverted")
     assert len(found["errors"]) == 20 and np.mean(found["errors"]) == pytest.approx(1 - found["accuracy"], abs=1e-6)
     assert 0 < found["accuracy"] < 1 and found["ci95"] > 0
-    assert "wrong in each run, %: " in result.out and result.out.splitlines()[-1].endswith("(20 episodes, one query at a time)")
+    assert "wrong in each run, %: " in result.out and result.out.splitlines()[-1].endswith(
+        "(20 episodes, one query at a time)"
+    )
     assert "--way 20, got 5: leave it out" in refused(*words, "--way", 5)
     assert "--shot 1, got 5: leave it out" in refused(*words, "--shot", 5)
     for flag, value in (("--episodes", 100), ("--part", "val"), ("--split", "lake"), ("--seed", 1)):
