@@ -10,7 +10,6 @@ import dataclasses
 import datetime
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,8 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from benchmarks.driver import ROOT, Plan, Say, WorkerError, ask, compare, worker
+from benchmarks.driver import Plan, Say, WorkerError, ask, compare, worker
+from benchmarks.gpu.machine import commit
 from benchmarks.peers import pythons
 from benchmarks.results import Comparison, Results, tasks_per_second, times_as_fast, to_json, write_text
 from benchmarks.tables import left_out, markdown, number, ratio, title
@@ -208,16 +208,6 @@ def processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def commit() -> str:
-    """The commit that is measured, marked if files have changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    except OSError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"
 
 
 @contextmanager

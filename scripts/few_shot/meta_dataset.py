@@ -204,6 +204,13 @@ def study(config: Config) -> Study:
             raise unknown("learner", name, LEARNERS)
         if LEARNERS.get(name).ordinary or not LEARNERS.get(name).classes:
             raise RunError(f"{name} is not trained on episodes of classes: leave it out.")
+    if not config.trained:
+        raise RunError("training needs a source: give at least one to --trained.")
+    if config.sizes.max_support < config.sizes.max_way:
+        raise RunError(
+            f"--max-support must be --max-way, {config.sizes.max_way}, or more, got {config.sizes.max_support}: each "
+            "class has an example."
+        )
     names = dict.fromkeys((*config.trained, *config.others))
     sources = cache(lambda: [source(config, name) for name in names])
     rows = {name: partial(measured, config, sources, name) for name in config.learners}

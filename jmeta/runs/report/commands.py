@@ -76,10 +76,10 @@ def report(config: Config, *, trust_code: bool = False) -> Path:
         raise RunError("a report is of a run: give --run-dir FOLDER, or several folders to compare.")
     given = [Path(place) for place in config.run_dir]
     path = Path(config.output or (given[0] / FILE if len(given) == 1 else FILE))
-    folder.check_output("--output", path)
     with by_files(trust_code):
         runs = _runs(given)
         _check_kinds(runs)
+        folder.check_output("--output", path)
         every = [look(place, complain) for place in runs]
         draw, notes = drawing()
         title = given[0].resolve().name if len(given) == 1 else f"{len(every)} runs compared"

@@ -44,6 +44,8 @@ def test_sources_are_trained_on_together_and_tested_apart(tmp_path):
     [
         ({"learners": ("baseline",)}, "baseline is not trained on episodes of classes"),
         ({"learners": ("prototypica",)}, "did you mean 'prototypical'"),
+        ({"trained": ()}, "give at least one to --trained"),
+        ({"sizes": meta_dataset.Sizes(max_support=10)}, "--max-support must be --max-way, 20, or more, got 10"),
         ({"trained": ("glyphs:8",), "others": ()}, "glyphs:8 has . classes for a part, and 5 are needed"),
     ],
 )
