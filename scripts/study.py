@@ -29,6 +29,7 @@ from jmeta.runs.engine.folder import read_json, written_here
 from jmeta.runs.engine.progress import Report, complain
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
+from jmeta.runs.engine.words import read_words
 
 RESULTS, TABLE = "results.json", "table.md"
 Rows = Mapping[str, Any]
@@ -176,7 +177,7 @@ def program(
     try:
         chosen = {} if start is None else {"default": start(words)}
         about, one = sys.modules[config.__module__].__doc__ or "", (tyro.conf.OmitArgPrefixes,)
-        given = tyro.cli(config, args=words, prog=f"python -m scripts.{name}", description=about, config=one, **chosen)
+        given = read_words(config, words, prog=f"python -m scripts.{name}", description=about, config=one, **chosen)
         use_compile_cache()
         with enough_memory("it doesn't fit into the device's memory: choose less of what is large."):
             run(study, given)

@@ -27,6 +27,7 @@ from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.command import train_command
 from jmeta.runs.engine.members import suffix
 from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.words import read_words
 from jmeta.tasks.catalog import TASKS
 
 
@@ -127,7 +128,7 @@ class ListConfig:
     of the groups jmeta.learners, jmeta.networks and so on.
 
     Attributes:
-        kind: which.
+        kind: what to list, such as learners.
         markdown: print the table in Markdown.
     """
 
@@ -137,7 +138,7 @@ class ListConfig:
 
 def show(words: Sequence[str]) -> int:
     """`jmeta list KIND [--markdown]`."""
-    config = tyro.cli(ListConfig, args=list(words), prog="jmeta list")
+    config = read_words(ListConfig, words, prog="jmeta list")
     found = rows(config.kind)
     if config.markdown:
         print(markdown(config.kind), end="")

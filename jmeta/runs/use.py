@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tyro
 
 from jmeta.errors import RunError
 from jmeta.report.files import writing
 from jmeta.runs.engine import checkpoints, record
 from jmeta.runs.engine.folder import check_output
 from jmeta.runs.engine.progress import say
+from jmeta.runs.engine.words import read_words
 from jmeta.settings import check, setting
 
 _LOADERS = {
@@ -134,7 +134,7 @@ class ExportConfig:
 
 def export_command(words: Sequence[str]) -> int:
     """`jmeta export`: the file that is written."""
-    config = tyro.cli(ExportConfig, args=list(words), prog="jmeta export")
+    config = read_words(ExportConfig, words, prog="jmeta export")
     check(config)
     say(str(export(config.run_dir, config.output, config.checkpoint)))
     return 0

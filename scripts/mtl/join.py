@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-import tyro
 from jax import Array
 from jax.tree_util import Partial
 
@@ -35,6 +34,7 @@ from jmeta.report.tables import percent
 from jmeta.runs.engine.area import train
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import shown
+from jmeta.runs.engine.words import read_words
 from jmeta.runs.mtl import AREA
 from jmeta.runs.mtl.evaluate import readings, tested
 from jmeta.settings import replaced, setting
@@ -69,7 +69,7 @@ class Config:
 
 def start(words: Sequence[str]) -> Config:
     """The defaults of the meta-learner that the words of a command line name."""
-    choice, _ = tyro.cli(Choice, args=list(words), return_unknown_args=True, add_help=False)
+    choice, _ = read_words(Choice, words, return_unknown_args=True, add_help=False)
     return Config(defaults(choice))
 
 

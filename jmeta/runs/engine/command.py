@@ -10,8 +10,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import tyro
-
 from jmeta.errors import RunError
 from jmeta.registry import TRUST, is_code
 from jmeta.report.tables import print_group
@@ -25,6 +23,7 @@ from jmeta.runs.engine.members import is_group
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
+from jmeta.runs.engine.words import read_words
 from jmeta.settings import differences, fields, flag, names, read, replaced, to_dict
 
 _NOT_OF_FILES = ("run_dir", "resume", "coordinator", "num_processes", "process_id", "preset", "config")
@@ -83,7 +82,7 @@ def _first(area: Area, words: Sequence[str]) -> tuple[dict[str, Any], Options]:
         (f.name, f.type, dataclasses.field(default=f.default)) for f, _ in fields(Options()) if f.name in _NOT_OF_FILES
     ]
     kind = dataclasses.make_dataclass("First", [*optional, *taken], frozen=True)
-    found, _ = tyro.cli(kind, args=list(words), prog=area.prog, return_unknown_args=True, add_help=False)
+    found, _ = read_words(kind, words, prog=area.prog, return_unknown_args=True, add_help=False)
     values = dataclasses.asdict(found)
     chosen = {name: values[name] for name in own if values[name] is not None}
     first = replaced(Options(), {name: values[name] for name in _NOT_OF_FILES})

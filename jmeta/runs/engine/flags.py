@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
+from jmeta.runs.engine.words import read_words
+
 T = TypeVar("T")
 TITLES = {"inner": "inner loop", "outer": "outer loop", "differentiated": "inner gradient", "options": "run"}
 """Of groups that are called otherwise than their field."""
@@ -19,7 +21,7 @@ def parsed(kind: type[T], words: Sequence[str], **options: Any) -> T:
     """A dataclass of dataclasses from the words of a command line; options are those of `tyro.cli`."""
     registry = ConstructorRegistry()
     registry.struct_rule(_grouped)
-    return tyro.cli(kind, args=list(words), registry=registry, config=(tyro.conf.OmitArgPrefixes,), **options)
+    return read_words(kind, words, registry=registry, config=(tyro.conf.OmitArgPrefixes,), **options)
 
 
 def _grouped(info: StructTypeInfo) -> StructConstructorSpec | None:

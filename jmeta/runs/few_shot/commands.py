@@ -18,6 +18,7 @@ from jmeta.runs.engine.command import train_command
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.folder import GROUP
 from jmeta.runs.engine.progress import say
+from jmeta.runs.engine.words import read_words
 from jmeta.runs.few_shot import AREA, EvaluateConfig, PlotConfig, PredictConfig
 from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.predict import main as named
@@ -100,7 +101,7 @@ def plot(words: Sequence[str]) -> int:
 
 
 def _config(kind: type[C], words: Sequence[str], prog: str) -> C:
-    config = tyro.cli(kind, args=list(words), prog=prog)
+    config = read_words(kind, words, prog=prog)
     check(config)
     use_compile_cache(config.compile_cache)
     return config
@@ -151,7 +152,7 @@ def data(words: Sequence[str]) -> int:
     if words[0] not in ("list", "prepare"):
         raise unknown("data command", words[0], ("list", "prepare"))
     kind = ListConfig if words[0] == "list" else PrepareConfig
-    config = tyro.cli(kind, args=list(words[1:]), prog=f"jmeta data {words[0]}")
+    config = read_words(kind, words[1:], prog=f"jmeta data {words[0]}")
     if isinstance(config, PrepareConfig):
         found = _prepared(config)
         classes, most, *shape = found.examples.shape

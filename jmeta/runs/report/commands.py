@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from jmeta import __version__
 from jmeta.errors import RunError
 from jmeta.registry import by_files
@@ -14,6 +12,7 @@ from jmeta.report.files import write_text
 from jmeta.runs.engine import folder, keeping, record
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.progress import complain, say
+from jmeta.runs.engine.words import read_words
 from jmeta.runs.few_shot.plot import PlotConfig
 from jmeta.runs.report import comparison, few_shot
 from jmeta.runs.report.common import evaluations, headline, lead, made, part, training, what_it_is
@@ -130,7 +129,7 @@ def _of_one(seen: Seen, config: Config, draw: Draw) -> list[Html]:
 
 def command(words: Sequence[str]) -> int:
     """`jmeta report`: the file that is written."""
-    config = tyro.cli(Config, args=list(words), prog="jmeta report")
+    config = read_words(Config, words, prog="jmeta report")
     use_compile_cache(config.compile_cache)
     say(str(report(config)))
     return 0
