@@ -36,8 +36,8 @@ class PredictConfig:
         support: a folder with a sub-folder of pictures for each class; one picture is enough, and numbers may differ.
             Or an npz file of images and labels, and of features where those were trained on, or a csv file. After
             sentences, a .csv or .jsonl file of them with their labels.
-        query: a folder of pictures to be named, at any depth, or one picture; or an npz or csv file of examples; or
-            sentences, as .csv or .jsonl with a text in each line, or a .txt of lines.
+        query: what is to be named: pictures, folders of them at any depth, or both; or an npz or csv file of examples;
+            or sentences, in quotes, or in files: .csv or .jsonl with a text in each line, or a .txt of lines.
         csv: write path or sentence, class and probability of each example to this file, in place of printing them.
         inner_steps: inner steps; otherwise the run's for evaluation.
         checkpoint: best (by validation) or newest.
@@ -52,7 +52,7 @@ class PredictConfig:
 
     run_dir: str
     support: str
-    query: str
+    query: tuple[str, ...]
     csv: str | None = None
     inner_steps: int | None = setting(None, least=0)
     checkpoint: str = "best"
@@ -91,7 +91,8 @@ def predict(
         support: examples of each class, at least one and of numbers that may differ: a folder with a sub-folder of
             pictures for each, an npz file of `images` and `labels`, a csv file, or `{name: examples}`. After a run on
             sentences, a csv or jsonl file of sentences with labels, or `{name: texts}`.
-        query: examples to be named; sentences are a list of texts, or a file of them.
+        query: examples to be named; sentences are a list of texts or of files of them, a file, or one text of several
+            words.
         inner_steps: inner steps; None for the run's in evaluation.
         checkpoint: best (by validation) or newest.
         invert: pictures in gray: "yes", "no", or "auto". auto does with files, and arrays beside files, as was done
@@ -174,16 +175,19 @@ def main(config: PredictConfig) -> list[Prediction]:
         OSError: if the CSV file can't be written.
     """
     check(config)
+    if not config.query:
+        raise RunError("--query has nothing after it: name what is to be named.")
+    query: Any = config.query[0] if len(config.query) == 1 else [*config.query]
     if config.csv is not None:
         check_output("--csv", config.csv)
-        named = [Path(config.support), Path(config.query)]
+        named = [Path(config.support), *map(Path, config.query)]
         if not any(map(is_sentences, named)):
-            named += given(config.support, config.query).paths
+            named += given(config.support, query).paths
         if Path(config.csv).resolve() in {path.resolve() for path in named}:
             raise RunError(f"--csv {config.csv} is among what is to be read, which it would replace: choose another.")
     words = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     passed = words.keys() - {"run_dir", "support", "query", "csv", "compile_cache"}
-    found = predict(config.run_dir, config.support, config.query, **{name: words[name] for name in passed})
+    found = predict(config.run_dir, config.support, query, **{name: words[name] for name in passed})
     if config.csv is not None:
         write_text(Path(config.csv), as_csv(found))
     return found

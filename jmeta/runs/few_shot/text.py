@@ -1,6 +1,7 @@
 """Sentences as a data set of numbers, and the reader that makes them so, which a run keeps for what it is shown."""
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,15 +115,22 @@ def given(support: str | Path | Mapping[Any, Any], query: Any) -> tuple[dict[str
 
 
 def _texts(found: Any) -> list[str]:
+    """Of a file, or of texts and files in a list. Several words that are no file are a text."""
     if isinstance(found, str | Path):
-        return read_texts(_file(found))
+        said = len(str(found).split()) > 1 and not os.path.exists(found)
+        return [str(found)] if said else read_texts(_file(found))
     if not isinstance(found, Sequence) or not all(isinstance(text, str) and text.strip() for text in found):
         raise RunError("the run was trained on sentences: give lists of texts that are not empty, or a file of them.")
-    return [*found]
+    is_file = lambda text: len(text.split()) == 1 and _is_named_so(Path(text))
+    return [text for given in found for text in (read_texts(_file(given)) if is_file(given) else [given])]
+
+
+def _is_named_so(path: Path) -> bool:
+    return is_lines(path) or path.suffix.lower() in (".csv", ".txt")
 
 
 def _file(path: str | Path) -> Path:
     path = Path(path)
-    if not path.is_file() or not (is_lines(path) or path.suffix.lower() in (".csv", ".txt")):
+    if not path.is_file() or not _is_named_so(path):
         raise RunError(f"{path} is no file of sentences, which the run was trained on: give a .csv, .jsonl or .txt.")
     return path

@@ -171,5 +171,7 @@ def test_sub_folders_single_pictures_and_junk_are_taken_as_they_come(cli, finish
     assert len(lines) == 7 and [str(pictures / "query" / "deep" / "er" / "x.png"), "bar"] in [
         line[:2] for line in lines
     ]
+    several = cli(*words, pictures / "query" / "dot1.png", pictures / "query" / "deep")
+    assert [line.split()[1] for line in several.out.splitlines()] == ["dot", "bar"]
     alone = cli(*words, pictures / "query" / "bar0.png")
     assert alone.code == 0 and alone.out.split()[:2] == [str(pictures / "query" / "bar0.png"), "bar"]

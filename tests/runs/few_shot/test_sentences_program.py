@@ -84,6 +84,15 @@ def test_new_sentences_are_named_beside_what_they_say(cli, place, runs):
     assert f"{found[0].probability:.4f}" == rows[0]["probability"]
 
 
+def test_sentences_in_quotes_and_several_files_are_named(cli, refused, place, runs):
+    """Catches a sentence that is looked for as a file, a file that is read as a sentence, and one that is not there."""
+    words = ("predict", "--run-dir", run_of(cli, place, runs, "metric"), "--support", place / "support.csv", "--query")
+    named = lambda *query: [line.split()[-3] for line in cli(*words, *query).out.splitlines()]
+    assert named("own10y w1") == ["ten"]
+    assert named("own10y w1", place / "query.csv", "own9x w3") == ["ten", "ten", "nine", "nine"]
+    assert "nowhere.csv is no file of sentences" in refused(*words, "own10y w1", place / "nowhere.csv")
+
+
 def test_a_run_is_evaluated_as_it_was_trained_and_on_other_sentences(cli, place, runs):
     for network in ("bag", "metric"):
         run = run_of(cli, place, runs, network)
