@@ -221,8 +221,15 @@ def _places(name: str, folder: Path) -> list[Path]:
     """Where a path is looked for."""
     if not name.strip():
         return []
-    places = [Path(name).expanduser(), folder / name, folder / f"{name}.npz", folder / "text" / f"{name}.jsonl.gz"]
+    places = [Path(name).expanduser(), folder / name]
+    if not _is_path(name):
+        places += [folder / f"{name}.npz", folder / "text" / f"{name}.jsonl.gz"]
     return list(dict.fromkeys(places))
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can't be that of a data set: it has folders, or the ending of a file."""
+    return "/" in name or os.sep in name or Path(name).suffix.lower() in (".npz", ".zip", ".csv", ".jsonl", ".gz")
 
 
 def _is(path: Path, ending: str) -> bool:
@@ -240,8 +247,11 @@ def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: 
             return tables.from_csv(path, size=size, strict=strict) if _is(path, ".csv") else arrays.load_npz(path)
         if path.exists():
             raise DataError(f"{path} is neither a file nor a folder, as pipes and devices are: name one that is.")
-    looked = f", looked for as {', '.join(map(str, places))}" if places else ""
+    if _is_path(name):
+        where = "" if os.path.isabs(name) else f" in {os.getcwd()} or in {folder}"
+        raise DataError(f"there is no data set {name!r}: no file or folder has that path{where}, so correct it.")
     known = ", ".join([*map(shown, DATASETS), "a file .npz, .zip, .csv or .jsonl", "a folder of images"])
+    looked = f", as a file or folder neither here nor in {folder}" if name.strip() else ""
     raise DataError(f"there is no data set {name!r}{looked}: choose one of {known}.")
 
 
