@@ -28,10 +28,18 @@ def test_digits_without_scikit_learn(monkeypatch):
         datasets.load("digits")
 
 
-@pytest.mark.parametrize("name", ["no_such_set", "", " ", "no/such/folder.npz", "tfds", "glyph:3"])
+@pytest.mark.parametrize("name", ["no_such_set", "", " ", "tfds", "glyph:3"])
 def test_unknown_name(name, tmp_path):
     with pytest.raises(datasets.DataError, match=r"there is no data set .*choose one of omniglot, .*digits"):
         datasets.load(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "flowers/", "no.npz", "/no/such.zip"])
+def test_a_path_that_is_not_there(name, tmp_path):
+    """Catches a list of data sets, and of places such as `flowers/.npz`, where a path is misspelled."""
+    with pytest.raises(datasets.DataError, match=r"there is no data set .*: no file or folder has that path") as caught:
+        datasets.load(name, tmp_path)
+    assert "/.npz" not in str(caught.value)
 
 
 @pytest.mark.parametrize("count", ["", "0", "-3", "many", "1.5", "²"])

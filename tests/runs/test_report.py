@@ -142,6 +142,8 @@ def test_a_comparison_has_the_paired_difference(pair, reported):
     more = 100 * (values[1] - values[0])
     half = stats.t.ppf(0.975, len(more) - 1) * more.std(ddof=1) / np.sqrt(len(more))
     assert f"{more.mean():+.2f} % ± {half:.2f}, paired" in page.text and "unpaired" not in page.text
+    floor = read(pair / "b" / "evaluation.json")["floor_accuracy"]
+    assert f"paired {100 * floor:.2f} % ±" in page.text and "difference floor best" in page.text
     differing = page.text.partition("What differs")[2].partition("How they were made")[0]
     assert "Settings that differ a b seed 0 1" in differing and "inner_lr" not in differing
     assert len(page.alts) == 1 and page.text.count("jmeta train --") == 2

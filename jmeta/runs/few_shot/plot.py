@@ -18,14 +18,14 @@ from jmeta.runs.engine.members import Member, members
 from jmeta.runs.engine.progress import complain
 from jmeta.runs.few_shot.evaluate import Data, EvaluateConfig, evaluate
 from jmeta.runs.few_shot.experiment import AREA, measured
-from jmeta.runs.few_shot.problems import load_problem, with_dataset
-from jmeta.runs.few_shot.settings import Settings
+from jmeta.runs.few_shot.problems import Problem, load_problem, with_dataset
+from jmeta.runs.few_shot.settings import Settings, Tasks
 from jmeta.runs.few_shot.trained import Trained, load_trained
 from jmeta.settings import check, setting, typed
 from jmeta.tasks import catalog
 from jmeta.types import Episode
 
-MAX_CLASSES, MAX_ROWS = 10, 5
+MAX_CLASSES, MAX_ROWS, EPISODES = 10, 5, 4
 _DRAWN = {"checkpoint_step": int, "algorithm": str, "dataset": str, "way": int, "shot": int, "episodes": int}
 _DRAWN |= {"steps": tuple[dict, ...]}
 
@@ -221,10 +221,24 @@ def episodes_page(trained: Trained, config: PlotConfig) -> Any:
     pictures = len(problem.input_shape) == 3
     query_shot = 200 if problem.numbers else min(3 if pictures else 15, spare)
     sample = problem.sampler("test", tasks.way, tasks.shot, query_shot)
-    episodes = [sample(jax.random.fold_in(jax.random.key(config.seed), i)) for i in range(4)]
+    episodes = [sample(jax.random.fold_in(jax.random.key(config.seed), i)) for i in range(EPISODES)]
     if problem.numbers:
         return _curves_page(trained, episodes)
-    return _pictures_page(trained, episodes[:2]) if pictures else _answers_page(trained, episodes)
+    names = _names(problem, tasks, query_shot, config.seed)
+    return _pictures_page(trained, episodes[:2], names) if pictures else _answers_page(trained, episodes, names)
+
+
+def _names(problem: Problem, tasks: Tasks, query_shot: int, seed: int) -> list[list[str]]:
+    """Of the classes of each episode, as short as they can be told apart in a picture."""
+    assert problem.classes is not None and problem.dataset is not None, "classes have names"
+    sample = problem.classes("test", tasks.way, tasks.shot, query_shot)
+    found = [sample(jax.random.fold_in(jax.random.key(seed), i)).support.x[: tasks.way, 0] for i in range(EPISODES)]
+    return [[_short(problem.dataset.class_names[k]) for k in np.asarray(classes)] for classes in found]
+
+
+def _short(name: str) -> str:
+    last = name.rstrip("/").rpartition("/")[2] or name
+    return plain(last if len(last) <= 12 else f"{last[:5]}…{last[-6:]}")
 
 
 def _curves_page(trained: Trained, episodes: list[Episode]) -> Any:
@@ -251,7 +265,7 @@ def _curves_page(trained: Trained, episodes: list[Episode]) -> Any:
     return figure
 
 
-def _pictures_page(trained: Trained, episodes: list[Episode]) -> Any:
+def _pictures_page(trained: Trained, episodes: list[Episode], names: list[list[str]]) -> Any:
     """For each episode a column for each class: its support examples, and below them its queries with the answer."""
     run = trained.settings.tasks
     way = min(run.way, MAX_CLASSES)
@@ -259,16 +273,16 @@ def _pictures_page(trained: Trained, episodes: list[Episode]) -> Any:
     learner = trained.learner_of(trained.inner_steps, run.way)
     figure = figure_maker()(0.85 * way * len(episodes) + 1.2, 0.95 * (shots + queries) + 1.1)
     pages = figure.subfigures(1, len(episodes))
-    for page, episode, number in zip(np.atleast_1d(pages), episodes, range(1, len(episodes) + 1), strict=True):
+    for number, (page, episode, called) in enumerate(zip(np.atleast_1d(pages), episodes, names, strict=False), 1):
         logits = learner.predict(learner.adapt(trained.params, episode.support), episode.query.x)
         answers = np.asarray(logits).argmax(axis=-1)
         axes = page.subplots(shots + queries, way, squeeze=False)
         for k in range(way):
             for i in range(shots):
-                _picture(axes[i, k], episode.support.x[i * run.way + k], f"class {k + 1}" if i == 0 else "", INK)
+                _picture(axes[i, k], episode.support.x[i * run.way + k], called[k] if i == 0 else "", INK)
             for i in range(queries):
                 answer = int(answers[i * run.way + k])
-                mark, color = ("", GOOD) if answer == k else (f"taken for {answer + 1}", BAD)
+                mark, color = ("", GOOD) if answer == k else (f"taken for\n{called[answer]}", BAD)
                 _picture(axes[shots + i, k], episode.query.x[i * run.way + k], mark, color)
         axes[0, 0].set_ylabel("support", fontsize=9)
         axes[shots, 0].set_ylabel("query", fontsize=9)
@@ -278,20 +292,20 @@ def _pictures_page(trained: Trained, episodes: list[Episode]) -> Any:
     return figure
 
 
-def _answers_page(trained: Trained, episodes: list[Episode]) -> Any:
+def _answers_page(trained: Trained, episodes: list[Episode], names: list[list[str]]) -> Any:
     """For each episode, how likely each query is found to be of each class: of examples that are no pictures."""
     run = trained.settings.tasks
     learner = trained.learner_of(trained.inner_steps, run.way)
     figure = figure_maker()(9, 7.5)
-    for ax, episode, number in zip(figure.subplots(2, 2).flat, episodes, range(1, 5), strict=True):
+    for number, (ax, episode, called) in enumerate(zip(figure.subplots(2, 2).flat, episodes, names, strict=True), 1):
         logits = learner.predict(learner.adapt(trained.params, episode.support), episode.query.x)
         truth = np.asarray(episode.query.y).argmax(axis=-1)
         order = np.argsort(truth, kind="stable")
         shares = np.asarray(jax.nn.softmax(logits, axis=-1))[order]
         shown = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         middles = [float(np.flatnonzero(truth[order] == k).mean()) for k in range(run.way)]
-        names = [f"{k + 1}" for k in range(run.way)]
-        ax.set(xticks=range(run.way), xticklabels=names, yticks=middles, yticklabels=names)
+        ax.set(xticks=range(run.way), yticks=middles, yticklabels=called)
+        ax.set_xticklabels(called, rotation=0 if run.way <= 5 else 90)
         for edge in np.flatnonzero(np.diff(truth[order])):
             ax.axhline(edge + 0.5, color=FAINT, linewidth=0.8)
         ax.grid(False)

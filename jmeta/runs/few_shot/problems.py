@@ -15,10 +15,12 @@ from jmeta.datasets.divisions import TEST
 from jmeta.datasets.look import Look
 from jmeta.datasets.pictures import match, resized
 from jmeta.errors import RunError, closest
+from jmeta.ragged import Ragged
 from jmeta.runs.few_shot import text
 from jmeta.runs.few_shot.parts import Part, large_enough, parts_of, said
 from jmeta.runs.few_shot.settings import Tasks, Test
 from jmeta.runs.few_shot.text import Reader
+from jmeta.settings import replaced
 from jmeta.tasks import catalog
 
 _CROP_FLIP = augment.compose(augment.random_crop(), augment.random_flip())
@@ -50,6 +52,7 @@ class Problem(NamedTuple):
         about: how many classes and examples each part has, in a sentence.
         input_dtype: of one example as an episode has it; whole numbers, such as tokens, stay whole.
         reader: how sentences became numbers; None for other examples.
+        classes: as `sampler`, and each example is the number of its class in the data set; None where there is none.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Problem(NamedTuple):
     about: str = ""
     input_dtype: str = "float32"
     reader: Reader | None = None
+    classes: Callable[[str, int, int, int], Partial] | None = None
 
 
 def load_problem(tasks: Tasks, input_shape: tuple[int, ...] | None = None, reader: Reader | None = None) -> Problem:
@@ -104,12 +108,18 @@ def _of_images(tasks: Tasks, dataset: Dataset, changes: tuple[str, ...]) -> Prob
         change = _AUGMENTS[tasks.augment]
         return episodes.classification_sampler(known.examples, batch_size=size, rotations=turned, augment=change)
 
+    def classes(part: str, way: int, shot: int, query: int) -> Partial:
+        known, examples = parts[part]
+        numbers = Ragged(np.repeat(known, examples.counts).astype(np.int32)[:, None], examples.counts)
+        unturned = replaced(tasks, {"rotations": False, "augment": "none"})
+        return _few_shot(dataset, split, Part(known, numbers), unturned, part, way, shot, query)
+
     return Problem(
         dataset.name, dataset.examples.shape[2:], False, split.protocol, split.hash, dataset.checksum,
         lambda part, way, shot, query: _few_shot(dataset, split, parts[part], tasks, part, way, shot, query),
         batches, len(split.train) * (4 if turned else 1), dataset, split, changes,
         f"{dataset.name}, split {split.protocol} {split.hash}: {said(parts, what)}.{_too_few(parts, tasks.way)}",
-        _dtype_of(dataset),
+        _dtype_of(dataset), classes=classes,
     )  # fmt: skip
 
 

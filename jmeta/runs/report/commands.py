@@ -16,6 +16,7 @@ from jmeta.runs.engine.words import read_words
 from jmeta.runs.few_shot.plot import PlotConfig
 from jmeta.runs.report import comparison, few_shot
 from jmeta.runs.report.common import evaluations, headline, lead, made, part, training, what_it_is
+from jmeta.runs.report.headline import floor
 from jmeta.runs.report.page import Html, document
 from jmeta.runs.report.pictures import Draw, drawing, kept, left_out
 from jmeta.runs.report.run import FEW_SHOT, Seen, look
@@ -117,7 +118,7 @@ def _check_kinds(runs: Sequence[Path]) -> None:
 def _of_one(seen: Seen, config: Config, draw: Draw) -> list[Html]:
     if seen.kind == FEW_SHOT:
         asked = PlotConfig(str(seen.path), config.checkpoint, config.episodes, config.seed, config.data_dir)
-        start = [*lead(seen, few_shot.what_it_is(seen)), headline(seen, few_shot.floor(seen.evaluation))]
+        start = [*lead(seen, few_shot.what_it_is(seen)), headline(seen, floor(seen.evaluation))]
         start += few_shot.parts(seen, asked, draw)
         anew = few_shot.DRAWN if draw is not left_out else ()
     else:

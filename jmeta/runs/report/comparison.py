@@ -5,7 +5,7 @@ from typing import Any
 
 from jmeta.report.curves import curves
 from jmeta.runs.report.common import again_of, part
-from jmeta.runs.report.headline import best_validation, difference, evaluated
+from jmeta.runs.report.headline import best_validation, difference, evaluated, floor
 from jmeta.runs.report.numbers import seconds, shown, with_interval
 from jmeta.runs.report.page import Html, joined, note, section, table, tag
 from jmeta.runs.report.pictures import Draw
@@ -30,16 +30,18 @@ def parts(every: Sequence[Seen], title: str, summary: Mapping[str, Any], draw: D
 
 
 def _results(every: Sequence[Seen], names: Sequence[str]) -> Html:
-    rows = []
-    for seen, name in zip(every, names, strict=True):
+    rows, floors = [], [floor(seen.evaluation) for seen in every]
+    for seen, name, least in zip(every, names, floors, strict=True):
         found, best = evaluated(seen.kind, seen.evaluation), best_validation(seen)
         cells = [NONE, NONE] if found is None else [with_interval(_kind(found.name), found.mean, found.ci95)]
         cells += [] if found is None else [_difference(seen, every[0])]
+        if any(floors):
+            cells.append(NONE if least is None else with_interval("accuracy", least.mean, least.ci95))
         cells.append(NONE if best is None else with_interval(_kind(best[1].name), best[1].mean, best[1].ci95))
         rows.append((name, *cells, shown(best[0]) if best else NONE))
     measured = next((found.name for s in every if (found := evaluated(s.kind, s.evaluation))), "evaluation")
     validated = next((best[1].name for s in every if (best := best_validation(s))), "validation")
-    header = ["run", measured, "difference", f"best {validated}", "at step"]
+    header = ["run", measured, "difference", *["floor"] * any(floors), f"best {validated}", "at step"]
     return table("With 95 % intervals", header, rows, kind="numbers")
 
 
@@ -59,6 +61,8 @@ def _difference(seen: Seen, base: Seen) -> str:
 def _explained(every: Sequence[Seen]) -> Html:
     found = [difference(seen, every[0]) for seen in every[1:]]
     said = []
+    if any(floor(seen.evaluation) for seen in every):
+        said.append("The floor is the nearest class mean of raw inputs, on the same episodes.")
     if any(each is not None and each.paired for each in found):
         said.append("Paired: both met the same episodes, and the interval is that of the differences on each.")
     if any(each is not None and not each.paired for each in found):

@@ -1,6 +1,5 @@
 """What a page has of a run of few-shot learning: episodes, inner steps and calibration, by its checkpoint."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.plot import PlotConfig, episodes_page, inner_steps_curve, inner_steps_of, training_curve
 from jmeta.runs.few_shot.trained import Trained, load_trained
 from jmeta.runs.report.common import part, training
-from jmeta.runs.report.headline import Measured
 from jmeta.runs.report.numbers import shown, with_interval
 from jmeta.runs.report.page import Html, note, table
 from jmeta.runs.report.pictures import Draw
@@ -35,14 +33,6 @@ def what_it_is(seen: Seen) -> str:
     size = f"{value('shot')}-shot" if numbers else f"{value('way')}-way {value('shot')}-shot"
     said = f" ({row.what})" if row else ""
     return f"A run of few-shot learning: {algorithm}{said}, trained on {size} tasks of {dataset}."
-
-
-def floor(found: Mapping[str, Any]) -> Measured | None:
-    """What needs no training, on the same episodes."""
-    mean, ci95 = (found.get(f"floor_{name}") for name in ("accuracy", "ci95"))
-    if not isinstance(mean, float):
-        return None
-    return Measured("floor, by the nearest class mean of raw inputs: accuracy", mean, ci95)
 
 
 def parts(seen: Seen, asked: PlotConfig, draw: Draw) -> list[Html]:

@@ -44,6 +44,14 @@ class Difference(NamedTuple):
     paired: bool
 
 
+def floor(found: Mapping[str, Any]) -> Measured | None:
+    """What needs no training, on the same episodes of an evaluation; None where it was not measured."""
+    mean, ci95 = (found.get(f"floor_{name}") for name in ("accuracy", "ci95"))
+    if not isinstance(mean, float):
+        return None
+    return Measured("floor, by the nearest class mean of raw inputs: accuracy", mean, ci95)
+
+
 def evaluated(kind: str, found: Mapping[str, Any]) -> Measured | None:
     """What `evaluation.json` says; None where there is none, or nothing that is known here."""
     if kind == FEW_SHOT:

@@ -3,12 +3,15 @@
 import json
 import warnings
 
+import jax
 import numpy as np
 import pytest
 from small_runs import PLAIN
 
 from jmeta.datasets import make_dataset
 from jmeta.runs.few_shot.parts import large_enough, parts_of
+from jmeta.runs.few_shot.problems import problem_of
+from jmeta.runs.few_shot.settings import Tasks
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -34,6 +37,20 @@ def test_no_two_parts_share_a_picture():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert parts_of(moved, split, own=False)["train"].examples.counts.sum() == 4 * len(split.train)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_the_classes_of_an_episode_are_those_it_was_drawn_from(part):
+    """Catches names of other classes below the pictures: after turns, a part's own order, and copies left out."""
+    levels = 10 * np.arange(20)[:, None] + np.arange(6)  # of class k, 10 k to 10 k + 5
+    images = np.tile(levels[:, :, None, None, None], (2, 2, 1)).astype(np.uint8)
+    images[:, :, 0, 0] += 1
+    problem = problem_of(Tasks(dataset="levels", rotations=True), make_dataset("levels", images))
+    assert problem.classes is not None
+    for key in jax.random.split(jax.random.key(0), 3):
+        drawn, told = problem.sampler(part, 4, 2, 3)(key), problem.classes(part, 4, 2, 3)(key)
+        for found, known in ((drawn.support, told.support), (drawn.query, told.query)):
+            assert (np.rint(np.asarray(found.x).min(axis=(1, 2, 3)) * 255).astype(int) // 10 == known.x[:, 0]).all()
 
 
 def test_small_classes_are_left_out_and_named():

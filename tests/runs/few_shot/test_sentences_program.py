@@ -126,6 +126,7 @@ def test_answers_are_drawn_where_there_are_no_pictures(cli, place, runs, tmp_pat
         shares = np.asarray(ax.images[0].get_array())
         assert np.allclose(shares.sum(axis=1), 1, atol=1e-5) and ax.get_title().endswith(": 100 % right")
         assert shares.argmax(axis=1).tolist() == [0] * 9 + [1] * 9 and ax.get_yticks().tolist() == [4.0, 13.0]
+        assert len({text.get_text() for text in ax.get_yticklabels()} & {str(k) for k in range(12)}) == 2
 
 
 @pytest.mark.parametrize(
