@@ -11,7 +11,9 @@ from scripts import publish
 TABLES = publish.RESULTS / "tables"
 NAMES = sorted(path.relative_to(TABLES).with_suffix("").as_posix() for path in TABLES.rglob("*.json"))
 README = (publish.ROOT / "README.md").read_text()
-SAID = {path.stem: path for path in sorted((publish.ROOT / "docs" / "results").glob("*.md"))}
+DOCS = publish.ROOT / "docs"
+SAID = {path.stem: path for path in sorted((DOCS / "results").glob("*.md"))}
+SAID |= {f"guides/{path.stem}": path for path in sorted(DOCS.glob("*.md"))}
 FIGURE = re.compile(r"(?<![\w.`#])[-+]?\d*\.\d+(?: \+- \d*\.\d+)?(?: [%x])?(?![\w`])")
 
 
