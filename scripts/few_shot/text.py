@@ -5,8 +5,8 @@
 Each of four data sets is divided into classes for training, validation and test in five ways, those of ProtAugment. All
 methods meet the same episodes of the test classes. Three need no training: the nearest class mean, by cosines, of
 counts of words, and of TF-IDF of words and of pieces of words. Beside them stand prototypical networks, trained on
-episodes of the training classes and kept at the step that is best on those of validation: on words, and on TF-IDF with
-a metric that starts as that of TF-IDF.
+episodes of the training classes: on words, and on TF-IDF with a metric that starts as that of TF-IDF. Their rate, their
+size and the step that is kept are chosen by episodes of the validation classes, for each division by itself.
 
 DATA holds `text/NAME.jsonl.gz`, lines of `{"text", "label"}`, and `splits/NAME.json`, with divisions `protaugment1` to
 `protaugment5`.
@@ -104,19 +104,22 @@ def measured(config: Config, method: Method, sentences: Sentences, protocol: str
     """The accuracy of each episode of a division, by shot, and the seconds that reading and training took."""
     began, parts = time.perf_counter(), parts_of(sentences, protocol)
     read = method.read(parts["train"].texts)
-    if method.encoder is None:
+    if not method.candidates:
         rows = read(parts["test"].texts)
         found = {shot: nearest_means(rows, *places(config, parts["test"], shot)) for shot in config.shots}
-        return {"values": found, "val": None, "seconds": time.perf_counter() - began}
-    encoder, rate = method.encoder
-    learner, rows = prototypical(encoder), {name: read(part.texts) for name, part in parts.items()}
-    judge = judging(encoder)
-    params, val = trained(training_of(config, rate), learner, judge, parts, rows)
+        return {"values": found, "val": None, "chosen": None, "seconds": time.perf_counter() - began}
+    rows, every = {name: read(part.texts) for name, part in parts.items()}, []
+    for encoder, rate in method.candidates:
+        judge = judging(encoder)
+        params, val = trained(training_of(config, rate), prototypical(encoder), judge, parts, rows)
+        every.append((val, params, judge))
+    vals = [val for val, _, _ in every]
+    val, params, judge = every[chosen := int(np.argmax(vals))]
     found, seconds = {}, time.perf_counter() - began
     for shot in config.shots:
         asked = Asked(config.way, shot, config.query_shot, keys(config))
         found[shot] = judge(params, parts["test"], rows["test"], asked)
-    return {"values": found, "val": val, "seconds": seconds}
+    return {"values": found, "val": val, "chosen": chosen, "seconds": seconds}
 
 
 def training_of(config: Config, rate: float) -> Training:
@@ -152,6 +155,7 @@ def study(config: Config) -> Study:
                 for shot in config.shots
             },
             "val": [each["val"] for each in found],
+            "chosen": [each["chosen"] for each in found],
             "seconds": sum(each["seconds"] for each in found),
         }
 
@@ -192,7 +196,7 @@ def _cell(found: dict[str, Any]) -> str:
 def wins(config: Config, rows: Rows) -> dict[str, list[str]]:
     """By learner, the data sets on which its least shot is above the floor by more than the interval of differences."""
     found = {}
-    for method in (name for name in config.methods if METHODS[name].encoder is not None):
+    for method in (name for name in config.methods if METHODS[name].candidates):
         above = {name: rows[f"{method}, {name}"]["shots"][str(min(config.shots))]["above"] for name in config.datasets}
         found[method] = [n for n, each in above.items() if each is not None and each["mean"] > (each["ci95"] or 0)]
     return found

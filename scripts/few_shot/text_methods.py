@@ -41,12 +41,12 @@ class Method(NamedTuple):
     Attributes:
         label: in the table.
         read: `training sentences -> (sentences -> features [N, ...])`.
-        encoder: what is trained on them, and its rate; None where nothing is.
+        candidates: what is trained on them, and its rate, of which validation chooses; none where nothing is trained.
     """
 
     label: str
     read: Callable[[Sequence[str]], Callable[[Sequence[str]], Any]]
-    encoder: tuple[Any, float] | None = None
+    candidates: tuple[tuple[Any, float], ...] = ()
 
 
 def _counted(texts: Sequence[str]) -> Callable[[Sequence[str]], Any]:
@@ -74,14 +74,22 @@ def _dense(texts: Sequence[str], most: int) -> Callable[[Sequence[str]], Any]:
     return lambda new: tfidf(terms, new).toarray()
 
 
+def _sized(kind: Callable[..., Any], *pairs: tuple[int, float]) -> tuple[tuple[Any, float], ...]:
+    return tuple((kind((size,)), rate) for size, rate in pairs)
+
+
 METHODS = {
     "counts": Method("counts of words", _counted),
     "words": Method("TF-IDF of words", partial(_weighed, cut=words_in)),
     "pieces": Method("TF-IDF of pieces of words", partial(_weighed, cut=pieces_in)),
-    "bag": Method("prototypical, bag of words", _tokens, (nets.BagEncoder((256,)), 1e-2)),
-    "transformer": Method("prototypical, transformer", _tokens, (nets.SentenceTransformerEncoder((64,)), 1e-3)),
+    "bag": Method("prototypical, bag of words", _tokens, _sized(nets.BagEncoder, (256, 1e-3), (256, 1e-2))),
+    "transformer": Method(
+        "prototypical, transformer", _tokens, _sized(nets.SentenceTransformerEncoder, (64, 3e-4), (64, 3e-3))
+    ),
     "metric": Method(
-        "prototypical, metric on TF-IDF of pieces", partial(_dense, most=4096), (nets.MetricEncoder((256,)), 1e-3)
+        "prototypical, metric on TF-IDF of pieces",
+        partial(_dense, most=4096),
+        _sized(nets.MetricEncoder, (64, 1e-3), (256, 3e-4), (256, 1e-3), (256, 3e-3)),
     ),
 }
 FLOOR = "pieces"

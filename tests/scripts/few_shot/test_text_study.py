@@ -4,10 +4,13 @@ import gzip
 import itertools
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import sparse
 
+from jmeta.datasets.sentences import read_sentences
 from jmeta.errors import RunError
 from scripts.few_shot import text
 from scripts.few_shot.text_methods import METHODS, Part, nearest_means, sampler
@@ -81,3 +84,20 @@ def test_floors_and_a_learner_make_a_table(data, tmp_path):
 def test_an_unknown_method_is_refused(data, tmp_path):
     with pytest.raises(RunError, match="did you mean 'metric'"):
         run(text.study, config(data, tmp_path, methods=("metrik",)))
+
+
+def test_validation_chooses_among_the_candidates(data, tmp_path, monkeypatch):
+    """Catches a candidate that the test chooses, the first in place of the best, and the best's numbers of another."""
+    tried = {}
+
+    def trained(own, learner, judge, parts, rows):
+        params = jax.tree.map(lambda leaf: own.rate * jnp.ones_like(leaf), learner.init(jax.random.key(0), rows["val"]))
+        tried[own.rate] = judge(params, parts["test"], rows["test"], text.Asked(3, 1, 2, text.keys(asked))).mean()
+        return params, {1e-3: 0.2, 3e-4: 0.9, 3e-3: 0.4}[own.rate]
+
+    asked = config(data, tmp_path, methods=("metric",))
+    monkeypatch.setattr(text, "trained", trained)
+    found = text.measured(asked, METHODS["metric"], read_sentences(data / "text" / "made.jsonl.gz"),
+                          f"{data / 'splits' / 'made.json'}:first")  # fmt: skip
+    assert found["chosen"] == 1 and found["val"] == 0.9
+    assert found["values"][1].mean() == pytest.approx(tried[3e-4])
