@@ -19,5 +19,5 @@ def test_learners_are_told_what_there_is(name):
 
 
 def test_a_learner_that_there_is_not_is_refused(tmp_path):
-    with pytest.raises(RunError, match="there is no learner 'olm': choose of oml, oml-first-order, anml"):
+    with pytest.raises(RunError, match="there is no learner 'olm': choose of oml, oml-first-order, oml-wide, anml"):
         run(omniglot.study, omniglot.Config(learners=("olm",), run_dir=str(tmp_path)))
