@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from jmeta import (
         active, algorithms, augment, bayes, continual, datasets, distances, distributions, episodes, evaluation,
         generative, gradients, inner, losses, mixed, mtl, nets, optimizers, rl, sharding, solvers, tasks, training,
-        types, uncertainty,
+        types, uncertainty, varied,
     )  # fmt: skip
     from jmeta.algorithms import (
         anil, attention_learner, baseline, baseline_plus_plus, boil, bootstrapped, cavia, imaml, maml,
         maml_plus_plus, matching, meta_sgd, nearest, neural_process, proto_maml, prototypical, relation,
         reptile, rfs, ridge, siamese,
     )  # fmt: skip
-    from jmeta.episodes import classification_sampler, few_shot_sampler, varied_sampler
+    from jmeta.episodes import classification_sampler, few_shot_sampler
     from jmeta.evaluation import Evaluation, evaluate
     from jmeta.inner import attach_gradient, descend, first_order
     from jmeta.runs.few_shot.predict import Prediction, predict
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jmeta.tasks import linear_sampler, sinusoid_sampler
     from jmeta.training import TrainState, init_state, make_run, make_runs, make_step, meta_loss
     from jmeta.types import Batch, Episode, Learner, Metrics, Model, episodic
+    from jmeta.varied import varied_sampler
 
 __version__ = "0.2.0"
 
@@ -33,7 +34,7 @@ _NAMES = {
         "anil attention_learner baseline baseline_plus_plus boil bootstrapped cavia imaml maml maml_plus_plus matching "
         "meta_sgd nearest neural_process proto_maml prototypical relation reptile rfs ridge siamese"
     ),
-    "episodes": "classification_sampler few_shot_sampler varied_sampler",
+    "episodes": "classification_sampler few_shot_sampler",
     "evaluation": "Evaluation evaluate",
     "inner": "attach_gradient descend first_order",
     "runs.few_shot.predict": "Prediction predict",
@@ -41,6 +42,7 @@ _NAMES = {
     "tasks": "linear_sampler sinusoid_sampler",
     "training": "TrainState init_state make_run make_runs make_step meta_loss",
     "types": "Batch Episode Learner Metrics Model episodic",
+    "varied": "varied_sampler",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _MODULES = [

@@ -7,7 +7,7 @@ import pytest
 from algorithms_table import assert_close
 
 import jmeta
-from jmeta import episodes
+from jmeta import drawing, episodes
 
 CLASSES, EXAMPLES = 7, 6
 
@@ -109,7 +109,7 @@ def test_images_of_other_integers_are_those_of_bytes(dtype):
     images = (pixels * 256 + 5 if dtype in ("uint16", ">u2") else pixels).astype(dtype)
     for make in (
         lambda x: jmeta.few_shot_sampler(x, way=5, shot=1, query_shot=1),
-        lambda x: episodes.varied_sampler(x, min_way=5),
+        lambda x: jmeta.varied_sampler(x, min_way=5),
         lambda x: episodes.classification_sampler(x, batch_size=4),
     ):
         mine, right = map(make, (images, pixels.astype(np.uint8)))
@@ -125,7 +125,7 @@ def test_images_of_other_types_are_refused(dtype):
     images = np.zeros((7, 6, 2, 2, 1)).astype(dtype)
     for make in (
         lambda: jmeta.few_shot_sampler(images, way=5, shot=1, query_shot=1),
-        lambda: episodes.varied_sampler(images, min_way=5),
+        lambda: jmeta.varied_sampler(images, min_way=5),
         lambda: episodes.classification_sampler(images, batch_size=4),
     ):
         with pytest.raises(ValueError, match=r"images must be uint8, 0 to 255, or floats, got .*: convert them"):
@@ -135,7 +135,7 @@ def test_images_of_other_types_are_refused(dtype):
 @pytest.mark.parametrize("turns", range(4))
 def test_rotate_is_numpys(turns):
     images = np.random.default_rng(0).normal(size=(3, 5, 5, 2)).astype(np.float32)
-    got = jax.jit(episodes.rotate)(images, turns)
+    got = jax.jit(drawing.rotate)(images, turns)
     np.testing.assert_array_equal(got, np.rot90(images, turns, axes=(1, 2)))
 
 

@@ -8,7 +8,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from jmeta.checks import check_above_zero, check_sizes
-from jmeta.episodes import example_major
+from jmeta.drawing import example_major
 from jmeta.types import Episode
 
 

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from jmeta.augment import Augment
 from jmeta.checks import check_sizes
-from jmeta.episodes import AUGMENTING, rotate
+from jmeta.drawing import AUGMENTING, rotate
 from jmeta.ragged import ragged
 from jmeta.types import Batch, Episode
 

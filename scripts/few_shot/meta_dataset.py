@@ -25,7 +25,6 @@ from jax.tree_util import Partial
 from jmeta import datasets, training
 from jmeta.datasets.look import Look
 from jmeta.datasets.pictures import match
-from jmeta.episodes import varied_sampler
 from jmeta.errors import RunError, unknown
 from jmeta.evaluation import accuracy, summarize, transductive
 from jmeta.mixed import mixed_sampler, padded_sampler
@@ -36,6 +35,7 @@ from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.settings import Settings, settings_of
 from jmeta.settings import setting
 from jmeta.types import Episode
+from jmeta.varied import varied_sampler
 from scripts.study import Rows, Shown, Study, finite, interval, markdown, percent, program
 
 TRAINED = ("omniglot", "glyphs:400", "cifar-fs", "letters62.npz")
