@@ -10,7 +10,8 @@ from jmeta.runs.bayes import evaluate as uncertain
 from jmeta.runs.bayes.plot import reliability
 from jmeta.runs.engine import folder
 from jmeta.runs.few_shot.learners import LEARNERS
-from jmeta.runs.few_shot.plot import PlotConfig, episodes_page, inner_steps_curve, inner_steps_of, training_curve
+from jmeta.runs.few_shot.pages import episodes_page
+from jmeta.runs.few_shot.plot import PlotConfig, inner_steps_curve, inner_steps_of, training_curve
 from jmeta.runs.few_shot.trained import Trained, load_trained
 from jmeta.runs.report.common import part, training
 from jmeta.runs.report.numbers import shown, with_interval
@@ -72,7 +73,7 @@ def _episodes(trained: Trained, asked: PlotConfig, draw: Draw) -> list[Html]:
     if _of_numbers(trained.settings.tasks.dataset):
         told = "Some test tasks: the curve, the support, and what is predicted before and after adapting."
         caption = f"By the {asked.checkpoint} checkpoint, of step {trained.step}."
-    return draw(lambda: episodes_page(trained, asked), told, caption)
+    return draw(lambda: episodes_page(trained, seed=asked.seed, data_dir=asked.data_dir), told, caption)
 
 
 def _inner_steps(trained: Trained, asked: PlotConfig, draw: Draw) -> list[Html]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jmeta
-from jmeta.runs.few_shot.plot import PlotConfig, episodes_page
+from jmeta.runs.few_shot.pages import episodes_page
 from jmeta.runs.few_shot.trained import load_trained
 
 pytestmark = pytest.mark.standard_promotion
@@ -121,7 +121,7 @@ def test_answers_are_drawn_where_there_are_no_pictures(cli, place, runs, tmp_pat
     np.savez(tmp_path / "apart.npz", features=features, labels=np.repeat(np.arange(12), 10))
     words = (*SHORT, "--network", "linear", "--run-dir", tmp_path / "run")
     assert cli("train", "--dataset", tmp_path / "apart.npz", *words).code == 0
-    figure = episodes_page(load_trained(tmp_path / "run"), PlotConfig(str(tmp_path / "run")))
+    figure = episodes_page(load_trained(tmp_path / "run"), seed=0)
     for ax in figure.axes[:4]:
         shares = np.asarray(ax.images[0].get_array())
         assert np.allclose(shares.sum(axis=1), 1, atol=1e-5) and ax.get_title().endswith(": 100 % right")
