@@ -29,6 +29,8 @@ def printable(text: object) -> str:
 def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
     """An error for a name that isn't there, of a kind such as "algorithm", with the closest one that is."""
     names = list(known)
+    if got.endswith(".py"):
+        return RunError(f"{got} is a file: write which {what} of it is meant, as in {got}:NAME.")
     close = closest(got, names)
     instead = f"did you mean {close!r}?" if close is not None else f"choose one of {', '.join(names)}."
     return RunError(f"there is no {what} {got!r}: {instead}")

@@ -203,8 +203,8 @@ def load(kind: str, place: str) -> Any:
     words = _by_hand.get()
     if words is not None and not {TRUST, place} & {*words}:
         raise RunError(
-            f"{kind} {place!r} is code that a file names, and not you: if you trust who wrote it, add {TRUST}, or "
-            "trust_code=True in Python."
+            f"the {kind} is code, {place!r}, which a file names and this command does not: if you trust who wrote it, "
+            f"add {TRUST}, or trust_code=True in Python."
         )
     path = Path(where).expanduser()
     if where.endswith(".py"):

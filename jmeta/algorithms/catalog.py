@@ -100,7 +100,7 @@ LEARNERS = Registry[Row](
             fixed_way=True,
         ),
         "bootstrapped": Row(
-            algorithms.bootstrapped, "an initialization from which K steps reach what more would",
+            algorithms.bootstrapped, "an initialization, by where more inner steps would lead",
             "Flennerhag et al. 2022, Bootstrapped Meta-Learning, https://arxiv.org/abs/2109.04504", Bootstrapped,
             {"matching": lambda own, wanted: (
                 algorithms.prediction_distance if wanted.numbers else algorithms.prediction_kl

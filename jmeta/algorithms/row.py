@@ -85,7 +85,8 @@ class Row(NamedTuple):
         values = {name: self._value(name, own, wanted) for name in asked}
         lacks = [name for name, p in asked.items() if values[name] is p.default is p.empty]
         if lacks:
-            raise RunError(f"{_named(self)} asks for {', '.join(lacks)}, which nothing gives: set a default.")
+            told = f"name it as one of {', '.join(_GIVEN)}, or set a default."
+            raise RunError(f"{_named(self)} asks for {', '.join(lacks)}, which nothing gives: {told}")
         given = {name: value for name, value in values.items() if value is not inspect.Parameter.empty}
         try:
             made = self.factory(**given)

@@ -19,7 +19,7 @@ from jmeta.errors import DataError
 _SEED = "jmeta-1"
 _FINN_SIZES = (1100, 100, 423)
 _LAKE_VALIDATION_ALPHABETS = 5
-_FEW_CLASSES = 30
+_FEW_CLASSES, _TOO_FEW_TO_VALIDATE = 30, 7
 _FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 
 # fmt: off
@@ -92,7 +92,8 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
         meta-dataset   Tiny ImageNet: its 160, 13 and 27 classes in Meta-Dataset's division of ImageNet by the WordNet
                  tree, of which validation and test have no relatives in training.
         classes  64 % train, 16 % validation, 20 % test, shuffled; below 30 classes 40 %, 30 % and 30 %, so that ten
-                 classes give 4, 3 and 3: at most 3-way episodes in every part.
+                 classes give 4, 3 and 3: at most 3-way episodes in every part. Below seven, half of them are for the
+                 test, and validation is empty.
         folders  the classes of the folders train, val (or valid, validation) and test, where all classes are in these.
                  Without val, some of train are for validation, as many as below.
         all      every class in test, train and validation empty: for a learner trained on other data.
@@ -125,7 +126,7 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
     train, val, test = (np.array(sorted(part), np.int32) for part in parts)
     assert len({*train, *val, *test}) == len(train) + len(val) + len(test), "the parts of a split share classes"
     own = is_division(name)
-    if not (len(test) or name == TEST) or (name != "all" and not (len(train) and (len(val) or own))):
+    if not (len(test) or name == TEST) or (name != "all" and not len(train)):
         number = len(dataset.class_names)
         if own:
             raise DataError(
@@ -199,14 +200,18 @@ def _own(names: Sequence[str], protocol: str) -> _Parts:
 
 
 def _with_validation(names: Sequence[str], others: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Classes for training and for validation, which gets a fifth, or five if they are few, but no more than 3 / 7."""
-    val = max(len(others) // 5, min(5, len(others) * 3 // 7), 1)
+    """Classes for training and for validation, which gets a fifth, or five if they are few, but no more than 3 / 7, and
+    none where that is one."""
+    val = max(len(others) // 5, min(5, len(others) * 3 // 7))
+    val = val if val > 1 else 0  # one class alone makes no episode
     order = sorted(others, key=lambda i: _shuffle_key(names[i]))
     return order[val:], order[:val]
 
 
 def _sizes(n: int) -> tuple[int, int, int]:
     val, test = (n * 3 // 10, n * 3 // 10) if n < _FEW_CLASSES else (n * 16 // 100, n * 20 // 100)
+    if n < _TOO_FEW_TO_VALIDATE:
+        val, test = 0, n // 2 if n > 3 else 0
     return n - val - test, val, test
 
 

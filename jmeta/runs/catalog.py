@@ -128,17 +128,21 @@ class ListConfig:
     of the groups jmeta.learners, jmeta.networks and so on.
 
     Attributes:
-        kind: what to list, such as learners.
+        kind: what to list, such as learners; without it, what there is to list.
         markdown: print the table in Markdown.
     """
 
-    kind: tyro.conf.Positional[str]
+    kind: tyro.conf.Positional[str | None] = None
     markdown: bool = False
 
 
 def show(words: Sequence[str]) -> int:
-    """`jmeta list KIND [--markdown]`."""
+    """`jmeta list [KIND] [--markdown]`."""
     config = read_words(ListConfig, words, prog="jmeta list")
+    if config.kind is None:
+        every = [(kind, flag, str(len(rows(kind)))) for kind, (_, flag, _) in KINDS.items()]
+        show_table(["jmeta list", "for", "names"], every)
+        return 0
     found = rows(config.kind)
     if config.markdown:
         print(markdown(config.kind), end="")

@@ -25,8 +25,8 @@ def test_parts_are_disjoint_and_complete(names):
         for part in parts:
             assert part.dtype == np.int32
             assert np.all(np.diff(part) > 0)
-    sizes = [len(part) for part in (dataset.split().train, dataset.split().val, dataset.split().test)]
-    assert min(sizes) >= 1 and sizes[0] >= max(sizes[1:])
+    train, val, test = (len(part) for part in dataset.split()[1:4])
+    assert train >= max(val, test) and test >= 2 and (val >= 2 if len(names) >= 7 else val == 0)
 
 
 @settings(deadline=None)
@@ -40,7 +40,7 @@ def test_a_class_keeps_its_part_whatever_the_order(names, random):
 
 
 @pytest.mark.parametrize(
-    ("classes", "sizes"), [(4, (2, 1, 1)), (10, (4, 3, 3)), (29, (13, 8, 8)), (30, (20, 4, 6)), (100, (64, 16, 20))]
+    ("classes", "sizes"), [(4, (2, 0, 2)), (6, (3, 0, 3)), (7, (3, 2, 2)), (10, (4, 3, 3)), (29, (13, 8, 8)), (30, (20, 4, 6)), (100, (64, 16, 20))]
 )
 def test_sizes(classes, sizes):
     split = unnamed([str(i) for i in range(classes)]).split()
@@ -55,7 +55,9 @@ def test_folders_called_train_val_and_test_are_the_parts():
     assert datasets.protocols(dataset) == ("folders", "classes", "all")
     assert (split.protocol, *(part.tolist() for part in split[1:4])) == ("folders", [0, 1], [2], [3, 4])
     some = unnamed(names[:2] + names[3:], ["train", "train", "test", "test"])
-    assert [part.tolist() for part in some.split()[1:4]] == [[1], [0], [2, 3]]  # validation is of what is trained on
+    assert [part.tolist() for part in some.split()[1:4]] == [[0, 1], [], [2, 3]]  # one class makes no validation
+    more = unnamed([*(f"train/{c}" for c in "abcdef"), "test/g", "test/h"], [*["train"] * 6, "test", "test"])
+    assert [len(part) for part in more.split()[1:4]] == [4, 2, 2] and {*more.split().val} < {*range(6)}  # of training
     assert some.split("classes").protocol == "classes"
     with pytest.raises(datasets.DataError, match="has folders of parts, but none called test: move some classes"):
         unnamed(["train/a", "val/b"], ["train", "val"]).split()

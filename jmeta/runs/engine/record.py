@@ -152,7 +152,7 @@ def refuse_other(run_dir: Path | str, different: list[str]) -> None:
     if different:
         raise RunError(
             f"{run_dir} belongs to another configuration ({'; '.join(different)}): "
-            "resume it with its own settings, or choose another --run-dir."
+            "resume it with its own settings and no fewer steps, or choose another --run-dir."
         )
 
 

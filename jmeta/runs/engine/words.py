@@ -56,7 +56,9 @@ def complaint(box: str, words: Sequence[str], prog: str) -> str | None:
     if found := re.match(r"Error parsing (--[\w-]+)", what):
         takes = re.search(rf"{found[1]}(?:, --\S+)* ((?:\[.*?\]\]|\{{.*?\}}(?:\|\w+)?|\S+))", more)
         kind = KINDS.get(takes[1], takes[1]) if takes else "something else"
-        return f"{found[1]} takes {kind}, got {_given(found[1], words)}: {see}"
+        given = _given(found[1], words)
+        apart = " with spaces between them" if kind in _MORE.values() and "," in given else ""
+        return f"{found[1]} takes {kind}{apart}, got {given}: {see}"
     if found := re.match(r"Missing value for argument '?(--[\w-]+)", what):
         return f"{found[1]} has nothing after it: give its value, or {see}"
     if found := re.match(r"Missing from .*?: ", what):
@@ -68,7 +70,7 @@ def complaint(box: str, words: Sequence[str], prog: str) -> str | None:
 
 def _given(flag: str, words: Sequence[str]) -> str:
     """What stands behind a flag."""
-    for i, word in enumerate(words):
+    for i, word in reversed([*enumerate(words)]):  # the last is the one that counts
         name, equals, value = word.partition("=")
         if name.replace("_", "-") == flag:
             behind = [value] if equals else [*words[i + 1 :]]

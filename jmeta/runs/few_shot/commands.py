@@ -43,11 +43,13 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         say("whether its classes were trained on is not known, since the training data can't be read")
     elif result["seen_classes"]:
         say(f"{result['seen_classes']} of these classes were trained on: this is no measure of new ones")
+    if (classes := result.get("part_classes")) and classes < 2 * result["way"]:
+        say(f"all episodes are of the same {classes} classes: on others it may differ by more than the interval")
     if "precision" in result:
         say(f"precision {number(name, result['precision'])}, recall {number(name, result['recall'])} (macro)")
     for reading in ("inductive", "transductive"):
         if f"{reading}_accuracy" in result:
-            how = "one query at a time" if reading == "inductive" else "all queries together"
+            how = "one query at a time, as predict does" if reading == "inductive" else "all queries together"
             say(f"{reading} {told(name, result[f'{reading}_accuracy'], result[f'{reading}_ci95'])} ({how})")
     if "floor_accuracy" in result:
         floor = told(name, result["floor_accuracy"], result["floor_ci95"])

@@ -158,6 +158,7 @@ def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
         "dataset": problem.name, "part": data.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
         "data_checksum": problem.checksum, "rotations": tasks.rotations,
         "within_groups": tasks.within_groups, "seed": config.seed,
+        "part_classes": None if problem.split is None else len(getattr(problem.split, data.part)),
         "seen_classes": seen, "changes": ", ".join(problem.changes),
     }  # fmt: skip
     return _named(config, trained, result)

@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 from jmeta import evaluation, training
 from jmeta.algorithms.row import FINITE, MOMENTUM, Wanted
 from jmeta.algorithms.settings import inner_steps
+from jmeta.datasets.catalog import path_of
 from jmeta.episodes import Sampler, random_shots
 from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
@@ -115,6 +116,12 @@ def drawn(tasks: Tasks, problem: Problem, ordinary: bool) -> Data:
     return Data(problem, training, problem.sampler("val", tasks.way, tasks.shot, tasks.query_shot))
 
 
+def _place(tasks: Tasks) -> dict[str, str]:
+    """Where data are that the settings name by a path, perhaps from the folder that training was started in."""
+    place = path_of(tasks.dataset, tasks.data_dir)
+    return {} if place is None else {"place": str(place)}
+
+
 def experiment(settings: Settings, data: Data) -> Experiment:
     """What the engine trains; swept settings may be traced numbers."""
     outer, problem = settings.outer, data.problem
@@ -137,6 +144,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             "protocol": problem.protocol,
             "split_hash": problem.split_hash,
             "checksum": problem.checksum,
+            **_place(settings.tasks),
             "input_shape": list(problem.input_shape),
             "input_dtype": problem.input_dtype,
             "train_classes": problem.train_classes,

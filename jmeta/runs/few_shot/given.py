@@ -1,10 +1,12 @@
 """What a trained learner is given to learn from and to name: pictures in folders, or arrays, brought to its inputs."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from jmeta.checks import bytes_of
 from jmeta.datasets.arrays import load_npz, load_rows
@@ -179,16 +181,36 @@ def as_trained(like: Look, pictures: Sequence[Example], invert: str = "auto") ->
     # Beside files, arrays are as those are; by themselves, they may be of a data set, whose ink is that of training.
     of_arrays = of_files if files or not arrays else ink_of((brightness(array), None) for array in arrays)
 
+    def opened(file: Path) -> Image.Image:
+        picture = open_picture(file)
+        colored.append(like.channels == 1 and not _is_gray(picture))
+        return picture
+
+    colored: list[bool] = []
+
     def inverted(ink: str) -> bool:
         return differ(ink, like) if invert == "auto" else invert == "yes"
 
     def learned(picture: Example) -> np.ndarray:
         if isinstance(picture, Path):
-            return as_learned(open_picture(picture), like.shape, of_files, inverted=inverted(of_files))
+            return as_learned(opened(picture), like.shape, of_files, inverted=inverted(of_files))
         pixels = fit(picture, like.shape)
         return 255 - pixels if inverted(of_arrays) else pixels
 
-    return np.stack([learned(picture) for picture in pictures])
+    found = np.stack([learned(picture) for picture in pictures])
+    if any(colored):
+        size = " x ".join(map(str, like.size))
+        warnings.warn(
+            f"{sum(colored)} of {len(pictures)} pictures are in color, and the run was trained on gray ones of {size}: "
+            "they are made so, and may be named badly.",
+            stacklevel=2,
+        )
+    return found
+
+
+def _is_gray(picture: Image.Image) -> bool:
+    """Whether its channels are all but the same, as those of a gray picture that was kept in color are."""
+    return picture.mode == "L" or bool(np.ptp(np.asarray(picture.convert("RGB")), axis=-1).mean() <= 8)
 
 
 def _by_range(examples: Sequence[Example], shape: tuple[int, ...]) -> list[Example]:

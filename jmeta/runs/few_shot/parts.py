@@ -67,8 +67,8 @@ def large_enough(part: Part, dataset: Dataset, needed: int, way: int, what: str)
             said = f"the largest of {dataset.name} there has {part.examples.counts.max()}"
             raise RunError(f"{least} {said}: give a smaller --shot or --query-shot.")
         raise RunError(
-            f"{least} {enough.sum()} of the {len(enough)} of {dataset.name} there have them, {listed(lost)} fewer: "
-            "take small classes out of the data, or give a smaller --way, --shot or --query-shot."
+            f"{least} only {enough.sum()} of the {len(enough)} of {dataset.name} there have as many "
+            f"(not {listed(lost)}): give a smaller --way, --shot or --query-shot, or more pictures."
         )
     if not lost:
         return part
@@ -83,5 +83,5 @@ def said(parts: Mapping[str, Part], what: str) -> str:
     """How many classes and examples there are in each part, in a sentence."""
     if not len(parts["test"].classes):
         parts = {name: part for name, part in parts.items() if name != "test"}
-    sizes = (f"{name} {len(p.classes)} classes, {p.examples.counts.sum():,} {what}" for name, p in parts.items())
-    return "; ".join(sizes)
+    size = lambda part: f"{len(part.classes)} classes, {part.examples.counts.sum():,} {what}"
+    return "; ".join(f"{name} {size(part) if len(part.classes) else 'none'}" for name, part in parts.items())

@@ -172,9 +172,11 @@ def _few_shot(
     dataset: Dataset, split: Split, known: Part, tasks: Tasks, part: str, way: int, shot: int, query_shot: int
 ) -> Partial:
     if way > len(known.classes):
+        fits = min(len(classes) for classes in (split.train, split.val, split.test) if len(classes))
+        instead = f"--way {fits} fits all parts" if fits > 1 else "give more classes"
         raise RunError(
             f"{way}-way episodes need {way} classes, and the {part} part of {dataset.name} ({split.protocol}) has "
-            f"{len(known.classes)}: ask for a smaller --way, or another --split."
+            f"{len(known.classes)}: {instead}, or choose another --split."
         )
     if tasks.rotations and dataset.look is None:
         raise RunError(f"rotations need pictures, and {dataset.name} has none: use --no-rotations.")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jmeta.datasets.catalog import path_of
 from jmeta.datasets.look import Look
 from jmeta.errors import RunError
 from jmeta.nets import catalog as networks
@@ -18,7 +19,7 @@ from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.few_shot.experiment import AREA, eval_steps, learner_of, starting
 from jmeta.runs.few_shot.settings import Settings
 from jmeta.runs.few_shot.text import Reader, check_facts, of_facts
-from jmeta.settings import INT32, typed
+from jmeta.settings import INT32, replaced, typed
 from jmeta.tasks import catalog as sources
 from jmeta.types import Learner, Model, Params
 
@@ -116,6 +117,9 @@ def loaded(run_dir: Path, checkpoint: str, *, trust_code: bool) -> dict[str, Any
 def load_settings(run_dir: Path, *, trust_code: bool = False) -> tuple[Settings, dict[str, Any]]:
     """The settings of a run folder, and what else is known of the run; arguments and errors as `load_trained`."""
     settings, _, facts = load_run(AREA, run_dir, trust_code=trust_code)
+    place = typed("place", facts.get("place"), str | None, f"{run_dir / folder.CONFIG}, in its facts,")
+    if place is not None and path_of(settings.tasks.dataset, settings.tasks.data_dir) is None and Path(place).exists():
+        settings = replaced(settings, {"dataset": place})  # seen from another folder than it was trained in
     if not (trust_code or is_command()):  # whoever reads its data later is not asked again
         with by_files(trust_code):
             sources.row(settings.tasks.dataset)

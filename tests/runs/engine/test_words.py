@@ -12,7 +12,11 @@ WRONG = {
     "train --features 8 b": "--features takes whole numbers, got '8' 'b': see jmeta train --help.",
     "evaluate --episodes": "--episodes has nothing after it: give its value, or see jmeta evaluate --help.",
     "predict --run-dir a": "jmeta predict needs --support and --query: see jmeta predict --help.",
-    "list": "jmeta list needs one more word, what to list, such as learners: see jmeta list --help.",
+    "data prepare": "jmeta data prepare needs one more word, of the data set, such as omniglot, or a path: "
+    "see jmeta data prepare --help.",
+    "train --way 3 --way x": "--way takes a whole number, got 'x': see jmeta train --help.",
+    "train --features 3,2": "--features takes whole numbers with spaces between them, got '3,2': "
+    "see jmeta train --help.",
 }
 
 

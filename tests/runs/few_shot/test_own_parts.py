@@ -60,7 +60,7 @@ def test_small_classes_are_left_out_and_named():
     with pytest.warns(UserWarning, match="few has 2 classes of fewer than 3 examples, k1, k4: they are left out"):
         kept = large_enough(part, data, 3, 5, "an episode")
     assert kept.classes.tolist() == [0, 2, 3, 5, 6, 7, 8, 9] and (kept.examples.counts == 4).all()
-    says = "needs 4 examples of each of 9 classes, and 8 of the 10 of few there have them, k1, k4 fewer: take small"
+    says = "needs 4 examples of each of 9 classes, and only 8 of the 10 of few there have as many .not k1, k4.: give"
     with pytest.raises(ValueError, match=says):
         large_enough(part, data, 4, 9, "an episode")
 

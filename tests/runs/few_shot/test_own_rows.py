@@ -203,7 +203,10 @@ def test_tasks_of_a_file(cli, home, tasks, kind, shown):
         ),
         (["--algorithm", "other.py:shrunk"], "other.py, and there is no such file here"),
         (["--algorithm", "mine.py:number"], "must be a function that returns a Learner, or a Row, got a int"),
-        (["--algorithm", "mine.py:broken"], "broken asks for color, which nothing gives: set a default"),
+        (
+            ["--algorithm", "mine.py:broken"],
+            "broken asks for color, which nothing gives: name it as one of model, encoder",
+        ),
         (["--algorithm", "mine.py:nothing"], "nothing must return a Learner, got a MLPEncoder"),
         (["--algorithm", "cavia", "--network", "mine.py:net"], "mine.py:net takes no context beside its input"),
         (["--network", "mine.py:number"], "mine.py:number must be a function from a number of outputs to a model"),
@@ -303,15 +306,15 @@ def test_code_that_a_run_folder_names_is_not_run(refused, finished, home, field,
         ("train", "--config", "run/config.json", "--run-dir", "new"),
         ("train", "--config", "some.toml", "--run-dir", "new"),
     ):
-        assert f"'{place}' is code that a file names, and not you" in refused(*words), words
+        assert f"'{place}', which a file names and this command does not" in refused(*words), words
     reads = {"load_trained": load_trained, "load_settings": load_settings, "load_run": partial(load_run, AREA)}
     if field == "dataset":  # which the settings do not need
         del reads["load_run"]
     for name, read in reads.items():
-        with pytest.raises(RunError, match=r"is code that a file names, and not you: .*trust_code=True in"):
+        with pytest.raises(RunError, match=r"which a file names and this command does not: .*trust_code=True in"):
             read(home / "run")
         assert not (home / "was-run").exists(), name
-    with pytest.raises(RunError, match="is code that a file names"):
+    with pytest.raises(RunError, match="which a file names and this command does not"):
         evaluate(EvaluateConfig(str(home / "run"), episodes=2))
     assert not (home / "was-run").exists()
     for read in reads.values() if field != "dataset" else ():

@@ -158,6 +158,16 @@ def test_names_of_files_cannot_send_escapes(cli, finished, tmp_path):
     assert result.code == 2 and "\x1b" not in result.err and result.err.count("\n") == 1
 
 
+def test_pictures_in_color_are_told_where_gray_ones_were_trained_on(cli, finished, pictures):
+    """Catches photographs that a run on drawings names without a word, and a warning of gray ones in three channels."""
+    red = np.zeros((20, 20, 3), np.uint8)
+    red[5:15, 5:10, 0] = 255
+    Image.fromarray(red).save(pictures / "query" / "red.png")
+    words = ("predict", "--run-dir", finished, "--support", pictures / "support", "--query")
+    with pytest.warns(UserWarning, match="1 of 13 pictures are in color, and the run was trained on gray ones of"):
+        assert cli(*words, pictures / "query").code == 0
+
+
 def test_sub_folders_single_pictures_and_junk_are_taken_as_they_come(cli, finished, pictures):
     """Catches a query deep in a folder that is passed over, and junk that stops the rest."""
     (pictures / "query" / "deep" / "er").mkdir(parents=True)
