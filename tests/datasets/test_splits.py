@@ -40,7 +40,16 @@ def test_a_class_keeps_its_part_whatever_the_order(names, random):
 
 
 @pytest.mark.parametrize(
-    ("classes", "sizes"), [(4, (2, 0, 2)), (6, (3, 0, 3)), (7, (3, 2, 2)), (10, (4, 3, 3)), (29, (13, 8, 8)), (30, (20, 4, 6)), (100, (64, 16, 20))]
+    ("classes", "sizes"),
+    [
+        (4, (2, 0, 2)),
+        (6, (3, 0, 3)),
+        (7, (3, 2, 2)),
+        (10, (4, 3, 3)),
+        (29, (13, 8, 8)),
+        (30, (20, 4, 6)),
+        (100, (64, 16, 20)),
+    ],
 )
 def test_sizes(classes, sizes):
     split = unnamed([str(i) for i in range(classes)]).split()
