@@ -32,6 +32,9 @@ def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
     if got.endswith(".py"):
         return RunError(f"{got} is a file: write which {what} of it is meant, as in {got}:NAME.")
     close = closest(got, names)
+    longer = [name for name in names if got and name.startswith(got)]
+    if 1 < len(longer) <= 8:
+        return RunError(f"there is no {what} {got!r}: did you mean one of {', '.join(longer)}?")
     instead = f"did you mean {close!r}?" if close is not None else f"choose one of {', '.join(names)}."
     return RunError(f"there is no {what} {got!r}: {instead}")
 

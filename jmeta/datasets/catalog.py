@@ -15,7 +15,7 @@ from jmeta.datasets.pictures import resized
 from jmeta.datasets.published import DIVISIONS
 from jmeta.datasets.sentences import is_lines, is_sentences, stem
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
-from jmeta.errors import kind_and_line
+from jmeta.errors import closest, kind_and_line
 from jmeta.registry import Registry, said, short
 from jmeta.report.arrays import check_fits
 
@@ -258,6 +258,9 @@ def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: 
     if _is_path(name):
         where = "" if os.path.isabs(name) else f" in {os.getcwd()} or in {folder}"
         raise DataError(f"there is no data set {name!r}: no file or folder has that path{where}, so correct it.")
+    here = closest(name, [entry.name for entry in os.scandir() if entry.is_dir() or Path(entry).suffix])
+    if name.strip() and here is not None:
+        raise DataError(f"there is no data set {name!r}: did you mean {here!r}, which is in {os.getcwd()}?")
     known = ", ".join([*map(shown, DATASETS), "a file .npz, .zip, .csv or .jsonl", "a folder of images"])
     looked = f", as a file or folder neither here nor in {folder}" if name.strip() else ""
     raise DataError(f"there is no data set {name!r}{looked}: choose one of {known}.")

@@ -118,9 +118,10 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
     known = _protocols(dataset)
     name = next(iter(known)) if protocol == "default" else protocol
     if name not in known and not is_division(name):
+        part = " (a part of one is --part)" if protocol in ("train", "val", "test") else ""
         raise DataError(
-            f"{dataset.name} has no split protocol {protocol!r}: choose one of {', '.join(known)} or default, or give "
-            "a FILE.json."
+            f"{dataset.name} has no split protocol {protocol!r}{part}: choose one of {', '.join(known)} or default, or "
+            "give a FILE.json."
         )
     parts = known[name]() if name in known else _own(dataset.class_names, name)
     train, val, test = (np.array(sorted(part), np.int32) for part in parts)

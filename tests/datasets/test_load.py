@@ -42,6 +42,14 @@ def test_a_path_that_is_not_there(name, tmp_path):
     assert "/.npz" not in str(caught.value)
 
 
+def test_a_misspelled_folder_is_told_as_what_it_is(tmp_path, monkeypatch):
+    """Catches a list of known sets where a folder beside has almost that name."""
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(datasets.DataError, match="there is no data set 'photo': did you mean 'photos', which is in"):
+        datasets.load("photo", tmp_path)
+
+
 @pytest.mark.parametrize("count", ["", "0", "-3", "many", "1.5", "²"])
 def test_bad_number_of_glyphs(count):
     with pytest.raises(datasets.DataError, match="needs N to be a number of classes"):

@@ -101,6 +101,8 @@ def test_all_is_for_transfer():
 
 
 def test_unknown_protocol():
+    with pytest.raises(datasets.DataError, match=r"no split protocol 'val' \(a part of one is --part\): choose one of"):
+        unnamed(["a", "b", "c", "d"]).split("val")
     with pytest.raises(datasets.DataError, match="set has no split protocol 'finn': choose one of classes, all or def"):
         unnamed(list("abcdef")).split("finn")
 

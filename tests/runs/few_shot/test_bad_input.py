@@ -58,7 +58,7 @@ def test_settings_that_make_no_sense(refused, shapes, tmp_path, words, part):
         (["--dataset", "omniglo"], "there is no data set 'omniglo': did you mean 'omniglot'?"),
         (["--dataset", "qqqq"], "there is no data set 'qqqq'"),
         (["--dataset", "glyphs:none"], "glyphs:N needs N"),
-        (["--preset", "maml-omniglot-5w"], "did you mean 'maml-omniglot-5w"),
+        (["--preset", "maml-omniglot-5w"], "did you mean one of maml-omniglot-5w1s, maml-omniglot-5w5s?"),
         (["--preset", "zzz"], "choose one of anil-omniglot-20w1s, "),
         (["--dataset", "sinusoid", "--network", "conv4"], "sinusoid has no pictures"),
         (["--dataset", "sinusoid", "--way", "5"], "sinusoid has tasks of one way, 1, got --way 5: leave it out"),
