@@ -279,7 +279,7 @@ def test_imports_point_one_way(path):
 
 @pytest.mark.parametrize("path", SCRIPTS)
 def test_scripts_stand_on_the_library_alone(path):
-    """Beside it they may use the runner of studies, its trainings in pieces, and their own folder, and nothing of tests and benchmarks."""
+    """Beside it they may use the runner of studies, its trainings in pieces, and their own folder; nothing of tests."""
     assert strange_to_scripts(path, (ROOT.parent / path).read_text()) == set()
 
 
