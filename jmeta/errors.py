@@ -30,7 +30,7 @@ def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
     """An error for a name that isn't there, of a kind such as "algorithm", with the closest one that is."""
     names = list(known)
     if got.endswith(".py"):
-        return RunError(f"{got} is a file: write which {what} of it is meant, as in {got}:NAME.")
+        return RunError(f"there is no {what} {got!r}: write {got}:NAME, with the name that it has in the file.")
     close = closest(got, names)
     longer = [name for name in names if got and name.startswith(got)]
     if 1 < len(longer) <= 8:

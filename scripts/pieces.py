@@ -25,7 +25,7 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def trained(run: Callable[[Any, int], tuple[Any, Any]], state: Any, steps: int, place: Path) -> Trained:
+def trained(run: Callable[[Any, int], tuple[Any, Any]], state: Any, steps: int, place: Path, *, of: str) -> Trained:
     """The state after so many steps, kept in a file after each piece; one that is there is gone on with, bit for bit.
 
     Args:
@@ -33,11 +33,12 @@ def trained(run: Callable[[Any, int], tuple[Any, Any]], state: Any, steps: int, 
         state: at the start, with a `step`.
         steps: in all.
         place: the file, .npz.
+        of: what else decides the training, such as its rates; a file of another is refused.
 
     Raises:
         RunError: for a file of another state, or a loss that is not finite.
     """
-    seconds, start = 0.0, f"{steps} steps of {digest_of(jax.tree.map(plain, state))}"
+    seconds, start = 0.0, f"{of}, {steps} steps of {digest_of(jax.tree.map(plain, state))}"
     if place.exists():
         state, seconds = _read(place, state, start)
     while (step := int(state.step)) < steps:

@@ -256,9 +256,9 @@ def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: 
         if path.exists():
             raise DataError(f"{path} is neither a file nor a folder, as pipes and devices are: name one that is.")
     if _is_path(name):
-        where = "" if os.path.isabs(name) else f" in {os.getcwd()} or in {folder}"
+        where = "" if os.path.isabs(name) or name.startswith("~") else f" in {os.getcwd()} or in {folder}"
         raise DataError(f"there is no data set {name!r}: no file or folder has that path{where}, so correct it.")
-    here = closest(name, [entry.name for entry in os.scandir() if entry.is_dir() or Path(entry).suffix])
+    here = closest(name, [entry.name for entry in Path.cwd().glob("*") if entry.is_dir() or _is_path(entry.name)])
     if name.strip() and here is not None:
         raise DataError(f"there is no data set {name!r}: did you mean {here!r}, which is in {os.getcwd()}?")
     known = ", ".join([*map(shown, DATASETS), "a file .npz, .zip, .csv or .jsonl", "a folder of images"])

@@ -19,7 +19,7 @@ from jmeta.errors import DataError
 _SEED = "jmeta-1"
 _FINN_SIZES = (1100, 100, 423)
 _LAKE_VALIDATION_ALPHABETS = 5
-_FEW_CLASSES, _TOO_FEW_TO_VALIDATE = 30, 7
+_FEW_CLASSES, _TOO_FEW_TO_VALIDATE = 32, 7
 _FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 
 # fmt: off
@@ -91,7 +91,7 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
         ravi     miniImageNet: 64 train, 16 validation, 20 test.
         meta-dataset   Tiny ImageNet: its 160, 13 and 27 classes in Meta-Dataset's division of ImageNet by the WordNet
                  tree, of which validation and test have no relatives in training.
-        classes  64 % train, 16 % validation, 20 % test, shuffled; below 30 classes 40 %, 30 % and 30 %, so that ten
+        classes  64 % train, 16 % validation, 20 % test, shuffled; below 32 classes 40 %, 30 % and 30 %, so that ten
                  classes give 4, 3 and 3: at most 3-way episodes in every part. Below seven, half of them are for the
                  test, and validation is empty.
         folders  the classes of the folders train, val (or valid, validation) and test, where all classes are in these.

@@ -47,6 +47,8 @@ NOISE = 0.02
 SEEN = 8  # points of the curve that is drawn
 X = nets.MLPEncoder(())
 GRID = {"low": -3.0, "high": 3.0, "points_per_unit": 32}
+RATE, CURVES = 1e-3, 16
+TRAINING = f"Adam at {RATE}, {CURVES} curves"
 Joint = Callable[[Any, Episode], Array]
 
 
@@ -148,11 +150,11 @@ def best(config: Config, floor: float, rows: Rows) -> dict[str, Any]:
 def measured(config: Config, name: str, rows: Rows) -> dict[str, Any]:
     """Train a model, then measure it on the curves of the test."""
     learner, joint = MODELS[name]()
-    rate = optax.schedules.warmup_cosine_decay_schedule(0.0, 1e-3, config.steps // 20, config.steps)
+    rate = optax.schedules.warmup_cosine_decay_schedule(0.0, RATE, config.steps // 20, config.steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
     state = training.init_state(learner, optimizer, jax.random.key(0), jnp.zeros((3, 1)))
-    run = training.make_run(learner, optimizer, gp_curves_sampler(), meta_batch_size=16)
-    state, seconds = trained(run, state, config.steps, Path(config.run_dir) / f"{name}.npz")
+    run = training.make_run(learner, optimizer, gp_curves_sampler(), meta_batch_size=CURVES)
+    state, seconds = trained(run, state, config.steps, Path(config.run_dir) / f"{name}.npz", of=TRAINING)
 
     def judge(episode: Episode) -> dict[str, Array]:
         support, query = episode

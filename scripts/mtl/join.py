@@ -69,7 +69,7 @@ class Config:
 
 def start(words: Sequence[str]) -> Config:
     """The defaults of the meta-learner that the words of a command line name."""
-    choice, _ = read_words(Choice, words, return_unknown_args=True, add_help=False)
+    choice, _ = read_words(Choice, words, prog="python -m scripts.mtl.join", return_unknown_args=True, add_help=False)
     return Config(defaults(choice))
 
 

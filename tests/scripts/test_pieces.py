@@ -31,18 +31,18 @@ def test_a_training_that_was_stopped_ends_in_the_same_bits(tmp_path, monkeypatch
         return run(state, steps)
 
     with pytest.raises(KeyboardInterrupt):
-        pieces.trained(stopping, state, 10, tmp_path / "one.npz")
+        pieces.trained(stopping, state, 10, tmp_path / "one.npz", of="a rate")
     assert done == [3, 3]
-    found = pieces.trained(run, training()[1], 10, tmp_path / "one.npz")
+    found = pieces.trained(run, training()[1], 10, tmp_path / "one.npz", of="a rate")
     whole, _ = run(training()[1], 10)
     assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), found.state, whole))
-    assert_close(pieces.trained(run, training()[1], 10, tmp_path / "one.npz").state.params, whole.params)
+    assert_close(pieces.trained(run, training()[1], 10, tmp_path / "one.npz", of="a rate").state.params, whole.params)
     assert found.seconds > 0
 
 
 def test_another_training_is_not_gone_on_with(tmp_path):
     run, state = training()
-    pieces.trained(run, state, 2, tmp_path / "one.npz")
-    for other, steps in ((training(seed=1)[1], 2), (training()[1], 4)):
+    pieces.trained(run, state, 2, tmp_path / "one.npz", of="a rate")
+    for other, steps, of in ((training(seed=1)[1], 2, "a rate"), (state, 4, "a rate"), (state, 2, "another rate")):
         with pytest.raises(RunError, match="is of a training that began otherwise: remove it"):
-            pieces.trained(run, other, steps, tmp_path / "one.npz")
+            pieces.trained(run, other, steps, tmp_path / "one.npz", of=of)

@@ -1,11 +1,13 @@
 """The words of a command line, read by tyro, and what is wrong with them in one sentence."""
 
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from typing import Any
+from unittest import mock
 
 import tyro
 
@@ -13,59 +15,66 @@ from jmeta.errors import RunError, closest
 
 _ONE = {"INT": "a whole number", "FLOAT": "a number", "STR": "a word"}
 _MORE = {"INT": "whole numbers", "FLOAT": "numbers", "STR": "words"}
-KINDS = {
-    **_ONE,
-    **{f"{{None}}|{kind}": said for kind, said in _ONE.items()},
-    **{f"[{kind} [{kind} ...]]": said for kind, said in _MORE.items()},
-}
-"""What tyro calls a value, in words."""
+_RULE = "[─-]{4,}"
 
 
 def read_words(kind: type[Any], words: Sequence[str], *, prog: str | None = None, **options: Any) -> Any:
     """`tyro.cli`, but what is wrong with the words is a RunError of one sentence."""
-    said = io.StringIO()
+    said, read = io.StringIO(), lambda: tyro.cli(kind, args=list(words), prog=prog, **options)
     try:
         with redirect_stderr(said):
-            return tyro.cli(kind, args=list(words), prog=prog, **options)
+            found = read()
     except SystemExit as error:
-        sentence = complaint(said.getvalue(), words, prog or "it") if error.code else None
-        if sentence is not None:
-            said.truncate(0)
-            raise RunError(sentence) from None
-        raise
-    finally:
+        if not error.code:  # --help
+            raise
+    else:
         sys.stderr.write(said.getvalue())
+        return found
+    box = io.StringIO()
+    with redirect_stderr(box), mock.patch.dict(os.environ, COLUMNS="10000"), suppress(SystemExit):
+        read()  # again, so wide that nothing is broken into lines
+    raise RunError(complaint(box.getvalue(), words, prog))
 
 
-def complaint(box: str, words: Sequence[str], prog: str) -> str | None:
-    """In one sentence what tyro says in a box; None for what it has not been seen to say."""
-    text = " ".join(line.strip(" │╭╮╰╯") for line in box.splitlines())
-    rule = "[─-]{4,}"
-    first = re.search(rf"(?:Unrecognized options:|Error parsing|Missing (?:value|from)) .*?(?= *{rule}| *$)", text)
-    if first is None:
-        return None
-    what, more = first[0], text[first.end() :]
-    see = f"see {prog} --help."
+def complaint(box: str, words: Sequence[str], prog: str | None) -> str:
+    """In one sentence what tyro says in a box."""
+    lines = [line.strip(" │╭╮╰╯") for line in box.splitlines()]
+    lines = [line for line in lines if line and not re.fullmatch(rf".*{_RULE}.*", line)]
+    it, see = prog or "the command", f"see {prog or 'its'} --help."
+    what = next((line for line in lines if re.match(_KNOWN, line)), None)
+    if what is None:
+        return f"{' '.join(lines)}: {see}"
+    options = dict(re.findall(r"^((?:--[\w-]+(?:, )?)+) (.+)$", "\n".join(lines), re.MULTILINE))
     if found := re.match(r"Unrecognized options: (.*)", what):
         others = found[1].split(", ")
         flag = next((word for word in others if word.startswith("-")), None)
         if flag is None:
-            return f"{prog} has no use for {' '.join(others)}: leave it out, or {see}"
-        close = closest(flag, re.findall(r"--[\w-]+(?= [\[{A-Z])|--[\w-]+(?=, --)", more))
-        return f"{prog} has no {flag}: " + (see if close is None else f"did you mean {close}?")
+            return f"{it} has no use for {' '.join(others)}: leave it out, or {see}"
+        close = closest(flag, [name for names in options for name in names.split(", ")])
+        return f"{it} has no {flag}: " + (see if close is None else f"did you mean {close}?")
     if found := re.match(r"Error parsing (--[\w-]+)", what):
-        takes = re.search(rf"{found[1]}(?:, --\S+)* ((?:\[.*?\]\]|\{{.*?\}}(?:\|\w+)?|\S+))", more)
-        kind = KINDS.get(takes[1], takes[1]) if takes else "something else"
-        given = _given(found[1], words)
-        apart = " with spaces between them" if kind in _MORE.values() and "," in given else ""
-        return f"{found[1]} takes {kind}{apart}, got {given}: {see}"
+        takes = next((value for names, value in options.items() if found[1] in names.split(", ")), "something else")
+        return f"{found[1]} takes {in_words(takes)}, got {_given(found[1], words)}: {see}"
     if found := re.match(r"Missing value for argument '?(--[\w-]+)", what):
-        return f"{found[1]} has nothing after it: give its value, or {see}"
-    if found := re.match(r"Missing from .*?: ", what):
-        flags = re.findall(r"(--[\w-]+) [\[{A-Z]", what)
-        told = what[found.end() :].partition(" ")[2].removesuffix("(required)").strip(" .")
-        return f"{prog} needs {' and '.join(flags) if flags else f'one more word, {told}'}: {see}"
-    return None
+        return f"{found[1]} has too little after it: give its value, or {see}"
+    told = [line.removesuffix("(required)").strip(" .") for line in lines[lines.index(what) + 2 :]]
+    needed = [name.split(", ")[0] for name in options]
+    return f"{it} needs {' and '.join(needed) if needed else f'one more word, {told[0]}'}: {see}"
+
+
+_KNOWN = r"Unrecognized options: |Error parsing --|Missing value for argument|Missing from "
+
+
+def in_words(takes: str) -> str:
+    """What tyro calls a value: `INT`, `{None}|INT`, `[INT [INT ...]]`, `FLOAT FLOAT`."""
+    takes = takes.removeprefix("{None}|")
+    takes = takes[1:-1] if re.fullmatch(r"\{[^|]*\[.*\}", takes) else takes
+    if found := re.fullmatch(r"\[(\w+) \[\1 \.\.\.\]\]", takes):
+        return f"{_MORE.get(found[1], takes)}, with spaces between them"
+    several = takes.split()
+    if len(several) > 1 and len({*several}) == 1 and several[0] in _MORE:
+        return f"{len(several)} {_MORE[several[0]]}"
+    return _ONE.get(takes, takes)
 
 
 def _given(flag: str, words: Sequence[str]) -> str:

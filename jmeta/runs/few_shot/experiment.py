@@ -116,10 +116,11 @@ def drawn(tasks: Tasks, problem: Problem, ordinary: bool) -> Data:
     return Data(problem, training, problem.sampler("val", tasks.way, tasks.shot, tasks.query_shot))
 
 
-def _place(tasks: Tasks) -> dict[str, str]:
-    """Where data are that the settings name by a path, perhaps from the folder that training was started in."""
-    place = path_of(tasks.dataset, tasks.data_dir)
-    return {} if place is None else {"place": str(place)}
+def _places(tasks: Tasks) -> dict[str, dict[str, str]]:
+    """Where data are that settings name by a path, perhaps from the folder that training was started in."""
+    named = {"dataset": tasks.dataset, "test_dataset": tasks.test.test_dataset}
+    found = {name: None if value is None else path_of(value, tasks.data_dir) for name, value in named.items()}
+    return {"places": {name: str(place) for name, place in found.items() if place is not None}}
 
 
 def experiment(settings: Settings, data: Data) -> Experiment:
@@ -144,7 +145,7 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             "protocol": problem.protocol,
             "split_hash": problem.split_hash,
             "checksum": problem.checksum,
-            **_place(settings.tasks),
+            **_places(settings.tasks),
             "input_shape": list(problem.input_shape),
             "input_dtype": problem.input_dtype,
             "train_classes": problem.train_classes,

@@ -209,8 +209,11 @@ def as_trained(like: Look, pictures: Sequence[Example], invert: str = "auto") ->
 
 
 def _is_gray(picture: Image.Image) -> bool:
-    """Whether its channels are all but the same, as those of a gray picture that was kept in color are."""
-    return picture.mode == "L" or bool(np.ptp(np.asarray(picture.convert("RGB")), axis=-1).mean() <= 8)
+    """Whether its pixels differ in lightness alone, also on tinted paper, as a gray picture's do."""
+    if picture.mode == "L":
+        return True
+    pixels = np.asarray(picture.convert("RGB"), np.int32).reshape(-1, 3)
+    return bool(np.percentile(np.ptp(pixels - np.median(pixels, axis=0), axis=-1), 99) <= 40)
 
 
 def _by_range(examples: Sequence[Example], shape: tuple[int, ...]) -> list[Example]:

@@ -1,5 +1,6 @@
 """Pages of test episodes, and what a learner answers in them: curves, pictures, or how likely each class is found."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,14 @@ def _names(problem: Problem, tasks: Tasks, query_shot: int, seed: int) -> list[l
     assert problem.classes is not None and problem.dataset is not None, "classes have names"
     sample = problem.classes("test", tasks.way, tasks.shot, query_shot)
     found = [sample(jax.random.fold_in(jax.random.key(seed), i)).support.x[: tasks.way, 0] for i in range(EPISODES)]
-    return [[_short(problem.dataset.class_names[k]) for k in np.asarray(classes)] for classes in found]
+    return [shortened([problem.dataset.class_names[k] for k in np.asarray(classes)]) for classes in found]
 
 
-def _short(name: str) -> str:
-    last = name.rstrip("/").rpartition("/")[2] or name
-    return plain(last if len(last) <= 12 else f"{last[:5]}…{last[-6:]}")
+def shortened(names: Sequence[str]) -> list[str]:
+    """Names for a picture: their last part, cut in its middle, and with a number where two would be the same."""
+    last = [name.rstrip("/").rpartition("/")[2] or name for name in names]
+    cut = [name if len(name) <= 12 else f"{name[:5]}…{name[-6:]}" for name in last]
+    return [plain(name if cut.count(name) == 1 else f"{name} {cut[:i].count(name) + 1}") for i, name in enumerate(cut)]
 
 
 def _curves_page(trained: Trained, episodes: list[Episode]) -> Any:

@@ -91,8 +91,8 @@ def predict(
         support: examples of each class, at least one and of numbers that may differ: a folder with a sub-folder of
             pictures for each, an npz file of `images` and `labels`, a csv file, or `{name: examples}`. After a run on
             sentences, a csv or jsonl file of sentences with labels, or `{name: texts}`.
-        query: examples to be named; sentences are a list of texts or of files of them, a file, or one text of several
-            words.
+        query: examples to be named; sentences are a list of texts, in which a `Path` is a file of them, or one file, or
+            one text of several words.
         inner_steps: inner steps; None for the run's in evaluation.
         checkpoint: best (by validation) or newest.
         invert: pictures in gray: "yes", "no", or "auto". auto does with files, and arrays beside files, as was done
@@ -177,7 +177,8 @@ def main(config: PredictConfig) -> list[Prediction]:
     check(config)
     if not config.query:
         raise RunError("--query has nothing after it: name what is to be named.")
-    query: Any = config.query[0] if len(config.query) == 1 else [*config.query]
+    words = [Path(word) if text.is_file_of_texts(word) else word for word in config.query]
+    query: Any = words[0] if len(words) == 1 else words
     if config.csv is not None:
         check_output("--csv", config.csv)
         named = [Path(config.support), *map(Path, config.query)]

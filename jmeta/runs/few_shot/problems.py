@@ -172,8 +172,9 @@ def _few_shot(
     dataset: Dataset, split: Split, known: Part, tasks: Tasks, part: str, way: int, shot: int, query_shot: int
 ) -> Partial:
     if way > len(known.classes):
-        fits = min(len(classes) for classes in (split.train, split.val, split.test) if len(classes))
+        own, fits = len(known.classes), min(len(each) for each in (split.train, split.val, split.test) if len(each))
         instead = f"--way {fits} fits all parts" if fits > 1 else "give more classes"
+        instead = instead if own in (fits, 1) else f"--way {own} fits this part, and {instead}"
         raise RunError(
             f"{way}-way episodes need {way} classes, and the {part} part of {dataset.name} ({split.protocol}) has "
             f"{len(known.classes)}: {instead}, or choose another --split."

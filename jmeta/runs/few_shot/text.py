@@ -115,22 +115,29 @@ def given(support: str | Path | Mapping[Any, Any], query: Any) -> tuple[dict[str
 
 
 def _texts(found: Any) -> list[str]:
-    """Of a file, or of texts and files in a list. Several words that are no file are a text."""
+    """Of a file, or a list of texts in which a `Path` is a file of them. Several words that name no file are a text."""
+    if isinstance(found, str) and len(found.split()) > 1 and not is_file_of_texts(found):
+        return [found]
     if isinstance(found, str | Path):
-        said = len(str(found).split()) > 1 and not os.path.exists(found)
-        return [str(found)] if said else read_texts(_file(found))
-    if not isinstance(found, Sequence) or not all(isinstance(text, str) and text.strip() for text in found):
+        return read_texts(_file(found))
+    if not isinstance(found, Sequence) or not all(isinstance(one, Path) or _is_text(one) for one in found):
         raise RunError("the run was trained on sentences: give lists of texts that are not empty, or a file of them.")
-    is_file = lambda text: len(text.split()) == 1 and _is_named_so(Path(text))
-    return [text for given in found for text in (read_texts(_file(given)) if is_file(given) else [given])]
+    return [text for one in found for text in (read_texts(_file(one)) if isinstance(one, Path) else [one])]
 
 
-def _is_named_so(path: Path) -> bool:
-    return is_lines(path) or path.suffix.lower() in (".csv", ".txt")
+def _is_text(found: Any) -> bool:
+    return isinstance(found, str) and bool(found.strip())
+
+
+def is_file_of_texts(word: str) -> bool:
+    """Whether a word of a command line is a file: it has the ending of one of sentences, or is there."""
+    return is_lines(word) or Path(word).suffix.lower() in (".csv", ".txt") or os.path.exists(word)
 
 
 def _file(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file() or not _is_named_so(path):
-        raise RunError(f"{path} is no file of sentences, which the run was trained on: give a .csv, .jsonl or .txt.")
-    return path
+    if not Path(path).is_file() or not (is_lines(path) or Path(path).suffix.lower() in (".csv", ".txt")):
+        raise RunError(
+            f"{path} is no file of sentences, which the run was trained on: give a .csv, .jsonl or .txt, or a sentence "
+            "in quotes."
+        )
+    return Path(path)

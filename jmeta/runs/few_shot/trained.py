@@ -117,9 +117,7 @@ def loaded(run_dir: Path, checkpoint: str, *, trust_code: bool) -> dict[str, Any
 def load_settings(run_dir: Path, *, trust_code: bool = False) -> tuple[Settings, dict[str, Any]]:
     """The settings of a run folder, and what else is known of the run; arguments and errors as `load_trained`."""
     settings, _, facts = load_run(AREA, run_dir, trust_code=trust_code)
-    place = typed("place", facts.get("place"), str | None, f"{run_dir / folder.CONFIG}, in its facts,")
-    if place is not None and path_of(settings.tasks.dataset, settings.tasks.data_dir) is None and Path(place).exists():
-        settings = replaced(settings, {"dataset": place})  # seen from another folder than it was trained in
+    settings = replaced(settings, _elsewhere(settings, facts, f"{run_dir / folder.CONFIG}, in its facts,"))
     if not (trust_code or is_command()):  # whoever reads its data later is not asked again
         with by_files(trust_code):
             sources.row(settings.tasks.dataset)
@@ -141,3 +139,13 @@ def load_settings(run_dir: Path, *, trust_code: bool = False) -> tuple[Settings,
     if not facts["input_shape"] or not all(1 <= size <= INT32 for size in sizes):
         raise RunError(f"{where} has sizes {reprlib.repr(sizes)}, which must be 1 or more each: correct them.")
     return settings, facts
+
+
+def _elsewhere(settings: Settings, facts: Mapping[str, Any], where: str) -> dict[str, str]:
+    """The paths of data that settings name from another folder than this one, or that are others here."""
+    kept = typed("places", facts.get("places", {}), dict, where)
+    named = {"dataset": settings.tasks.dataset, "test_dataset": settings.tasks.test.test_dataset}
+    moved = lambda name, place: Path(place) != path_of(named[name] or "", settings.tasks.data_dir)
+    for name, place in kept.items():
+        typed(f"places of {name}", place, str, where)
+    return {n: place for n, place in kept.items() if n in named and moved(n, place) and Path(place).exists()}

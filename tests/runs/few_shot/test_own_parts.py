@@ -9,6 +9,7 @@ import pytest
 from small_runs import PLAIN
 
 from jmeta.datasets import make_dataset
+from jmeta.runs.few_shot.pages import shortened
 from jmeta.runs.few_shot.parts import large_enough, parts_of
 from jmeta.runs.few_shot.problems import problem_of
 from jmeta.runs.few_shot.settings import Tasks
@@ -51,6 +52,31 @@ def test_the_classes_of_an_episode_are_those_it_was_drawn_from(part):
         drawn, told = problem.sampler(part, 4, 2, 3)(key), problem.classes(part, 4, 2, 3)(key)
         for found, known in ((drawn.support, told.support), (drawn.query, told.query)):
             assert (np.rint(np.asarray(found.x).min(axis=(1, 2, 3)) * 255).astype(int) // 10 == known.x[:, 0]).all()
+
+
+def test_names_in_a_picture_can_be_told_apart():
+    """Catches two classes of one episode that are called the same."""
+    names = ["Latin/character03", "Greek/character03", "American_Crow_(adult)", "American_Robin_(adult)", "_rose"]
+    assert shortened(names) == ["character03 1", "character03 2", "Ameri…adult) 1", "Ameri…adult) 2", " _rose"]
+
+
+def test_a_run_is_evaluated_from_another_folder_than_it_was_trained_in(cli, tmp_path, monkeypatch):
+    """Catches a relative path that leads nowhere from there, and one that leads to other data of that name."""
+    rng = np.random.default_rng(0)
+    for place in (tmp_path / "here", tmp_path / "there"):
+        place.mkdir()
+        kinds = np.repeat(np.arange(20), 6)
+        features = (rng.normal(size=(20, 1, 4)) * 9 + rng.normal(size=(20, 6, 4))).reshape(-1, 4).astype(np.float32)
+        np.savez(place / "mine.npz", features=features, labels=kinds)
+    monkeypatch.chdir(tmp_path / "here")
+    words = ("--algorithm", "prototypical", "--network", "linear", "--query-shot", 2, "--outer-steps", 2)
+    assert cli("train", "--dataset", "mine.npz", *words, "--run-dir", "run").code == 0
+    asked = ("evaluate", "--run-dir", tmp_path / "here" / "run", "--episodes", 20, "--output")
+    assert cli(*asked, "a.json").code == 0
+    monkeypatch.chdir(tmp_path / "there")
+    assert cli(*asked, "b.json").code == 0
+    first, second = (json.loads((tmp_path / name).read_text()) for name in ("here/a.json", "there/b.json"))
+    assert first["values"] == second["values"] and first["data_checksum"] == second["data_checksum"]
 
 
 def test_small_classes_are_left_out_and_named():

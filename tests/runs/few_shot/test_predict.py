@@ -163,8 +163,11 @@ def test_pictures_in_color_are_told_where_gray_ones_were_trained_on(cli, finishe
     red = np.zeros((20, 20, 3), np.uint8)
     red[5:15, 5:10, 0] = 255
     Image.fromarray(red).save(pictures / "query" / "red.png")
+    sheet = np.full((20, 20, 3), (240, 228, 210), np.uint8)
+    sheet[4:16, 4:8] = 20
+    Image.fromarray(sheet).save(pictures / "query" / "sheet.png")  # black ink on yellowish paper is no color
     words = ("predict", "--run-dir", finished, "--support", pictures / "support", "--query")
-    with pytest.warns(UserWarning, match="1 of 13 pictures are in color, and the run was trained on gray ones of"):
+    with pytest.warns(UserWarning, match="1 of 14 pictures are in color, and the run was trained on gray ones of"):
         assert cli(*words, pictures / "query").code == 0
 
 

@@ -118,7 +118,7 @@ def test_answers_are_drawn_where_there_are_no_pictures(cli, place, runs, tmp_pat
     assert cli("plot", "--run-dir", run).code == 0 and (run / "episodes.png").exists()
     centers = 30 * np.random.default_rng(0).normal(size=(12, 1, 6))
     features = (centers + np.random.default_rng(1).normal(size=(12, 10, 6))).reshape(-1, 6).astype(np.float32)
-    np.savez(tmp_path / "apart.npz", features=features, labels=np.repeat(np.arange(12), 10))
+    np.savez(tmp_path / "apart.npz", features=features, labels=np.repeat([f"kind{k}" for k in range(12)], 10))
     words = (*SHORT, "--network", "linear", "--run-dir", tmp_path / "run")
     assert cli("train", "--dataset", tmp_path / "apart.npz", *words).code == 0
     figure = episodes_page(load_trained(tmp_path / "run"), seed=0)
@@ -126,7 +126,10 @@ def test_answers_are_drawn_where_there_are_no_pictures(cli, place, runs, tmp_pat
         shares = np.asarray(ax.images[0].get_array())
         assert np.allclose(shares.sum(axis=1), 1, atol=1e-5) and ax.get_title().endswith(": 100 % right")
         assert shares.argmax(axis=1).tolist() == [0] * 9 + [1] * 9 and ax.get_yticks().tolist() == [4.0, 13.0]
-        assert len({text.get_text() for text in ax.get_yticklabels()} & {str(k) for k in range(12)}) == 2
+        names = [text.get_text() for text in ax.get_yticklabels()]
+        assert len({*names} & {f"kind{k}" for k in range(12)}) == 2 and names == [
+            t.get_text() for t in ax.get_xticklabels()
+        ]
 
 
 @pytest.mark.parametrize(
