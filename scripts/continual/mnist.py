@@ -101,8 +101,8 @@ class Parts(NamedTuple):
 
 
 CANDIDATES: Mapping[str, tuple[tuple[float, ...], ...]] = {
-    "ewc": ((1e3,), (1e4,), (1e5,), (1e6,), (1e7,)),
-    "la-maml": ((0.05, 0.1), (0.15, 0.3)),
+    "ewc": ((1e1,), (1e2,), (1e3,), (1e4,), (1e5,), (1e6,), (1e7,)),
+    "la-maml": ((0.02, 0.05), (0.05, 0.1), (0.15, 0.3)),
 }
 """A strength; a rate and the rate of rates."""
 
