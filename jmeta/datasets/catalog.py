@@ -217,12 +217,12 @@ def place_of(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     return found
 
 
-def path_of(name: str, root: str | os.PathLike[str] | None = None) -> Path | None:
-    """The whole path of a data set that is a file or folder; None for one that has a name, or is not there."""
-    if is_built_in(name) or name.partition(":")[0] in DATASETS:
-        return None
-    found = next((path for path in _places(name, cache.data_root(root)) if path.exists()), None)
-    return None if found is None else found.absolute()
+def path_of(name: str) -> Path | None:
+    """The whole path of a data set that is a file or folder here; None for others, and for those in the folder of data
+    sets, which go by a name."""
+    path = Path(name).expanduser()
+    named = not name.strip() or name.partition(":")[0] in DATASETS
+    return None if named or not path.exists() else path.absolute()
 
 
 def _places(name: str, folder: Path) -> list[Path]:

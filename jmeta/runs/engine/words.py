@@ -4,10 +4,9 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stderr, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
 from typing import Any
-from unittest import mock
 
 import tyro
 
@@ -31,9 +30,22 @@ def read_words(kind: type[Any], words: Sequence[str], *, prog: str | None = None
         sys.stderr.write(said.getvalue())
         return found
     box = io.StringIO()
-    with redirect_stderr(box), mock.patch.dict(os.environ, COLUMNS="10000"), suppress(SystemExit):
-        read()  # again, so wide that nothing is broken into lines
+    with redirect_stderr(box), _wide(), suppress(SystemExit):
+        read()
     raise RunError(complaint(box.getvalue(), words, prog))
+
+
+@contextmanager
+def _wide() -> Iterator[None]:
+    """While inside, tyro takes the terminal to be so wide that it breaks no line."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def complaint(box: str, words: Sequence[str], prog: str | None) -> str:

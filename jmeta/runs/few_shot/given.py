@@ -82,7 +82,7 @@ def pictures_in(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     if not place.is_dir():
-        raise RunError(f"{place} is no folder and no file: name the folder that holds the pictures.")
+        raise RunError(f"{place} is no folder and no file: give a picture, or the folder that holds the pictures.")
     return [path for path in files_in(place).values() if isinstance(path, Path)]
 
 

@@ -175,9 +175,9 @@ def main(config: PredictConfig) -> list[Prediction]:
         OSError: if the CSV file can't be written.
     """
     check(config)
-    if not config.query:
-        raise RunError("--query has nothing after it: name what is to be named.")
-    words = [Path(word) if text.is_file_of_texts(word) else word for word in config.query]
+    if not config.query or not all(word.strip() for word in config.query):
+        raise RunError("--query has nothing after it, or an empty word: give what is to be named.")
+    words = [Path(word) if text.names_file(word) else word for word in config.query]
     query: Any = words[0] if len(words) == 1 else words
     if config.csv is not None:
         check_output("--csv", config.csv)

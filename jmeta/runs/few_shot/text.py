@@ -116,7 +116,7 @@ def given(support: str | Path | Mapping[Any, Any], query: Any) -> tuple[dict[str
 
 def _texts(found: Any) -> list[str]:
     """Of a file, or a list of texts in which a `Path` is a file of them. Several words that name no file are a text."""
-    if isinstance(found, str) and len(found.split()) > 1 and not is_file_of_texts(found):
+    if isinstance(found, str) and len(found.split()) > 1 and not names_file(found):
         return [found]
     if isinstance(found, str | Path):
         return read_texts(_file(found))
@@ -129,8 +129,8 @@ def _is_text(found: Any) -> bool:
     return isinstance(found, str) and bool(found.strip())
 
 
-def is_file_of_texts(word: str) -> bool:
-    """Whether a word of a command line is a file: it has the ending of one of sentences, or is there."""
+def names_file(word: str) -> bool:
+    """Whether a word of a command line is a file or folder, and no text: it has the ending of a table, or is there."""
     return is_lines(word) or Path(word).suffix.lower() in (".csv", ".txt") or os.path.exists(word)
 
 

@@ -145,7 +145,7 @@ def _elsewhere(settings: Settings, facts: Mapping[str, Any], where: str) -> dict
     """The paths of data that settings name from another folder than this one, or that are others here."""
     kept = typed("places", facts.get("places", {}), dict, where)
     named = {"dataset": settings.tasks.dataset, "test_dataset": settings.tasks.test.test_dataset}
-    moved = lambda name, place: Path(place) != path_of(named[name] or "", settings.tasks.data_dir)
+    moved = lambda name, place: Path(place) != path_of(named[name] or "")
     for name, place in kept.items():
         typed(f"places of {name}", place, str, where)
     return {n: place for n, place in kept.items() if n in named and moved(n, place) and Path(place).exists()}

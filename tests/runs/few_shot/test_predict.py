@@ -60,6 +60,8 @@ def test_bad_pictures_are_refused(refused, finished, pictures):
 
     assert "is no folder" in refused(*words(support="nowhere"))
     assert "is no folder" in refused(*words(query="nowhere"))
+    assert "is no folder and no file: give a picture" in refused(*words(), pictures / "query" / "gone.png")
+    assert "or an empty word" in refused(*words()[:-1], "")  # which was the whole current folder
     assert "0 sub-folders" in refused(*words(support="query"))
     (pictures / "nothing").mkdir()
     assert "no pictures" in refused(*words(query="nothing"))
