@@ -87,5 +87,6 @@ def test_a_run_on_an_encoder_is_trained_evaluated_drawn_and_asked(encoder, pictu
     assert cli.main(["active", "plot", "--run-dir", str(run)]) == 0
     assert (run / "labels.png").stat().st_size > 10_000 and (run / "training.png").exists()
     words = ["--support", str(pictures / "support"), "--pool", str(pictures / "pool"), "--labels", "2"]
+    capsys.readouterr()
     assert cli.main(["active", "suggest", "--run-dir", str(encoder), *words, "--rule", str(run)]) == 0
     assert capsys.readouterr().out.count(".png") == 2
