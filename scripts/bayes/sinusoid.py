@@ -35,7 +35,7 @@ LEARNERS: dict[str, Callable[[], Learner]] = {
     "gp-rbf": lambda: deep_kernel(nets.MLPEncoder(()), rbf(variance=4.0)),
     "gp-spectral": lambda: deep_kernel(nets.MLPEncoder(()), spectral_mixture(variance=4.0)),
     "deep-kernel": lambda: deep_kernel(nets.MLPEncoder((40, 40)), rbf(variance=4.0), objective=predictive),
-    "deep-spectral": lambda: deep_kernel(nets.MLPEncoder((40, 40)), spectral_mixture(variance=4.0)),
+    "deep-spectral": lambda: deep_kernel(nets.MLPEncoder((40, 40, 2)), spectral_mixture(variance=4.0)),
     "alpaca": lambda: alpaca(nets.MLPEncoder((40, 40)), spread=0.5, noise=0.3),
     "tnp": lambda: tnp(nets.MLPEncoder((64,)), nets.ProcessTransformer(64, 2, 4)),
 }
@@ -49,8 +49,8 @@ class Config:
         run_dir: where results are kept.
         shots: points of each curve, for a table each.
         noise: standard deviation of targets.
-        learners: of gp-rbf and gp-spectral (a Gaussian process on x itself), deep-kernel and deep-spectral (one on
-            features, RBF and spectral), alpaca and tnp.
+        learners: of gp-rbf and gp-spectral (a Gaussian process on x itself), deep-kernel (RBF on 40 features),
+            deep-spectral (on two, as its waves are a product over features), alpaca and tnp.
         steps: of training, each on 32 curves.
         tasks: of the test.
         draw: also draw curves with two standard deviations.
