@@ -1,5 +1,6 @@
 """The command line: parse, call, print."""
 
+import gc
 import importlib
 import logging
 import os
@@ -62,6 +63,9 @@ MEANT = {
 """What is meant by a word behind a command that takes flags alone."""
 AREAS = ("active", "bayes", "continual", "generative", "mtl", "optimizers", "rl")
 USER_ERROR = 2
+RARE = 100_000, 50, 100
+"""Thresholds of Python's collector: tracing makes millions of objects that live, and to look through them again and
+again took a sixth of the time to a first step."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 2 for what the user can put right; 130 or 143 after Ctrl-C or SIGTERM.
     """
+    gc.set_threshold(*RARE)
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE, end="")

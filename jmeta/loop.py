@@ -95,7 +95,8 @@ def mapped(fun: Callable[[Any], Any], xs: Any, *, chunk_size: int = 1) -> Any:
 @functools.lru_cache(KEPT)
 def _kept(structure: Any, chunk_size: int) -> Callable[..., Any]:
     """The map for a `Partial` of this structure, which says what functions are in it."""
-    return jax.jit(lambda data, xs: lax.map(jax.tree.unflatten(structure, data), xs, batch_size=chunk_size))
+    size = None if chunk_size == 1 else chunk_size  # a batch of one has more to trace, and computes the same
+    return jax.jit(lambda data, xs: lax.map(jax.tree.unflatten(structure, data), xs, batch_size=size))
 
 
 def as_partial(fun: Callable[..., Any]) -> Partial:

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import gc
 from collections.abc import Mapping
 
 from benchmarks.learners import GLYPHS, has_omniglot
 from benchmarks.protocol import Reply, serve
+from jmeta.cli import RARE
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.progress import silent
 from jmeta.runs.few_shot import from_preset, train
@@ -28,6 +30,7 @@ def first_step(request: Reply) -> Reply:
     def stop(step: int, metrics: Mapping[str, float]) -> None:
         raise Done
 
+    gc.set_threshold(*RARE)
     use_compile_cache(True)
     with contextlib.suppress(Done):
         train(settings, options, report=silent._replace(piece=stop))

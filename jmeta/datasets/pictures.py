@@ -162,21 +162,24 @@ def fit(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     height, width, channels = shape
     if channels not in _MODES or image.shape[-1] not in {1: (1, 3), 3: (1, 3)}.get(channels, (channels,)):
         raise DataError(f"pictures of {image.shape[-1]} channels can't be shown to a network that takes {channels}.")
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert(_MODES[channels])
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    if image.shape[-1] != channels:
+        picture = picture.convert(_MODES[channels])
     if picture.size != (width, height):
-        pixels = _filled_up(np.asarray(picture).reshape(*image.shape[:2], channels), width / height)
-        picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+        picture = _filled_up(picture, width / height).resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(picture).reshape(shape)
 
 
-def _filled_up(pixels: np.ndarray, aspect: float) -> np.ndarray:
-    height, width, channels = pixels.shape
+def _filled_up(picture: Image.Image, aspect: float) -> Image.Image:
+    width, height = picture.size
     tall, wide = max(height, round(width / aspect)), max(width, round(height * aspect))
-    filled = np.full((tall, wide, channels), border(pixels).astype(np.uint8))
+    if (tall, wide) == (height, width):
+        return picture
+    pixels = np.asarray(picture).reshape(height, width, -1)
+    filled = np.full((tall, wide, pixels.shape[-1]), border(pixels).astype(np.uint8))
     top, left = (tall - height) // 2, (wide - width) // 2
     filled[top : top + height, left : left + width] = pixels
-    return filled
+    return Image.fromarray(filled[..., 0] if filled.shape[-1] == 1 else filled)
 
 
 def _head(file: File) -> tuple[str, tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -63,8 +64,10 @@ def compiled(build: Build, settings: Any, experiment: Experiment, each: list[Mem
     validate, validate_memory = _validation(experiment, at, local)
 
     def memory(states: Any) -> int:
-        own = states if mesh is None else sharding.local(states)
-        return max(_bytes(piece.lower(update_data, rates, states, 0)), validate_memory(own.params))
+        own, lowered = states if mesh is None else sharding.local(states), piece.lower(update_data, rates, states, 0)
+        with ThreadPoolExecutor(1) as beside:  # XLA works on the one while Python makes the other
+            training = beside.submit(_bytes, lowered)
+            return max(validate_memory(own.params), training.result())
 
     return Programs(lambda: start(keys, local), advance, validate, memory)
 

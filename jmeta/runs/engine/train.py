@@ -1,6 +1,5 @@
 """Training of any experiment in a run folder: one run, or every seed and swept value of a group, in one program."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -9,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 
 from jmeta import sharding
 from jmeta.errors import DivergedError, RunError, kind_and_line
@@ -294,7 +292,7 @@ def _keep(run: Run, states: Any, step: int, measured: _Measured, diverged: Diver
         row = keeping.row(step, metrics, measured.seconds, run.experiment.counts) | measured.compiling
         if saves:
             params = member_of(own.params, i)
-            if not math.isfinite(float(optax.tree.norm(params))):
+            if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
                 found[name] = step
                 continue
             row |= keeping.validated(run.programs.validate, run.experiment.score, params, i) if validates else {}
