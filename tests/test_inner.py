@@ -42,6 +42,34 @@ def test_descend_along_tells_the_step():
     assert float(got) == -6.0
 
 
+@pytest.mark.parametrize("steps", [inner.MANY, inner.MANY + 1, 110, 122, 1023])
+def test_many_steps_are_each_taken_once_and_in_their_order(steps):
+    """Segments that begin at a wrong step, or steps behind the last whole segment that are left out."""
+    found = inner.descend_along(lambda p, step: step.astype(jnp.float32), jnp.array(0.0), optax.sgd(1.0), steps)
+    assert float(found) == -steps * (steps - 1) / 2
+
+
+@pytest.mark.parametrize(("steps", "through"), [(130, 130), (130, 115), (1000, 1000)])
+def test_many_steps_are_differentiated_as_few_are(steps, through):
+    points = [1.0]
+    for _ in range(steps):
+        points.append(points[-1] - 0.01 * points[-1] ** 2)
+    expected = np.prod([1 - 0.02 * p for p in points[steps - through : steps]])
+    descend = lambda v: inner.descend(lambda p: p**2, v, optax.sgd(0.01), steps, truncation=through)
+    found, grad = jax.value_and_grad(descend)(1.0)
+    np.testing.assert_allclose([found, grad], [points[-1], expected], rtol=2e-5)
+
+
+@pytest.mark.parametrize("grad", [jax.grad, jmeta.gradients.mixed_grad])
+def test_a_thousand_steps_take_less_than_twice_the_memory_of_a_hundred(grad):
+    def temporary(steps):
+        descend = lambda v: inner.descend(grad(lambda p: jnp.sum(jnp.sin(p))), v, optax.sgd(0.01), steps)
+        outer = jax.jit(jax.grad(lambda v: jnp.sum(descend(v))))
+        return outer.lower(jnp.zeros(10_000)).compile().memory_analysis().temp_size_in_bytes
+
+    assert 0 < temporary(1000) < 2 * temporary(100)
+
+
 def test_negative_steps_are_refused():
     with pytest.raises(ValueError, match="inner steps must be 0 or more, got -1"):
         inner.descend(double, START, optax.sgd(0.1), -1)
