@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 
-from jmeta.types import filled, wide
+from jmeta.types import wide
 
 
 class BatchNorm(nn.Module):
@@ -73,8 +73,11 @@ def normalize(norm: nn.Module, x: Array, weight: Array | None = None) -> Array:
 
 
 def _moments(x: Array, weight: Array | None) -> tuple[Array, Array]:
-    """Mean and variance of each channel over examples and positions, in float32 or better."""
-    x = filled(wide(x), weight)
+    """Mean and variance of each channel over examples and positions, in float32 or better.
+
+    Examples of weight 0 are finite here, since learners put copies of a real one in their place before a network.
+    """
+    x = wide(x)
     positions = math.prod(x.shape[1:-1])
     if weight is None:
         return _of_shares(x, jnp.asarray(1 / max(len(x) * positions, 1), x.dtype))
