@@ -1,6 +1,6 @@
 """Memory and time of a meta-gradient against its inner steps, for each way to differentiate the inner loop.
 
-python -m benchmarks.memory                       # Conv4 and a small transformer, 1 to 100 inner steps
+python -m benchmarks.memory                       # Conv4 and a small transformer, 1 to 1,000 inner steps
 python -m benchmarks.memory --networks transformer --steps 100
 """
 
@@ -46,7 +46,7 @@ class Config:
 
     networks: tuple[str, ...] = ("conv4", "transformer")
     rules: tuple[str, ...] = ("sgd", "adam")
-    steps: tuple[int, ...] = (1, 5, 20, 100)
+    steps: tuple[int, ...] = (1, 5, 20, 100, 1000)
     rounds: int = 5
     output: str = "runs/benchmarks"
 
