@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from jmeta.datasets import cache, downloads
-from jmeta.datasets.pictures import decode, fit
+from jmeta.datasets.pictures import decode
 from jmeta.datasets.sources import tracked
 from jmeta.datasets.types import DataError, Dataset, make_dataset
 from jmeta.report.arrays import DAMAGED, member
@@ -34,6 +35,8 @@ ARCHIVES = {
     "omniglot-small2": ("images_background_small2.zip", "images_evaluation.zip"),
 }
 _FULL_SIZE = (105, 105)
+_INK = [255, *[0] * 255]
+"""Of each gray: paper is 1, True or 255 by the encoding, but ink is always 0."""
 _MOST_BYTES = 2**20
 _MEMBER = re.compile(r"[^/]+/(?P<alphabet>[^/]+)/(?P<character>character\d+)/(?P<drawing>\d+_\d+)\.png")
 
@@ -136,10 +139,8 @@ def read_drawing(content: bytes, size: int = SIZE) -> np.ndarray:
     Raises:
         ValueError: a drawing of another size; or another of `DAMAGED`, for what is no picture.
     """
-    image = decode(io.BytesIO(content), _FULL_SIZE).convert("L")
-    # Paper is 1, True or 255 by the encoding, but ink is always 0.
-    ink = np.where(np.asarray(image) == 0, np.uint8(255), np.uint8(0))
-    return fit(ink[..., None], (size, size, 1))[..., 0]
+    picture = decode(io.BytesIO(content), _FULL_SIZE).convert("L").point(_INK)
+    return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _build(name: str, paths: dict[str, Path]) -> Dataset:

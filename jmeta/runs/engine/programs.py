@@ -22,12 +22,14 @@ class Programs(NamedTuple):
 
     Attributes:
         start: `() -> states`.
+        early: traces the start; what it returns compiles it, also in a thread beside the tracing of the others.
         advance: `(states, steps) -> (states, metrics [members, PIECE])`, of up to `PIECE` steps; the rest is of none.
         validate: `(params, i) -> {name: [values]}` of member i; None where nothing is held out.
         memory: `states -> ` bytes that a device needs for the largest, which are compiled to know it.
     """
 
     start: Callable[[], Any]
+    early: Callable[[], Callable[[], Any]]
     advance: Advance
     validate: Callable[[Any, int], Mapping[str, Array]] | None
     memory: Callable[[Any], int]
@@ -69,7 +71,8 @@ def compiled(build: Build, settings: Any, experiment: Experiment, each: list[Mem
             training = beside.submit(_bytes, lowered)
             return max(validate_memory(own.params), training.result())
 
-    return Programs(lambda: start(keys, local), advance, validate, memory)
+    early = lambda: start.lower(keys, local).compile
+    return Programs(lambda: start(keys, local), early, advance, validate, memory)
 
 
 def _bytes(lowered: Any) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,8 +107,9 @@ def train(
     processes.meet(mesh)
     compiled = programs.compiled(build, settings, experiment, list(each.values()), mesh)
     # What does not fit together, or into the memory, shows here, before there is a folder.
-    with fitting_settings():
+    with fitting_settings(), ThreadPoolExecutor(1) as beside:
         states = jax.eval_shape(compiled.start)
+        beside.submit(compiled.early())
         held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(states))
         check_memory(
             held, "the parameters and what the outer rule remembers", "ask for a smaller network, or fewer runs."
