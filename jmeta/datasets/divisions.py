@@ -22,6 +22,20 @@ def is_division(protocol: str) -> bool:
     return protocol.startswith(TEST) or ".json" in protocol.lower()
 
 
+def file_of(protocol: str) -> tuple[str, str]:
+    """The file and the key, or "", of `FILE.json:KEY`."""
+    return (protocol, "") if Path(protocol).exists() else (protocol.partition(":")[0], protocol.partition(":")[2])
+
+
+def whole(protocol: str) -> str | None:
+    """A division by a file that is here, with the file's whole path; None for others."""
+    if protocol.startswith(TEST) or not is_division(protocol):
+        return None
+    file, key = file_of(protocol)
+    path = Path(file).expanduser()
+    return f"{path.absolute()}{':' if key else ''}{key}" if path.exists() else None
+
+
 def of_file(names: Sequence[str], protocol: str) -> Parts:
     """The classes that a JSON file names for each part: `{"train": [...], "val": [...], "test": [...]}`, or under KEY.
 
@@ -31,7 +45,7 @@ def of_file(names: Sequence[str], protocol: str) -> Parts:
     Raises:
         DataError: a file that can't be read, or of another form; a name of no class, or in two parts.
     """
-    file, _, key = protocol.partition(":") if not Path(protocol).exists() else (protocol, "", "")
+    file, key = file_of(protocol)
     found = _read(Path(file).expanduser())
     inside = found.get(key) if key else found
     none = {"train": None, "val": [], "test": None}  # without validation, there is none

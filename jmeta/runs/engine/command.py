@@ -57,6 +57,8 @@ def train_command(area: Area, words: Sequence[str]) -> int:
         start = Start(*processes.said_by_first(processes.on_first(_start, area, chosen, first)))
         whole = processes.together(lambda: _parsed(area, words, _whole(area, chosen, first, start)))
         settings, options = whole.settings, whole.options
+        if "--sweep" in words and not options.sweep:
+            raise RunError("--sweep has no values: give some, as in --sweep inner_lr=0.1,0.4.")
         processes.together(areas.check, area, settings, options)
         use_compile_cache(options.compile_cache)
         title = getattr(settings, "algorithm", "steps")

@@ -15,6 +15,7 @@ from jmeta import evaluation, training
 from jmeta.algorithms.row import FINITE, MOMENTUM, Wanted
 from jmeta.algorithms.settings import inner_steps
 from jmeta.datasets.catalog import path_of
+from jmeta.datasets.divisions import whole
 from jmeta.episodes import Sampler, random_shots
 from jmeta.errors import RunError
 from jmeta.experiment import Build, Experiment, Score, TrainState
@@ -120,6 +121,7 @@ def _places(tasks: Tasks) -> dict[str, dict[str, str]]:
     """Where data are that settings name by a path, perhaps from the folder that training was started in."""
     named = {"dataset": tasks.dataset, "test_dataset": tasks.test.test_dataset}
     found = {name: None if value is None else path_of(value) for name, value in named.items()}
+    found["split"] = whole(tasks.split)
     return {"places": {name: str(place) for name, place in found.items() if place is not None}}
 
 

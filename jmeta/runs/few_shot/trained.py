@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jmeta.datasets.catalog import path_of
+from jmeta.datasets.divisions import whole
 from jmeta.datasets.look import Look
 from jmeta.errors import RunError
 from jmeta.nets import catalog as networks
@@ -144,8 +145,10 @@ def load_settings(run_dir: Path, *, trust_code: bool = False) -> tuple[Settings,
 def _elsewhere(settings: Settings, facts: Mapping[str, Any], where: str) -> dict[str, str]:
     """The paths of data that settings name from another folder than this one, or that are others here."""
     kept = typed("places", facts.get("places", {}), dict, where)
-    named = {"dataset": settings.tasks.dataset, "test_dataset": settings.tasks.test.test_dataset}
-    moved = lambda name, place: Path(place) != path_of(named[name] or "")
+    tasks = settings.tasks
+    data, division = {"dataset": tasks.dataset, "test_dataset": tasks.test.test_dataset}, whole(tasks.split)
+    here = {name: str(path_of(value or "")) for name, value in data.items()} | {"split": str(division)}
     for name, place in kept.items():
         typed(f"places of {name}", place, str, where)
-    return {n: place for n, place in kept.items() if n in named and moved(n, place) and Path(place).exists()}
+    there = lambda name, place: whole(place) is not None if name == "split" else Path(place).exists()
+    return {n: place for n, place in kept.items() if n in here and place != here[n] and there(n, place)}

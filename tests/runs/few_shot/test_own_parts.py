@@ -68,15 +68,19 @@ def test_a_run_is_evaluated_from_another_folder_than_it_was_trained_in(cli, tmp_
         kinds = np.repeat(np.arange(20), 6)
         features = (rng.normal(size=(20, 1, 4)) * 9 + rng.normal(size=(20, 6, 4))).reshape(-1, 4).astype(np.float32)
         np.savez(place / "mine.npz", features=features, labels=kinds)
+        names = [str(i) for i in (range(20) if place.name == "here" else reversed(range(20)))]
+        parts = {"train": names[:8], "val": names[8:13], "test": names[13:]}
+        (place / "parts.json").write_text(json.dumps({"mine": parts}))
     monkeypatch.chdir(tmp_path / "here")
     words = ("--algorithm", "prototypical", "--network", "linear", "--query-shot", 2, "--outer-steps", 2)
-    assert cli("train", "--dataset", "mine.npz", *words, "--run-dir", "run").code == 0
+    assert cli("train", "--dataset", "mine.npz", "--split", "parts.json:mine", *words, "--run-dir", "run").code == 0
     asked = ("evaluate", "--run-dir", tmp_path / "here" / "run", "--episodes", 20, "--output")
     assert cli(*asked, "a.json").code == 0
     monkeypatch.chdir(tmp_path / "there")
     assert cli(*asked, "b.json").code == 0
     first, second = (json.loads((tmp_path / name).read_text()) for name in ("here/a.json", "there/b.json"))
-    assert first["values"] == second["values"] and first["data_checksum"] == second["data_checksum"]
+    for part in ("values", "data_checksum", "split_hash"):
+        assert first[part] == second[part], part
 
 
 def test_small_classes_are_left_out_and_named():
