@@ -79,6 +79,11 @@ def advice(error: BaseException) -> str:
     return next(found, "see that the disk and the network are well")
 
 
+def several(number: int, thing: str) -> str:
+    """A number of things, such as `1 class` or `1,100 classes`."""
+    return f"{number:,} {thing}{'' if number == 1 else 'es' if thing.endswith('s') else 's'}"
+
+
 def kind_and_line(error: BaseException) -> str:
     """What was raised, and its first line: `TypeError: f() takes 0 positional arguments`."""
     return f"{type(error).__name__}: {first_line(error)}"

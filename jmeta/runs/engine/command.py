@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jmeta.errors import RunError
+from jmeta.errors import RunError, several
 from jmeta.registry import TRUST, is_code
 from jmeta.report.tables import print_group
 from jmeta.runs.engine import area as areas
@@ -211,7 +211,7 @@ def _ended(area: Area, settings: Any, options: Options, result: Result) -> int:
         return 128 + result.stopped_by
     if is_group(options) and result.summary:
         print_group(result.summary, f"validation at step {result.summary['step']}")
-    progress.say(f"trained for {result.step} steps, kept in {result.run_dir}")
+    progress.say(f"trained for {several(result.step, 'step')}, kept in {result.run_dir}")
     if area.evaluate:
         trust = f" {TRUST}" if any(map(is_code, to_dict(settings).values())) else ""
         progress.say(f"next: {area.evaluate} --run-dir {result.run_dir}{trust}")

@@ -10,7 +10,7 @@ import tyro
 
 from jmeta import datasets
 from jmeta.datasets import cache
-from jmeta.errors import RunError, printable, unknown
+from jmeta.errors import RunError, printable, several, unknown
 from jmeta.ragged import Ragged
 from jmeta.report.tables import number, print_group, show, told
 from jmeta.runs import few_shot
@@ -44,7 +44,9 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     elif result["seen_classes"]:
         say(f"{result['seen_classes']} of these classes were trained on: this is no measure of new ones")
     if (classes := result.get("part_classes")) and classes < 2 * result["way"]:
-        say(f"all episodes are drawn from {classes} classes: on others it may differ by more than the interval")
+        say(
+            f"all episodes are drawn from {several(classes, 'class')}: on others it may differ by more than the interval"
+        )
     if "precision" in result:
         say(f"precision {number(name, result['precision'])}, recall {number(name, result['recall'])} (macro)")
     for reading in ("inductive", "transductive"):
@@ -58,7 +60,7 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         say(f"wrong in each run, %: {' '.join(f'{100 * wrong:.0f}' for wrong in result['errors'])}")
     readings = {"transductive": ", all queries together", "inductive": ", one query at a time"}
     how = readings.get(str(result.get("reading")), "")
-    say(f"{told(name, result[name], result['ci95'])} ({result['episodes']} episodes{how})")
+    say(f"{told(name, result[name], result['ci95'])} ({several(result['episodes'], 'episode')}{how})")
 
 
 def train(words: Sequence[str]) -> int:
@@ -86,7 +88,7 @@ def predict(words: Sequence[str]) -> int:
     config = _config(PredictConfig, words, "jmeta predict")
     found = named(config)
     if config.csv is not None:
-        say(f"{len(found)} examples named in {config.csv}")
+        say(f"{several(len(found), 'example')} named in {config.csv}")
         return 0
     told = [(printable(one.path if one.text is None else one.text), printable(one.name)) for one in found]
     paths, names = (max(len(p[i]) for p in told) for i in (0, 1))

@@ -9,7 +9,7 @@ import numpy as np
 
 from jmeta.datasets import Dataset, Split
 from jmeta.datasets.sources import listed
-from jmeta.errors import RunError
+from jmeta.errors import RunError, several
 from jmeta.ragged import Ragged
 
 PARTS = ("train", "val", "test")
@@ -73,7 +73,7 @@ def large_enough(part: Part, dataset: Dataset, needed: int, way: int, what: str)
     if not lost:
         return part
     warnings.warn(
-        f"{dataset.name} has {len(lost)} classes of fewer than {needed} examples, {listed(lost)}: they are left out.",
+        f"{dataset.name} has {several(len(lost), 'class')} of fewer than {needed} examples, {listed(lost)}: they are left out.",
         stacklevel=2,
     )
     return Part(part.classes[enough], part.examples[enough])
@@ -83,5 +83,5 @@ def said(parts: Mapping[str, Part], what: str) -> str:
     """How many classes and examples there are in each part, in a sentence."""
     if not len(parts["test"].classes):
         parts = {name: part for name, part in parts.items() if name != "test"}
-    size = lambda part: f"{len(part.classes)} classes, {part.examples.counts.sum():,} {what}"
+    size = lambda part: f"{several(len(part.classes), 'class')}, {part.examples.counts.sum():,} {what}"
     return "; ".join(f"{name} {size(part) if len(part.classes) else 'none'}" for name, part in parts.items())

@@ -424,7 +424,7 @@ def test_resume_of_a_folder_that_is_not_there_is_refused(cli, refused, shapes, t
     assert "to go on with" in refused(*words, "--run-dir", tmp_path / "typo", "--resume")
     assert not (tmp_path / "typo").exists()
     (tmp_path / "run").mkdir()  # as a kill before the first file leaves it
-    for said in ("trained for 1 steps", "nothing is left to do"):
+    for said in ("trained for 1 step,", "nothing is left to do"):
         assert said in cli(*words, "--run-dir", tmp_path / "run", "--resume").out
 
 
