@@ -44,9 +44,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     elif result["seen_classes"]:
         say(f"{result['seen_classes']} of these classes were trained on: this is no measure of new ones")
     if (classes := result.get("part_classes")) and classes < 2 * result["way"]:
-        say(
-            f"all episodes are drawn from {several(classes, 'class')}: on others it may differ by more than the interval"
-        )
+        drawn = f"all episodes are drawn from {several(classes, 'class')}"
+        say(f"{drawn}: on others it may differ by more than the interval")
     if "precision" in result:
         say(f"precision {number(name, result['precision'])}, recall {number(name, result['recall'])} (macro)")
     for reading in ("inductive", "transductive"):

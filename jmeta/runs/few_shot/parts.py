@@ -72,10 +72,8 @@ def large_enough(part: Part, dataset: Dataset, needed: int, way: int, what: str)
         )
     if not lost:
         return part
-    warnings.warn(
-        f"{dataset.name} has {several(len(lost), 'class')} of fewer than {needed} examples, {listed(lost)}: they are left out.",
-        stacklevel=2,
-    )
+    small = f"{several(len(lost), 'class')} of fewer than {needed} examples"
+    warnings.warn(f"{dataset.name} has {small}, {listed(lost)}: they are left out.", stacklevel=2)
     return Part(part.classes[enough], part.examples[enough])
 
 
