@@ -120,8 +120,7 @@ def drawn(tasks: Tasks, problem: Problem, ordinary: bool) -> Data:
 def _places(tasks: Tasks) -> dict[str, dict[str, str]]:
     """Where data are that settings name by a path, perhaps from the folder that training was started in."""
     named = {"dataset": tasks.dataset, "test_dataset": tasks.test.test_dataset}
-    found = {name: None if value is None else path_of(value) for name, value in named.items()}
-    found["split"] = whole(tasks.split)
+    found = {name: path_of(value) for name, value in named.items() if value is not None} | {"split": whole(tasks.split)}
     return {"places": {name: str(place) for name, place in found.items() if place is not None}}
 
 
