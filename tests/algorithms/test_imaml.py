@@ -183,4 +183,4 @@ def test_memory_does_not_grow_with_the_steps():
 
     unrolled = lambda k: jmeta.maml(NET.model, inner_optimizer=optax.sgd(0.1), inner_steps=k)
     assert bytes_of(imaml(inner_steps=200)) < 1.2 * bytes_of(imaml(inner_steps=2))
-    assert bytes_of(unrolled(200)) > 5 * bytes_of(unrolled(2))
+    assert bytes_of(unrolled(100)) > 5 * bytes_of(unrolled(2))  # more steps would be taken in segments
