@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 2 for what the user can put right; 130 or 143 after Ctrl-C or SIGTERM.
     """
-    gc.set_threshold(*RARE)
+    if argv is None:  # in a process of its own
+        gc.set_threshold(*RARE)
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE, end="")

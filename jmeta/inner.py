@@ -18,7 +18,7 @@ from jmeta.losses import LossFn, loss_on
 from jmeta.types import Batch, Params
 
 MANY = 100
-"""Steps from which on an inner loop is differentiated in segments: a forward pass more, and memory of a square root."""
+"""Steps above which an inner loop is differentiated in segments: a forward pass more, and memory of a square root."""
 
 GradFn = Callable[[Params], Params]
 """`params -> gradient`, of the same structure."""

@@ -61,7 +61,9 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-gc.set_threshold(100_000, 50, 100)  # as the command line has it: a sixth of the time to trace
+from jmeta.cli import RARE  # noqa: E402
+
+gc.set_threshold(*RARE)  # as the command line has it
 
 # Compiling makes the first example slow; the same examples every time make a failure reproducible.
 hypothesis.settings.register_profile("jmeta", deadline=None, derandomize=True, database=None, max_examples=60)

@@ -27,6 +27,14 @@ def file_of(protocol: str) -> tuple[str, str]:
     return (protocol, "") if Path(protocol).exists() else (protocol.partition(":")[0], protocol.partition(":")[2])
 
 
+def by_name(protocol: str) -> str:
+    """The protocol without the folders of its file: from wherever it is read, the division is called the same."""
+    if protocol.startswith(TEST) or not is_division(protocol):
+        return protocol
+    file, key = file_of(protocol)
+    return f"{Path(file).name}{':' if key else ''}{key}"
+
+
 def whole(protocol: str) -> str | None:
     """A division by a file that is here, with the file's whole path; None for others."""
     if protocol.startswith(TEST) or not is_division(protocol):

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from jmeta.datasets.divisions import TEST, is_division, of_file, tested
+from jmeta.datasets.divisions import TEST, by_name, is_division, of_file, tested
 from jmeta.datasets.published import DIVISIONS, Division, classes_of
 from jmeta.errors import DataError
 
@@ -139,8 +139,8 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
             f"{name}: give 4 or more, or name those of the test by --test-classes."
         )
     names = [sorted(dataset.class_names[i] for i in part) for part in (train, val, test)]
-    label = "" if own and not name.startswith(TEST) else name  # the same classes by a file elsewhere are the same split
-    digest = hashlib.sha256(json.dumps([dataset.name, label, names]).encode()).hexdigest()[:16]
+    name = by_name(name)
+    digest = hashlib.sha256(json.dumps([dataset.name, name, names]).encode()).hexdigest()[:16]
     return Split(name, train, val, test, digest)
 
 

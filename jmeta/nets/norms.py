@@ -26,7 +26,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
-        """`[N, ..., C]` to the same shape; examples of weight 0 in `[N]` are left out of the statistics."""
+        """`[N, ..., C]` to the same shape; examples of weight 0 in `[N]` are finite, and not in the statistics."""
         return _normalize(self, x, *_moments(x, weight))
 
 
@@ -41,7 +41,7 @@ class SupportNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None) -> Array:
-        """`[N, ..., C]` to the same shape; examples of weight 0 in `[N]` are left out of the statistics."""
+        """`[N, ..., C]` to the same shape; examples of weight 0 in `[N]` are finite, and not in the statistics."""
         moments = _moments(x, weight)
         if self.has_variable("statistics", "moments"):
             moments = self.get_variable("statistics", "moments")

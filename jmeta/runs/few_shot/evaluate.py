@@ -206,7 +206,7 @@ def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any])
     parts = [path.stem]
     if result.get("data_checksum") != facts["checksum"]:
         parts.append(result["dataset"])
-    elif result.get("split_hash") != facts["split_hash"]:
+    elif result["protocol"] != facts["protocol"]:
         parts.append(result["protocol"][:60])
     if not official and (result["way"], result["shot"]) != (tasks.way, tasks.shot):
         parts.append(f"{result['way']}w{result['shot']}s")

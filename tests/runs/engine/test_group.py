@@ -221,6 +221,7 @@ def test_the_curves_of_all_are_drawn(cli, seeds, tmp_path):
         (["--sweep", "inner_lr=0.1,x"], "must be numbers above 0 with commas between, got '0.1,x'"),
         (["--sweep", "outer_lr=0.1,-1"], "must be numbers above 0"),
         (["--sweep", "outer_lr=0.1,inf"], "must be numbers above 0"),
+        (["--sweep"], "--sweep has no values: give some"),
         (["--sweep", "inner_lr=0.1,1e-1"], "--sweep has '0.1,1e-1' more than once"),
         (["--sweep", "inner_lr=0.1", "inner-lr=0.2"], "--sweep has 'inner_lr' more than once"),
     ],

@@ -79,8 +79,12 @@ def test_a_run_is_evaluated_from_another_folder_than_it_was_trained_in(cli, tmp_
     monkeypatch.chdir(tmp_path / "there")
     assert cli(*asked, "b.json").code == 0
     first, second = (json.loads((tmp_path / name).read_text()) for name in ("here/a.json", "there/b.json"))
-    for part in ("values", "data_checksum", "split_hash"):
+    for part in ("values", "data_checksum", "split_hash", "protocol"):
         assert first[part] == second[part], part
+    parts = tmp_path / "here" / "parts.json"
+    parts.write_text((tmp_path / "there" / "parts.json").read_text())
+    refused = cli(*asked, "c.json")
+    assert refused.code == 2 and "may have been trained on" in refused.err
 
 
 def test_small_classes_are_left_out_and_named():

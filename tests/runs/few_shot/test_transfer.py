@@ -80,16 +80,15 @@ def test_an_evaluation_on_other_data_leaves_that_on_its_own(cli, of_dots, bars, 
 
 
 def test_file_names_of_evaluations():
-    tasks, facts = Tasks(way=5, shot=1), {"checksum": "c", "protocol": "finn", "split_hash": "h"}
-    own = {**facts, "data_checksum": "c", "way": 5, "shot": 1, "dataset": "omniglot", "part": "test"}
+    tasks, facts = Tasks(way=5, shot=1), {"checksum": "c", "protocol": "finn"}
+    own = {"data_checksum": "c", "protocol": "finn", "way": 5, "shot": 1, "dataset": "omniglot", "part": "test"}
     other = {**own, "dataset": "cmaterdb/bangla: 2", "data_checksum": "d", "protocol": "all"}
     official = {"dataset": "omniglot-runs", "part": "test", "way": 20, "shot": 1, "protocol": "official"}
     for result, name in (
         (own, "evaluation.json"),
         ({**own, "shot": 5}, "evaluation-5w5s.json"),
         ({**own, "way": 20, "part": "val"}, "evaluation-20w1s-val.json"),
-        ({**own, "protocol": "lake", "split_hash": "i"}, "evaluation-lake.json"),
-        ({**own, "protocol": "there/parts.json"}, "evaluation.json"),  # the same division, by a file elsewhere
+        ({**own, "protocol": "lake"}, "evaluation-lake.json"),
         (other, "evaluation-cmaterdb-bangla-2.json"),
         ({**other, "way": 20, "shot": 5}, "evaluation-cmaterdb-bangla-2-20w5s.json"),
         (official, "evaluation-omniglot-runs.json"),
