@@ -59,9 +59,8 @@ def of_file(names: Sequence[str], protocol: str) -> Parts:
     none = {"train": None, "val": [], "test": None}  # without validation, there is none
     if not isinstance(inside, Mapping) or not all(_is_names(inside.get(part, none[part])) for part in _PARTS):
         nested = [name for name, value in found.items() if isinstance(value, Mapping) and "train" in value]
-        hint = (
-            f": name one of them, as in {file}:{nested[0]}" if nested and not key else ": write them as lists of names"
-        )
+        named = ", ".join(f"{file}:{name}" for name in nested[:5])
+        hint = f": name one of them, as in {named}" if nested else ": write them as lists of names"
         raise DataError(f"{protocol} must have the class names of train, val and test{hint}.")
     place = _by_name(names)
     parts = [[_index(place, name, file) for name in inside.get(part, ())] for part in _PARTS]

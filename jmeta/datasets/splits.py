@@ -104,7 +104,7 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
                  mini-imagenet and tiny-imagenet; `folders` where there are such; else `classes`.
 
     Returns:
-        The `Split`. `split.protocol` names the protocol used, never "default".
+        The `Split`. `split.protocol` names the protocol used, never "default", and a file without its folders.
 
     Raises:
         DataError: a protocol that this data set does not have, or too few classes for it; one of the three folders

@@ -231,6 +231,12 @@ def test_divisions_that_can_not_be_used(tmp_path, value, message):
         NAMED.split(str(tmp_path / "gone.json"))
 
 
+def test_a_key_that_is_not_there_names_those_that_are(tmp_path):
+    parts = {"train": ["k0"], "val": ["k1"], "test": ["k2"]}
+    with pytest.raises(DataError, match=r"as in .*division\.json:mine, .*division\.json:yours\."):
+        NAMED.split(written(tmp_path, {"mine": parts, "yours": parts}) + ":ours")
+
+
 def test_classes_for_the_test_by_name():
     split = NAMED.split("test=k1, g0/k2,k3")
     assert split.test.tolist() == [1, 2, 3] and len(split.val) == 3 and len(split.train) == 4

@@ -17,6 +17,7 @@ from jmeta import evaluation
 from jmeta import settings as flat
 from jmeta.algorithms.nearest import nearest
 from jmeta.datasets import omniglot_runs
+from jmeta.datasets.divisions import by_name
 from jmeta.datasets.terms import Words
 from jmeta.episodes import Sampler
 from jmeta.errors import RunError
@@ -206,7 +207,7 @@ def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any])
     parts = [path.stem]
     if result.get("data_checksum") != facts["checksum"]:
         parts.append(result["dataset"])
-    elif result["protocol"] != facts["protocol"]:
+    elif result["protocol"] != by_name(facts["protocol"]):
         parts.append(result["protocol"][:60])
     if not official and (result["way"], result["shot"]) != (tasks.way, tasks.shot):
         parts.append(f"{result['way']}w{result['shot']}s")

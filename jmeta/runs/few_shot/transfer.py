@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jmeta.datasets import Dataset, Split
+from jmeta.datasets.divisions import by_name
 from jmeta.errors import RunError
 from jmeta.ragged import Ragged
 from jmeta.runs.few_shot import text
@@ -61,7 +62,7 @@ def show(
     if tasks.dataset == own.dataset:
         problem = load_problem(tasks, tuple(trained.facts["input_shape"]), trained.reader)
         stored = trained.facts
-        if problem.protocol == stored["protocol"] and problem.split_hash != stored["split_hash"]:
+        if problem.protocol == by_name(stored["protocol"]) and problem.split_hash != stored["split_hash"]:
             raise RunError(
                 f"the {problem.protocol} split of {problem.name} has the hash {problem.split_hash}, and training had "
                 f"{stored['split_hash']}: its test classes may have been trained on, so restore the data."
@@ -114,7 +115,7 @@ def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
         except RunError:
             continue
         if dataset.checksum == trained.facts["checksum"]:
-            return Known(dataset, dataset.split(trained.facts["protocol"]))
+            return Known(dataset, dataset.split(_division(trained)))
     return None
 
 
@@ -136,5 +137,11 @@ def _shared(trained: Trained, problem: Problem, part: str) -> int:
     """How many of the classes were trained on, as another split of the same data may have it."""
     if problem.dataset is None or problem.split is None:
         return 0
-    train = problem.dataset.split(trained.facts["protocol"]).train
+    train = problem.dataset.split(_division(trained)).train
     return int(np.isin(getattr(problem.split, part), train).sum())
+
+
+def _division(trained: Trained) -> str:
+    """The split that was trained with, as it can be read here: facts name a file without its folders."""
+    own, known = trained.settings.tasks.split, trained.facts["protocol"]
+    return own if by_name(own) == known else known
