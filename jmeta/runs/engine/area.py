@@ -17,7 +17,7 @@ from jmeta.runs.engine.progress import Report, silent
 from jmeta.runs.engine.signals import Stop
 from jmeta.runs.engine.train import Result
 from jmeta.runs.engine.train import train as train_by_engine
-from jmeta.runs.engine.warm_start import Fit, as_it_is, from_run
+from jmeta.runs.engine.warm_start import Fit, as_they_are, from_run
 
 SOURCE = "source"
 
@@ -54,7 +54,7 @@ class Area(NamedTuple):
     presets: str = ""
     evaluate: str = ""
     light: Callable[[Any], bool] = lambda settings: False
-    fit: Fit = as_it_is
+    fit: Fit = as_they_are
     shaped_by: str = "--algorithm, --network and --features"
 
 

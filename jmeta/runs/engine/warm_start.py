@@ -14,13 +14,14 @@ from jmeta.experiment import Build, Experiment
 from jmeta.runs.engine import checkpoints, record
 from jmeta.runs.engine.leaves import name_of
 
-Fit = Callable[[str, np.ndarray, tuple[int, ...]], np.ndarray]
-"""`(name, array of the other run, shape wanted) -> array`, which may have another shape: then it doesn't fit."""
+Fit = Callable[[Mapping[str, np.ndarray], Mapping[str, tuple[int, ...]]], Mapping[str, np.ndarray | None]]
+"""`(arrays of the other run, shapes wanted) -> arrays by the names wanted`. What it leaves out starts anew; None, or an
+array of another shape, doesn't fit."""
 
 
-def as_it_is(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """What fits needs no change."""
-    return array
+def as_they_are(found: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray | None]:
+    """The same arrays by the same names."""
+    return {name: found.get(name) if name in wanted else None for name in (*wanted, *found)}
 
 
 def from_run(build: Build, run_dir: Path, kind: str, fit: Fit, shaped_by: str) -> Build:
@@ -38,27 +39,42 @@ def from_run(build: Build, run_dir: Path, kind: str, fit: Fit, shaped_by: str) -
 
     def started(settings: Any) -> Experiment:
         experiment = build(settings)
+        params = jax.eval_shape(experiment.init, jax.random.key(0)).params
+        shapes = {name_of(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+        new = fit(found, shapes)
+        _check_fits(new, found, shapes, run_dir, shaped_by)
 
         def init(key: Array) -> Any:
             state = experiment.init(key)
-            return state._replace(params=_filled(state.params, found, run_dir, fit, shaped_by))
+            put = lambda path, leaf: jnp.asarray(new.get(name_of(path), leaf), leaf.dtype)
+            return state._replace(params=jax.tree_util.tree_map_with_path(put, state.params))
 
-        return experiment._replace(init=init)
+        anew = sorted({_short(name) for name in shapes.keys() - new.keys()})
+        note = f"{len(new)} of {len(shapes)} arrays are those of {run_dir}; {', '.join(anew)} anew." if anew else ""
+        return experiment._replace(init=init, about=" ".join(filter(None, (experiment.about, note))))
 
     return started
 
 
-def _filled(params: Any, found: Mapping[str, np.ndarray], run_dir: Path, fit: Fit, shaped_by: str) -> Any:
-    named = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    new = {name: fit(name, found[name], leaf.shape) for name, leaf in named.items() if name in found}
-    odd = [name for name, leaf in named.items() if name not in new or new[name].shape != leaf.shape]
-    odd += [name for name in found if name not in named]
-    if odd:
-        name = odd[0]
-        there, here = (list(tree[name].shape) if name in tree else "nothing" for tree in (found, named))
-        raise RunError(
-            f"--init-from {run_dir} has other parameters, {name} is {there} there and {here} here: give the same "
-            f"{shaped_by}."
-        )
-    leaves = [jnp.asarray(new[name], leaf.dtype) for name, leaf in named.items()]
-    return jax.tree.unflatten(jax.tree.structure(params), leaves)
+def _short(name: str) -> str:
+    """`head/kernel` of `model/params/head/kernel`, and `lr` of all that is below it."""
+    first, _, rest = name.partition("params/")
+    return first.strip("/") if first not in ("", "model/") else rest
+
+
+def _check_fits(
+    new: Mapping[str, np.ndarray | None],
+    found: Mapping[str, np.ndarray],
+    shapes: Mapping[str, tuple[int, ...]],
+    run_dir: Path,
+    shaped_by: str,
+) -> None:
+    for name, array in new.items():
+        if array is None or array.shape != shapes.get(name):
+            other = array if array is not None else found.get(name)
+            there = "nothing" if other is None else list(other.shape)
+            here = list(shapes[name]) if name in shapes else "nothing"
+            raise RunError(
+                f"--init-from {run_dir} has other parameters, {name} is {there} there and {here} here: give the same "
+                f"{shaped_by}."
+            )

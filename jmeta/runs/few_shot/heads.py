@@ -1,5 +1,6 @@
 """Parameters of a head for another number of classes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -27,8 +28,34 @@ def at_way(params: Params, trained_way: int, way: int) -> Params:
     return jax.tree_util.tree_map_with_path(change, params)
 
 
-def fitted(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """An array of a run for one that starts from it: of a head, for as many classes as it has here."""
+def fitted(found: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray | None]:
+    """What a run gives to one that starts from it.
+
+    To the same learner all arrays, its head for as many classes as there are here; to another one what their networks
+    have in common, which must be the whole encoder. The rest starts anew.
+    """
+    if found.keys() == wanted.keys():
+        return {name: _head(name, found[name], shape) for name, shape in wanted.items()}
+    theirs, ours = ({_role(name): name for name in names} for names in (found, wanted))
+    shared = {ours[role]: found[theirs[role]] for role in ours.keys() & theirs.keys() if role.startswith(_SHARED)}
+    shared = {name: _head(name, array, wanted[name]) for name, array in shared.items()}
+    return shared | {(ours | theirs)[role]: None for role in ours.keys() ^ theirs.keys() if role.startswith("encoder/")}
+
+
+_SHARED = ("encoder/", "head/")
+
+
+def _role(name: str) -> str:
+    """The place of an array in a network, however a learner keeps it: `encoder/Conv_0/kernel` of
+    `model/params/encoder/Conv_0/kernel`, `encoder/params/Conv_0/kernel` and `params/Conv_0/kernel`."""
+    above, params, place = name.rpartition("params/")
+    if not params or above.strip("/") not in ("", "model", "encoder", "head"):
+        return name
+    return place if place.startswith(("encoder/", "head/", "film/")) else f"encoder/{place}"
+
+
+def _head(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An array, that of a head with as many columns as there are classes here."""
     if "head" in name.split("/") and array.shape[:-1] == shape[:-1] and array.shape != shape:
         with jax.ensure_compile_time_eval():  # a program that starts a run asks
             return np.asarray(_columns(jnp.asarray(array), shape[-1]))

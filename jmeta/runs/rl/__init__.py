@@ -1,6 +1,7 @@
 """The programs behind `jmeta rl`: training by the engine, and others of a `Config` and a `main` each."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from jmeta.rl.settings import START, Choice, Settings, check, defaults
 from jmeta.runs.engine import area as areas
 from jmeta.runs.engine.area import Area
 from jmeta.runs.engine.options import Options
+from jmeta.runs.engine.warm_start import as_they_are
 
 PROGRAMS = {
     "train": "train RL^2 or MAML on a family of environments, one seed or several in one program",
@@ -30,9 +32,10 @@ def _run_dir(settings: Settings, options: Options) -> str:
     return f"runs/{settings.algorithm}-{short(settings.env)}"
 
 
-def _fitted(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _fitted(found: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray | None]:
     """What another run knows of its rewards counts as one batch, so that other rewards are soon known as well."""
-    return np.minimum(array, 1) if name.startswith("paid/") and name.endswith("/batches") else array
+    once = lambda name: name.startswith("paid/") and name.endswith("/batches")
+    return as_they_are({n: np.minimum(array, 1) if once(n) else array for n, array in found.items()}, wanted)
 
 
 AREA = Area(

@@ -3,9 +3,14 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
-from small_runs import TINY, arrays_of, assert_same_run, rows_of
+from small_runs import PLAIN, TINY, arrays_of, assert_same_run, rows_of
+
+from jmeta.runs.engine.leaves import name_of
+from jmeta.runs.few_shot.heads import _role
+from jmeta.runs.few_shot.trained import load_trained
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -50,3 +55,38 @@ def test_parameters_that_do_not_fit_are_named(refused, finished, shapes, tmp_pat
     assert "has other parameters, " in told and "is [16] there and [8] here: give the same" in told
     told = refused("rl", "train", "--init-from", finished, "--run-dir", tmp_path / "rl")
     assert "is a run of few-shot, not " in told
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "words", "anew"),
+    [
+        ("prototypical", (), None),
+        ("ridge", (), "log_l2, offset, scale anew."),
+        ("anil", ("--inner-lr", "0.5"), None),
+        ("meta-sgd", ("--inner-lr", "0.25"), "lr anew."),
+    ],
+)
+def test_another_learner_starts_from_the_encoder(cli, finished, shapes, tmp_path, algorithm, words, anew):
+    """Catches arrays at another place of a network, and a head or rates taken from where they mean something else."""
+    words = (*PLAIN, *words, "--algorithm", algorithm, "--outer-lr", "1e-30", "--log-every", 1)
+    brief = ("--outer-steps", 1, "--save-every", 1, "--init-from", finished, "--run-dir", tmp_path / "run")
+    result = cli("train", "--dataset", shapes, *words, *brief)
+    assert result.code == 0, result
+    assert anew is None or anew in result.out + result.err
+    ours, theirs = (by_role(load_trained(run, "best").params) for run in (tmp_path / "run", finished))
+    encoder = [role for role in theirs if role.startswith("encoder/")]
+    assert encoder and encoder == [role for role in ours if role.startswith("encoder/")]
+    for role in ours.keys() & theirs.keys():
+        np.testing.assert_array_equal(ours[role], theirs[role], err_msg=role)
+    if algorithm == "meta-sgd":
+        assert all((leaf == 0.25).all() for role, leaf in ours.items() if role.startswith("lr/"))
+
+
+def by_role(params):
+    return {_role(name_of(path)): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def test_another_encoder_is_refused(refused, finished, shapes, tmp_path):
+    words = ("--algorithm", "prototypical", "--features", "16", "16", "--init-from", finished)
+    told = refused("train", "--dataset", shapes, *PLAIN, *words, "--run-dir", tmp_path / "run")
+    assert "has other parameters, " in told and "is nothing there and [16] here: give the same" in told
