@@ -29,7 +29,8 @@ class Options:
         run_dir: where the run is kept; otherwise a folder in runs/ that is named after the settings.
         resume: go on with the run in the run folder, which must be there, bit for bit as if it had never stopped; with
             more steps than it had, beyond its end.
-        init_from: start from the parameters of another run, the best by validation, with settings and data of its own.
+        init_from: start from the parameters of another run, the best by validation, with settings and data of its own;
+            another learner takes the encoder alone.
         seed: decides the initial parameters and all that is drawn.
         seeds: train so many seeds, from --seed on, side by side in one program; each is what its single run would be,
             in a run folder of its own in the run folder.

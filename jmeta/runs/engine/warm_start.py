@@ -15,8 +15,8 @@ from jmeta.runs.engine import checkpoints, record
 from jmeta.runs.engine.leaves import name_of
 
 Fit = Callable[[Mapping[str, np.ndarray], Mapping[str, tuple[int, ...]]], Mapping[str, np.ndarray | None]]
-"""`(arrays of the other run, shapes wanted) -> arrays by the names wanted`. What it leaves out starts anew; None, or an
-array of another shape, doesn't fit."""
+"""`(arrays of the other run, shapes wanted) -> arrays by the names wanted`. What it leaves out starts anew, a number
+fills its array, and None, or an array of another shape, doesn't fit."""
 
 
 def as_they_are(found: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray | None]:
@@ -46,20 +46,32 @@ def from_run(build: Build, run_dir: Path, kind: str, fit: Fit, shaped_by: str) -
 
         def init(key: Array) -> Any:
             state = experiment.init(key)
-            put = lambda path, leaf: jnp.asarray(new.get(name_of(path), leaf), leaf.dtype)
+            put = lambda path, leaf: jnp.broadcast_to(jnp.asarray(new.get(name_of(path), leaf), leaf.dtype), leaf.shape)
             return state._replace(params=jax.tree_util.tree_map_with_path(put, state.params))
 
-        anew = sorted({_short(name) for name in shapes.keys() - new.keys()})
-        note = f"{len(new)} of {len(shapes)} arrays are those of {run_dir}; {', '.join(anew)} anew." if anew else ""
+        note = _told(new, shapes, run_dir)
         return experiment._replace(init=init, about=" ".join(filter(None, (experiment.about, note))))
 
     return started
 
 
+def _told(new: Mapping[str, np.ndarray | None], shapes: Mapping[str, tuple[int, ...]], run_dir: Path) -> str:
+    """What is not the other run's, in a sentence; nothing where all is."""
+    others = {f"{_short(name)} starts anew" for name in shapes.keys() - new.keys()}
+    numbers = {name: array for name, array in new.items() if _is_number(array, shapes[name])}
+    others |= {f"{_short(name)} is {array:g}" for name, array in numbers.items()}
+    given = f"{len(new) - len(numbers)} of {len(shapes)} arrays are of {run_dir}"
+    return f"{given}; {', '.join(sorted(others))}." if others else ""
+
+
+def _is_number(array: np.ndarray | None, shape: tuple[int, ...]) -> bool:
+    return array is not None and array.ndim == 0 and shape != ()
+
+
 def _short(name: str) -> str:
-    """`head/kernel` of `model/params/head/kernel`, and `lr` of all that is below it."""
-    first, _, rest = name.partition("params/")
-    return first.strip("/") if first not in ("", "model/") else rest
+    """`head` of `model/params/head/kernel`, and `lr` of all that is below it."""
+    above, _, place = name.rpartition("params/")
+    return (place if above in ("", "model/") else above or name).partition("/")[0]
 
 
 def _check_fits(
@@ -70,7 +82,7 @@ def _check_fits(
     shaped_by: str,
 ) -> None:
     for name, array in new.items():
-        if array is None or array.shape != shapes.get(name):
+        if array is None or not (_is_number(array, shapes.get(name, ())) or array.shape == shapes.get(name)):
             other = array if array is not None else found.get(name)
             there = "nothing" if other is None else list(other.shape)
             here = list(shapes[name]) if name in shapes else "nothing"

@@ -32,17 +32,22 @@ def fitted(found: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]
     """What a run gives to one that starts from it.
 
     To the same learner all arrays, its head for as many classes as there are here; to another one what their networks
-    have in common, which must be the whole encoder. The rest starts anew.
+    have in common, which must be the whole encoder. A head that only the other network lacks is 0, so that no class is
+    preferred; the rest starts anew.
     """
     if found.keys() == wanted.keys():
         return {name: _head(name, found[name], shape) for name, shape in wanted.items()}
     theirs, ours = ({_role(name): name for name in names} for names in (found, wanted))
-    shared = {ours[role]: found[theirs[role]] for role in ours.keys() & theirs.keys() if role.startswith(_SHARED)}
-    shared = {name: _head(name, array, wanted[name]) for name, array in shared.items()}
-    return shared | {(ours | theirs)[role]: None for role in ours.keys() ^ theirs.keys() if role.startswith("encoder/")}
-
-
-_SHARED = ("encoder/", "head/")
+    given: dict[str, np.ndarray | None] = {}
+    for role in sorted(ours.keys() | theirs.keys()):
+        name = (theirs | ours)[role]
+        if role in ours and role in theirs and role.startswith(("encoder/", "head/")):
+            given[name] = _head(name, found[theirs[role]], wanted[name])
+        elif role in ours and role.startswith("head/"):
+            given[name] = np.zeros(())
+        elif role.startswith("encoder/"):
+            given[name] = None
+    return given
 
 
 def _role(name: str) -> str:

@@ -61,9 +61,9 @@ def test_parameters_that_do_not_fit_are_named(refused, finished, shapes, tmp_pat
     ("algorithm", "words", "anew"),
     [
         ("prototypical", (), None),
-        ("ridge", (), "log_l2, offset, scale anew."),
+        ("ridge", (), "; log_l2 starts anew, offset starts anew, scale starts anew."),
         ("anil", ("--inner-lr", "0.5"), None),
-        ("meta-sgd", ("--inner-lr", "0.25"), "lr anew."),
+        ("meta-sgd", ("--inner-lr", "0.25"), "; lr starts anew."),
     ],
 )
 def test_another_learner_starts_from_the_encoder(cli, finished, shapes, tmp_path, algorithm, words, anew):
@@ -80,6 +80,17 @@ def test_another_learner_starts_from_the_encoder(cli, finished, shapes, tmp_path
         np.testing.assert_array_equal(ours[role], theirs[role], err_msg=role)
     if algorithm == "meta-sgd":
         assert all((leaf == 0.25).all() for role, leaf in ours.items() if role.startswith("lr/"))
+
+
+def test_a_head_after_a_learner_without_one_is_zero(cli, shapes, tmp_path):
+    brief = ("--outer-steps", 1, "--save-every", 1, "--log-every", 1, "--outer-lr", "1e-30")
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert cli("train", "--dataset", shapes, *PLAIN, *brief, "--algorithm", "prototypical", "--run-dir", one).code == 0
+    result = cli("train", "--dataset", shapes, *TINY, *brief, "--init-from", one, "--run-dir", two)
+    assert result.code == 0 and "; head is 0." in result.out + result.err, result
+    found = by_role(load_trained(two).params)
+    assert all(abs(leaf).max() < 1e-20 for role, leaf in found.items() if role.startswith("head/"))
+    assert any(leaf.any() for role, leaf in found.items() if role.startswith("encoder/"))
 
 
 def by_role(params):
