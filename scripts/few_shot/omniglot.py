@@ -4,7 +4,8 @@
     python -m scripts.few_shot.omniglot --algorithms prototypical   # a line of it, ten minutes
     python -m scripts.few_shot.omniglot --published --seeds 0 1 2   # the published lengths; meant for a GPU
 
-Every run is a folder like those of `jmeta train`.
+Every run is a folder like those of `jmeta train`. What adapts by gradients starts from a prototypical network's encoder
+and a head of zeros, which the table says; `--published` starts from nothing.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.devices import use_cores
 from jmeta.runs.engine.folder import METRICS, read_rows
 from jmeta.runs.engine.progress import shown
+from jmeta.runs.engine.train import Result
 from jmeta.runs.few_shot import Data, EvaluateConfig, Settings, Size, evaluate, from_preset, train
 from jmeta.runs.few_shot.problems import load_problem
 from jmeta.settings import replaced, setting
@@ -28,26 +30,33 @@ from scripts.study import Rows, Shown, Study, interval, markdown, percent, progr
 
 ALGORITHMS = tuple(name for name, row in LEARNERS.items() if row.paper)
 WAYS, SHOTS = (5, 20), (1, 5)
-SMALLER = {"outer_schedule": "cosine", "outer_lr": 2e-3, "meta_batch_size": 16, "save_every": 500}
-SHORT: dict[tuple[str, int, int], dict[str, Any]] = {
-    ("maml", 5, 1): {"outer_steps": 14_000, "outer_schedule": "cosine"},
-    ("maml", 5, 5): {"outer_steps": 800, **SMALLER},
-    ("fomaml", 5, 1): {"outer_steps": 6000, **SMALLER},
-    ("fomaml", 5, 5): {"outer_steps": 2000, **SMALLER},
-    ("anil", 5, 1): {"outer_steps": 4000, **SMALLER},
-    ("anil", 5, 5): {"outer_steps": 1000, **SMALLER},
-    ("meta-sgd", 5, 1): {"outer_steps": 3000, **SMALLER},
-    ("meta-sgd", 5, 5): {"outer_steps": 600, **SMALLER},
-    ("reptile", 5, 1): {"outer_steps": 2000},
-    ("reptile", 5, 5): {"outer_steps": 2000},
-    ("maml", 20, 1): {"outer_steps": 250, **SMALLER, "meta_batch_size": 4},
-    ("fomaml", 20, 1): {"outer_steps": 450, **SMALLER, "meta_batch_size": 4},
-    ("anil", 20, 1): {"outer_steps": 1200, **SMALLER, "meta_batch_size": 4},
-    ("meta-sgd", 20, 1): {"outer_steps": 900, **SMALLER, "meta_batch_size": 4},
-    ("reptile", 20, 1): {"outer_steps": 300, "eval_inner_steps": 20},
+START = "prototypical-omniglot-20w1s"
+"""The preset of the run whose encoder others start from, with their network."""
+LONG = {"network": "conv4", "outer_steps": 25_000}
+WARM: dict[str, dict[str, Any]] = {
+    "maml": {"inner_lr": 1.0},
+    "fomaml": {"inner_lr": 1.0},
+    "anil": {"inner_lr": 2.0},
+    "meta-sgd": {"inner_lr": 1.0, "inner_steps": 5},
+    "reptile": {"inner_optimizer": "sgd", "inner_lr": 0.5, "outer_lr": 0.05},
+    "maml++": {"inner_lr": 1.0},
+    "imaml": {"inner_lr": 0.5, "regularization": 0.1},
 }
-"""Which sizes a learner with published settings is trained at where minutes have to do, and how; other cells of its
-line take the run at one shot."""
+"""What starts from another run, and the settings in which it is not its preset."""
+SIZES: dict[tuple[int, int], dict[str, Any]] = {
+    (5, 1): {"outer_steps": 1000, "meta_batch_size": 8},
+    (5, 5): {"outer_steps": 300, "meta_batch_size": 4},
+    (20, 1): {"outer_steps": 400, "meta_batch_size": 4},
+    (20, 5): {"outer_steps": 150, "meta_batch_size": 4},
+}
+"""Outer steps, and tasks in each, after such a start."""
+_AFTER = {"network": "conv4", "outer_lr": 3e-4, "outer_schedule": "cosine", "log_every": 50, "save_every": 100}
+SHORT: dict[tuple[str, int, int], dict[str, Any]] = {
+    **{(name, *size): {**_AFTER, **SIZES[size], **own} for name, own in WARM.items() for size in SIZES},
+    ("maml", 5, 1): {"outer_steps": 14_000, "outer_schedule": "cosine"},
+}
+"""Which sizes a learner is trained at where minutes have to do, and how; other cells of its line take the run at one
+shot. MAML at 5-way 1-shot starts from nothing, as in its paper."""
 
 PUBLISHED: dict[tuple[str, int, int], str] = {
     ("maml", 5, 1): "98.7 +- 0.4",
@@ -136,18 +145,23 @@ def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> 
     """The settings of the run that serves a cell: the preset, shortened where the papers' length is meant for a GPU."""
     way, shot = trained_at(config, algorithm, way, shot)
     short = {} if config.published else SHORT.get((algorithm, way, shot), {})
-    length = "short" if short else "preset"
+    kind = "preset"
+    if short:
+        kind = "warm" if short.get("network") else "short"
     size = f"-{way}w{shot}s" if LEARNERS.get(algorithm).fixed_way else ""
-    run_dir = Path(config.run_dir) / f"{length}-{algorithm}{size}-seed{seed}"
-    changes = {
-        **short,
-        "seed": seed,
-        "chunk_size": config.chunk_size,
-        "devices": config.devices,
-        "data_dir": config.data_dir,
-        "run_dir": str(run_dir),
-    }
-    return replaced(Whole(*from_preset(f"{algorithm}-omniglot-{way}w{shot}s")), changes)
+    begun = {"init_from": start(config, seed).options.run_dir} if kind == "warm" else {}
+    return _run(config, f"{algorithm}-omniglot-{way}w{shot}s", f"{kind}-{algorithm}{size}", seed, {**short, **begun})
+
+
+def start(config: Config, seed: int) -> Whole:
+    """The settings of the run whose encoder others start from."""
+    return _run(config, START, "start", seed, LONG)
+
+
+def _run(config: Config, preset: str, name: str, seed: int, changes: Mapping[str, Any]) -> Whole:
+    own = {"seed": seed, "chunk_size": config.chunk_size, "devices": config.devices, "data_dir": config.data_dir}
+    run_dir = str(Path(config.run_dir) / f"{name}-seed{seed}")
+    return replaced(Whole(*from_preset(preset)), {**changes, **own, "run_dir": run_dir})
 
 
 def study(config: Config) -> Study:
@@ -176,8 +190,9 @@ def study(config: Config) -> Study:
 
 def measure(config: Config, run: Whole, way: int, shot: int, rows: Rows) -> dict[str, Any]:
     """Train to the end, or go on, as other sizes may have trained it by now, and evaluate once."""
-    options = replaced(run.options, {"resume": Path(str(run.options.run_dir)).is_dir()})
-    result = trained(partial(train, run.settings, options), shown(run.settings.algorithm))
+    if run.options.init_from is not None:
+        _trained(start(config, run.options.seed))
+    result = _trained(run)
     found = evaluate(test_of(config, run.settings, result.run_dir, way, shot))
     return {
         "trained": trained_at(config, run.settings.algorithm, way, shot),
@@ -185,6 +200,11 @@ def measure(config: Config, run: Whole, way: int, shot: int, rows: Rows) -> dict
         "seconds": sum(row["seconds"] for row in read_rows(result.run_dir / METRICS)),
         "evaluation": {name: value for name, value in found.items() if name != "values"},
     }
+
+
+def _trained(run: Whole) -> Result:
+    options = replaced(run.options, {"resume": Path(str(run.options.run_dir)).is_dir()})
+    return trained(partial(train, run.settings, options), shown(run.settings.algorithm))
 
 
 def test_of(config: Config, run: Settings, run_dir: Path, way: int, shot: int) -> EvaluateConfig:

@@ -36,13 +36,13 @@ def fitted(found: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]
     preferred; the rest starts anew.
     """
     if found.keys() == wanted.keys():
-        return {name: _head(name, found[name], shape) for name, shape in wanted.items()}
+        return {name: _shaped(name, found[name], shape) for name, shape in wanted.items()}
     theirs, ours = ({_role(name): name for name in names} for names in (found, wanted))
     given: dict[str, np.ndarray | None] = {}
     for role in sorted(ours.keys() | theirs.keys()):
         name = (theirs | ours)[role]
         if role in ours and role in theirs and role.startswith(("encoder/", "head/")):
-            given[name] = _head(name, found[theirs[role]], wanted[name])
+            given[name] = _shaped(name, found[theirs[role]], wanted[name])
         elif role in ours and role.startswith("head/"):
             given[name] = np.zeros(())
         elif role.startswith("encoder/"):
@@ -59,12 +59,13 @@ def _role(name: str) -> str:
     return place if place.startswith(("encoder/", "head/", "film/")) else f"encoder/{place}"
 
 
-def _head(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """An array, that of a head with as many columns as there are classes here."""
+def _shaped(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An array, that of a head with as many columns as there are classes here, and the same for all inner steps where
+    each of them has its own."""
     if "head" in name.split("/") and array.shape[:-1] == shape[:-1] and array.shape != shape:
         with jax.ensure_compile_time_eval():  # a program that starts a run asks
             return np.asarray(_columns(jnp.asarray(array), shape[-1]))
-    return array
+    return np.broadcast_to(array, shape) if array.shape == shape[1:] else array
 
 
 def _columns(leaf: Array, way: int) -> Array:
