@@ -26,10 +26,10 @@ class Network:
 
     Attributes:
         network: conv4 (four strided convolutions, mean over positions), conv4-flat (all positions), conv4-pool
-            (max-pooling), convnet2-512 (two blocks and a 512-unit layer), convnet8, resnet12 (four residual blocks, all
-            positions), resnet12-mean, mlp, linear, metric (features beside a projection of them, which starts near 0);
-            of the words of sentences, bag (a weighted mean) or transformer; or your own, FILE.py:NAME or MODULE:NAME, a
-            function from a number of outputs to a model.
+            (max-pooling) and conv4-pool-flat, convnet2-512 (two blocks and a 512-unit layer), convnet8, resnet12 (four
+            residual blocks, all positions), resnet12-mean, mlp, linear, metric (features beside a projection of them,
+            which starts near 0); of the words of sentences, bag (a weighted mean) or transformer; or your own,
+            FILE.py:NAME or MODULE:NAME, a function from a number of outputs to a model.
         features: channels of the convolutions (one number, or one for each), or units of the MLP's layers. For
             resnet12, one number is the first block's, and 64 is 64-160-320-640; four are each block's. Of metric, the
             size of the projection; of words, the size of a word, then of layers on their mean, or of each block of the
@@ -187,6 +187,9 @@ NETWORKS = Registry[Row](
         "conv4-flat": _convolutions("four strided convolutions, all positions", flatten=True),
         "conv4-pool": _convolutions(
             "four convolutions with max-pooling, mean over positions", pool=True, paper=_MATCHING
+        ),
+        "conv4-pool-flat": _convolutions(
+            "four convolutions with max-pooling, all positions", pool=True, flatten=True, paper=_MATCHING
         ),
         "convnet2-512": _convolutions(
             "two convolutions with max-pooling and a 512-unit layer", 2, pool=True, flatten=True, dense=512

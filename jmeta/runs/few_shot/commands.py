@@ -22,6 +22,7 @@ from jmeta.runs.engine.words import read_words
 from jmeta.runs.few_shot import AREA, EvaluateConfig, PlotConfig, PredictConfig
 from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.predict import main as named
+from jmeta.runs.few_shot.statistics import TRAIN
 from jmeta.settings import check, setting
 
 C = TypeVar("C", EvaluateConfig, PlotConfig, PredictConfig)
@@ -39,6 +40,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         say(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if result.get("changes"):
         say(f"pictures of {result['dataset']}: {result['changes']}")
+    if result["statistics"] == TRAIN:
+        say("normalized by pictures that were trained on, as with running averages")
     if result["seen_classes"] is None:
         say("whether its classes were trained on is not known, since the training data can't be read")
     elif result["seen_classes"]:

@@ -30,6 +30,7 @@ from jmeta.runs.few_shot import one_shot
 from jmeta.runs.few_shot.experiment import AREA, check_fits, eval_chunk_size, measured
 from jmeta.runs.few_shot.heads import at_way
 from jmeta.runs.few_shot.settings import Tasks
+from jmeta.runs.few_shot.statistics import SOURCES, SUPPORT, TRAIN, of_training
 from jmeta.runs.few_shot.trained import Trained, load_settings, load_trained
 from jmeta.runs.few_shot.transfer import show
 from jmeta.settings import flag, setting
@@ -98,6 +99,8 @@ class EvaluateConfig:
         seed: decides the episodes.
         transductive: whether accuracy is of queries predicted together, so that batch statistics see them all, or one
             by one. Where the network tells them apart and it is cheap, the other reading is reported too.
+        statistics: of which pictures the means and variances are that a run with --norm support normalizes with:
+            support, those of each support set; or train, of 1,024 that were trained on, for a learner with an encoder.
         output: the file that is written; otherwise evaluation.json in the run folder, or one whose name has the other
             data, way and shot, and part.
         compile_cache: keep compiled programs for the next start.
@@ -110,6 +113,7 @@ class EvaluateConfig:
     checkpoint: str = "best"
     seed: int = setting(0, least=0)
     transductive: bool = True
+    statistics: str = setting(SUPPORT, choices=SOURCES)
     output: str | None = None
     compile_cache: bool = True
 
@@ -139,6 +143,8 @@ def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     """What is to be written, and where."""
     check(config)
     trained = load_trained(config.run_dir, config.checkpoint)
+    if config.statistics == TRAIN:
+        trained = of_training(config.run_dir, trained, config.data.data_dir)
     size, data = config.size, config.data
     steps = trained.inner_steps if size.inner_steps is None else size.inner_steps
     if data.dataset == omniglot_runs.NAME:
@@ -195,8 +201,8 @@ def _named(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -> 
     tasks = trained.settings.tasks
     result |= {
         "algorithm": trained.settings.algorithm, "trained_on": tasks.dataset,
-        "trained_way": tasks.way, "checkpoint": config.checkpoint, "checkpoint_step": trained.step,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "trained_way": tasks.way, "statistics": config.statistics, "checkpoint": config.checkpoint,
+        "checkpoint_step": trained.step, "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     return Path(config.output or Path(config.run_dir) / file_name(result, tasks, trained.facts)), result
 
@@ -213,6 +219,8 @@ def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any])
         parts.append(f"{result['way']}w{result['shot']}s")
     if result["part"] != Data.part:
         parts.append(result["part"])
+    if result.get("statistics", SUPPORT) != SUPPORT:
+        parts.append(f"{result['statistics']}-statistics")
     return "-".join(re.sub(r"[^0-9A-Za-z._=]+", "-", part) for part in parts) + path.suffix
 
 
