@@ -4,8 +4,8 @@
     python -m scripts.few_shot.omniglot --algorithms prototypical   # a line of it, ten minutes
     python -m scripts.few_shot.omniglot --published --seeds 0 1 2   # the published lengths; meant for a GPU
 
-Every run is a folder like those of `jmeta train`. What adapts by gradients starts from a prototypical network's encoder
-and a head of zeros, which the table says; `--published` starts from nothing.
+Every run is a folder like those of `jmeta train`. What adapts by gradients starts from the encoder of the
+prototypical run and a head of zeros, and its run's name begins with warm; `--published` starts from nothing.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ from scripts.study import Rows, Shown, Study, interval, markdown, percent, progr
 
 ALGORITHMS = tuple(name for name, row in LEARNERS.items() if row.paper)
 WAYS, SHOTS = (5, 20), (1, 5)
-START = "prototypical-omniglot-20w1s"
-"""The preset of the run whose encoder others start from, with their network."""
+START = "prototypical"
+"""The learner whose encoder others start from, which therefore has their network and is trained for longer."""
 LONG = {"network": "conv4", "outer_steps": 25_000}
 WARM: dict[str, dict[str, Any]] = {
     "maml": {"inner_lr": 1.0},
@@ -151,6 +151,8 @@ def trained_at(config: Config, algorithm: str, way: int, shot: int) -> tuple[int
 
 def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> Whole:
     """The settings of the run that serves a cell: the preset, shortened where the papers' length is meant for a GPU."""
+    if algorithm == START and not config.published:
+        return start(config, seed)
     way, shot = trained_at(config, algorithm, way, shot)
     short = {} if config.published else SHORT.get((algorithm, way, shot), {})
     kind = "preset"
@@ -163,7 +165,7 @@ def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> 
 
 def start(config: Config, seed: int) -> Whole:
     """The settings of the run whose encoder others start from."""
-    return _run(config, START, "start", seed, LONG)
+    return _run(config, f"{START}-omniglot-20w1s", "start", seed, LONG)
 
 
 def _run(config: Config, preset: str, name: str, seed: int, changes: Mapping[str, Any]) -> Whole:

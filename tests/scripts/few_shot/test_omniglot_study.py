@@ -15,7 +15,7 @@ def test_omniglot_settings_are_the_preset_shortened_or_whole():
     short = omniglot.settings(omniglot.Config(), "fomaml", 5, 1, 3)
     whole = omniglot.settings(omniglot.Config(published=True), "fomaml", 5, 1, 3)
     outer = short.settings.outer
-    assert (outer.outer_steps, outer.outer_schedule, short.options.seed) == (1000, "cosine", 3)
+    assert (outer.outer_steps, outer.outer_schedule, short.options.seed) == (1500, "cosine", 3)
     outer = whole.settings.outer
     assert (outer.outer_steps, outer.outer_schedule, outer.outer_lr) == (60_000, "constant", 1e-3)
     assert short.options.run_dir != whole.options.run_dir
@@ -32,7 +32,8 @@ def test_omniglot_trains_once_for_all_sizes_that_a_run_can_serve():
         return sizes, {run.options.run_dir for run in found.values()}
 
     once = dict.fromkeys(((5, 1), (5, 5), (20, 1), (20, 5)), (5, 1))
-    assert runs("prototypical") == (once, {"runs/omniglot/preset-prototypical-seed0"})
+    assert runs("matching") == (once, {"runs/omniglot/preset-matching-seed0"})
+    assert runs("prototypical")[1] == {"runs/omniglot/start-seed0"}
     assert runs("cavia")[0] == {(5, 1): (5, 1), (5, 5): (5, 1), (20, 1): (20, 1), (20, 5): (20, 1)}
     assert runs("maml")[0] == {size: size for size in once}
     assert runs("maml", published=True)[0] == {size: size for size in once}
@@ -51,7 +52,7 @@ def test_omniglot_says_which_runs_start_from_another():
     assert begun.options.seed == 3 and begun.settings.network == warm.settings.network
     for cold in (
         omniglot.settings(omniglot.Config(), "maml", 5, 1, 3),
-        omniglot.settings(omniglot.Config(), "prototypical", 20, 1, 3),
+        omniglot.settings(omniglot.Config(), "matching", 20, 1, 3),
         omniglot.settings(omniglot.Config(published=True), "anil", 20, 1, 3),
     ):
         assert cold.options.init_from is None and "warm" not in str(cold.options.run_dir)
@@ -100,11 +101,11 @@ def test_omniglot_trains_a_run_once_and_tests_it_at_each_size(tmp_path, monkeypa
         "train_way": None, "query_shot": 2, "val_episodes": 5, "devices": 1, "log_every": 1, "save_every": 2,
     }  # fmt: skip
     monkeypatch.setattr(omniglot, "settings", lambda *args: replaced(made(*args), small))
-    config = omniglot.Config(algorithms=("prototypical",), ways=(5,), episodes=4, run_dir=str(tmp_path))
+    config = omniglot.Config(algorithms=("matching",), ways=(5,), episodes=4, run_dir=str(tmp_path))
     rows = run(omniglot.study, config)["rows"]
-    assert list(rows) == [f"preset-prototypical-seed0, 5-way {shot}-shot, 4 episodes" for shot in (1, 5)]
+    assert list(rows) == [f"preset-matching-seed0, 5-way {shot}-shot, 4 episodes" for shot in (1, 5)]
     assert [row["evaluation"]["shot"] for row in rows.values()] == [1, 5]
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["preset-prototypical-seed0"]
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["preset-matching-seed0"]
     monkeypatch.setattr(omniglot, "measure", lambda *_: pytest.fail("measured again"))
     assert run(omniglot.study, config)["rows"] == rows
 
