@@ -47,7 +47,7 @@ def fitted(found: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]
             given[name] = np.zeros(())
         elif role.startswith("encoder/"):
             given[name] = None
-    return given
+    return given if any(role.startswith("encoder/") for role in ours) else dict.fromkeys(wanted)
 
 
 def _role(name: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from small_runs import PLAIN, TINY, arrays_of, assert_same_run, rows_of
 
 from jmeta.runs.engine.leaves import name_of
-from jmeta.runs.few_shot.heads import _role
+from jmeta.runs.few_shot.heads import _role, fitted
 from jmeta.runs.few_shot.trained import load_trained
 
 pytestmark = pytest.mark.standard_promotion
@@ -101,3 +101,16 @@ def test_another_encoder_is_refused(refused, finished, shapes, tmp_path):
     words = ("--algorithm", "prototypical", "--features", "16", "16", "--init-from", finished)
     told = refused("train", "--dataset", shapes, *PLAIN, *words, "--run-dir", tmp_path / "run")
     assert "has other parameters, " in told and "is nothing there and [16] here: give the same" in told
+
+
+def test_arrays_whose_place_is_unknown_are_not_taken_for_others():
+    """Catches a start from nothing that looks like one from a run."""
+    z = np.zeros(3)
+    assert fitted({"0/w": z}, {"model/0/w": (3,), "lr/0/w": (3,)}) == {"model/0/w": None, "lr/0/w": None}
+
+
+def test_a_scale_for_each_inner_step_starts_from_the_one_of_all():
+    found = {"params/Conv_0/kernel": np.ones(2), "params/BatchNorm_0/scale": np.array([3.0, 4.0])}
+    wanted = {"model/params/encoder/Conv_0/kernel": (2,), "model/params/encoder/BatchNorm_0/scale": (5, 2)}
+    given = fitted(found, wanted)
+    np.testing.assert_array_equal(given["model/params/encoder/BatchNorm_0/scale"], [[3.0, 4.0]] * 5)
