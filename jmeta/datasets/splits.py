@@ -97,7 +97,8 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
         folders  the classes of the folders train, val (or valid, validation) and test, where all classes are in these.
                  Without val, some of train are for validation, as many as below.
         all      every class in test, train and validation empty: for a learner trained on other data.
-        FILE.json, FILE.json:KEY   the classes that a file names for train, val and test, see `divisions.of_file`.
+        FILE.json, FILE.json:KEY   the classes that a file names for train, val and test, see `divisions.of_file`; val
+                 and test may be empty.
         test=a,b,c   these classes for the test; of the others, a fifth is validation, shuffled, or five if they are
                  few, but no more than 3 / 7. `test=` alone has no test: for a learner that is tested on other data.
         default  `finn` where all 1,623 classes of Omniglot are there; its own of the data sets cifar-fs, fc100,
@@ -127,7 +128,8 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
     train, val, test = (np.array(sorted(part), np.int32) for part in parts)
     assert len({*train, *val, *test}) == len(train) + len(val) + len(test), "the parts of a split share classes"
     own = is_division(name)
-    if not (len(test) or name == TEST) or (name != "all" and not len(train)):
+    tested_elsewhere = name == TEST or (own and not name.startswith(TEST))
+    if not (len(test) or tested_elsewhere) or (name != "all" and not len(train)):
         number = len(dataset.class_names)
         if own:
             raise DataError(

@@ -140,7 +140,7 @@ def protocol_of(tasks: Tasks) -> str:
     """How the classes are divided: by `split`, or by what is named for the test."""
     if tasks.test.test_classes is not None:
         return f"{TEST}{tasks.test.test_classes}"
-    return tasks.split if tasks.test.test_dataset is None else TEST
+    return TEST if tasks.test.test_dataset is not None and tasks.split == "default" else tasks.split
 
 
 def load_images(
@@ -171,6 +171,9 @@ def _drawn(name: str, source: catalog.Row) -> Problem:
 def _few_shot(
     dataset: Dataset, split: Split, known: Part, tasks: Tasks, part: str, way: int, shot: int, query_shot: int
 ) -> Partial:
+    if not len(known.classes):
+        where = f"the {part} part of {dataset.name} ({split.protocol}) has no classes"
+        raise RunError(f"{where}: name another --part or --split, or other data by --dataset.")
     if way > len(known.classes):
         own, fits = len(known.classes), min(len(each) for each in (split.train, split.val, split.test) if len(each))
         instead = f"--way {fits} fits all parts" if fits > 1 else "give more classes"

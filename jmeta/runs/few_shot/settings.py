@@ -41,7 +41,7 @@ class Test:
         test_classes: names of the classes for the test, as a,b,c; most of the others are trained on, and some are for
             validation.
         test_dataset: other data to test on, all classes of it; most classes of the data set are trained on, and some
-            are for validation.
+            are for validation, as --split divides them or, without it, four fifths and one.
     """
 
     test_classes: str | None = None
@@ -248,12 +248,13 @@ def _check_least_shot(settings: Settings, no_shots: bool) -> None:
 def _check_source(tasks: Tasks, source: sources.Row, network: Network) -> None:
     name = tasks.dataset
     changed = tasks.within_groups or tasks.augment != "none" or tasks.rotations or tasks.image_size is not None
-    ways = [tasks.split != "default", tasks.test.test_classes is not None, tasks.test.test_dataset is not None]
-    if sum(ways) > 1:
-        raise RunError("--split, --test-classes and --test-dataset each say what the test is: give one of them.")
+    named, elsewhere = tasks.test.test_classes is not None, tasks.test.test_dataset is not None
+    if named and (elsewhere or tasks.split != "default"):
+        other = "--test-dataset" if elsewhere else "--split"
+        raise RunError(f"--test-classes and {other} each say what the test is: give one of them.")
     if tasks.test.test_classes is not None and not tasks.test.test_classes.strip(" ,"):
         raise RunError("--test-classes must name classes, as in --test-classes oak,elm: got none.")
-    if source.sampler is not None and any(ways[1:]):
+    if source.sampler is not None and (named or elsewhere):
         raise RunError(f"{name} draws its tasks, so that none are for the test alone: leave --test-... out.")
     if source.sampler is not None and changed:
         raise RunError(f"{name} has no pictures: leave --within-groups, --augment, --rotations and --image-size out.")

@@ -120,6 +120,21 @@ def test_features_are_trained_on_and_tested_on_others(cli, tmp_path):
     assert found["dataset"] == "other" and found["seen_classes"] == 0 and found["accuracy"] > 0.9
 
 
+def test_all_classes_are_trained_on_and_the_test_is_elsewhere(cli, refused, tmp_path):
+    """Catches a split that other data for the test push aside, and an empty test that is told as one too small."""
+    for name in ("mine", "other"):
+        np.savez(tmp_path / f"{name}.npz", features=noise(8, 6, 5) / 255)
+    (tmp_path / "all.json").write_text(json.dumps({"train": [f"{k}" for k in range(8)], "test": []}))
+    own = (*WORDS, "--dataset", tmp_path / "mine.npz", "--split", tmp_path / "all.json", "--run-dir")
+    result = cli(*own, tmp_path / "both", "--test-dataset", tmp_path / "other.npz")
+    assert result.code == 0 and "train 8 classes" in result.out + result.err, result
+    assert cli("evaluate", "--run-dir", tmp_path / "both", "--episodes", 5).code == 0
+    assert (tmp_path / "both" / "evaluation-other.json").exists()
+    assert cli(*own, tmp_path / "alone").code == 0
+    told = refused("evaluate", "--run-dir", tmp_path / "alone", "--episodes", 5)
+    assert "the test part of mine (all.json) has no classes: name another --part or --split, or other data by --dataset." in told
+
+
 def test_pictures_are_refused_where_a_network_of_pictures_meets_vectors(refused, tmp_path):
     np.savez(tmp_path / "mine.npz", features=noise(8, 6, 5) / 255)
     words = ("train", "--dataset", tmp_path / "mine.npz", "--network", "conv4", "--run-dir", tmp_path / "run")

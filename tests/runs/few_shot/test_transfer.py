@@ -170,4 +170,4 @@ def test_channels_that_do_not_fit_are_refused(refused, of_dots, tmp_path):
 def test_other_parts_need_a_split(refused, of_dots, bars):
     assert "--split" in refused("evaluate", "--run-dir", of_dots, "--dataset", bars, "--way", 6)
     words = ("evaluate", "--run-dir", of_dots, "--dataset", bars, "--split", "all", "--part", "train")
-    assert "the train part of bars (all) has 0" in refused(*words)
+    assert "the train part of bars (all) has no classes" in refused(*words)
