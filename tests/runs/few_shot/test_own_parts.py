@@ -132,7 +132,7 @@ def test_all_classes_are_trained_on_and_the_test_is_elsewhere(cli, refused, tmp_
     assert (tmp_path / "both" / "evaluation-other.json").exists()
     assert cli(*own, tmp_path / "alone").code == 0
     told = refused("evaluate", "--run-dir", tmp_path / "alone", "--episodes", 5)
-    assert "the test part of mine (all.json) has no classes: name another --part or --split, or other data by --dataset." in told
+    assert "the test part of mine (all.json) has no classes: name another --part or --split, or other data" in told
 
 
 def test_pictures_are_refused_where_a_network_of_pictures_meets_vectors(refused, tmp_path):
