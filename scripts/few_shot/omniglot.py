@@ -152,18 +152,18 @@ def trained_at(config: Config, algorithm: str, way: int, shot: int) -> tuple[int
 def settings(config: Config, algorithm: str, way: int, shot: int, seed: int) -> Whole:
     """The settings of the run that serves a cell: the preset, shortened where the papers' length is meant for a GPU."""
     if algorithm == START and not config.published:
-        return start(config, seed)
+        return beginning(config, seed)
     way, shot = trained_at(config, algorithm, way, shot)
     short = {} if config.published else SHORT.get((algorithm, way, shot), {})
     kind = "preset"
     if short:
         kind = "warm" if short.get("network") else "short"
     size = f"-{way}w{shot}s" if LEARNERS.get(algorithm).fixed_way else ""
-    begun = {"init_from": start(config, seed).options.run_dir} if kind == "warm" else {}
+    begun = {"init_from": beginning(config, seed).options.run_dir} if kind == "warm" else {}
     return _run(config, f"{algorithm}-omniglot-{way}w{shot}s", f"{kind}-{algorithm}{size}", seed, {**short, **begun})
 
 
-def start(config: Config, seed: int) -> Whole:
+def beginning(config: Config, seed: int) -> Whole:
     """The settings of the run whose encoder others start from."""
     return _run(config, f"{START}-omniglot-20w1s", "start", seed, LONG)
 
@@ -201,7 +201,7 @@ def study(config: Config) -> Study:
 def measure(config: Config, run: Whole, way: int, shot: int, rows: Rows) -> dict[str, Any]:
     """Train to the end, or go on, as other sizes may have trained it by now, and evaluate once."""
     if run.options.init_from is not None:
-        _trained(start(config, run.options.seed))
+        _trained(beginning(config, run.options.seed))
     result = _trained(run)
     found = evaluate(test_of(config, run.settings, result.run_dir, way, shot))
     return {

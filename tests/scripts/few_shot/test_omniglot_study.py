@@ -46,7 +46,7 @@ def test_omniglot_trains_once_for_all_sizes_that_a_run_can_serve():
 def test_omniglot_says_which_runs_start_from_another():
     """Catches a start that the folder's name hides, a start of another seed, and one of the paper's own setting."""
     warm = omniglot.settings(omniglot.Config(), "anil", 20, 1, 3)
-    begun = omniglot.start(omniglot.Config(), 3)
+    begun = omniglot.beginning(omniglot.Config(), 3)
     assert Path(str(warm.options.run_dir)).name == "warm-anil-20w1s-seed3"
     assert warm.options.init_from == begun.options.run_dir == "runs/omniglot/start-seed3"
     assert begun.options.seed == 3 and begun.settings.network == warm.settings.network
