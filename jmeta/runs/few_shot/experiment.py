@@ -294,6 +294,7 @@ AREA = Area(
     evaluate="jmeta evaluate",
     light=lambda settings: sources.row(settings.tasks.dataset).light,
     fit=fitted,
+    shaped_by="--network, --features and --norm, and data of the same shape",
 )
 from_preset = functools.partial(areas.from_preset, AREA)
 train = functools.partial(areas.train, AREA)

@@ -52,10 +52,12 @@ def fitted(found: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]
 
 def _role(name: str) -> str:
     """The place of an array in a network, however a learner keeps it: `encoder/Conv_0/kernel` of
-    `model/params/encoder/Conv_0/kernel`, `encoder/params/Conv_0/kernel` and `params/Conv_0/kernel`."""
+    `model/params/encoder/Conv_0/kernel`, `encoder/params/Conv_0/kernel` and `params/Conv_0/kernel`. The two norms of
+    which examples decide have the same scales and offsets."""
     above, params, place = name.rpartition("params/")
     if not params or above.strip("/") not in ("", "model", "encoder", "head"):
         return name
+    place = place.replace("SupportNorm_", "BatchNorm_")
     return place if place.startswith(("encoder/", "head/", "film/")) else f"encoder/{place}"
 
 

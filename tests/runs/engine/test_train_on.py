@@ -109,6 +109,14 @@ def test_arrays_whose_place_is_unknown_are_not_taken_for_others():
     assert fitted({"0/w": z}, {"model/0/w": (3,), "lr/0/w": (3,)}) == {"model/0/w": None, "lr/0/w": None}
 
 
+def test_a_run_starts_from_one_with_the_other_norm():
+    scale, kernel = np.array([3.0, 4.0]), np.ones(2)
+    found = {"params/BatchNorm_0/scale": scale, "params/Conv_0/kernel": kernel}
+    given = fitted(found, {"params/SupportNorm_0/scale": (2,), "params/Conv_0/kernel": (2,)})
+    assert given["params/SupportNorm_0/scale"] is scale and given["params/Conv_0/kernel"] is kernel
+    assert None in fitted(found, {"params/GroupNorm_0/scale": (2,), "params/Conv_0/kernel": (2,)}).values()
+
+
 def test_a_scale_for_each_inner_step_starts_from_the_one_of_all():
     found = {"params/Conv_0/kernel": np.ones(2), "params/BatchNorm_0/scale": np.array([3.0, 4.0])}
     wanted = {"model/params/encoder/Conv_0/kernel": (2,), "model/params/encoder/BatchNorm_0/scale": (5, 2)}
