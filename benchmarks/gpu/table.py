@@ -41,10 +41,11 @@ def _cifar(name: str, what: str, minutes: float, changes: dict[str, Any], publis
     options = {
         "seeds": 1,
         "published": published,
+        "normalized_by": "train",
         "changes": {
             "algorithm": "prototypical", "dataset": "cifar-fs", "augment": "crop-flip", "way": 5, "shot": 5,
-            "query_shot": 5, "train_way": 20, "meta_batch_size": 1, "outer_schedule": "cosine", "val_episodes": 200,
-            **changes,
+            "query_shot": 5, "train_way": 20, "norm": "support", "meta_batch_size": 1,
+            "outer_schedule": "cosine", "val_episodes": 200, **changes,
         },
         "tests": [{"way": 5, "shot": 1, "query_shot": 15}, {"way": 5, "shot": 5, "query_shot": 15}],
     }  # fmt: skip
@@ -68,7 +69,7 @@ _ALL = (
     _train("reptile-5w1s", "Reptile's at its length, three seeds", 6, "reptile-omniglot-5w1s", "97.68"),
     _cifar(
         "cifar-conv4", "CIFAR-FS, prototypical, Conv4", 3,
-        {"network": "conv4-pool", "outer_steps": 20_000, "outer_lr": 1e-3},
+        {"network": "conv4-pool-flat", "outer_steps": 20_000, "outer_lr": 1e-3},
         {"5w1s": "55.5 +- 0.7", "5w5s": "72.0 +- 0.6"},
     ),
     _cifar(

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.train import Result
 from jmeta.runs.few_shot import Data, EvaluateConfig, Size, evaluate, train
 from jmeta.runs.few_shot.experiment import AREA
+from jmeta.runs.few_shot.statistics import SUPPORT
 from jmeta.settings import read
 
 ROWS, SAVES = 60, 6
@@ -35,6 +37,7 @@ def trained(
     preset: str | None = None,
     changes: Mapping[str, Any] = {},
     tests: Sequence[Mapping[str, int]] = ({},),
+    normalized_by: str = SUPPORT,
 ) -> Outcome:
     """Train by a preset or settings, and evaluate each seed on new episodes, at each size of `tests`.
 
@@ -46,6 +49,7 @@ def trained(
         preset: to start from.
         changes: settings on top of it.
         tests: `way`, `shot` and `query_shot` of each; otherwise as in training.
+        normalized_by: whose statistics a run with --norm support has in the test.
     """
     precision = set_precision(ask)
     use_compile_cache()
@@ -67,7 +71,7 @@ def trained(
     ask.keep(value)
     value["tests"] = []
     for size in tests:
-        value["tests"].append(tested(ask, members, size))
+        value["tests"].append(tested(ask, members, size, normalized_by))
         ask.keep(value)
     return Outcome(value)
 
@@ -111,13 +115,11 @@ def facts(whole: area.Whole, result: Result, members: Sequence[Path]) -> dict[st
     }  # fmt: skip
 
 
-def tested(ask: Ask, members: Sequence[Path], size: Mapping[str, int]) -> dict[str, Any]:
+def tested(ask: Ask, members: Sequence[Path], size: Mapping[str, int], normalized_by: str = SUPPORT) -> dict[str, Any]:
     """Accuracy of each seed on new episodes, the mean over seeds, and its interval: over episodes for one seed."""
     episodes = ask.length(EPISODES, least=8)
-    found = [
-        evaluate(EvaluateConfig(str(member), episodes, size=Size(**size), data=Data(data_dir=ask.data_dir)))
-        for member in members
-    ]
+    asked = partial(EvaluateConfig, episodes=episodes, size=Size(**size), data=Data(data_dir=ask.data_dir))
+    found = [evaluate(asked(str(member), statistics=normalized_by)) for member in members]
     accuracies = [row["accuracy"] for row in found]
     mean, ci95 = statistics.interval(accuracies) if len(found) > 1 else (found[0]["accuracy"], found[0]["ci95"])
     first = found[0]
