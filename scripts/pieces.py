@@ -15,7 +15,7 @@ from jmeta.runs.engine.progress import say
 from scripts.study import finite
 
 EVERY = 5000
-"""Steps of a piece."""
+"""Steps of a piece, where none are told."""
 
 
 class Trained(NamedTuple):
@@ -25,7 +25,9 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def trained(run: Callable[[Any, int], tuple[Any, Any]], state: Any, steps: int, place: Path, *, of: str) -> Trained:
+def trained(
+    run: Callable[[Any, int], tuple[Any, Any]], state: Any, steps: int, place: Path, *, of: str, every: int = EVERY
+) -> Trained:
     """The state after so many steps, kept in a file after each piece; one that is there is gone on with, bit for bit.
 
     Args:
@@ -34,6 +36,7 @@ def trained(run: Callable[[Any, int], tuple[Any, Any]], state: Any, steps: int, 
         steps: in all.
         place: the file, .npz.
         of: what else decides the training, such as its rates; a file of another is refused.
+        every: steps of a piece.
 
     Raises:
         RunError: for a file of another state, or a loss that is not finite.
@@ -43,7 +46,7 @@ def trained(run: Callable[[Any, int], tuple[Any, Any]], state: Any, steps: int, 
         state, seconds = _read(place, state, start)
     while (step := int(state.step)) < steps:
         began = time.perf_counter()
-        state, metrics = run(state, min(EVERY - step % EVERY, steps - step))
+        state, metrics = run(state, min(every - step % every, steps - step))
         finite(losses := np.asarray(metrics.loss), "the losses")
         seconds += time.perf_counter() - began
         leaves: dict[str, Any] = {str(i): np.asarray(plain(leaf)) for i, leaf in enumerate(jax.tree.leaves(state))}

@@ -54,18 +54,22 @@ def fourier_features(number: int = 64, *, scale: float = 2.0, seed: int = 0) -> 
     return features
 
 
-def pixels_sampler(pictures: Any, *, shot: int, least: int | None = None, features: Features = lambda x: x) -> Partial:
-    """Sampler `sample(key) -> Episode` of one picture: some of its pixels to see, and all of them to be asked for.
+def pixels_sampler(
+    pictures: Any, *, shot: int, least: int | None = None, asked: int | None = None, features: Features = lambda x: x
+) -> Partial:
+    """Sampler `sample(key) -> Episode` of one picture: some of its pixels to see, and all or some to be asked for.
 
     Args:
         pictures: `[N, H, W, C]`; uint8 is 0 to 255 and comes out as 0 to 1, other numbers as they are.
         shot: the most pixels that are seen, drawn without replacement; the support set has as many rows.
         least: the fewest; where it is not None, a number from it to `shot` is drawn, and the rows beyond have a weight
             of 0.
+        asked: how many are asked for, drawn without replacement and whichever are seen, to train in less time; None for
+            all of them, row by row.
         features: of places `[N, 2]`, see `places`, such as `fourier_features()`.
 
     Returns:
-        Episodes with support x `[shot, D]` and y `[shot, C]`, and queries `[H * W, D]` and `[H * W, C]`, row by row.
+        Episodes with support x `[shot, D]` and y `[shot, C]`, and queries `[asked, D]` and `[asked, C]`.
 
     Raises:
         ValueError: for pictures of another form, or numbers of pixels that a picture does not have.
@@ -80,10 +84,12 @@ def pixels_sampler(pictures: Any, *, shot: int, least: int | None = None, featur
         raise ValueError(
             f"the pixels to see must be 1 to {pixels}, and least no more than shot, got shot {shot} and least {least}"
         )
-    return Partial(functools.partial(_draw, shot, least, features), held)
+    if asked is not None and not 1 <= asked <= pixels:
+        raise ValueError(f"the pixels that are asked for must be 1 to {pixels}, got {asked}")
+    return Partial(functools.partial(_draw, shot, least, asked, features), held)
 
 
-def _draw(shot: int, least: int | None, features: Features, pictures: Array, key: Array) -> Episode:
+def _draw(shot: int, least: int | None, asked: int | None, features: Features, pictures: Array, key: Array) -> Episode:
     which, order, number = jax.random.split(key, 3)
     picture = pictures[jax.random.randint(which, (), 0, len(pictures))]
     picture = picture.astype(jnp.float32) / 255 if picture.dtype == jnp.uint8 else picture
@@ -92,4 +98,7 @@ def _draw(shot: int, least: int | None, features: Features, pictures: Array, key
     weight = None
     if least is not None:
         weight = (jnp.arange(shot) < jax.random.randint(number, (), least, shot + 1)).astype(y.dtype)
-    return Episode(Batch(x[seen], y[seen], weight), Batch(x, y))
+    if asked is None:
+        return Episode(Batch(x[seen], y[seen], weight), Batch(x, y))
+    others = jax.random.permutation(jax.random.fold_in(order, 1), len(y))[:asked]
+    return Episode(Batch(x[seen], y[seen], weight), Batch(x[others], y[others]))

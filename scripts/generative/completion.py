@@ -27,10 +27,13 @@ from jmeta.report.figures import figure_maker, save
 from jmeta.settings import setting
 from jmeta.tasks import fourier_features, pixels_sampler, places
 from jmeta.types import Batch, Learner
-from scripts.study import Rows, Shown, Study, finite, interval, markdown, plus_minus, program
+from scripts.pieces import trained
+from scripts.study import Rows, Shown, Study, interval, markdown, plus_minus, program
 
 WAVES = fourier_features(64, scale=2.0)
 STEPS = 3
+EVERY = 500
+"""Steps after which a training is kept."""
 MEAN, NEAREST = "mean of the training pictures", "nearest pixel"
 
 
@@ -57,6 +60,7 @@ class Config:
         shots: pixels that are seen, a column each.
         learners: of cnp, tnp, maml and cavia.
         steps: of training, each on 16 pictures.
+        asked: pixels of each that are asked for in training; in the test, all are.
         pictures: of the test.
         draw: also draw completed pictures.
     """
@@ -67,6 +71,7 @@ class Config:
     shots: tuple[int, ...] = setting((10, 50, 200), least=1)
     learners: tuple[str, ...] = setting(tuple(LEARNERS), place=True)
     steps: int = setting(3000, least=1)
+    asked: int = setting(200, least=1)
     pictures: int = setting(1000, least=2)
     draw: bool = setting(True, place=True)
 
@@ -106,15 +111,17 @@ def learned(config: Config, name: str, load: Any, rows: Rows) -> dict[str, Any]:
     """Trained on from a few pixels to the most, then measured."""
     train, test, _ = load()
     learner, most = LEARNERS[name](), max(config.shots)
-    sample = pixels_sampler(train, shot=most, least=min(config.shots), features=WAVES)
+    asked = min(config.asked, train.shape[1] * train.shape[2])
+    sample = pixels_sampler(train, shot=most, least=min(config.shots), asked=asked, features=WAVES)
     rate = optax.cosine_decay_schedule(1e-3, config.steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
     x = sample(jax.random.key(0)).support.x
     state = training.init_state(learner, optimizer, jax.random.key(0), x)
-    state, metrics = training.make_run(learner, optimizer, sample, meta_batch_size=16)(state, config.steps)
-    finite(np.asarray(metrics.loss), "the losses")
+    run = training.make_run(learner, optimizer, sample, meta_batch_size=16)
+    place = Path(config.run_dir) / f"{name}.npz"
+    state, seconds = trained(run, state, config.steps, place, of=f"{name}, {asked} pixels asked for", every=EVERY)
     complete = lambda support, x: mean_of(learner.predict(learner.adapt(state.params, support), x))
-    return measured(config, complete, test)
+    return measured(config, complete, test) | {"seconds": seconds}
 
 
 def average(config: Config, load: Any, rows: Rows) -> dict[str, Any]:

@@ -28,6 +28,19 @@ def test_a_pixel_is_at_its_place_and_all_are_asked_for():
     assert numbers == {0, 1, 2, 3, 4}
 
 
+def test_some_pixels_are_asked_for():
+    """Catches one that is asked for twice, those that are seen alone, and a support set that depends on how many."""
+    whole = pixels_sampler(PICTURES, shot=5)(jax.random.key(0))
+    some = pixels_sampler(PICTURES, shot=5, asked=7)(jax.random.key(0))
+    np.testing.assert_array_equal(some.support.x, whole.support.x)
+    x = np.asarray(whole.query.x)
+    rows = [int(np.flatnonzero((x == one).all(axis=1))[0]) for one in np.asarray(some.query.x)]
+    assert len({*rows}) == 7
+    np.testing.assert_array_equal(some.query.y, whole.query.y[jnp.array(rows)])
+    with pytest.raises(ValueError, match="asked for must be 1 to 12, got 13"):
+        pixels_sampler(PICTURES, shot=5, asked=13)
+
+
 def test_waves_have_length_one_together_and_their_scale():
     """sin^2 + cos^2 of each wave. Catches a frequency that is drawn anew at each call."""
     features, x = fourier_features(50, scale=3.0), places(5, 7)
