@@ -18,10 +18,10 @@ def training(seed=0):
     return jmeta.make_run(learner, optimizer, sample, meta_batch_size=2), state
 
 
-def test_a_training_that_was_stopped_ends_in_the_same_bits(tmp_path, monkeypatch):
+def test_a_training_that_was_stopped_ends_in_the_same_bits(tmp_path):
     """Catches a key or a moment that is not kept, and a piece that is done twice."""
-    monkeypatch.setattr(pieces, "EVERY", 3)
     run, state = training()
+    own = dict(place=tmp_path / "one.npz", of="a rate", every=3)
     done = []
 
     def stopping(state, steps):
@@ -31,12 +31,12 @@ def test_a_training_that_was_stopped_ends_in_the_same_bits(tmp_path, monkeypatch
         return run(state, steps)
 
     with pytest.raises(KeyboardInterrupt):
-        pieces.trained(stopping, state, 10, tmp_path / "one.npz", of="a rate")
+        pieces.trained(stopping, state, 10, **own)
     assert done == [3, 3]
-    found = pieces.trained(run, training()[1], 10, tmp_path / "one.npz", of="a rate")
+    found = pieces.trained(run, training()[1], 10, **own)
     whole, _ = run(training()[1], 10)
     assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), found.state, whole))
-    assert_close(pieces.trained(run, training()[1], 10, tmp_path / "one.npz", of="a rate").state.params, whole.params)
+    assert_close(pieces.trained(run, training()[1], 10, **own).state.params, whole.params)
     assert found.seconds > 0
 
 
