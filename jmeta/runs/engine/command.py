@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shlex
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
@@ -206,7 +207,7 @@ def _check_flags(area: Area, words: Sequence[str], whole: Whole) -> None:
 def _ended(area: Area, settings: Any, options: Options, result: Result) -> int:
     if result.stopped_by is not None:
         if processes.is_first():
-            again = f"{area.prog} --run-dir {result.run_dir} --resume"
+            again = f"{area.prog} --run-dir {shlex.quote(str(result.run_dir))} --resume"
             progress.complain(f"stopped and saved at step {result.step}: {again} goes on.")
         return 128 + result.stopped_by
     if is_group(options) and result.summary:
@@ -214,5 +215,5 @@ def _ended(area: Area, settings: Any, options: Options, result: Result) -> int:
     progress.say(f"trained for {several(result.step, 'step')}, kept in {result.run_dir}")
     if area.evaluate:
         trust = f" {TRUST}" if any(map(is_code, to_dict(settings).values())) else ""
-        progress.say(f"next: {area.evaluate} --run-dir {result.run_dir}{trust}")
+        progress.say(f"next: {area.evaluate} --run-dir {shlex.quote(str(result.run_dir))}{trust}")
     return 0
