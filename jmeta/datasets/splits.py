@@ -128,8 +128,8 @@ def split(dataset: Classes, protocol: str = "default") -> Split:
     train, val, test = (np.array(sorted(part), np.int32) for part in parts)
     assert len({*train, *val, *test}) == len(train) + len(val) + len(test), "the parts of a split share classes"
     own = is_division(name)
-    tested_elsewhere = name == TEST or (own and not name.startswith(TEST))
-    if not (len(test) or tested_elsewhere) or (name != "all" and not len(train)):
+    may_lack_test = name == TEST or (own and not name.startswith(TEST))
+    if not (len(test) or may_lack_test) or (name != "all" and not len(train)):
         number = len(dataset.class_names)
         if own:
             raise DataError(

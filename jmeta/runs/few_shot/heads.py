@@ -1,4 +1,4 @@
-"""Parameters of a head for another number of classes."""
+"""Parameters of a run for another number of classes, and for another learner."""
 
 from collections.abc import Mapping
 from typing import Any
