@@ -64,11 +64,14 @@ ROWS: dict[str, Row] = {
             "weight_decay": 5e-4, "save_every": 500, "log_every": 100,
         },
     ),
-    "rfs+prototypical": Row("prototypical", {**MANY, **AFTER, "outer_steps": 500}, "rfs"),
+    "rfs+prototypical": Row("prototypical", {**MANY, **AFTER, "outer_lr": 1e-3, "outer_steps": 1000}, "rfs"),
     "rfs+ridge": Row("ridge", {**MANY, **AFTER, "outer_steps": 500}, "rfs"),
     "rfs+maml": Row(
         "maml",
-        {**AFTER, "query_shot": 5, "outer_steps": 200, "meta_batch_size": 4, "inner_lr": 0.1, "inner_steps": 5},
+        {
+            **AFTER, "query_shot": 5, "outer_steps": 200, "meta_batch_size": 4, "inner_lr": 0.1, "inner_steps": 5,
+            "eval_inner_steps": 10,
+        },
         "rfs",
         own_shots=True,
     ),
