@@ -9,9 +9,10 @@ import numpy as np
 
 from jmeta.distributions import Normal
 from jmeta.report.figures import BAD, FAINT, GOOD, INK, figure_maker, plain
-from jmeta.runs.few_shot.problems import Problem, load_problem, with_dataset
+from jmeta.runs.few_shot.problems import Problem
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.runs.few_shot.trained import Trained
+from jmeta.runs.few_shot.transfer import show
 from jmeta.tasks import catalog
 from jmeta.types import Episode
 
@@ -21,8 +22,7 @@ MAX_CLASSES, MAX_ROWS, EPISODES = 10, 5, 4
 def episodes_page(trained: Trained, *, seed: int, data_dir: str | None = None) -> Any:
     """Some test episodes and what is answered: curves, pictures, or of other examples how likely each class is found;
     None where no data set is at hand."""
-    tasks = with_dataset(trained.settings.tasks, None, None, data_dir)
-    problem = load_problem(tasks, tuple(trained.facts["input_shape"]), trained.reader)
+    tasks, problem, _ = show(trained, data_dir=data_dir)
     if problem.dataset is None and not problem.numbers:
         return None
     spare = 3 if problem.dataset is None else int(problem.dataset.counts.min()) - tasks.shot
@@ -98,7 +98,7 @@ def _pictures_page(trained: Trained, episodes: list[Episode], names: list[list[s
         axes[shots, 0].set_ylabel("query", fontsize=9)
         share = float(np.mean(answers == np.asarray(episode.query.y).argmax(axis=-1)))
         page.suptitle(f"episode {number}: {100 * share:.0f} % right", fontsize=10)
-    figure.suptitle(f"{title(trained)}: unseen classes")
+    figure.suptitle(f"{title(trained)}: {_unseen(trained)}")
     return figure
 
 
@@ -124,7 +124,7 @@ def _answers_page(trained: Trained, episodes: list[Episode], names: list[list[st
     figure.supxlabel("class that is answered")
     figure.supylabel("class of the query")
     figure.colorbar(shown, ax=figure.axes, label="probability")
-    figure.suptitle(f"{title(trained)}: unseen classes")
+    figure.suptitle(f"{title(trained)}: {_unseen(trained)}")
     return figure
 
 
@@ -136,6 +136,11 @@ def _picture(ax: Any, x: Any, title: str, color: str) -> None:
     ax.set_title(title, fontsize=7, color=color, pad=2)
     for spine in ax.spines.values():
         spine.set(color=color, linewidth=1.6)
+
+
+def _unseen(trained: Trained) -> str:
+    other = trained.settings.tasks.test.test_dataset
+    return "unseen classes" if other is None else plain(f"classes of {Path(other).name}")
 
 
 def title(trained: Trained) -> str:

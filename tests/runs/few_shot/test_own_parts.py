@@ -130,6 +130,8 @@ def test_all_classes_are_trained_on_and_the_test_is_elsewhere(cli, refused, tmp_
     assert result.code == 0 and "train 8 classes" in result.out + result.err, result
     assert cli("evaluate", "--run-dir", tmp_path / "both", "--episodes", 5).code == 0
     assert (tmp_path / "both" / "evaluation-other.json").exists()
+    assert cli("plot", "--run-dir", tmp_path / "both").code == 0  # episodes of the other data
+    assert (tmp_path / "both" / "episodes.png").exists()
     assert cli(*own, tmp_path / "alone").code == 0
     told = refused("evaluate", "--run-dir", tmp_path / "alone", "--episodes", 5)
     assert "the test part of mine (all.json) has no classes: name another --part or --split, or other data" in told
