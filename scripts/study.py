@@ -4,11 +4,13 @@ A study is a module with a `Config`, a frozen dataclass with `run_dir`, and a fu
 are measured one after another and kept, and what is shown of them. It ends with `program("AREA.NAME", Config, study)`.
 """
 
+import dataclasses
 import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
 from typing import Any, NamedTuple
@@ -23,10 +25,11 @@ from jmeta.report import statistics, tables
 from jmeta.report.figures import figure_maker
 from jmeta.report.files import write_json, write_text
 from jmeta.report.tables import plus_minus
+from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.compile_cache import use_compile_cache
 from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.engine.folder import read_json, written_here
-from jmeta.runs.engine.progress import Report, complain
+from jmeta.runs.engine.progress import Report, complain, shown
 from jmeta.runs.engine.signals import asked_to_stop
 from jmeta.runs.engine.train import Result
 from jmeta.runs.engine.words import read_words
@@ -215,6 +218,14 @@ def trained(train: Callable[..., Result], told: AbstractContextManager[Report]) 
     if result.stopped_by is not None:
         raise SystemExit(128 + result.stopped_by)
     return result
+
+
+def gone_on(train: Callable[..., Result], run: Whole) -> Path:
+    """The folder of a run that is trained to its end, by `train` of its area; one that is there is gone on with."""
+    folder = Path(str(run.options.run_dir))
+    options = dataclasses.replace(run.options, resume=folder.is_dir())
+    title = run.settings.algorithm
+    return trained(partial(train, run.settings, options), shown(title)).run_dir
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

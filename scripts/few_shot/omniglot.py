@@ -21,12 +21,10 @@ from jmeta.errors import RunError, unknown
 from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.devices import use_cores
 from jmeta.runs.engine.folder import METRICS, read_rows
-from jmeta.runs.engine.progress import shown
-from jmeta.runs.engine.train import Result
 from jmeta.runs.few_shot import Data, EvaluateConfig, Settings, Size, evaluate, from_preset, train
 from jmeta.runs.few_shot.problems import load_problem
 from jmeta.settings import replaced, setting
-from scripts.study import Rows, Shown, Study, interval, markdown, percent, program, trained
+from scripts.study import Rows, Shown, Study, gone_on, interval, markdown, percent, program
 
 ALGORITHMS = tuple(name for name, row in LEARNERS.items() if row.paper)
 WAYS, SHOTS = (5, 20), (1, 5)
@@ -201,20 +199,15 @@ def study(config: Config) -> Study:
 def measure(config: Config, run: Whole, way: int, shot: int, rows: Rows) -> dict[str, Any]:
     """Train to the end, or go on, as other sizes may have trained it by now, and evaluate once."""
     if run.options.init_from is not None:
-        _trained(beginning(config, run.options.seed))
-    result = _trained(run)
-    found = evaluate(test_of(config, run.settings, result.run_dir, way, shot))
+        gone_on(train, beginning(config, run.options.seed))
+    folder = gone_on(train, run)
+    found = evaluate(test_of(config, run.settings, folder, way, shot))
     return {
         "trained": trained_at(config, run.settings.algorithm, way, shot),
         "steps": run.settings.outer.outer_steps,
-        "seconds": sum(row["seconds"] for row in read_rows(result.run_dir / METRICS)),
+        "seconds": sum(row["seconds"] for row in read_rows(folder / METRICS)),
         "evaluation": {name: value for name, value in found.items() if name != "values"},
     }
-
-
-def _trained(run: Whole) -> Result:
-    options = replaced(run.options, {"resume": Path(str(run.options.run_dir)).is_dir()})
-    return trained(partial(train, run.settings, options), shown(run.settings.algorithm))
 
 
 def test_of(config: Config, run: Settings, run_dir: Path, way: int, shot: int) -> EvaluateConfig:

@@ -1,7 +1,7 @@
 """CIFAR-FS and FC100 with four convolutions: raw pixels, prototypes, a classifier's features, and learners after it.
 
     python -m scripts.few_shot.photographs                            # CIFAR-FS, two hours and a half of one core
-    python -m scripts.few_shot.photographs --dataset fc100
+    python -m scripts.few_shot.photographs --dataset fc100 --run-dir runs/fc100
     python -m scripts.few_shot.photographs --learners rfs rfs+ridge   # two rows
 
 A classifier of all training classes learns the most from a picture. `rfs` is its features under a logistic regression,
@@ -20,12 +20,11 @@ from jmeta.runs.engine.area import Whole
 from jmeta.runs.engine.devices import use_cores
 from jmeta.runs.engine.folder import METRICS, read_rows
 from jmeta.runs.engine.options import Options
-from jmeta.runs.engine.progress import shown
 from jmeta.runs.few_shot import Data, EvaluateConfig, Size, evaluate, settings_of, train
 from jmeta.runs.few_shot.problems import load_problem
 from jmeta.runs.few_shot.statistics import SUPPORT, TRAIN
 from jmeta.settings import replaced, setting
-from scripts.study import Rows, Shown, Study, markdown, percent, program, trained
+from scripts.study import Rows, Shown, Study, gone_on, markdown, percent, program
 
 DATA, SHOTS = ("cifar-fs", "fc100"), (1, 5)
 WAY, QUERIES = 5, 15
@@ -97,7 +96,7 @@ class Config:
         shots: support examples of each class in the test.
         episodes: of each evaluation.
         seed: decides the initial parameters and all that is drawn in training.
-        run_dir: the folder of all runs, of results.json and table.md; otherwise runs/ and the data's name.
+        run_dir: the folder of all runs, of results.json and table.md, for one data set.
         data_dir: the folder of data sets; otherwise $JMETA_DATA.
         devices: how many share the work of a run; otherwise as `jmeta train` chooses.
     """
@@ -158,8 +157,8 @@ def measure(config: Config, name: str, shot: int, rows: Rows) -> dict[str, Any]:
     """Train to the end, or go on, from a start that is trained first, and evaluate once."""
     row, run = ROWS[name], whole(config, name, shot)
     if row.start is not None:
-        _trained(whole(config, row.start, shot))
-    folder = _trained(run)
+        gone_on(train, whole(config, row.start, shot))
+    folder = gone_on(train, run)
     found = evaluate(
         EvaluateConfig(
             str(folder),
@@ -174,11 +173,6 @@ def measure(config: Config, name: str, shot: int, rows: Rows) -> dict[str, Any]:
         "seconds": sum(row["seconds"] for row in read_rows(folder / METRICS)),
         "evaluation": {name: value for name, value in found.items() if name != "values"},
     }
-
-
-def _trained(run: Whole) -> Path:
-    options = replaced(run.options, {"resume": Path(str(run.options.run_dir)).is_dir()})
-    return trained(partial(train, run.settings, options), shown(run.settings.algorithm)).run_dir
 
 
 def show(config: Config, cells: Mapping[tuple[str, int], Mapping[str, Any]]) -> Shown:
