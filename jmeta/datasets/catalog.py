@@ -240,6 +240,9 @@ def _is_path(name: str) -> bool:
     return "/" in name or os.sep in name or Path(name).suffix.lower() in (".npz", ".zip", ".csv", ".jsonl", ".gz")
 
 
+_PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+
+
 def _is(path: Path, ending: str) -> bool:
     return path.suffix.lower() == ending
 
@@ -252,7 +255,11 @@ def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: 
         if path.is_file():
             if is_sentences(path):
                 _refused(name)()
-            return tables.from_csv(path, size=size, strict=strict) if _is(path, ".csv") else arrays.load_npz(path)
+            if _is(path, ".csv"):
+                return tables.from_csv(path, size=size, strict=strict)
+            if path.suffix.lower() in _PACKED:
+                raise DataError(f"{path} is packed in a way that isn't read: unpack it, or pack its folder as a .zip.")
+            return arrays.load_npz(path)
         if path.exists():
             raise DataError(f"{path} is neither a file nor a folder, as pipes and devices are: name one that is.")
     if _is_path(name):

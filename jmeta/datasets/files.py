@@ -9,7 +9,7 @@ import numpy as np
 
 from jmeta.datasets.look import differ
 from jmeta.datasets.pictures import as_learned, look_of_files, open_picture
-from jmeta.datasets.sources import File, by_folder, files_in, files_in_zip, is_shown, listed
+from jmeta.datasets.sources import PICTURES, File, by_folder, files_in, files_in_zip, is_shown, listed
 from jmeta.datasets.splits import together
 from jmeta.datasets.types import DataError, Dataset, make_dataset, room
 from jmeta.ragged import Ragged
@@ -21,23 +21,30 @@ def from_folder(path: str | Path, *, size: int | None = None, strict: bool = Fal
     Every folder below it that holds files is a class, named by its path from there, such as alphabet/character; its
     group is the folder above. Hidden files and those of file browsers are passed over; classes and files are in sorted
     order. What pictures are brought to is `pictures.look_of_files`. Files that are no pictures, or can't be read, are
-    left out with a warning that counts and names them.
+    left out with a warning that counts and names them; so are those beside classes, such as notes.
 
     Args:
         size: height and width that pictures are brought to; otherwise their own, or 84 if they are of several sizes.
         strict: refuse files that are no pictures, or can't be read.
 
     Raises:
-        DataError: no classes, an empty class, or with `strict` a file that is no picture.
+        DataError: no classes, a picture beside classes, or with `strict` an empty class or a file that is no picture.
     """
     path = Path(path).expanduser()
     files = files_in_zip(path) if path.is_file() else files_in(path)
     classes = by_folder(files)
     if not classes:
         raise DataError(f"{path} has no sub-folders: put the images of each class in a sub-folder of their own.")
-    for folder in classes:
-        if any(other.startswith(f"{folder}/") for other in classes):
-            raise DataError(f"{path / folder} has both images and sub-folders: a class must have images only.")
+    notes = []
+    for folder in [folder for folder in classes if any(other.startswith(f"{folder}/") for other in classes)]:
+        for file in classes.pop(folder):
+            if _is_picture(file):
+                raise DataError(f"{file} is a picture beside sub-folders: move it into one, or into one of its own.")
+            notes.append(file)
+    tell_of(path.name, notes, len(files), strict)
+    loose = [name for name in files if "/" not in name and name.lower().endswith(PICTURES)]
+    if loose:
+        warnings.warn(f"{path.name} has pictures in no class, {listed(loose)}: they are left out.", stacklevel=2)
     if path.is_dir():
         empty = [str(p) for p in sorted(path.rglob("*")) if p.is_dir() and not any(p.iterdir()) and is_shown(p.name)]
         if empty and strict:
@@ -47,6 +54,14 @@ def from_folder(path: str | Path, *, size: int | None = None, strict: bool = Fal
     name = path.resolve().name if path.is_dir() else path.stem
     groups = {folder: folder.rpartition("/")[0] or name for folder in classes}
     return of_files(name, classes, groups, size=size, strict=strict)
+
+
+def _is_picture(file: File) -> bool:
+    try:
+        open_picture(file)
+    except DataError:
+        return False
+    return True
 
 
 def of_files(

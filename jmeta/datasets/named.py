@@ -14,7 +14,7 @@ from jmeta.datasets import arrays, cache, cifar, downloads, tfds_images
 from jmeta.datasets.known import KNOWN, Known
 from jmeta.datasets.pictures import as_learned, open_picture, resized
 from jmeta.datasets.published import DIVISIONS
-from jmeta.datasets.sources import File, content, files_in, files_in_zip, listed, tracked
+from jmeta.datasets.sources import PICTURES, File, content, files_in, files_in_zip, listed, tracked
 from jmeta.datasets.types import DataError, Dataset, make_dataset, room
 from jmeta.errors import closest, first_line
 from jmeta.ragged import Ragged
@@ -22,7 +22,6 @@ from jmeta.report.arrays import DAMAGED
 
 _FORM = 1
 """Of what is kept in the cache; a change of how pictures are read is another."""
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 _TABLES = {"train.csv": "train", "val.csv": "val", "test.csv": "test"}
 
 
@@ -192,7 +191,7 @@ def _by_class(known: Known, path: Path, files: Mapping[str, File]) -> dict[str, 
     for name, file in files.items():
         *folders, own = PurePosixPath(name).parts
         inner = [folder for folder in folders if folder != "images"]
-        if not inner or not own.lower().endswith(_ENDINGS):
+        if not inner or not own.lower().endswith(PICTURES):
             continue
         k = place.get(_plain(inner[-1]))
         if k is None and not set(inner) & set(known.unlabeled):

@@ -13,6 +13,8 @@ from jmeta.errors import first_line
 from jmeta.report.arrays import DAMAGED, check_regular, member
 
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db", "icon\r"}
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+"""Endings of pictures."""
 _MOST_BYTES = 2**28
 _MOST_MEMBERS = 10_000_000
 
@@ -80,9 +82,12 @@ def files_in_zip(path: Path) -> dict[str, File]:
 
 
 def _common(names: list[PurePosixPath]) -> int:
-    """How many folders at the top hold all the others, and no file."""
+    """How many folders at the top hold all the others, and no picture: notes of a data set may be in them."""
+    pictures = [name for name in names if name.suffix.lower() in PICTURES] or names
+    least = min((len(name.parts) for name in pictures), default=0)
+    least = min(least - 2, *(len(name.parts) - 1 for name in names)) if names else 0
     top = 0
-    while names and len({name.parts[top] for name in names}) == 1 and min(len(name.parts) for name in names) > top + 2:
+    while top < least and len({name.parts[top] for name in names}) == 1:
         top += 1
     return top
 

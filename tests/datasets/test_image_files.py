@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -225,11 +226,33 @@ def test_bad_folders(tmp_path):
         assert datasets.load(str(tmp_path / "text")).counts.tolist() == [1]
     save(tmp_path / "mixed" / "a" / "0.png", noise(2, 2))
     save(tmp_path / "mixed" / "a" / "b" / "0.png", noise(2, 2))
-    fails("mixed", "mixed/a has both images and sub-folders")
+    fails("mixed", "mixed/a/0.png is a picture beside sub-folders: move it")
     save(tmp_path / "cut" / "a" / "0.png", noise(40, 40))
     path = tmp_path / "cut" / "a" / "0.png"
     path.write_bytes(path.read_bytes()[:300])
     fails("cut", r"1 of 1 files that are no pictures or can't be read, .*a/0\.png: mend or remove them")
+
+
+def test_notes_beside_classes_are_told_and_left_out_in_a_folder_as_in_a_zip(tmp_path):
+    """Of a reader that takes a folder with a note for a class, or for one that has pictures and folders at once."""
+    for k in "ab":
+        save(tmp_path / "set" / "x" / k / "0.png", noise(4, 4) + ord(k))
+    (tmp_path / "set" / "x" / "README.md").write_text("notes")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "set")
+    assert datasets.load(str(tmp_path / "packed.zip")).class_names == ("a", "b")  # what holds all is in no name
+    with pytest.warns(UserWarning, match=r"1 of 3 .*x/README\.md: they are left out"):
+        assert datasets.load(str(tmp_path / "set")).class_names == ("x/a", "x/b")
+    save(tmp_path / "set" / "cover.jpg", noise(4, 4))
+    (tmp_path / "set" / "x" / "README.md").unlink()
+    with pytest.warns(UserWarning, match=r"set has pictures in no class, cover\.jpg: they are left out"):
+        assert len(datasets.load(str(tmp_path / "set")).class_names) == 2
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "rar", "7z"])
+def test_other_archives_are_told_from_npz_files(tmp_path, ending):
+    (tmp_path / f"mine.{ending}").write_bytes(b"Rar!")
+    with pytest.raises(datasets.DataError, match=r"packed in a way that isn't read: unpack it, or pack its folder as"):
+        datasets.load(str(tmp_path / f"mine.{ending}"))
 
 
 def test_folders_behind_links_are_there_and_links_back_up_are_not(tmp_path):
