@@ -13,7 +13,7 @@ from jmeta.datasets.types import DataError
 from jmeta.errors import first_line, printable
 from jmeta.report.arrays import check_fits, check_regular
 
-TEXT = ("text", "sentence")
+TEXT = ("text", "sentence", "utterance", "query", "question", "content")
 LABEL = ("label", "labels", "class", "class_name", "category", "target", "intent")
 PART = ("part", "split", "subset")
 GROUP = ("group", "domain")
@@ -65,9 +65,9 @@ def read_sentences(path: str | Path) -> Sentences:
     """The sentences of a file with their labels.
 
     It is lines of JSON, `{"text": "...", "label": "..."}`, plain or packed by gzip, or a table `.csv` with these
-    columns, in UTF-8. `part` (or split), as train, val and test, divides the classes, which are then called
-    `part/label`; where a label is in two parts, these divide the sentences alone and are put together. `group` (or
-    domain) is that of the class.
+    columns, in UTF-8; whole numbers are labels too. `part` (or split), as train, val and test, divides the classes,
+    which are then called `part/label`; where a label is in two parts, these divide the sentences alone and are put
+    together. `group` (or domain) is that of the class.
 
     Raises:
         DataError: for a line that is no JSON, or has no text or label, an empty or very long text, another encoding, or
@@ -140,9 +140,11 @@ def _label(path: Path, line: _Line, name: str | None) -> str:
     label = None if name is None else line.values[name]
     if isinstance(label, str) and label.strip("/ "):
         return label.strip()
-    if isinstance(label, int | float) and not isinstance(label, bool):
+    if isinstance(label, int) and not isinstance(label, bool):
+        return str(label)
+    if isinstance(label, float):
         raise DataError(
-            f'{path}, line {line.number}, has a label that is a number, {label}: write it as a text, "{label}".'
+            f'{path}, line {line.number}, has a label with a point, {label}: write it as a text, "{label}".'
         )
     what = "no label" if label is None or label == "" else f"the label {label!r:.40}"
     raise DataError(f"{path}, line {line.number}, has {what}: give the name of its class.")

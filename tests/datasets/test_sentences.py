@@ -61,6 +61,14 @@ def test_a_part_divides_classes_where_each_has_one_and_else_is_passed_over(tmp_p
     assert read_sentences(written(tmp_path / "b.jsonl", both)).class_names == ("book", "weather")
 
 
+def test_labels_that_are_numbers_and_texts_by_another_name(tmp_path):
+    """Of a reader for which what other libraries write, `label` as a number, is an error."""
+    lines = [{"utterance": line["text"], "label": k} for k, line in enumerate(LINES)]
+    found = read_sentences(written(tmp_path / "numbers.jsonl", lines))
+    assert found.class_names == tuple(map(str, range(len(LINES))))
+    assert found.texts == tuple((line["text"],) for line in LINES)
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
@@ -70,7 +78,7 @@ def test_a_part_divides_classes_where_each_has_one_and_else_is_passed_over(tmp_p
         ([{"text": "a"}], "line 1, has no label"),
         ([{"text": " ", "label": "a"}], "line 1, has a text that is empty"),
         ([{"text": 3, "label": "a"}], "line 1, has a text that is a int"),
-        ([{"text": "a", "label": 3}], 'has a label that is a number, 3: write it as a text, "3"'),
+        ([{"text": "a", "label": 3.5}], 'has a label with a point, 3.5: write it as a text, "3.5"'),
         ([{"text": "a", "label": ["b"]}], "line 1, has the label"),
         ([{"text": "a" * 10**7, "label": "b"}], "a text of 10,000,000 characters, and 100,000 are the most"),
         (["[" * 100_000], "line 1, is no JSON"),
