@@ -194,7 +194,7 @@ def row(name: str, *, strict: bool = False) -> Row:
     here = next((path for path in _places(name, cache.data_root()) if path.is_file()), None)
     if is_lines(name) or (here is not None and is_sentences(here)):
         return Row("sentences of a file", _refused(name), groups=True, vectors=True, sentences=True)
-    vectors = here is not None and (tables.is_vectors if _is(here, ".csv") else arrays.is_vectors)(here)
+    vectors = here is not None and (tables.is_vectors if tables.is_table(here) else arrays.is_vectors)(here)
     return Row("a file or folder", partial(_of_path, name, strict), groups=True, vectors=vectors)
 
 
@@ -217,6 +217,10 @@ def place_of(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     return found
 
 
+_ENDINGS = (".npz", ".zip", ".jsonl", ".gz", *tables.ENDINGS)
+_PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+
+
 def path_of(name: str) -> Path | None:
     """The whole path of a data set that is a file or folder here; None for others, and for those in the folder of data
     sets, which go by a name."""
@@ -237,25 +241,18 @@ def _places(name: str, folder: Path) -> list[Path]:
 
 def _is_path(name: str) -> bool:
     """Whether a name can't be that of a data set: it has folders, or the ending of a file."""
-    return "/" in name or os.sep in name or Path(name).suffix.lower() in (".npz", ".zip", ".csv", ".jsonl", ".gz")
-
-
-_PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
-
-
-def _is(path: Path, ending: str) -> bool:
-    return path.suffix.lower() == ending
+    return "/" in name or os.sep in name or Path(name).suffix.lower() in _ENDINGS
 
 
 def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: bool, size: int | None) -> Dataset:
     places = _places(name, folder)
     for path in places:
-        if path.is_dir() or (_is(path, ".zip") and path.is_file()):
+        if path.is_dir() or (path.suffix.lower() == ".zip" and path.is_file()):
             return files.from_folder(path, size=size, strict=strict)
         if path.is_file():
             if is_sentences(path):
                 _refused(name)()
-            if _is(path, ".csv"):
+            if tables.is_table(path):
                 return tables.from_csv(path, size=size, strict=strict)
             if path.suffix.lower() in _PACKED:
                 raise DataError(f"{path} is packed in a way that isn't read: unpack it, or pack its folder as a .zip.")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jmeta.datasets.tables import read_table
+from jmeta.datasets.tables import is_table, read_table
 from jmeta.datasets.types import DataError
 from jmeta.errors import first_line, printable
 from jmeta.report.arrays import check_fits, check_regular
@@ -56,7 +56,7 @@ def is_sentences(path: str | Path) -> bool:
     if is_lines(path):
         return True
     try:
-        return Path(path).suffix.lower() == ".csv" and _named(read_table(path).header, TEXT) is not None
+        return is_table(path) and _named(read_table(path).header, TEXT) is not None
     except (DataError, OSError):
         return False
 

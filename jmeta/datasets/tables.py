@@ -17,6 +17,7 @@ from jmeta.datasets.sources import File, listed
 from jmeta.datasets.types import DataError, Dataset
 from jmeta.report.arrays import check_fits
 
+ENDINGS = (".csv", ".tsv")
 _FILE = ("file", "path", "filename", "file_name", "filepath", "image", "picture")
 _LABEL = ("label", "labels", "class", "class_name", "category", "target", "y")
 _PART = ("part", "split", "subset")
@@ -38,6 +39,11 @@ class Table(NamedTuple):
     rows: list[dict[str, str]]
     lines: list[int]
     checksum: str
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether a name is that of a table: `.csv`, or `.tsv`."""
+    return Path(path).suffix.lower() in ENDINGS
 
 
 def from_csv(path: str | Path, *, size: int | None = None, strict: bool = False) -> Dataset:

@@ -38,11 +38,12 @@ def written(path, lines):
     return path
 
 
-@pytest.mark.parametrize("name", ["mine.jsonl", "mine.jsonl.gz", "mine.csv"])
+@pytest.mark.parametrize("name", ["mine.jsonl", "mine.jsonl.gz", "mine.csv", "mine.TSV"])
 def test_sentences_are_read_by_class(name, tmp_path):
     """Catches an order that is not that of the file, classes that are not sorted, and domains of the last line."""
     table = ["text,label,domain", "book a table,book,", "Is it raining?,weather,outside", "reserve a room,book,"]
-    path = written(tmp_path / name, table if name.endswith("csv") else LINES)
+    tabs = [line.replace(",", "\t") for line in table]
+    path = written(tmp_path / name, {"csv": table, "TSV": tabs}.get(name[-3:], LINES))
     found = read_sentences(path)
     assert found.name == "mine" and is_sentences(path)
     assert found.class_names == ("book", "weather") and found.groups == ("mine", "outside")

@@ -14,7 +14,7 @@ from jmeta.datasets.files import tell_of
 from jmeta.datasets.look import Look, brightness, differ, ink_of
 from jmeta.datasets.pictures import as_learned, fit, ink_of_files, open_picture
 from jmeta.datasets.sources import files_in, listed, visible
-from jmeta.datasets.tables import from_csv, numbers_of
+from jmeta.datasets.tables import from_csv, is_table, numbers_of
 from jmeta.datasets.types import DataError
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.trained import Trained
@@ -46,8 +46,8 @@ def given(support: str | Path | Mapping[Any, Examples], query: Examples) -> Give
             raise RunError(f"support has {len(classes)} classes: give two or more.")
         if empty := [name for name, found in classes.items() if not found]:
             raise RunError(f"support has no examples of {listed(empty)}: add some, or leave them out.")
-    elif Path(support).is_file() and Path(support).suffix in (".npz", ".csv"):
-        data = load_npz(Path(support)) if Path(support).suffix == ".npz" else from_csv(support)
+    elif Path(support).is_file() and _has_rows(Path(support)):
+        data = from_csv(support) if is_table(support) else load_npz(Path(support))
         classes = {name: [*data.examples[k]] for k, name in enumerate(data.class_names)}
     else:
         classes = classes_in(Path(support))
@@ -58,12 +58,16 @@ def given(support: str | Path | Mapping[Any, Examples], query: Examples) -> Give
     return Given(classes, queries)
 
 
+def _has_rows(path: Path) -> bool:
+    return is_table(path) or path.suffix.lower() == ".npz"
+
+
 def examples_of(found: Examples) -> list[Example]:
     """One by one; RunError for a path that leads nowhere."""
     if isinstance(found, str | Path):
         path = Path(found)
-        if path.is_file() and path.suffix in (".npz", ".csv"):
-            return [*(load_rows(path) if path.suffix == ".npz" else numbers_of(path))]
+        if path.is_file() and _has_rows(path):
+            return [*(numbers_of(path) if is_table(path) else load_rows(path))]
         return [*pictures_in(path)]
     if isinstance(found, Mapping):
         raise RunError("examples that are trees of arrays are for a script: jmeta.load gives the learner.")

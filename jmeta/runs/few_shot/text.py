@@ -13,6 +13,7 @@ from jmeta.datasets.catalog import place_of
 from jmeta.datasets.sentences import Sentences, is_lines, read_sentences, read_texts
 from jmeta.datasets.sources import listed
 from jmeta.datasets.splits import split
+from jmeta.datasets.tables import is_table
 from jmeta.datasets.terms import TABLE, Terms, Words, terms_of, tfidf, tokens, words_of
 from jmeta.errors import RunError
 from jmeta.ragged import Ragged
@@ -131,11 +132,15 @@ def _is_text(found: Any) -> bool:
 
 def names_file(word: str) -> bool:
     """Whether a word of a command line is a file or folder, and no text: it has the ending of a table, or is there."""
-    return is_lines(word) or Path(word).suffix.lower() in (".csv", ".txt") or os.path.exists(word)
+    return _may_have_sentences(word) or os.path.exists(word)
+
+
+def _may_have_sentences(path: str | Path) -> bool:
+    return is_lines(path) or is_table(path) or Path(path).suffix.lower() == ".txt"
 
 
 def _file(path: str | Path) -> Path:
-    if not Path(path).is_file() or not (is_lines(path) or Path(path).suffix.lower() in (".csv", ".txt")):
+    if not Path(path).is_file() or not _may_have_sentences(path):
         raise RunError(
             f"{path} is no file of sentences, which the run was trained on: give a .csv, .jsonl or .txt, or a sentence "
             "in quotes."
