@@ -17,7 +17,7 @@ from jmeta.tasks import catalog as sources
 AUGMENTS = ("none", "affine", "crop-flip", "photo")
 TEXTS = ("tokens", "tfidf")
 OUTER_OPTIMIZERS = ("adam", "nesterov", "sgd", "sam")
-SCHEDULES = ("constant", "cosine", "linear")
+SCHEDULES = ("constant", "cosine", "linear", "drops", "halving")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,9 @@ class Outer:
         outer_steps: how many outer steps to train for.
         meta_batch_size: episodes in each outer step.
         outer_optimizer: adam, nesterov, sgd, or sam (sharpness-aware Adam).
-        outer_schedule: of the outer step size: constant, cosine, or linear; the latter two end at zero.
+        outer_schedule: of the outer step size: constant; cosine or linear, which end at zero; drops, to 6, 1.2 and 0.24
+            % of it after 20, 40 and 50 of 60 parts of the steps (MetaOptNet's, for 0.1 of nesterov); halving, every
+            2,000 steps (R2D2's, for 0.005 of adam).
         chunk_size: episodes computed at once, on each device. Otherwise 1 for pictures on a CPU, where that is
             fastest, else all.
         val_episodes: episodes of each validation.
