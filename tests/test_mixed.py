@@ -56,6 +56,32 @@ def test_classes_of_a_varied_episode_are_of_one_group():
     assert {*np.unique(x[there]).astype(int)} == {*range(3, 27)}
 
 
+def test_a_thousand_varied_episodes_are_one_program():
+    """Of sources with other numbers of classes and examples: a shape of its own for a way, a shot or a source would be
+    compiled again. So many are seen that each way of each source is among them."""
+    learner, traced, ways = jmeta.prototypical(mlp_net(6, (8,)).encoder), [], set()
+    rows = {"way": 6, "support": 20, "query": 12}
+
+    def source(images):
+        return padded_sampler(jmeta.varied_sampler(images, max_way=6, max_support=20, max_query_shot=2), **rows)
+
+    draws = [jax.jit(source(images)) for images in (IMAGES, IMAGES[:7, :4])]
+
+    @jax.jit
+    def judged(params, episode):
+        traced.append(None)
+        logits = learner.predict(learner.adapt(params, episode.support), episode.query.x)
+        return jnp.sum(episode.support.y.any(axis=0)), jnp.sum(jnp.isfinite(logits[:, 0]))
+
+    params = learner.init(jax.random.key(1), draws[0](jax.random.key(0)).support.x)
+    for i, key in enumerate(jax.random.split(jax.random.key(2), 1000)):
+        way, finite = judged(params, draws[i % 2](key))
+        ways.add((i % 2, int(way)))
+        assert finite == 12
+    assert len(traced) == 1 and all(draw._cache_size() == 1 for draw in draws)
+    assert ways == {(k, way) for k in (0, 1) for way in (5, 6)}
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
