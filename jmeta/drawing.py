@@ -1,5 +1,6 @@
 """What samplers of episodes share: examples held on the device, classes and examples drawn, rows put in their order."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from jax import Array
 
 from jmeta.checks import check_sizes
 from jmeta.ragged import Ragged, ragged
+from jmeta.stored import Stored
 from jmeta.types import Batch
 
 AUGMENTING = 0xA06
@@ -43,9 +45,40 @@ def checked(examples: Any, rotations: bool, counts: Any) -> Ragged:
     return known
 
 
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class _Apart:
+    """Rows `[N, ...]` that stay off the device, indexed as if they were there: those asked for are brought."""
+
+    rows: np.ndarray | Stored
+
+    def __getitem__(self, places: Array) -> Array:
+        row, dtype = self.rows.shape[1:], jax.dtypes.canonicalize_dtype(self.rows.dtype)
+
+        def read(places: Any) -> np.ndarray:
+            places = np.asarray(places)
+            return np.asarray(self.rows[places.reshape(-1)], dtype).reshape(*places.shape, *row)
+
+        brought = jax.ShapeDtypeStruct((*places.shape, *row), dtype)
+        return jax.pure_callback(read, brought, places, vmap_method="broadcast_all")
+
+
 def held(known: Ragged) -> tuple[Any, Array, Array]:
-    """Rows, and where each class begins and how many it has, on the device."""
-    return jax.tree.map(jnp.asarray, known.rows), jnp.asarray(known.starts), jnp.asarray(known.counts)
+    """Rows, as `on_device`, and where each class begins and how many it has."""
+    return on_device(known.rows), jnp.asarray(known.starts), jnp.asarray(known.counts)
+
+
+def on_device(rows: Any) -> Any:
+    """Rows `[N, ...]`, or a tree of them, for `taken`: on the device, but for those that are in a file, or are more
+    than half of its memory, of which what is drawn is brought."""
+    return jax.tree.map(lambda a: _Apart(a) if _is_apart(a) else jnp.asarray(a), rows)
+
+
+def _is_apart(rows: Any) -> bool:
+    if isinstance(rows, Stored | np.memmap):
+        return True
+    known = jax.local_devices()[0].memory_stats() if isinstance(rows, np.ndarray) else None
+    return known is not None and rows.nbytes > known.get("bytes_limit", np.inf) / 2
 
 
 def large_groups(groups: Sequence[Any], way: int, classes: int) -> Array:
@@ -90,7 +123,7 @@ def up_to(n: int) -> Array:
 
 def taken(rows: Any, places: Array) -> Any:
     """Examples of a tree, bytes as float32 in 0 to 1, and what is no bytes as it is."""
-    taken = jax.tree.map(lambda a: a[places], rows)
+    taken = jax.tree.map(lambda a: a[places], rows, is_leaf=lambda a: isinstance(a, _Apart))
     return jax.tree.map(lambda a: a.astype(jnp.float32) / 255 if a.dtype == jnp.uint8 else a, taken)
 
 

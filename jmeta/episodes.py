@@ -21,6 +21,7 @@ from jmeta.drawing import (
     held,
     label_dtype,
     large_groups,
+    on_device,
     rotate,
     taken,
     up_to,
@@ -54,6 +55,8 @@ def few_shot_sampler(
     Args:
         images: an array `[classes, examples, ...]` of pictures, vectors, series or tokens, a tree of such arrays, or a
             `Ragged`, see `jmeta.ragged.ragged`. uint8 is 0 to 255 and comes out as 0 to 1, other numbers as they are.
+            What is in a file, by `numpy.load(path, mmap_mode="r")`, or is more than half of the device's memory, stays
+            there, and what an episode draws is brought.
         way: classes in an episode.
         shot, query_shot: support and query examples of each class.
         rotations: turn each class of each episode by its own multiple of 90 degrees, which makes four classes of one;
@@ -187,7 +190,7 @@ def classification_sampler(
     if not len(known) or known.counts.min() < 1:
         raise ValueError(f"every class must have 1 example or more, got {known.counts.min(initial=0)}")
     draw = functools.partial(_draw_batch, batch_size, rotations, augment)
-    return Partial(draw, jax.tree.map(jnp.asarray, known.rows), jnp.asarray(np.cumsum(known.counts), jnp.int32))
+    return Partial(draw, on_device(known.rows), jnp.asarray(np.cumsum(known.counts), jnp.int32))
 
 
 def _draw_batch(

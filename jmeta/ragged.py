@@ -49,7 +49,7 @@ class Ragged:
         """Arrays `[classes, examples, ...]` with room for the largest class, in which what is missing is zeros."""
         classes, most = len(self), int(self.counts.max(initial=0))
         if (self.counts == most).all():
-            return jax.tree.map(lambda a: a.reshape(classes, most, *a.shape[1:]), self.rows)
+            return jax.tree.map(lambda a: np.reshape(a, (classes, most, *a.shape[1:])), self.rows)
         there = np.arange(most) < self.counts[:, None]
 
         def pad(rows: np.ndarray) -> np.ndarray:

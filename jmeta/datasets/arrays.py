@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from jmeta.datasets.files import told_of_copies
-from jmeta.datasets.types import DataError, Dataset, make_dataset
+from jmeta.datasets.types import DataError, Dataset, make_dataset, stays
 from jmeta.ragged import Ragged, check_channels
 from jmeta.report.arrays import DAMAGED, Declared, read_npz
+from jmeta.stored import stored
 
 _DATA = ("images", "x", "features", "data", "embeddings")
 _LABELS = ("labels", "label", "y", "targets")
@@ -22,7 +23,8 @@ def from_labels(x: Any, y: Any, *, name: str = "data", groups: Mapping[str, str]
     """Rows with a label each, as nearly every data set is kept, as a data set of their classes.
 
     Args:
-        x: `[N, ...]`: pictures `[N, H, W, C]` or, of integers, `[N, H, W]`; vectors, series or other examples.
+        x: `[N, ...]`: pictures `[N, H, W, C]` or, of integers, `[N, H, W]`; vectors, series or other examples. Pictures
+            uint8 `[N, H, W, C]` of `numpy.load(path, mmap_mode="r")` stay in their file.
         y: `[N]` or `[N, 1]`, names or numbers of classes, which are in sorted order.
         name: of the data set.
         groups: the group of each class, by its name.
@@ -57,7 +59,7 @@ def from_labels(x: Any, y: Any, *, name: str = "data", groups: Mapping[str, str]
     y = y.astype(np.int64) if y.dtype.kind == "f" else y.astype(str) if y.dtype.kind == "O" else y
     values, places, counts = np.unique(y, return_inverse=True, return_counts=True)
     names = [v.decode(errors="surrogateescape") if isinstance(v, bytes) else str(v) for v in values.tolist()]
-    rows = x[np.argsort(places, kind="stable")]
+    rows = (stored(x) if stays(x) else x)[np.argsort(places, kind="stable")]
     own = None if groups is None else [groups[label] for label in names]
     return make_dataset(name, Ragged(rows, counts.astype(np.int32)), names, own)
 
@@ -66,7 +68,7 @@ def _as_array(name: str, what: str, found: Any) -> np.ndarray:
     if hasattr(found, "toarray"):
         raise DataError(f"{name}: {what} are a sparse matrix: give {what}.toarray().")
     try:
-        return np.asarray(found)
+        return np.asanyarray(found) if stays(found) else np.asarray(found)
     except ValueError as error:
         raise DataError(f"{name}: {what} must be of one shape, to be one array: pad or cut them.") from error
 

@@ -1,5 +1,6 @@
 """Where data sets are looked for and kept, and a cache of arrays that survives damage."""
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jmeta.datasets.types import Dataset, make_dataset
+from jmeta.datasets.types import DataError, Dataset, make_dataset
 from jmeta.ragged import Ragged, ragged
-from jmeta.report.arrays import DAMAGED, read_npz
+from jmeta.report.arrays import DAMAGED, memory_at_hand, read_npz
 from jmeta.report.files import writing
+from jmeta.stored import Stored
 
 
 def cache_dir() -> Path:
@@ -26,6 +28,20 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     return Path(chosen).expanduser() if chosen else cache_dir() / "data"
 
 
+def most_memory() -> int:
+    """Bytes of pictures that are held at once: $JMETA_MEMORY, in GiB, else half of the memory at hand."""
+    chosen = os.environ.get("JMETA_MEMORY")
+    if not chosen:
+        return memory_at_hand() // 2
+    try:
+        found = float(chosen)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise DataError(f"JMETA_MEMORY must be a number of GiB, 0 or more, got {chosen!r}: correct it.")
+    return int(found * 2**30)
+
+
 def cached(key: str, build: Callable[[], Dataset]) -> Dataset:
     """Reads a data set from the cache, or builds it and keeps it.
 
@@ -33,10 +49,12 @@ def cached(key: str, build: Callable[[], Dataset]) -> Dataset:
     damaged, or whose checksum is wrong, is built again. Where the folder can't be written to, it only warns.
     """
     path = cache_dir() / f"{key}.npz"
-    kept = _read(path)
+    kept = _read(path) if path.is_file() and path.stat().st_size <= most_memory() else None
     if kept is not None:
         return kept
     dataset = build()
+    if isinstance(dataset.examples.rows, Stored):  # which is in a file already
+        return dataset
     try:
         write(path, dataset)
     except OSError as error:

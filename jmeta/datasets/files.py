@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from jmeta.datasets.gathered import gathered
 from jmeta.datasets.look import differ
 from jmeta.datasets.pictures import as_learned, look_of_files, open_picture
 from jmeta.datasets.sources import PICTURES, File, by_folder, files_in, files_in_zip, is_shown, listed
 from jmeta.datasets.splits import together
-from jmeta.datasets.types import DataError, Dataset, make_dataset, room
+from jmeta.datasets.types import DataError, Dataset, make_dataset
 from jmeta.ragged import Ragged
 
 
@@ -75,19 +76,19 @@ def of_files(
     seen = look_of_files([file for _, file in given], size, bad)
     given = [pair for pair in given if pair[1] not in bad] if bad else given
     inverted = differ(str(seen.files), seen)
-    rows, labels = room(len(given), seen.shape), []
-    for folder, file in given:
-        try:
-            rows[len(labels)] = as_learned(open_picture(file), seen.shape, str(seen.files), inverted=inverted)
-            labels.append(folder)
-        except DataError:
-            bad.append(file)
+    read = lambda file: as_learned(open_picture(file), seen.shape, str(seen.files), inverted=inverted)
+    lost: list[File] = []
+    rows = gathered(name, [file for _, file in given], seen.shape, read, lost)
+    labels = [folder for folder, file in given if file not in set(lost)] if lost else [folder for folder, _ in given]
+    bad += lost
     tell_of(name, bad, len(bad) + len(labels), strict)
-    lost = [folder for folder in classes if folder not in set(labels)]
-    if lost:
-        raise DataError(f"{name} has classes without a picture that can be read, {listed(lost)}: mend or remove them.")
+    without = [folder for folder in classes if folder not in set(labels)]
+    if without:
+        raise DataError(
+            f"{name} has classes without a picture that can be read, {listed(without)}: mend or remove them."
+        )
     counts = Counter(labels)
-    examples = Ragged(rows[: len(labels)], np.array([counts[folder] for folder in classes], np.int32))
+    examples = Ragged(rows, np.array([counts[folder] for folder in classes], np.int32))
     return told_of_copies(make_dataset(name, examples, list(classes), [groups[c] for c in classes], seen=seen))
 
 

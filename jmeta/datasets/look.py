@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jmeta.stored import Stored
+
 PAPER = {"dark": 255, "light": 0, "none": 255}
 """The paper that leaves an ink seen."""
 
@@ -34,7 +36,7 @@ class Look(NamedTuple):
         return (*self.size, self.channels)
 
 
-def look(pictures: np.ndarray) -> Look:
+def look(pictures: np.ndarray | Stored) -> Look:
     """The `Look` of pictures uint8 `[N, H, W, C]`."""
     height, width, channels = pictures.shape[1:]
     return Look((height, width), channels, ink_of((brightness(pictures[i]), None) for i in some(len(pictures))))

@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from jmeta.datasets import arrays, cache, cifar, downloads, tfds_images
+from jmeta.datasets.gathered import gathered
 from jmeta.datasets.known import KNOWN, Known
 from jmeta.datasets.pictures import as_learned, open_picture, resized
 from jmeta.datasets.published import DIVISIONS
-from jmeta.datasets.sources import PICTURES, File, content, files_in, files_in_zip, listed, tracked
-from jmeta.datasets.types import DataError, Dataset, make_dataset, room
+from jmeta.datasets.sources import PICTURES, File, content, files_in, files_in_zip, listed
+from jmeta.datasets.types import DataError, Dataset, make_dataset
 from jmeta.errors import closest, first_line
 from jmeta.ragged import Ragged
 from jmeta.report.arrays import DAMAGED
@@ -126,10 +127,9 @@ def _read(known: Known, paths: Sequence[Path], side: int) -> Dataset:
 
 def _of_files(known: Known, files: Mapping[str, Sequence[File]], side: int) -> Dataset:
     counts = np.array([len(own) for own in files.values()], np.int32)
-    rows = room(int(counts.sum()), (side, side, 3))
-    every = [file for own in files.values() for file in own]
-    for place, file in enumerate(tracked(every, f"Reading {known.copy}")):
-        rows[place] = as_learned(open_picture(file), rows.shape[1:], "none", inverted=False)
+    shape = (side, side, 3)
+    read = lambda file: as_learned(open_picture(file), shape, "none", inverted=False)
+    rows = gathered(known.copy, [file for own in files.values() for file in own], shape, read)
     return _made(known, Ragged(rows, counts))
 
 

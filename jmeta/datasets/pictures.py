@@ -3,8 +3,9 @@
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -13,6 +14,7 @@ from jmeta.datasets.look import PAPER, Look, border, differ, ink_of, some
 from jmeta.datasets.sources import File, Member, content
 from jmeta.datasets.types import DataError, Dataset, changed
 from jmeta.report.arrays import DAMAGED
+from jmeta.stored import Stored
 
 MIXED = 84
 """Height and width of pictures whose own sizes differ."""
@@ -125,7 +127,8 @@ def match(dataset: Dataset, like: Look) -> tuple[Dataset, tuple[str, ...]]:
         done.append("made gray by luminance" if like.channels == 1 else "given three equal channels")
     if old.size != like.size:
         done.append(f"resized from {old.size[0]} x {old.size[1]} to {like.size[0]} x {like.size[1]}")
-    rows = 255 - rows if inverted else rows
+    if inverted:
+        rows = rows.changed(_inverted, rows.shape[1:]) if isinstance(rows, Stored) else 255 - rows
     inks = " and ".join(f"{ink} ink {where}" for ink, where in ((old.ink, "here"), (like.ink, "in training")))
     found = changed(dataset, rows, Look(like.size, like.channels, like.ink if inverted else old.ink, old.files))
     return found, (*done, f"{'inverted' if inverted else 'not inverted'} ({inks})".replace("none ink", "no ink"))
@@ -140,10 +143,16 @@ def resized(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
     return changed(dataset, resize(dataset.examples.rows, shape), found)
 
 
-def resize(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Images `[..., H, W, C]` uint8 as `[..., *shape]`, each by `fit`."""
+def _inverted(image: np.ndarray) -> np.ndarray:
+    return 255 - image
+
+
+def resize(images: Any, shape: tuple[int, ...]) -> Any:
+    """Images `[..., H, W, C]` uint8, or `Stored` rows of them, as `[..., *shape]`, each by `fit`."""
     if images.shape[-3:] == tuple(shape):
         return images
+    if isinstance(images, Stored):
+        return images.changed(partial(fit, shape=shape), tuple(shape))
     flat = images.reshape(-1, *images.shape[-3:])
     return np.stack([fit(image, shape) for image in flat]).reshape(*images.shape[:-3], *shape)
 

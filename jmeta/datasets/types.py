@@ -14,6 +14,7 @@ from jmeta.errors import DataError as DataError
 from jmeta.errors import printable
 from jmeta.ragged import Ragged, check_channels, ragged
 from jmeta.report.arrays import check_fits
+from jmeta.stored import Stored, stored
 
 
 class Dataset(NamedTuple):
@@ -38,8 +39,9 @@ class Dataset(NamedTuple):
     def images(self) -> Any:
         """An array `[classes, examples, ...]`, of pictures uint8 `[classes, examples, H, W, C]`, 0 to 255, whose ink is
         bright (255) and paper 0. Where classes are of unlike sizes, `examples`, which is indexed like an array and has
-        no padding that could be taken for examples; `examples.padded()` has."""
-        return self.examples.padded() if len(np.unique(self.counts)) == 1 else self.examples
+        no padding that could be taken for examples; `examples.padded()` has. So too where they stay in a file."""
+        whole = len(np.unique(self.counts)) == 1 and not isinstance(self.examples.rows, Stored)
+        return self.examples.padded() if whole else self.examples
 
     @property
     def counts(self) -> np.ndarray:
@@ -78,7 +80,9 @@ def make_dataset(
     try:
         known = images if isinstance(images, Ragged) else ragged(np.asarray(images), counts)
         check_channels(known.shape)
-        known = Ragged(np.ascontiguousarray(_pictures(known.rows)), known.counts)
+        rows = known.rows
+        rows = stored(rows) if stays(rows) else rows
+        known = Ragged(rows if isinstance(rows, Stored) else np.ascontiguousarray(_pictures(rows)), known.counts)
     except ValueError as error:
         raise DataError(f"{name}: {error}.") from error
     if 0 in known.shape:
@@ -95,10 +99,16 @@ def make_dataset(
     if len(grouping) != classes:
         raise DataError(f"{name}: {classes} classes need as many groups, got {len(grouping)}: add them.")
     digest = hashlib.sha256(repr((name, known.shape, names, grouping, known.counts.tolist())).encode())
-    digest.update(known.rows.data)
+    for block in known.rows.blocks() if isinstance(known.rows, Stored) else (known.rows,):
+        digest.update(np.ascontiguousarray(block).data)
     pictures = known.rows.dtype == np.uint8 and known.rows.ndim == 4
     seen = look(known.rows) if seen is None and pictures else seen
     return Dataset(name, known, names, grouping, digest.hexdigest(), seen)
+
+
+def stays(rows: Any) -> bool:
+    """Whether rows `[N, ...]` can stay where they are: pictures of bytes in a file that is mapped."""
+    return isinstance(rows, np.memmap) and rows.dtype == np.uint8 and rows.ndim == 4
 
 
 def _pictures(rows: np.ndarray) -> np.ndarray:
@@ -121,7 +131,7 @@ def _texts(name: str, what: str, values: Any) -> tuple[str, ...]:
     return tuple(printable(v.decode(errors="surrogateescape") if isinstance(v, bytes) else v) for v in found.tolist())
 
 
-def changed(dataset: Dataset, rows: np.ndarray, seen: Look) -> Dataset:
+def changed(dataset: Dataset, rows: np.ndarray | Stored, seen: Look) -> Dataset:
     """The data set with other pictures `[N, H, W, C]` and their look, and the checksum of what it has now."""
     if rows is dataset.examples.rows:
         return dataset._replace(look=seen)

@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -99,6 +100,24 @@ def test_a_test_of_other_data_tells_what_was_trained_on(cli, folders, tmp_path):
         assert cli("train", *words, "--run-dir", tmp_path / "run").code == 0
         result = cli("evaluate", "--run-dir", tmp_path / "run", "--episodes", 5)
     assert result.code == 0 and "1 of these classes were trained on: this is no measure of new ones" in result.out
+
+
+def test_a_run_on_pictures_of_a_file_is_the_run_on_those_in_memory(cli, folders, tmp_path, monkeypatch):
+    """Trained and tested with more pictures than may be held; the same to the last bit."""
+    runs, said = [], []
+    for name in ("held", "kept"):
+        runs.append(tmp_path / name)
+        words = ("--dataset", folders / "parted", "--way", 3, *SHORT, "--run-dir", runs[-1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert cli("train", *words).code == 0
+            said.append(cli("evaluate", "--run-dir", runs[-1], "--episodes", 5).out)
+        monkeypatch.setenv("JMETA_MEMORY", "0")
+        monkeypatch.setenv("JMETA_CACHE", str(tmp_path / "cache"))
+    assert said[0].replace("held", "kept") == said[1]
+    assert len([*(tmp_path / "cache").glob("parted-*.rows")]) == 1
+    params = [load_trained(str(run)).params for run in runs]
+    jax.tree.map(np.testing.assert_array_equal, *params)
 
 
 def test_a_division_without_validation_trains_without(cli, folders, tmp_path):
