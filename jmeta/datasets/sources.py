@@ -121,10 +121,10 @@ def listed(names: Iterable[object], most: int = 3) -> str:
 
 def tracked(items: Sequence[T], what: str) -> Iterable[T]:
     """The same items, with a bar on a terminal that says how far they are."""
+    if not sys.stderr.isatty():
+        return items
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    return track(
-        items, what, console=console, transient=True, disable=not (console.is_terminal and sys.stderr.isatty())
-    )
+    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
