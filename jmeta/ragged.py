@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jmeta.checks import bytes_of
+from jmeta.stored import stored
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,7 +123,7 @@ def ragged(examples: Any, counts: Any = None) -> Ragged:
     rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), examples)
     if (real < most).any():
         there = np.flatnonzero(np.arange(most) < real[:, None])
-        rows = jax.tree.map(lambda a: a[there], rows)
+        rows = jax.tree.map(lambda a: (stored(a) if isinstance(a, np.memmap) else a)[there], rows)
     return Ragged(rows, real.astype(np.int32))
 
 

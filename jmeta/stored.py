@@ -11,8 +11,8 @@ _BLOCK = 2**26
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Stored:
-    """Rows `[N, ...]` of a file, indexed as an array is: a number gives a row, a range or an array of places gives rows
-    that stay there too. `numpy.asarray` reads them all.
+    """Rows `[N, ...]` of a file, indexed as an array is: a range or a list of places gives rows that stay there too,
+    and a number, or any other index, gives an array. `numpy.asarray` reads them all.
 
     Attributes:
         file: `[M, ...]`, such as what `numpy.load(path, mmap_mode="r")` returns.
@@ -85,8 +85,10 @@ class Stored:
             if isinstance(found, Stored) and rest:
                 return np.asarray(found)[(slice(None), *rest)]
             return found[tuple(rest)] if rest else found
-        places = self.places[place]
-        return dataclasses.replace(self, places=places) if np.ndim(places) else self._read(places[None])[0]
+        places = np.asarray(self.places[place])
+        if places.ndim == 1:
+            return dataclasses.replace(self, places=places)
+        return self._read(places.reshape(-1)).reshape(*places.shape, *self.shape[1:])
 
 
 def stored(rows: np.ndarray) -> Stored:

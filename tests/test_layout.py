@@ -54,7 +54,7 @@ ALLOWED = {
     "nets/catalog.py": {"jax", "jmeta.nets", *jmeta_names("types errors settings registry")},
     "augment.py": {"jax"},
     "stored.py": {"numpy"},
-    "ragged.py": {"jax", "numpy", "jmeta.checks"},
+    "ragged.py": {"jax", "numpy", "jmeta.checks", "jmeta.stored"},
     "drawing.py": {"jax", "numpy", *jmeta_names("types checks ragged stored")},
     "episodes.py": {"jax", "numpy", *jmeta_names("types checks augment drawing")},
     "varied.py": {"jax", "numpy", *jmeta_names("types checks drawing")},

@@ -54,6 +54,8 @@ def test_rows_stay_in_the_file_until_they_are_asked_for():
     assert type(rows[3]) is np.ndarray
     np.testing.assert_array_equal(rows[2, 1], ROWS[2, 1])
     np.testing.assert_array_equal(rows[2:5, 1], ROWS[2:5, 1])
+    for place in (np.array([[0, 1], [2, 3]]), None):
+        np.testing.assert_array_equal(rows[place], ROWS[place])
     known, given = (Ragged(rows, np.array([10, 20], np.int32)) for rows in (ROWS, stored(ROWS)))
     assert isinstance(given[[1]].rows, Stored) and given.shape == known.shape
     np.testing.assert_array_equal(np.asarray(given[:, 2:4].rows), known[:, 2:4].rows)
@@ -82,6 +84,15 @@ def test_episodes_of_a_file_are_those_of_the_array(name, mapped):
     """Catches another picture, another order under `vmap`, and bytes that stay bytes."""
     drawn = [jax.jit(jax.vmap(SAMPLERS[name](x)))(KEYS) for x in (WHOLE, mapped)]
     jax.tree.map(np.testing.assert_array_equal, *drawn)
+
+
+def test_classes_of_unlike_sizes_stay_in_a_file(mapped):
+    """Where leaving out what is padding would read all of it."""
+    counts = np.array([5, 3, 5, 4, 5, 5])
+    make = lambda x: jmeta.few_shot_sampler(x, way=6, shot=1, query_shot=2, counts=counts)
+    sample = make(mapped)
+    assert not [leaf for leaf in jax.tree.leaves(sample) if leaf.dtype == np.uint8]
+    jax.tree.map(np.testing.assert_array_equal, sample(KEYS[0]), make(WHOLE)(KEYS[0]))
 
 
 @pytest.mark.parametrize("devices", [1, 4])

@@ -34,7 +34,7 @@ def most_memory() -> int:
     if not chosen:
         return memory_at_hand() // 2
     try:
-        found = float(chosen)
+        found = float(chosen.replace("_", "x"))
     except ValueError:
         found = math.nan
     if not 0 <= found < math.inf:

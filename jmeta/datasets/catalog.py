@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import os
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -217,8 +218,9 @@ def place_of(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     return found
 
 
-_ENDINGS = (".npz", ".zip", ".jsonl", ".gz", *tables.ENDINGS)
 _PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+_ENDINGS = (".npz", ".zip", ".jsonl", *tables.ENDINGS, *_PACKED)
+_FILES = ".npz, .zip, .csv, .tsv or .jsonl"
 
 
 def path_of(name: str) -> Path | None:
@@ -231,7 +233,7 @@ def path_of(name: str) -> Path | None:
 
 def _places(name: str, folder: Path) -> list[Path]:
     """Where a path is looked for."""
-    if not name.strip():
+    if not name.strip() or any(len(os.fsencode(part)) > 255 for part in Path(name).parts):  # more than names may have
         return []
     places = [Path(name).expanduser(), folder / name]
     if not _is_path(name):
@@ -256,6 +258,8 @@ def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: 
                 return tables.from_csv(path, size=size, strict=strict)
             if path.suffix.lower() in _PACKED:
                 raise DataError(f"{path} is packed in a way that isn't read: unpack it, or pack its folder as a .zip.")
+            if path.suffix.lower() not in (".npz", ".npy") and not zipfile.is_zipfile(path):
+                raise DataError(f"{path} is no data set that can be read: give {_FILES}, or a folder of pictures.")
             return arrays.load_npz(path)
         if path.exists():
             raise DataError(f"{path} is neither a file nor a folder, as pipes and devices are: name one that is.")
@@ -265,7 +269,7 @@ def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: 
     here = closest(name, [entry.name for entry in Path.cwd().glob("*") if entry.is_dir() or _is_path(entry.name)])
     if name.strip() and here is not None:
         raise DataError(f"there is no data set {name!r}: did you mean {here!r}, which is in {os.getcwd()}?")
-    known = ", ".join([*map(shown, DATASETS), "a file .npz, .zip, .csv or .jsonl", "a folder of images"])
+    known = ", ".join([*map(shown, DATASETS), f"a file {_FILES}", "a folder of images"])
     looked = f", as a file or folder neither here nor in {folder}" if name.strip() else ""
     raise DataError(f"there is no data set {name!r}{looked}: choose one of {known}.")
 
@@ -307,8 +311,8 @@ def load(
             tfds:NAME         an image classification set of TensorFlow Datasets.
             FILE.py:OBJECT    a data set of one's own, or MODULE:OBJECT; see `jmeta.datasets.catalog.own_row`.
             a path            an .npz file, see `arrays`; a folder of images with a sub-folder a class, or a zip archive
-                              of one, see `files`; or a table .csv, see `tables`. A path that is not here is looked for
-                              in `root` too, where .npz can be left out.
+                              of one, see `files`; or a table .csv or .tsv, see `tables`. A path that is not here is
+                              looked for in `root` too, where .npz can be left out.
         root: the folder data sets are looked for in; None means $JMETA_DATA, else a folder in the user's cache.
         download: whether files that are missing may be downloaded.
         size: height and width that pictures are brought to, see `pictures.fit`; otherwise their own, or 84 if they are
@@ -336,9 +340,7 @@ def available(root: str | os.PathLike[str] | None = None) -> list[Available]:
     where = f"lacks {omniglot_runs.FILE} from {omniglot_runs.SOURCE}" if runs is None else str(runs.parent)
     built_in += [
         Available(omniglot_runs.NAME, "the official one-shot test, 20 runs of 20-way 1-shot, to evaluate on", where),
-        Available(
-            "<path>", "a file .npz, .zip, .csv or .jsonl, or a folder of images with a sub-folder a class", "any path"
-        ),
+        Available("<path>", f"a file {_FILES}, or a folder of images with a sub-folder a class", "any path"),
     ]
     found = [Available(path.stem, "an .npz file", str(path)) for path in sorted(folder.glob("*.npz"))]
     found += [Available(stem(path), "sentences", str(path)) for path in sorted(folder.glob("text/*.jsonl.gz"))]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from jmeta.datasets.folders import classes_of
 from jmeta.datasets.gathered import gathered
 from jmeta.datasets.look import differ
 from jmeta.datasets.pictures import as_learned, look_of_files, open_picture
-from jmeta.datasets.sources import PICTURES, File, by_folder, files_in, files_in_zip, is_shown, listed
+from jmeta.datasets.sources import File, files_in, files_in_zip, is_shown, listed
 from jmeta.datasets.splits import together
 from jmeta.datasets.types import DataError, Dataset, make_dataset
 from jmeta.ragged import Ragged
@@ -19,33 +20,25 @@ from jmeta.ragged import Ragged
 def from_folder(path: str | Path, *, size: int | None = None, strict: bool = False) -> Dataset:
     """A folder of pictures, or a zip archive of one, as a data set of its name; warns of pictures that are there twice.
 
-    Every folder below it that holds files is a class, named by its path from there, such as alphabet/character; its
-    group is the folder above. Hidden files and those of file browsers are passed over; classes and files are in sorted
-    order. What pictures are brought to is `pictures.look_of_files`. Files that are no pictures, or can't be read, are
-    left out with a warning that counts and names them; so are those beside classes, such as notes.
+    Every folder at any depth that holds pictures is a class, named by its path below what holds all of them, such as
+    alphabet/character; its group is the folder above. Classes and files are in sorted order. Hidden files, those of
+    file browsers, and notes at the top are passed over. With a warning that names them, these are left out: files that
+    are no pictures or can't be read, pictures at the top, and folders beside train, val and test, where these are.
+    What pictures are brought to is `pictures.look_of_files`.
 
     Args:
         size: height and width that pictures are brought to; otherwise their own, or 84 if they are of several sizes.
-        strict: refuse files that are no pictures, or can't be read.
+        strict: refuse what else is left out with a warning.
 
     Raises:
-        DataError: no classes, a picture beside classes, or with `strict` an empty class or a file that is no picture.
+        DataError: no classes, a picture beside classes, or with `strict` what is left out.
     """
     path = Path(path).expanduser()
     files = files_in_zip(path) if path.is_file() else files_in(path)
-    classes = by_folder(files)
-    if not classes:
-        raise DataError(f"{path} has no sub-folders: put the images of each class in a sub-folder of their own.")
-    notes = []
-    for folder in [folder for folder in classes if any(other.startswith(f"{folder}/") for other in classes)]:
-        for file in classes.pop(folder):
-            if _is_picture(file):
-                raise DataError(f"{file} is a picture beside sub-folders: move it into one, or into one of its own.")
-            notes.append(file)
-    tell_of(path.name, notes, len(files), strict)
-    loose = [name for name in files if "/" not in name and name.lower().endswith(PICTURES)]
-    if loose:
-        warnings.warn(f"{path.name} has pictures in no class, {listed(loose)}: they are left out.", stacklevel=2)
+    found = classes_of(path, files, _is_picture)
+    classes = found.classes
+    _tell(f"{path.name} has pictures in no class, {listed(found.loose)}", found.loose, strict)
+    _tell(f"{path.name} has folders beside train, val and test, {listed(found.apart)}", found.apart, strict)
     if path.is_dir():
         empty = [str(p) for p in sorted(path.rglob("*")) if p.is_dir() and not any(p.iterdir()) and is_shown(p.name)]
         if empty and strict:
@@ -54,7 +47,14 @@ def from_folder(path: str | Path, *, size: int | None = None, strict: bool = Fal
             warnings.warn(f"{listed(empty)} has no images: it is left out; --strict refuses it.", stacklevel=2)
     name = path.resolve().name if path.is_dir() else path.stem
     groups = {folder: folder.rpartition("/")[0] or name for folder in classes}
-    return of_files(name, classes, groups, size=size, strict=strict)
+    return of_files(name, classes, groups, size=size, strict=strict, notes=found.notes)
+
+
+def _tell(what: str, left_out: Sequence[object], strict: bool) -> None:
+    if left_out and strict:
+        raise DataError(f"{what}: move or remove them, or leave --strict out.")
+    if left_out:
+        warnings.warn(f"{what}: they are left out; --strict refuses them.", stacklevel=3)
 
 
 def _is_picture(file: File) -> bool:
@@ -66,12 +66,19 @@ def _is_picture(file: File) -> bool:
 
 
 def of_files(
-    name: str, classes: Mapping[str, Sequence[File]], groups: Mapping[str, str], *, size: int | None, strict: bool
+    name: str,
+    classes: Mapping[str, Sequence[File]],
+    groups: Mapping[str, str],
+    *,
+    size: int | None,
+    strict: bool,
+    notes: Sequence[File] = (),
 ) -> Dataset:
-    """A data set of the pictures of each class; as `from_folder`."""
+    """A data set of the pictures of each class; as `from_folder`. `notes` are files that are told of with those that
+    are no pictures."""
     if together([*classes]):
         classes, groups = _merged(name, classes)
-    bad: list[File] = []
+    bad: list[File] = [*notes]
     given = [(folder, file) for folder, files in classes.items() for file in files]
     seen = look_of_files([file for _, file in given], size, bad)
     given = [pair for pair in given if pair[1] not in bad] if bad else given

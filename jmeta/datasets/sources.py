@@ -4,7 +4,7 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, TypeVar
 
@@ -65,7 +65,7 @@ def files_in(path: Path) -> dict[str, File]:
 
 
 def files_in_zip(path: Path) -> dict[str, File]:
-    """The files of a zip archive, as `files_in`; folders that hold all the others are left out of the names.
+    """The files of a zip archive, as `files_in`.
 
     Raises:
         DataError: for what is no zip archive, or a damaged one.
@@ -77,19 +77,7 @@ def files_in_zip(path: Path) -> dict[str, File]:
         raise DataError(f"{path} cannot be read as a zip archive ({first_line(error)}): pack it again.") from error
     names = [PurePosixPath(info.filename) for info in archive.infolist() if not info.is_dir()]
     shown = sorted((name for name in names if all(map(is_shown, name.parts))), key=lambda name: name.parts)
-    top = _common(shown)
-    return {"/".join(name.parts[top:]): Member(archive, str(name)) for name in shown}
-
-
-def _common(names: list[PurePosixPath]) -> int:
-    """How many folders at the top hold all the others, and no picture: notes of a data set may be in them."""
-    pictures = [name for name in names if name.suffix.lower() in PICTURES] or names
-    least = min((len(name.parts) for name in pictures), default=0)
-    least = min(least - 2, *(len(name.parts) - 1 for name in names)) if names else 0
-    top = 0
-    while top < least and len({name.parts[top] for name in names}) == 1:
-        top += 1
-    return top
+    return {str(name): Member(archive, str(name)) for name in shown}
 
 
 def is_shown(name: str) -> bool:
@@ -100,16 +88,6 @@ def is_shown(name: str) -> bool:
 def visible(folder: Path) -> list[Path]:
     """What is in a folder in sorted order, as `files_in` has it."""
     return sorted(path for path in folder.iterdir() if is_shown(path.name))
-
-
-def by_folder(files: Mapping[str, File]) -> dict[str, list[File]]:
-    """The files of each folder that has some; those that are in none are left out."""
-    found: dict[str, list[File]] = {}
-    for name, file in files.items():
-        folder = name.rpartition("/")[0]
-        if folder:
-            found.setdefault(folder, []).append(file)
-    return found
 
 
 def listed(names: Iterable[object], most: int = 3) -> str:

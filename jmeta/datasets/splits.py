@@ -20,7 +20,7 @@ _SEED = "jmeta-1"
 _FINN_SIZES = (1100, 100, 423)
 _LAKE_VALIDATION_ALPHABETS = 5
 _FEW_CLASSES, _TOO_FEW_TO_VALIDATE = 32, 7
-_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+PARTS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 
 # fmt: off
 _EVALUATION = frozenset({
@@ -162,8 +162,8 @@ def _protocols(dataset: Classes) -> dict[str, Callable[[], _Parts]]:
     if own in published:
         found[own] = partial(_by_names, dataset, own)
     tops = [group.partition("/")[0].lower() for group in groups]
-    if set(tops) <= _FOLDERS.keys() and len({_FOLDERS[top] for top in tops}) > 1:
-        found["folders"] = lambda: _by_folder(dataset, [_FOLDERS[top] for top in tops])
+    if set(tops) <= PARTS.keys() and len({PARTS[top] for top in tops}) > 1:
+        found["folders"] = lambda: _by_folder(dataset, [PARTS[top] for top in tops])
     found["classes"] = lambda: _dealt(dataset, tops)
     found |= {name: partial(_by_names, dataset, name) for name in published if name != own}
     found["all"] = lambda: ((), (), range(n))
@@ -191,7 +191,7 @@ def _by_names(dataset: Classes, protocol: str) -> _Parts:
 
 
 def _dealt(dataset: Classes, tops: Sequence[str]) -> _Parts:
-    if set(tops) <= _FOLDERS.keys():
+    if set(tops) <= PARTS.keys():
         _check_once(dataset)
     return _shuffled(dataset.class_names, _sizes(len(dataset.class_names)))
 
@@ -252,12 +252,12 @@ def together(names: Sequence[str]) -> bool:
         top, _, rest = name.partition("/")
         found.setdefault(top, set()).add(rest)
     most = max(found.values(), key=len)
-    known = {top.lower() for top in found} <= _FOLDERS.keys() and len(found) > 1 and "" not in most
+    known = {top.lower() for top in found} <= PARTS.keys() and len(found) > 1 and "" not in most
     return known and all(classes <= most for classes in found.values())
 
 
 def _by_folder(dataset: Classes, parts: Sequence[int]) -> _Parts:
-    missing = [name for name in ("train", "test") if _FOLDERS[name] not in parts]
+    missing = [name for name in ("train", "test") if PARTS[name] not in parts]
     if missing:
         raise DataError(
             f"{dataset.name} has folders of parts, but none called {missing[0]}: move some classes to one, or choose "

@@ -93,6 +93,13 @@ def from_csv(path: str | Path, *, size: int | None = None, strict: bool = False)
     return of_files(path.stem, found, groups, size=size, strict=strict)
 
 
+def files_of(path: str | Path) -> list[Path]:
+    """The files that a table names, with labels or without; errors as `from_csv`."""
+    table = read_table(path)
+    column = next(name for name in table.header if name.lower() in _FILE)
+    return [table.path.parent / row[column] for row in table.rows]
+
+
 def numbers_of(path: str | Path) -> np.ndarray:
     """The rows of a table of numbers as float32 `[N, D]`, without its label and part; errors as `from_csv`."""
     table = read_table(path)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jmeta.checks import bytes_of
+from jmeta.checks import bytes_of, native
 from jmeta.datasets.look import Look, look
 from jmeta.datasets.splits import Split, split
 from jmeta.errors import DataError as DataError
@@ -115,6 +115,7 @@ def _pictures(rows: np.ndarray) -> np.ndarray:
     """Pictures as bytes `[N, H, W, C]`, of floats by their range; what are no pictures, as they are."""
     if rows.dtype.kind not in "biuf":
         raise ValueError(f"examples must be numbers, got {rows.dtype}: convert them")
+    rows = native(rows)
     if rows.dtype.kind != "f":
         rows = bytes_of(rows) if rows.ndim in (3, 4) else rows
         return rows[..., None] if rows.ndim == 3 else rows

@@ -59,7 +59,7 @@ ROWS: dict[str, Row] = {
     "rfs": Row(
         "rfs",
         {
-            "train_way": 32, "query_shot": 4, "outer_steps": 9000, "outer_optimizer": "nesterov", "outer_lr": 0.05,
+            "train_way": 32, "query_shot": 4, "outer_steps": 4500, "outer_optimizer": "nesterov", "outer_lr": 0.05,
             "weight_decay": 5e-4, "save_every": 500, "log_every": 100,
         },
     ),
@@ -68,7 +68,7 @@ ROWS: dict[str, Row] = {
     "rfs+maml": Row(
         "maml",
         {
-            **AFTER, "query_shot": 5, "outer_steps": 400, "meta_batch_size": 4, "inner_lr": 0.1, "inner_steps": 5,
+            **AFTER, "query_shot": 5, "outer_steps": 200, "meta_batch_size": 4, "inner_lr": 0.1, "inner_steps": 5,
             "eval_inner_steps": 10,
         },
         "rfs",

@@ -1,13 +1,14 @@
 """Pictures of more bytes than may be held are kept in a file, once, and are the same data set."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from jmeta import datasets
-from jmeta.datasets import pictures
+from jmeta.datasets import gathered, pictures
 from jmeta.stored import Stored
 
 BIG = pytest.mark.filterwarnings("ignore:.* needs .* GiB, more than")
@@ -33,6 +34,9 @@ def files_of(suffix):
 def test_more_than_the_limit_is_the_same_data_set(folder, monkeypatch, tmp_path):
     """Also brought to another size for a learner that was trained on others, and to gray."""
     known = datasets.load(folder)
+    monkeypatch.setenv("JMETA_MEMORY", "1_0")
+    with pytest.raises(datasets.DataError, match="JMETA_MEMORY must be a number"):
+        datasets.load(folder)
     monkeypatch.setenv("JMETA_MEMORY", str(known.examples.nbytes / 2**30))
     assert isinstance(datasets.load(folder).examples.rows, np.ndarray)
     monkeypatch.setenv("JMETA_MEMORY", str((known.examples.nbytes - 1) / 2**30))
@@ -63,15 +67,57 @@ def test_files_are_read_once_and_again_where_one_has_changed(folder, monkeypatch
         patch.setattr("jmeta.datasets.files.as_learned", fails)
         assert datasets.load(folder).checksum == first.checksum  # and the file that is none is told again
     place = os.path.join(os.environ["JMETA_CACHE"], kept)
-    with open(place, "rb+") as file:
-        file.truncate(500)
+    for damage in (lambda file: file.truncate(500), lambda file: file.write(b"damaged")):
+        with open(place, "rb+") as file:
+            damage(file)
+        with said:
+            assert datasets.load(folder).checksum == first.checksum
     with said:
-        assert datasets.load(folder).checksum == first.checksum
+        datasets.load(folder, size=5)
+    old = os.path.getmtime(place) - 2 * 24 * 3600
+    os.utime(place.replace(".rows", ".json"), (old, old))
     Image.fromarray(np.full((9, 8, 3), 7, np.uint8)).save(folder / "c0" / "0.png")
     with said:
         changed = datasets.load(folder)
-    assert (changed.images[0, 0] == 7).all() and files_of(".rows") != [kept]
-    assert len(files_of(".rows")) == len(files_of(".json")) == 1
+    left = files_of(".rows")
+    assert (changed.images[0, 0] == 7).all() and kept not in left
+    assert len(left) == len(files_of(".json")) == 2 and left[0].startswith("set-5x5x3-")
+
+
+@BIG
+def test_a_place_has_one_file_however_it_is_named(folder, monkeypatch, tmp_path):
+    """A relative and an absolute path, and a table that has both; and another folder of the same name has its own."""
+    (folder / "c1" / "4.png").unlink()
+    above = [f"{folder.parent}/", "", ""]
+    rows = [f"{above[k]}set/c{k}/{i}.png,c{k}" for k in range(3) for i in range(4)]
+    (tmp_path / "mine.csv").write_text("\n".join(["file,label", *rows]))
+    known = datasets.load(folder).checksum
+    monkeypatch.setenv("JMETA_MEMORY", "0")
+    monkeypatch.chdir(tmp_path)
+    for place in (folder, "set", "./set/../set"):
+        assert datasets.load(place).checksum == known
+    assert len(files_of(".rows")) == 1
+    assert datasets.load(tmp_path / "mine.csv").counts.tolist() == [4, 4, 4]
+    (tmp_path / "other").mkdir()
+    shutil.copytree(folder, tmp_path / "other" / "set")
+    datasets.load(tmp_path / "other" / "set")
+    assert len(files_of(".rows")) == 3
+
+
+@BIG
+def test_a_file_that_goes_as_it_is_read_is_written_again(folder, monkeypatch):
+    """As by another process that removes what it takes for old."""
+    (folder / "c1" / "4.png").unlink()
+    monkeypatch.setenv("JMETA_MEMORY", "0")
+    first, whole, left = datasets.load(folder).checksum, gathered._whole, [1]
+
+    def goes(path, *rest):
+        if left:
+            path.unlink(missing_ok=bool(left.pop()))
+        return whole(path, *rest)
+
+    monkeypatch.setattr(gathered, "_whole", goes)
+    assert datasets.load(folder).checksum == first
 
 
 def test_rows_of_a_mapped_file_stay_there(tmp_path):
@@ -90,7 +136,7 @@ def test_no_room_is_said_in_a_sentence(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("JMETA_MEMORY", "0")
     monkeypatch.setenv("JMETA_CACHE", str(tmp_path / "file"))
     with pytest.raises(
-        datasets.DataError, match=r"set does not fit into .*file \(.*\): make room there, set JMETA_CACHE"
+        datasets.DataError, match=r"and can't be kept in .*file \(File exists\): correct the path, or set JM"
     ):
         datasets.load(folder)
     monkeypatch.setenv("JMETA_MEMORY", "much")

@@ -1,5 +1,7 @@
 import re
 import shutil
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,7 +137,7 @@ def test_truncated_npz(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"text"])
 def test_file_of_another_kind(tmp_path, content):
     (tmp_path / "mine.txt").write_bytes(content)
-    with pytest.raises(datasets.DataError, match=r"mine\.txt cannot be read as an npz file"):
+    with pytest.raises(datasets.DataError, match=r"mine\.txt is no data set that can be read: give \.npz, \.zip"):
         datasets.load(str(tmp_path / "mine.txt"))
 
 
@@ -226,6 +228,7 @@ def test_bad_folders(tmp_path):
         assert datasets.load(str(tmp_path / "text")).counts.tolist() == [1]
     save(tmp_path / "mixed" / "a" / "0.png", noise(2, 2))
     save(tmp_path / "mixed" / "a" / "b" / "0.png", noise(2, 2))
+    save(tmp_path / "mixed" / "c" / "0.png", noise(2, 2))
     fails("mixed", "mixed/a/0.png is a picture beside sub-folders: move it")
     save(tmp_path / "cut" / "a" / "0.png", noise(40, 40))
     path = tmp_path / "cut" / "a" / "0.png"
@@ -233,19 +236,60 @@ def test_bad_folders(tmp_path):
     fails("cut", r"1 of 1 files that are no pictures or can't be read, .*a/0\.png: mend or remove them")
 
 
-def test_notes_beside_classes_are_told_and_left_out_in_a_folder_as_in_a_zip(tmp_path):
-    """Of a reader that takes a folder with a note for a class, or for one that has pictures and folders at once."""
-    for k in "ab":
-        save(tmp_path / "set" / "x" / k / "0.png", noise(4, 4) + ord(k))
-    (tmp_path / "set" / "x" / "README.md").write_text("notes")
-    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "set")
-    assert datasets.load(str(tmp_path / "packed.zip")).class_names == ("a", "b")  # what holds all is in no name
-    with pytest.warns(UserWarning, match=r"1 of 3 .*x/README\.md: they are left out"):
-        assert datasets.load(str(tmp_path / "set")).class_names == ("x/a", "x/b")
-    save(tmp_path / "set" / "cover.jpg", noise(4, 4))
-    (tmp_path / "set" / "x" / "README.md").unlink()
-    with pytest.warns(UserWarning, match=r"set has pictures in no class, cover\.jpg: they are left out"):
-        assert len(datasets.load(str(tmp_path / "set")).class_names) == 2
+TREES = {
+    "flat": (["a/0.png", "b/0.png"], ("a", "b"), ""),
+    "notes at the top": (["README.md", "labels.csv", "a/0.png", "b/0.png"], ("a", "b"), ""),
+    "below others": (["README", "all/set/a/0.png", "all/notes.md", "all/set/b/0.png"], ("a", "b"), ""),
+    "groups": (["x/a/0.png", "y/a/0.png", "y/b/0.png"], ("x/a", "y/a", "y/b"), ""),
+    "notes in a group": (
+        ["x/a/0.png", "x/n.md", "y/b/0.png"],
+        ("x/a", "y/b"),
+        r"1 of 3 .*x/n\.md: they",
+    ),
+    "a folder of notes": (["a/0.png", "b/0.png", "docs/n.md"], ("a", "b"), r"1 of 3 .*docs/n\.md: they"),
+    "a cover": (["s/cover.jpg", "s/a/0.png", "s/b/0.png"], ("a", "b"), r"no class, .*s/cover\.jpg: they"),
+    "parts": (
+        ["s/README", "s/bad.png", "s/train/a/0.png", "s/test/b/0.png"],
+        ("test/b", "train/a"),
+        r"class, .*bad\.png",
+    ),
+    "beside parts": (
+        ["train/a/0.png", "Test/b/0.png", "docs/0.png"],
+        ("Test/b", "train/a"),
+        "train, val and test, docs",
+    ),
+    "a class called train": (["train/0.png", "bus/0.png"], ("bus", "train"), ""),
+}
+
+
+@pytest.mark.parametrize("packed", ["", "inside", "whole"])
+@pytest.mark.parametrize("name", TREES)
+def test_classes_are_what_holds_pictures_in_a_folder_as_in_a_zip(name, packed, tmp_path):
+    """Of a reader that takes notes for a class, loses a division by what lies beside it, or names the classes of a zip
+    by the folder that was packed."""
+    files, classes, told = TREES[name]
+    for i, file in enumerate(files):
+        if file.endswith((".png", ".jpg")):
+            save(tmp_path / "set" / file, noise(4, 4) + np.uint8(i))
+        else:
+            (tmp_path / "set" / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "set" / file).write_text("notes")
+    place = tmp_path / "set"
+    if packed:
+        base = {"inside": (tmp_path / "set", "."), "whole": (tmp_path, "set")}[packed]
+        place = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", *base))
+    with pytest.warns(UserWarning, match=told) if told else nullcontext():
+        assert datasets.load(place).class_names == classes
+    if told:
+        with pytest.raises(datasets.DataError, match=rf"{told.partition(':')[0]}.*leave --strict out"):
+            datasets.load(place, strict=True)
+
+
+def test_pictures_that_are_packed_inside_are_told(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "photos.zip").write_bytes(b"")
+    with pytest.raises(datasets.DataError, match=r"set has no sub-folders of pictures, but photos\.zip: unpack or"):
+        datasets.load(tmp_path / "set")
 
 
 @pytest.mark.parametrize("ending", ["tar", "tar.gz", "rar", "7z"])

@@ -35,8 +35,8 @@ from jmeta.types import Learner, Params
 
 SAM_RADIUS = 0.05
 VALIDATION_SEED = 0x5EED
-DROPS = {1.0: 0.0, 0.06: 1 / 3, 0.012: 2 / 3, 0.0024: 5 / 6}
-"""Shares of the outer step size, and after which part of the steps: Lee et al. 2019, MetaOptNet."""
+DROPS = {1.0: 0, 0.06: 20, 0.012: 40, 0.0024: 50}
+"""Shares of the outer step size, and after how many of 60 parts of the steps: Lee et al. 2019, MetaOptNet."""
 HALVED_EVERY = 2_000
 """Outer steps: Bertinetto et al. 2019, R2D2, https://arxiv.org/abs/1805.08136."""
 
@@ -237,7 +237,7 @@ def outer_optimizer(outer: Outer) -> optax.GradientTransformation:
         "linear": lambda: optax.linear_schedule(outer.outer_lr, 0.0, outer.outer_steps),
         "drops": lambda: optax.join_schedules(
             [optax.constant_schedule(outer.outer_lr * share) for share in DROPS],
-            [round(place * outer.outer_steps) for place in list(DROPS.values())[1:]],
+            [-(-part * outer.outer_steps // 60) for part in list(DROPS.values())[1:]],
         ),
         "halving": lambda: optax.exponential_decay(outer.outer_lr, HALVED_EVERY, 0.5, staircase=True),
     }[outer.outer_schedule]()

@@ -14,7 +14,7 @@ from jmeta.datasets.files import tell_of
 from jmeta.datasets.look import Look, brightness, differ, ink_of
 from jmeta.datasets.pictures import as_learned, fit, ink_of_files, open_picture
 from jmeta.datasets.sources import files_in, listed, visible
-from jmeta.datasets.tables import from_csv, is_table, numbers_of
+from jmeta.datasets.tables import files_of, from_csv, is_table, is_vectors, numbers_of
 from jmeta.datasets.types import DataError
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.trained import Trained
@@ -67,7 +67,9 @@ def examples_of(found: Examples) -> list[Example]:
     if isinstance(found, str | Path):
         path = Path(found)
         if path.is_file() and _has_rows(path):
-            return [*(numbers_of(path) if is_table(path) else load_rows(path))]
+            if is_table(path):
+                return [*(numbers_of(path) if is_vectors(path) else files_of(path))]
+            return [*load_rows(path)]
         return [*pictures_in(path)]
     if isinstance(found, Mapping):
         raise RunError("examples that are trees of arrays are for a script: jmeta.load gives the learner.")
@@ -93,7 +95,8 @@ def pictures_in(place: Path) -> list[Path]:
 def classes_in(folder: Path) -> dict[str, list[Example]]:
     """The pictures of each sub-folder, by its name; RunError for fewer than two sub-folders, or an empty one."""
     if not folder.is_dir():
-        raise RunError(f"{folder} is no folder: name a folder with a sub-folder of pictures for each class.")
+        packed = " It is packed: unpack it." if folder.is_file() and folder.suffix.lower() == ".zip" else ""
+        raise RunError(f"{folder} is no folder: name a folder with a sub-folder of pictures for each class.{packed}")
     found: dict[str, list[Example]] = {p.name: [*pictures_in(p)] for p in visible(folder) if p.is_dir()}
     if len(found) < 2:
         more = "put the pictures of each of two or more classes in one."

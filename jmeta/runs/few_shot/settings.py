@@ -73,10 +73,10 @@ class Tasks:
     Attributes:
         dataset: what tasks are made of: omniglot, glyphs, glyphs:N, digits; cifar-fs, fc100, mini-imagenet,
             tiny-imagenet, eurosat, resisc45, uc-merced, medmnist:NAME (of your own copy); tfds:NAME; a file .npz of
-            arrays with labels, a table .csv of files, or of numbers, and labels, a folder (or .zip) with a sub-folder
-            of pictures for each class; sentences with labels, as lines of JSON .jsonl or .jsonl.gz, or a .csv;
-            sinusoid, sinusoid-e, sinusoid-h (curves to regress), linear (binary tasks); or FILE.py:NAME or MODULE:NAME,
-            your own. `jmeta list` has all, `jmeta data list` shows what is there.
+            arrays with labels, a table .csv or .tsv of files, or of numbers, and labels, a folder (or .zip) with a
+            sub-folder of pictures for each class; sentences with labels, as lines of JSON .jsonl or .jsonl.gz, or a
+            table; sinusoid, sinusoid-e, sinusoid-h (curves to regress), linear (binary tasks); or FILE.py:NAME or
+            MODULE:NAME, your own. `jmeta list` has all, `jmeta data list` shows what is there.
         data_dir: the folder of data sets; otherwise $JMETA_DATA, otherwise a folder in the user's cache.
         split: which classes are for training, validation and test: finn, lake, small1, small2, cifar-fs, fc100, ravi,
             meta-dataset, classes, folders (those called train, val and test) or default, which is finn for Omniglot,
