@@ -79,6 +79,26 @@ def nearness(a: Array, b: Array) -> Array:
     return -squared_distances(a, b)
 
 
+def tempered(temperature: float) -> SimilarityFn:
+    """`nearness` over a temperature: `-|a - b|^2 / temperature`.
+
+    Features that were learned under another loss may lie so far apart that the softmax of their distances is all or
+    nothing, and what follows starts by learning to shrink them. MetaOptNet's prototypes have `D`.
+
+    Raises:
+        ValueError: for a temperature that is not finite and above 0.
+
+    Example:
+        >>> tempered(2.0)(jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0]])).tolist()
+        [[-12.5]]
+
+    Source: Lee et al. 2019, Meta-learning with differentiable convex optimization, the authors' code.
+    https://arxiv.org/abs/1904.03758
+    """
+    check_above_zero("temperature", temperature)
+    return lambda a, b: nearness(a, b) / temperature
+
+
 def l2_normalize(z: Array) -> Array:
     """Features `[N, D]` over their length; those of length 0 stay 0, and have a finite derivative.
 

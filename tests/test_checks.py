@@ -23,6 +23,7 @@ ABOVE_ZERO = {
     "baseline_plus_plus": lambda v: jmeta.baseline_plus_plus(NET.encoder, NET.head, scale=v),
     "neumann": lambda v: jmeta.solvers.neumann(2, rate=v),
     "scaled_cosine": lambda v: distances.scaled_cosine(v),
+    "tempered": lambda v: distances.tempered(v),
 }
 
 

@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from algorithms_table import random_episode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jmeta
 from jmeta import distances
+from jmeta.runs.few_shot import settings_of
+from jmeta.runs.few_shot.experiment import learner_of
 
 
 def features(seed, n, d=5):
@@ -115,6 +118,18 @@ def test_a_temperature_has_the_dtype_of_the_features():
         for dtype in (jnp.float32, jnp.float64):
             a = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3)), dtype)
             assert similarity.apply(params, a, a).dtype == dtype
+
+
+def test_a_temperature_divides_the_logits_of_prototypes_and_names_the_same_classes():
+    """By the settings too; of a temperature that multiplies, or is lost on the way."""
+    support, query = random_episode(0, way=2)
+    predicted = []
+    for temperature in (None, 1.0, 8.0):
+        learner = learner_of(settings_of(algorithm="prototypical", dataset="linear", temperature=temperature), 0)
+        params = learner.init(jax.random.key(0), support.x)
+        predicted.append(learner.predict(learner.adapt(params, support), query.x))
+    np.testing.assert_array_equal(predicted[0], predicted[1])
+    np.testing.assert_allclose(predicted[2], predicted[0] / 8, rtol=1e-6)
 
 
 @pytest.mark.parametrize("make", [jmeta.prototypical, lambda *args, **options: jmeta.baseline(*args, None, **options)])

@@ -10,8 +10,19 @@ from jax import Array
 
 from jmeta import algorithms, gradients, losses, nets
 from jmeta.algorithms.row import Made, Row, Wanted, own_row
-from jmeta.algorithms.settings import Bootstrapped, Cavia, Fomaml, Imaml, Maml, MamlPlusPlus, MetaSgd, Reptile, Rfs
-from jmeta.distances import scaled_cosine
+from jmeta.algorithms.settings import (
+    Bootstrapped,
+    Cavia,
+    Fomaml,
+    Imaml,
+    Maml,
+    MamlPlusPlus,
+    MetaSgd,
+    Prototypical,
+    Reptile,
+    Rfs,
+)
+from jmeta.distances import nearness, scaled_cosine, tempered
 from jmeta.errors import RunError
 from jmeta.nets import catalog as networks
 from jmeta.registry import Registry
@@ -136,7 +147,9 @@ LEARNERS = Registry[Row](
         ),
         "prototypical": Row(
             algorithms.prototypical, "features near the mean of their class",
-            "Snell et al. 2017, Prototypical Networks, https://arxiv.org/abs/1703.05175", numbers=False,
+            "Snell et al. 2017, Prototypical Networks, https://arxiv.org/abs/1703.05175", Prototypical,
+            {"similarity": lambda own, wanted: nearness if own.temperature is None else tempered(own.temperature)},
+            numbers=False,
         ),
         "matching": Row(algorithms.matching, "features, compared by attention", _MATCHING, numbers=False),
         "matching-cosine": Row(

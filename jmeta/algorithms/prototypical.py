@@ -31,7 +31,8 @@ def prototypical(encoder: Model, *, similarity: SimilarityFn = nearness, loss_fn
 
     Args:
         encoder: model mapping `x [N, ...]` to features `[N, D]`.
-        similarity: `(z [N, D], c [M, D]) -> [N, M]`, the logits of features beside prototypes.
+        similarity: `(z [N, D], c [M, D]) -> [N, M]`, the logits of features beside prototypes, such as
+            `jmeta.distances.tempered(D)`.
         loss_fn: `(prediction, y) -> [N]`, for the query.
 
     Raises:

@@ -99,6 +99,18 @@ class MetaSgd:
 
 
 @dataclasses.dataclass(frozen=True)
+class Prototypical:
+    """Prototypical networks.
+
+    Attributes:
+        temperature: what squared distances are divided by; otherwise 1, as in the paper. Features that start from
+            another learner's encoder may need a large one, such as their number.
+    """
+
+    temperature: float | None = setting(None, above=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Rfs:
     """A logistic regression on frozen features.
 

@@ -63,7 +63,7 @@ ROWS: dict[str, Row] = {
             "weight_decay": 5e-4, "save_every": 500, "log_every": 100,
         },
     ),
-    "rfs+prototypical": Row("prototypical", {**MANY, **AFTER, "outer_lr": 1e-3, "outer_steps": 1000}, "rfs"),
+    "rfs+prototypical": Row("prototypical", {**MANY, **AFTER, "temperature": 32.0, "outer_steps": 1000}, "rfs"),
     "rfs+ridge": Row("ridge", {**MANY, **AFTER, "outer_steps": 500}, "rfs"),
     "rfs+maml": Row(
         "maml",

@@ -13,7 +13,6 @@ from small_runs import PLAIN, TINY, assert_same_run, rows_of
 
 import jmeta
 from jmeta.algorithms import catalog
-from jmeta.algorithms.settings import Nothing
 from jmeta.nets.catalog import Network
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import silent
@@ -43,7 +42,7 @@ pytestmark = pytest.mark.standard_promotion
     ],
 )
 def test_a_learner_of_another_kind_trains_and_serves_other_tasks(cli, shapes, tmp_path, algorithm, flags):
-    tiny = PLAIN if catalog.LEARNERS.get(algorithm).settings is Nothing else TINY
+    tiny = TINY if "inner_steps" in names(catalog.LEARNERS.get(algorithm).settings()) else PLAIN
     words = ["train", "--dataset", shapes, "--algorithm", algorithm, *tiny, *flags]
     result = cli(*words, "--run-dir", tmp_path / "run")
     assert result.code == 0, result.err
