@@ -65,6 +65,7 @@ def test_files_are_read_once_and_again_where_one_has_changed(folder, monkeypatch
 
     with monkeypatch.context() as patch, said:
         patch.setattr("jmeta.datasets.files.as_learned", fails)
+        patch.setattr("pathlib.Path.touch", lambda *_: os.stat("/nowhere"))  # of a folder for reading alone
         assert datasets.load(folder).checksum == first.checksum  # and the file that is none is told again
     place = os.path.join(os.environ["JMETA_CACHE"], kept)
     for damage in (lambda file: file.truncate(500), lambda file: file.write(b"damaged")):
@@ -118,6 +119,19 @@ def test_a_file_that_goes_as_it_is_read_is_written_again(folder, monkeypatch):
 
     monkeypatch.setattr(gathered, "_whole", goes)
     assert datasets.load(folder).checksum == first
+
+
+@BIG
+def test_pictures_that_are_all_cut_are_refused_as_in_memory(folder, monkeypatch):
+    for path in folder.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:-40])
+    said = []
+    for limit in ("1", "0"):
+        monkeypatch.setenv("JMETA_MEMORY", limit)
+        with pytest.raises(datasets.DataError, match=r"13 of 13 files that are no pictures") as caught:
+            datasets.load(folder)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
 
 
 def test_rows_of_a_mapped_file_stay_there(tmp_path):
