@@ -15,6 +15,7 @@ from jmeta.datasets import arrays, cache, files, medmnist, named, omniglot, omni
 from jmeta.datasets.pictures import resized
 from jmeta.datasets.published import DIVISIONS
 from jmeta.datasets.sentences import is_lines, is_sentences, stem
+from jmeta.datasets.sources import PACKED
 from jmeta.datasets.types import DataError, Dataset, by_class, make_dataset
 from jmeta.errors import closest, kind_and_line
 from jmeta.registry import Registry, said, short
@@ -218,8 +219,7 @@ def place_of(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     return found
 
 
-_PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
-_ENDINGS = (".npz", ".zip", ".jsonl", *tables.ENDINGS, *_PACKED)
+_ENDINGS = (".npz", ".zip", ".jsonl", *tables.ENDINGS, *PACKED)
 _FILES = ".npz, .zip, .csv, .tsv or .jsonl"
 
 
@@ -256,7 +256,7 @@ def _of_path(name: str, strict: bool, folder: Path, rest: str | None, download: 
                 _refused(name)()
             if tables.is_table(path):
                 return tables.from_csv(path, size=size, strict=strict)
-            if path.suffix.lower() in _PACKED:
+            if path.suffix.lower() in PACKED:
                 raise DataError(f"{path} is packed in a way that isn't read: unpack it, or pack its folder as a .zip.")
             if path.suffix.lower() not in (".npz", ".npy") and not zipfile.is_zipfile(path):
                 raise DataError(f"{path} is no data set that can be read: give {_FILES}, or a folder of pictures.")

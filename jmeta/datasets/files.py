@@ -35,7 +35,7 @@ def from_folder(path: str | Path, *, size: int | None = None, strict: bool = Fal
     """
     path = Path(path).expanduser()
     files = files_in_zip(path) if path.is_file() else files_in(path)
-    found = classes_of(path, files, _is_picture)
+    found = classes_of(path, files)
     classes = found.classes
     _tell(f"{path.name} has pictures in no class, {listed(found.loose)}", found.loose, strict)
     _tell(f"{path.name} has folders beside train, val and test, {listed(found.apart)}", found.apart, strict)
@@ -55,14 +55,6 @@ def _tell(what: str, left_out: Sequence[object], strict: bool) -> None:
         raise DataError(f"{what}: move or remove them, or leave --strict out.")
     if left_out:
         warnings.warn(f"{what}: they are left out; --strict refuses them.", stacklevel=3)
-
-
-def _is_picture(file: File) -> bool:
-    try:
-        open_picture(file)
-    except DataError:
-        return False
-    return True
 
 
 def of_files(

@@ -1,15 +1,14 @@
 """Which folders of a data set are classes: those that hold its pictures."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from jmeta.datasets.sources import PICTURES, File, listed
+from jmeta.datasets.pictures import is_picture
+from jmeta.datasets.sources import PACKED, PICTURES, File, listed
 from jmeta.datasets.splits import PARTS
 from jmeta.datasets.types import DataError
-
-_PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
 class Folders(NamedTuple):
@@ -28,7 +27,7 @@ class Folders(NamedTuple):
     apart: list[str]
 
 
-def classes_of(path: Path, files: Mapping[str, File], is_picture: Callable[[File], bool]) -> Folders:
+def classes_of(path: Path, files: Mapping[str, File]) -> Folders:
     """The folders that hold pictures and no other such folder, by their names below what holds all of them.
 
     Notes at the top, in what holds all classes, are passed over.
@@ -36,7 +35,6 @@ def classes_of(path: Path, files: Mapping[str, File], is_picture: Callable[[File
     Args:
         path: of the folder or archive, for messages.
         files: of all that is in it, by their names from there.
-        is_picture: asked of files whose names have not the ending of one.
 
     Raises:
         DataError: where there are no such folders, or pictures beside them that may be of some class.
@@ -53,7 +51,7 @@ def classes_of(path: Path, files: Mapping[str, File], is_picture: Callable[[File
     above = {up for folder in holding for up in _above(folder)}
     found = [folder for folder in holding if folder not in above]
     if not found:
-        packed = [name for name in files if name.lower().endswith(_PACKED)]
+        packed = [name for name in files if name.lower().endswith((".zip", *PACKED))]
         if packed:
             raise DataError(f"{path} has no sub-folders of pictures, but {listed(packed)}: unpack or name that.")
         raise DataError(f"{path} has no sub-folders: put the images of each class in a sub-folder of their own.")
@@ -66,9 +64,8 @@ def classes_of(path: Path, files: Mapping[str, File], is_picture: Callable[[File
                 f"{pictures[folder][0]} is a picture beside sub-folders: move it into one, or into one of its own."
             )
     loose = [file for folder in tops for file in pictures.get(folder, ())]
-    notes = [
-        file for folder, own in every.items() if folder not in found and folder not in tops for file in own.values()
-    ]
+    others = every.keys() - {*found, *tops}
+    notes = [file for folder, own in every.items() if folder in others for file in own.values()]
     classes = {folder.removeprefix(f"{top}/"): [*every[folder].values()] for folder in found}
     parted = {name for name in classes if name.partition("/")[0].lower() in PARTS and "/" in name}
     apart = [name for name in classes if name not in parted]

@@ -34,6 +34,15 @@ def open_picture(file: File) -> Image.Image:
         return decode(file)
 
 
+def is_picture(file: File) -> bool:
+    """Whether a file is a picture that can be read."""
+    try:
+        open_picture(file)
+    except DataError:
+        return False
+    return True
+
+
 def opened(file: File | BinaryIO) -> Image.Image:
     """A picture whose pixels aren't read yet, of one of the formats that are taken; raises one of `UNREADABLE`."""
     return Image.open(content(file) if isinstance(file, Path | Member) else file, formats=_FORMATS)

@@ -15,6 +15,8 @@ from jmeta.report.arrays import DAMAGED, check_regular, member
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db", "icon\r"}
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 """Endings of pictures."""
+PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+"""Endings of archives that aren't read."""
 _MOST_BYTES = 2**28
 _MOST_MEMBERS = 10_000_000
 

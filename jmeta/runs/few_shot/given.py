@@ -12,10 +12,9 @@ from jmeta.checks import bytes_of
 from jmeta.datasets.arrays import load_npz, load_rows
 from jmeta.datasets.files import tell_of
 from jmeta.datasets.look import Look, brightness, differ, ink_of
-from jmeta.datasets.pictures import as_learned, fit, ink_of_files, open_picture
+from jmeta.datasets.pictures import as_learned, fit, ink_of_files, is_picture, open_picture
 from jmeta.datasets.sources import files_in, listed, visible
 from jmeta.datasets.tables import files_of, from_csv, is_table, is_vectors, numbers_of
-from jmeta.datasets.types import DataError
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.trained import Trained
 
@@ -127,15 +126,6 @@ def readable(found: Given, strict: bool) -> Given:
     if not queries:
         raise RunError("there is no picture to be named that can be read: replace them.")
     return Given(classes, queries)
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file is a picture that can be read."""
-    try:
-        open_picture(path)
-    except DataError:
-        return False
-    return True
 
 
 def in_order(classes: Mapping[str, Sequence[E]]) -> tuple[list[E], list[int]]:

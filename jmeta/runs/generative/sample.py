@@ -8,13 +8,14 @@ import numpy as np
 from PIL import Image
 
 from jmeta.datasets.files import tell_of
+from jmeta.datasets.pictures import is_picture
 from jmeta.errors import RunError
 from jmeta.generative.evaluation import drawn
 from jmeta.nets.drawings import INK
 from jmeta.report.files import writing
 from jmeta.runs.engine.devices import enough_memory
 from jmeta.runs.engine.progress import complain
-from jmeta.runs.few_shot.given import as_trained, is_picture, pictures_in
+from jmeta.runs.few_shot.given import as_trained, pictures_in
 from jmeta.runs.generative.page import draw_page
 from jmeta.runs.generative.trained import Trained, load_trained
 from jmeta.settings import check, setting
