@@ -57,11 +57,16 @@ def random_crop(*, padding: int | None = None) -> Augment:
     return crop
 
 
+def mirror(image: Array) -> Array:
+    """The image `[H, W, C]` with left and right exchanged."""
+    return image[:, ::-1]
+
+
 def random_flip() -> Augment:
     """The image, or with a chance of one half its mirror image, left to right."""
 
     def flip(key: Array, image: Array) -> Array:
-        return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
+        return jnp.where(jax.random.bernoulli(key), mirror(image), image)
 
     return flip
 

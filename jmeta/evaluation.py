@@ -83,6 +83,33 @@ def inductive(learner: Learner, params: Params, episode: Episode) -> Array:
     return loop.one_by_one(predict_one)(episode.query.x)
 
 
+def with_views(predict: Predict, views: Sequence[Callable[[Array], Array]]) -> Predict:
+    """A reading in which each example is seen in several ways, such as a picture and its mirror image.
+
+        support: v(x_n), y_n for each view v;     prediction(x) = mean_v prediction of v(x)
+
+    Args:
+        predict: `transductive` or `inductive`.
+        views: functions of one example `[...]` that keep its shape and dtype, such as `augment.mirror`.
+
+    Raises:
+        ValueError: if there are no views.
+    """
+    if not views:
+        raise ValueError("views must be some functions of an example, got none: give lambda x: x for the example alone")
+
+    def seen(batch: Batch) -> Batch:
+        rows = batch._replace(classes=None)
+        each = [rows._replace(x=jax.vmap(view)(batch.x)) for view in views]
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *each)._replace(classes=batch.classes)
+
+    def judged(learner: Learner, params: Params, episode: Episode) -> Array:
+        whole = predict(learner, params, Episode(*map(seen, episode)))
+        return jax.tree.map(lambda a: jnp.mean(a.reshape(len(views), -1, *a.shape[1:]), axis=0), whole)
+
+    return judged
+
+
 def evaluate(
     learner: Learner,
     params: Params,
@@ -100,7 +127,7 @@ def evaluate(
         sample: `key -> Episode`.
         key: PRNG key; the same key gives every learner the same episodes.
         metric: what is measured; None for accuracy, or `mean_squared_error` where targets are numbers.
-        predict: `transductive` or `inductive`.
+        predict: `transductive` or `inductive`, or one of them `with_views`.
         chunk_size: episodes that run at once.
 
     Raises:

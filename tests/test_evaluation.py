@@ -12,7 +12,7 @@ from algorithms_table import ALGORITHMS, conv_net, difference, mlp_net, random_e
 from sklearn.metrics import precision_score, recall_score
 
 import jmeta
-from jmeta import evaluation, losses, nets, uncertainty
+from jmeta import Batch, Episode, augment, evaluation, losses, nets, uncertainty
 
 IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(8, 6, 4, 4, 1)), jnp.float32)
 SAMPLE = jmeta.few_shot_sampler(IMAGES, way=3, shot=1, query_shot=3)
@@ -205,6 +205,43 @@ def test_queries_do_not_influence_each_other_with_support_statistics():
         differences[norm] = difference(predict(adapted, episode.query.x)[0], predict(adapted, changed)[0])
     assert differences[nets.SupportNorm] < 1e-6
     assert differences[nets.BatchNorm] > 1e-2
+
+
+BOTH_WAYS = (lambda image: image, augment.mirror)
+
+
+@pytest.mark.parametrize("read", [evaluation.transductive, evaluation.inductive])
+@pytest.mark.parametrize("name", ["prototypical", "maml"])
+def test_a_reading_with_the_mirror_image_does_not_tell_left_from_right(name, read):
+    """Catches labels of other pictures, means over queries in place of views, and a view that the support lacks."""
+    learner, params = trained(name)
+    seen = jax.jit(lambda episode: evaluation.with_views(read, BOTH_WAYS)(learner, params, episode))
+    support, query = SAMPLE(KEY)
+    some = lambda x: x.at[1::2].set(x[1::2, :, ::-1])
+    plain = seen(Episode(support, query))
+    turned = seen(Episode(support._replace(x=some(support.x)), query._replace(x=some(query.x))))
+    np.testing.assert_allclose(turned, plain, rtol=1e-4, atol=1e-5)
+    assert plain.shape == query.y.shape and difference(plain, read(learner, params, Episode(support, query))) > 1e-3
+
+
+def test_views_are_more_support_examples_and_a_mean_of_predictions():
+    """Logits are those of an episode of twice the shots, and padding stays padding."""
+    learner, params = trained("prototypical")
+    support, query = SAMPLE(KEY)
+    more = Batch(jnp.concatenate([support.x, support.x[:, :, ::-1]]), jnp.concatenate([support.y, support.y]))
+    adapted = learner.adapt(params, more)
+    expected = (learner.predict(adapted, query.x) + learner.predict(adapted, query.x[:, :, ::-1])) / 2
+    read = evaluation.with_views(evaluation.transductive, BOTH_WAYS)
+    np.testing.assert_allclose(read(learner, params, Episode(support, query)), expected, rtol=1e-4, atol=1e-5)
+    add = lambda batch: Batch(
+        jnp.concatenate([batch.x, 9 + batch.x[:2]]),
+        jnp.concatenate([batch.y, batch.y[:2]]),
+        jnp.append(jnp.ones(len(batch.y)), jnp.zeros(2)),
+    )
+    padded = read(learner, params, Episode(add(support), add(query)))[: len(query.y)]
+    np.testing.assert_allclose(padded, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="some functions of an example"):
+        evaluation.with_views(evaluation.transductive, ())
 
 
 @pytest.mark.parametrize(

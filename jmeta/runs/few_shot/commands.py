@@ -42,6 +42,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         say(f"pictures of {result['dataset']}: {result['changes']}")
     if result["statistics"] == TRAIN:
         say("normalized by pictures that were trained on, as with running averages")
+    if result.get("mirror"):
+        say("each picture is seen as it is and mirrored")
     if result["seen_classes"] is None:
         say("whether its classes were trained on is not known, since the training data can't be read")
     elif result["seen_classes"]:

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from jax.tree_util import Partial
 
-from jmeta import evaluation
+from jmeta import augment, evaluation
 from jmeta import settings as flat
 from jmeta.algorithms.nearest import nearest
 from jmeta.datasets import omniglot_runs
@@ -41,6 +41,7 @@ PARTS = ("test", "val", "train")
 Tell = Callable[[Mapping[str, Any]], None]
 CHEAP_IMAGES = 600
 """Up to so many images an episode, the reading one query at a time is taken too."""
+_VIEWS = (lambda image: image, augment.mirror)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +102,8 @@ class EvaluateConfig:
             by one. Where the network tells them apart and it is cheap, the other reading is reported too.
         statistics: of which pictures the means and variances are that a run with --norm support normalizes with:
             support, those of each support set; or train, of 1,024 that were trained on, for a learner with an encoder.
+        mirror: see each picture as it is and mirrored, left to right: both are support examples, and a query's logits
+            are the mean of both. Photographs gain by it; letters are others in a mirror.
         output: the file that is written; otherwise evaluation.json in the run folder, or one whose name has the other
             data, way and shot, and part.
         compile_cache: keep compiled programs for the next start.
@@ -114,6 +117,7 @@ class EvaluateConfig:
     seed: int = setting(0, least=0)
     transductive: bool = True
     statistics: str = setting(SUPPORT, choices=SOURCES)
+    mirror: bool = False
     output: str | None = None
     compile_cache: bool = True
 
@@ -153,6 +157,8 @@ def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     way, shot, query_shot = size.way or tasks.way, size.shot or tasks.shot, size.query_shot or tasks.query_shot
     if sources.row(tasks.dataset).way not in (None, way):
         raise RunError(f"{tasks.dataset} has tasks of one way, {tasks.way}, got --way {way}: leave it out.")
+    if config.mirror and len(problem.input_shape) != 3:
+        raise RunError(f"--mirror takes pictures, and {problem.name} has none: leave it out.")
     if not problem.numbers and way < 2:
         raise RunError(f"--way must be 2 or more classes to tell apart, got {way}: choose another.")
     at_once = min(eval_chunk_size(tasks), config.episodes)
@@ -165,6 +171,7 @@ def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
         "dataset": problem.name, "part": data.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
         "data_checksum": problem.checksum, "rotations": tasks.rotations,
         "within_groups": tasks.within_groups, "seed": config.seed,
+        "mirror": config.mirror,
         "part_classes": None if problem.split is None else len(getattr(problem.split, data.part)),
         "seen_classes": seen, "changes": ", ".join(problem.changes),
     }  # fmt: skip
@@ -193,6 +200,8 @@ def _check_one_shot(config: EvaluateConfig) -> None:
     for name in ("episodes", "part", "split", "seed"):
         if given[name] != start[name]:
             raise RunError(f"{omniglot_runs.NAME} is {omniglot_runs.RUNS} fixed episodes: leave {flag(name)} out.")
+    if config.mirror:
+        raise RunError(f"letters are others in a mirror: leave --mirror out for {omniglot_runs.NAME}.")
     if not config.transductive:
         raise RunError(f"{omniglot_runs.NAME} is judged one query at a time anyway: leave --no-transductive out.")
 
@@ -221,6 +230,8 @@ def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any])
         parts.append(result["part"])
     if result.get("statistics", SUPPORT) != SUPPORT:
         parts.append(f"{result['statistics']}-statistics")
+    if result.get("mirror"):
+        parts.append("mirror")
     return "-".join(re.sub(r"[^0-9A-Za-z._=]+", "-", part) for part in parts) + path.suffix
 
 
@@ -277,8 +288,15 @@ def _measure(
     tasks, batch = trained.settings.tasks, trained.settings.network.norm == "batch"
     name, metric = measured(tasks)
     classes, together = name == "accuracy", config.transductive or not batch
-    predict, other_predict = one_shot.READINGS[together], one_shot.READINGS[not together]
-    learner, at, numbers = trained.learner_of(steps, way), lambda k: trained.learner_of(k, way), step_numbers(steps)
+    readings, other_name = one_shot.READINGS, one_shot.READINGS[not together].__name__
+    if config.mirror:
+        readings = {which: evaluation.with_views(read, _VIEWS) for which, read in readings.items()}
+    predict, other_predict = readings[together], readings[not together]
+    learner, at, numbers = (
+        trained.learner_of(steps, way),
+        lambda k: trained.learner_of(k, way),
+        step_numbers(steps, cheap),
+    )
     metrics, key = {name: metric}, jax.random.key(config.seed)
     if classes:
         metrics |= {"precision": evaluation.precision, "recall": evaluation.recall}
@@ -292,7 +310,7 @@ def _measure(
         prediction = predict(learner, params, episode)
         found: dict[str, Any] = {key: of(prediction, episode.query) for key, of in metrics.items()}
         if alone:
-            found[other_predict.__name__] = judged(learner, other_predict, params)
+            found[other_name] = judged(learner, other_predict, params)
         if floor:
             found["floor"] = judged(nearest(), evaluation.transductive, {})
         if numbers[:-1]:
@@ -318,8 +336,10 @@ def _measure(
     return result
 
 
-def step_numbers(steps: int) -> list[int]:
-    """The inner steps to measure after: each up to ten; beyond, ever fewer of them, since each is taken from 0."""
-    if steps <= 10:
+def step_numbers(steps: int, cheap: bool = True) -> list[int]:
+    """The inner steps to measure after, and fewer of them where they are many or not cheap, since each is taken from 0:
+    up to ten are 65 steps in all, and 1, 2, 5 and 10 are 18."""
+    if steps <= 10 and cheap:
         return list(range(steps + 1))
-    return [*(k for k in (0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 100, 200, 500) if k < steps), steps]
+    some = (0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 100, 200, 500) if cheap else (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+    return [*(k for k in some if k < steps), steps]

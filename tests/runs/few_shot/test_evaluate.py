@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +77,36 @@ def test_one_by_one_and_together_differ_with_batch_statistics(cli, shapes, tmp_p
     assert alone["transductive_accuracy"] == together["accuracy"]
 
 
+def test_pictures_seen_mirrored_too(cli, refused, finished, tmp_path):
+    """The files of both readings stay, and episodes of mirrored pictures have the same accuracy."""
+    found, run = {}, tmp_path / "run"
+    shutil.copytree(finished, run)
+    images = np.random.default_rng(1).integers(0, 255, (12, 4, 11, 13, 3), np.uint8)
+    for name, shown in (("plain", images), ("turned", images[:, :, :, ::-1])):
+        np.savez(tmp_path / f"{name}.npz", images=shown)
+        words = (
+            "--dataset",
+            tmp_path / f"{name}.npz",
+            "--split",
+            "all",
+            "--mirror",
+            "--output",
+            tmp_path / f"{name}.json",
+        )
+        result = cli("evaluate", "--run-dir", finished, "--episodes", 20, *words)
+        assert result.code == 0 and "as it is and mirrored" in result.out + result.err
+        found[name] = json.loads((tmp_path / f"{name}.json").read_text())
+    np.testing.assert_allclose(found["plain"]["values"], found["turned"]["values"])
+    assert found["plain"]["mirror"]
+    for words in ((), ("--mirror",)):
+        assert cli("evaluate", "--run-dir", run, "--episodes", 5, *words).code == 0
+    both = [json.loads((run / name).read_text()) for name in ("evaluation.json", "evaluation-mirror.json")]
+    assert [own["mirror"] for own in both] == [False, True] and both[0]["values"] != both[1]["values"]
+    assert "letters are others in a mirror" in refused(
+        "evaluate", "--run-dir", finished, "--dataset", "omniglot-runs", "--mirror"
+    )
+
+
 def test_curves_are_judged_by_their_error(cli, tmp_path):
     words = "--preset maml-sinusoid --outer-steps 100 --log-every 50 --save-every 100 --val-episodes 20".split()
     assert cli("train", *words, "--run-dir", tmp_path / "run").code == 0
@@ -96,14 +127,15 @@ def test_a_head_is_cut_or_grows_by_the_mean():
     np.testing.assert_array_equal(at_way(params, 3, 2)["head"]["kernel"], kernel[:, :2])
 
 
-@pytest.mark.parametrize(("steps", "numbers"), [(0, [0]), (3, [0, 1, 2, 3]), (12, [0, 1, 2, 3, 5, 8, 12])])
-def test_steps_to_measure(steps, numbers):
-    assert step_numbers(steps) == numbers
+@pytest.mark.parametrize(
+    ("steps", "cheap", "numbers"),
+    [(0, True, [0]), (3, True, [0, 1, 2, 3]), (12, True, [0, 1, 2, 3, 5, 8, 12]), (10, False, [0, 1, 2, 5, 10])],
+)
+def test_steps_to_measure(steps, cheap, numbers):
+    assert step_numbers(steps, cheap) == numbers
 
 
 def test_a_damaged_checkpoint_is_named(finished, refused, tmp_path):
-    import shutil
-
     for number, damage in enumerate(("cut", "garbled", "gone", "empty", "another")):
         run_dir = tmp_path / str(number)
         shutil.copytree(finished, run_dir)
