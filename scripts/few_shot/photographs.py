@@ -3,6 +3,7 @@
     python -m scripts.few_shot.photographs                            # CIFAR-FS, two hours and a half of one core
     python -m scripts.few_shot.photographs --dataset fc100 --run-dir runs/fc100
     python -m scripts.few_shot.photographs --learners rfs rfs+ridge   # two rows
+    python -m scripts.few_shot.photographs --mirror                   # each also with pictures mirrored in the test
 
 A classifier of all training classes learns the most from a picture. `rfs` is its features under a logistic regression,
 and what is named `rfs+` starts from its encoder. No query sees another: MAML normalizes by the support set, all others
@@ -10,6 +11,7 @@ by training pictures. Every run is a folder like those of `jmeta train`, kept at
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,13 +39,13 @@ class Row(NamedTuple):
         algorithm: its name.
         changes: settings that are not those of all.
         start: the row whose encoder it starts from; None for nothing.
-        own_shots: whether it is trained at each number of shots, as what adapts by gradients is.
+        by_shot: what else it is at some numbers of shots, of what is trained at each, as what adapts by gradients is.
     """
 
     algorithm: str
     changes: Mapping[str, Any]
     start: str | None = None
-    own_shots: bool = False
+    by_shot: Mapping[int, Mapping[str, Any]] | None = None
 
 
 ALL = {
@@ -72,7 +74,7 @@ ROWS: dict[str, Row] = {
             "eval_inner_steps": 10,
         },
         "rfs",
-        own_shots=True,
+        {1: {"outer_steps": 600}},
     ),
 }  # fmt: skip
 PUBLISHED: dict[tuple[str, str, int], str] = {
@@ -94,6 +96,7 @@ class Config:
         dataset: cifar-fs or fc100.
         learners: which rows; what they start from is trained too.
         shots: support examples of each class in the test.
+        mirror: evaluate each row a second time, with each picture seen mirrored too.
         episodes: of each evaluation.
         seed: decides the initial parameters and all that is drawn in training.
         run_dir: the folder of all runs, of results.json and table.md, for one data set.
@@ -104,6 +107,7 @@ class Config:
     dataset: str = setting(DATA[0], choices=DATA)
     learners: tuple[str, ...] = setting(tuple(ROWS), place=True)
     shots: tuple[int, ...] = setting(SHOTS, least=1, place=True)
+    mirror: bool = setting(False, place=True)
     episodes: int = setting(1000, least=2, place=True)
     seed: int = setting(0, least=0, place=True)
     run_dir: str = setting("runs/photographs", place=True)
@@ -127,9 +131,11 @@ def study(config: Config) -> Study:
     for name in dict.fromkeys(config.learners):
         for shot in config.shots:
             run = whole(config, name, shot)
-            title = f"{Path(str(run.options.run_dir)).name}, {shot}-shot, {config.episodes} episodes"
-            rows[title] = partial(measure, config, name, shot)
-            cells[name, shot] = title
+            for mirror in (False, True) if config.mirror else (False,):
+                title = f"{Path(str(run.options.run_dir)).name}, {shot}-shot, {config.episodes} episodes"
+                title += ", mirrored" * mirror
+                rows[title] = partial(measure, config, name, shot, mirror)
+                cells[name, shot, mirror] = title
     problem = load_problem(whole(config, config.learners[0], SHOTS[0]).settings.tasks)
     facts = {"split_hash": problem.split_hash, "checksum": problem.checksum}
     return Study(rows, lambda rows: show(config, {cell: rows[title] for cell, title in cells.items()}), facts)
@@ -138,12 +144,13 @@ def study(config: Config) -> Study:
 def whole(config: Config, name: str, shot: int) -> Whole:
     """The run of a row, in which `shot` matters to a learner that is trained at each."""
     row = ROWS[name]
-    size = f"-{shot}s" if row.own_shots else ""
+    own = None if row.by_shot is None else {"shot": shot, **row.by_shot.get(shot, {})}
+    size = "" if own is None else f"-{shot}s"
     place = Path(config.run_dir) / f"{config.dataset}-{name}{size}-seed{config.seed}"
     changes = {
         **ALL,
         **row.changes,
-        **({"shot": shot} if row.own_shots else {}),
+        **(own or {}),
         "data_dir": config.data_dir,
         "devices": config.devices,
         "seed": config.seed,
@@ -153,7 +160,7 @@ def whole(config: Config, name: str, shot: int) -> Whole:
     return replaced(Whole(settings_of(algorithm=row.algorithm, dataset=config.dataset), Options()), changes)
 
 
-def measure(config: Config, name: str, shot: int, rows: Rows) -> dict[str, Any]:
+def measure(config: Config, name: str, shot: int, mirror: bool, rows: Rows) -> dict[str, Any]:
     """Train to the end, or go on, from a start that is trained first, and evaluate once."""
     row, run = ROWS[name], whole(config, name, shot)
     if row.start is not None:
@@ -165,7 +172,8 @@ def measure(config: Config, name: str, shot: int, rows: Rows) -> dict[str, Any]:
             config.episodes,
             size=Size(WAY, shot, QUERIES),
             data=Data(data_dir=config.data_dir),
-            statistics=SUPPORT if row.own_shots else TRAIN,
+            statistics=TRAIN if row.by_shot is None else SUPPORT,
+            mirror=mirror,
         )
     )
     return {
@@ -175,20 +183,21 @@ def measure(config: Config, name: str, shot: int, rows: Rows) -> dict[str, Any]:
     }
 
 
-def show(config: Config, cells: Mapping[tuple[str, int], Mapping[str, Any]]) -> Shown:
-    """The floor first, then a line a learner, in their order."""
-    names, shots = (list(dict.fromkeys(keys)) for keys in zip(*cells, strict=True))
-    floor = [_cell(cells[names[0], shot]["evaluation"], "floor_") for shot in shots]
+def show(config: Config, cells: Mapping[tuple[str, int, bool], Mapping[str, Any]]) -> Shown:
+    """The floor first, then a line a learner, in their order, and one for pictures mirrored too."""
+    names, shots, readings = (list(dict.fromkeys(keys)) for keys in zip(*cells, strict=True))
+    floor = [_cell(cells[names[0], shot, False]["evaluation"], "floor_") for shot in shots]
     lines: list[Sequence[str]] = [
         ["nearest class mean of pixels", *(part for own in floor for part in (own, "-")), "-"]
     ]
-    for name in names:
-        found = {shot: cells[name, shot] for shot in shots}
-        known = [PUBLISHED.get((config.dataset, name, shot), "-") for shot in shots]
+    for name, mirror in itertools.product(names, readings):
+        found = {shot: cells[name, shot, mirror] for shot in shots}
+        known = ["-" if mirror else PUBLISHED.get((config.dataset, name, shot), "-") for shot in shots]
         measured = [_cell(row["evaluation"]) for row in found.values()]
         pairs = (part for own in zip(measured, known, strict=True) for part in own)
         seconds = [row["seconds"] for row in found.values()]
-        lines.append([name, *pairs, f"{(sum(seconds) if ROWS[name].own_shots else seconds[0]) / 60:.0f}"])
+        minutes = (seconds[0] if ROWS[name].by_shot is None else sum(seconds)) / 60
+        lines.append([f"{name}, mirrored too" if mirror else name, *pairs, f"{minutes:.0f}"])
     head = ["learner", *(part for shot in shots for part in (f"{WAY}-way {shot}-shot", "published")), "minutes"]
     return Shown(markdown(head, lines))
 
