@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from jax.tree_util import Partial
 
-from jmeta import augment, evaluation
+from jmeta import evaluation
 from jmeta import settings as flat
 from jmeta.algorithms.nearest import nearest
 from jmeta.datasets import omniglot_runs
@@ -29,6 +29,7 @@ from jmeta.runs.engine.members import members
 from jmeta.runs.few_shot import one_shot
 from jmeta.runs.few_shot.experiment import AREA, check_fits, eval_chunk_size, measured
 from jmeta.runs.few_shot.heads import at_way
+from jmeta.runs.few_shot.readings import check_mirror, reading
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.runs.few_shot.statistics import SOURCES, SUPPORT, TRAIN, of_training
 from jmeta.runs.few_shot.trained import Trained, load_settings, load_trained
@@ -41,7 +42,6 @@ PARTS = ("test", "val", "train")
 Tell = Callable[[Mapping[str, Any]], None]
 CHEAP_IMAGES = 600
 """Up to so many images an episode, the reading one query at a time is taken too."""
-_VIEWS = (lambda image: image, augment.mirror)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +157,7 @@ def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     way, shot, query_shot = size.way or tasks.way, size.shot or tasks.shot, size.query_shot or tasks.query_shot
     if sources.row(tasks.dataset).way not in (None, way):
         raise RunError(f"{tasks.dataset} has tasks of one way, {tasks.way}, got --way {way}: leave it out.")
-    if config.mirror and len(problem.input_shape) != 3:
-        raise RunError(f"--mirror takes pictures, and {problem.name} has none: leave it out.")
+    check_mirror(config.mirror, problem.name, problem.input_shape)
     if not problem.numbers and way < 2:
         raise RunError(f"--way must be 2 or more classes to tell apart, got {way}: choose another.")
     at_once = min(eval_chunk_size(tasks), config.episodes)
@@ -288,15 +287,9 @@ def _measure(
     tasks, batch = trained.settings.tasks, trained.settings.network.norm == "batch"
     name, metric = measured(tasks)
     classes, together = name == "accuracy", config.transductive or not batch
-    readings, other_name = one_shot.READINGS, one_shot.READINGS[not together].__name__
-    if config.mirror:
-        readings = {which: evaluation.with_views(read, _VIEWS) for which, read in readings.items()}
-    predict, other_predict = readings[together], readings[not together]
-    learner, at, numbers = (
-        trained.learner_of(steps, way),
-        lambda k: trained.learner_of(k, way),
-        step_numbers(steps, cheap),
-    )
+    predict, other_predict = (reading(each, config.mirror) for each in (together, not together))
+    at, numbers = lambda k: trained.learner_of(k, way), step_numbers(steps, cheap)
+    learner, other_name = trained.learner_of(steps, way), reading(not together).__name__
     metrics, key = {name: metric}, jax.random.key(config.seed)
     if classes:
         metrics |= {"precision": evaluation.precision, "recall": evaluation.recall}

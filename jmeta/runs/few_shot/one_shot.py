@@ -14,12 +14,11 @@ from jmeta.datasets.pictures import match
 from jmeta.errors import RunError
 from jmeta.ragged import ragged
 from jmeta.runs.few_shot.heads import at_way
+from jmeta.runs.few_shot.readings import reading
 from jmeta.runs.few_shot.trained import Trained
 from jmeta.runs.few_shot.transfer import Known, known_to, seen
 from jmeta.tasks import catalog as sources
 from jmeta.types import Batch, Episode, Learner, Params
-
-READINGS = {True: evaluation.transductive, False: evaluation.inductive}
 
 
 class OneShotTest(NamedTuple):
@@ -83,7 +82,7 @@ def measure(
     batch = trained.settings.network.norm == "batch"
     together = transductive or not batch
     learner, params = trained.learner_of(inner_steps, WAY), at_way(trained.params, trained.settings.tasks.way, WAY)
-    found, other_predict = errors(learner, params, test.episodes, READINGS[together]), READINGS[not together]
+    found, other_predict = errors(learner, params, test.episodes, reading(together)), reading(not together)
     summary = evaluation.summarize(1 - found)
     result: dict[str, Any] = {
         "accuracy": summary.mean, "ci95": summary.ci95, "episodes": RUNS, "errors": found.tolist(),

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jmeta import evaluation
 from jmeta.datasets.sentences import is_sentences
 from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
@@ -19,6 +18,8 @@ from jmeta.runs.engine.folder import check_output
 from jmeta.runs.few_shot import text
 from jmeta.runs.few_shot.given import Examples, given, in_order, inputs_of, readable
 from jmeta.runs.few_shot.heads import at_way
+from jmeta.runs.few_shot.readings import check_mirror, reading
+from jmeta.runs.few_shot.statistics import SOURCES, SUPPORT, TRAIN, of_training
 from jmeta.runs.few_shot.trained import Trained, load_trained
 from jmeta.settings import check, setting
 from jmeta.tasks import catalog as sources
@@ -47,6 +48,8 @@ class PredictConfig:
         strict: refuse files that are no pictures or can't be read, in place of leaving them out.
         transductive: let the pictures see each other through the batch statistics. Good where all classes are among
             them about as often; otherwise each is judged alone.
+        statistics: as in `jmeta evaluate`: of support, or train.
+        mirror: as in `jmeta evaluate`: see each picture as it is and mirrored, left to right.
         compile_cache: keep compiled programs for the next start.
     """
 
@@ -59,6 +62,8 @@ class PredictConfig:
     invert: str = "auto"
     strict: bool = False
     transductive: bool = False
+    statistics: str = setting(SUPPORT, choices=SOURCES)
+    mirror: bool = False
     compile_cache: bool = True
 
 
@@ -82,6 +87,8 @@ def predict(
     invert: str = "auto",
     strict: bool = False,
     transductive: bool = False,
+    statistics: str = SUPPORT,
+    mirror: bool = False,
     trust_code: bool = False,
 ) -> list[Prediction]:
     """Adapt a trained learner to a few examples of each new class, and name others, in their order.
@@ -100,6 +107,8 @@ def predict(
             together, and light in training, or the reverse. Pictures in color stay as they are.
         strict: refuse files that are no pictures or can't be read, in place of leaving them out with a warning.
         transductive: let the examples see each other through the batch statistics.
+        statistics: "support", or "train" for those of training pictures, after a run with support statistics.
+        mirror: see each picture as it is and mirrored: both are support examples, and logits are the mean of both.
         trust_code: whether to run the code that the folder names, `FILE.py:NAME`.
 
     Examples are a folder of pictures, at any depth, one picture, paths of pictures, an npz or csv file, or an array
@@ -116,11 +125,16 @@ def predict(
     """
     if invert not in INVERT:
         raise unknown("choice for --invert", invert, INVERT)
+    if statistics not in SOURCES:
+        raise unknown("choice for --statistics", statistics, SOURCES)
     if not isinstance(run, str | Path):
         raise RunError(f"predict takes the folder of a run, got a {type(run).__name__}: give its path.")
     trained = load_trained(run, checkpoint, trust_code=trust_code)
     if sources.row(trained.settings.tasks.dataset).numbers:
         raise RunError(f"{run} was trained on {trained.settings.tasks.dataset}, which has no classes to be named.")
+    check_mirror(mirror, f"the data of {run}", trained.facts["input_shape"])
+    if statistics == TRAIN:
+        trained = of_training(str(run), trained)
     read = _examples if trained.reader is None else _sentences
     found = read(trained, support, query, invert=invert, strict=strict)
     names, count = found.names, len(found.labels)
@@ -128,8 +142,8 @@ def predict(
     support_set = Batch(inputs[:count], jax.nn.one_hot(jnp.array(found.labels), len(names)))
     steps = trained.inner_steps if inner_steps is None else inner_steps
     learner = trained.learner_of(steps, len(names))
-    reading = evaluation.transductive if transductive else evaluation.inductive
-    program = jax.jit(lambda params, episode: jax.nn.softmax(reading(learner, params, episode)))
+    read_as = reading(transductive, mirror)
+    program = jax.jit(lambda params, episode: jax.nn.softmax(read_as(learner, params, episode)))
     queries = Batch(inputs[count:], jnp.zeros((len(found.queries), len(names))))  # whose classes are not known
     params = at_way(trained.params, trained.settings.tasks.way, len(names))
     rows = np.asarray(program(params, Episode(support_set, queries)))

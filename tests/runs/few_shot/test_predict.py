@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from small_runs import TINY
 
 from jmeta.datasets import load, make_dataset
@@ -52,6 +52,26 @@ def test_pictures_are_named(cli, finished, pictures):
     shown = cli(*words, "--inner-steps", 20)
     assert shown.code == 0 and len(shown.out.splitlines()) == 6
     assert shown.out.splitlines()[0].split()[:2] == [str(pictures / "query" / "bar0.png"), "bar"]
+
+
+def test_pictures_are_named_with_their_mirror_images(cli, finished, pictures):
+    """The same probabilities where all pictures are turned; a few of them alone, others."""
+    for name in ("support", "query"):
+        for path in (pictures / name).rglob("*.png"):
+            turned = pictures / "turned" / path.relative_to(pictures)
+            turned.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(path) as picture:
+                ImageOps.mirror(picture).save(turned)
+
+    def probabilities(support, *words):
+        table = pictures / "named.csv"
+        asked = ("--support", pictures / support / "support", "--query", pictures / "query", "--csv", table)
+        assert cli("predict", "--run-dir", finished, *asked, *words).code == 0
+        return [float(row["probability"]) for row in csv.DictReader(table.read_text().splitlines())]
+
+    both = probabilities("", "--mirror")
+    np.testing.assert_allclose(probabilities("turned", "--mirror"), both, atol=2e-4)
+    assert np.abs(np.subtract(probabilities(""), both)).max() > 1e-3
 
 
 def test_bad_pictures_are_refused(refused, finished, pictures):

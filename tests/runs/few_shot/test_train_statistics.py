@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from small_runs import PLAIN, TINY
 
+import jmeta
 from jmeta.cli import main
 from jmeta.runs.few_shot.statistics import of_training
 from jmeta.runs.few_shot.trained import encoder_of, load_trained
@@ -69,6 +70,23 @@ def test_evaluation_says_so(cli, run):
     result = cli("evaluate", "--run-dir", run, "--episodes", 5, "--statistics", "train")
     assert result.code == 0 and "normalized by pictures that were trained on" in result.out + result.err, result
     assert json.loads((run / "evaluation-train-statistics.json").read_text())["statistics"] == "train"
+
+
+def test_prediction_by_training_statistics(run):
+    """Catches statistics that are of the five pictures of the support set after all, or of all that are named."""
+    rng = np.random.default_rng(0)
+    classes = {name: rng.uniform(size=(n, *load_trained(run).facts["input_shape"])) for name, n in (("a", 2), ("b", 3))}
+    query = rng.uniform(size=(4, *load_trained(run).facts["input_shape"]))
+    ask = lambda shown, **words: np.array([one.probability for one in jmeta.predict(run, classes, shown, **words)])
+    found = ask(query, statistics="train")
+    np.testing.assert_allclose(ask(query[1:2], statistics="train"), found[1:2], rtol=1e-5)
+    assert abs(found - ask(query)).max() > 1e-3
+    trained = of_training(str(run), load_trained(run))
+    learner = trained.learner_of(0, 2)
+    inputs = np.concatenate([*classes.values()]).astype(np.float32)
+    adapted = learner.adapt(trained.params, jmeta.Batch(inputs, jax.nn.one_hot(np.array([0, 0, 1, 1, 1]), 2)))
+    expected = jax.nn.softmax(learner.predict(adapted, query.astype(np.float32))).max(axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
