@@ -21,6 +21,7 @@ from jmeta.algorithms.settings import (
     Prototypical,
     Reptile,
     Rfs,
+    Ridge,
 )
 from jmeta.distances import nearness, scaled_cosine, tempered
 from jmeta.errors import RunError
@@ -139,8 +140,11 @@ LEARNERS = Registry[Row](
         ),
         "ridge": Row(
             algorithms.ridge, "features for ridge regression in closed form, R2-D2",
-            "Bertinetto et al. 2019, Differentiable Closed-Form Solvers, https://arxiv.org/abs/1805.08136",
-            given={"scale": lambda own, wanted: 1.0 if wanted.numbers else 10.0},
+            "Bertinetto et al. 2019, Differentiable Closed-Form Solvers, https://arxiv.org/abs/1805.08136", Ridge,
+            {
+                "scale": lambda own, wanted: 1.0 if wanted.numbers else 10.0,
+                "l2": lambda own, wanted: 1.0 if own.l2 is None else own.l2,
+            },
         ),
         "nearest": Row(
             algorithms.nearest, "nothing: the class whose mean input is nearest, which all have to beat", numbers=False

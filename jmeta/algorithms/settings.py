@@ -111,6 +111,18 @@ class Prototypical:
 
 
 @dataclasses.dataclass(frozen=True)
+class Ridge:
+    """Ridge regression on learned features.
+
+    Attributes:
+        l2: where the penalty starts, which is learned; otherwise 1. Features that start from another learner's encoder
+            may need a larger one: their squared lengths, of hundreds perhaps, are what it is to be compared with.
+    """
+
+    l2: float | None = setting(None, above=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Rfs:
     """A logistic regression on frozen features.
 

@@ -66,7 +66,7 @@ ROWS: dict[str, Row] = {
         },
     ),
     "rfs+prototypical": Row("prototypical", {**MANY, **AFTER, "temperature": 32.0, "outer_steps": 1000}, "rfs"),
-    "rfs+ridge": Row("ridge", {**MANY, **AFTER, "outer_steps": 500}, "rfs"),
+    "rfs+ridge": Row("ridge", {**MANY, **AFTER, "l2": 10.0, "outer_steps": 1000}, "rfs"),
     "rfs+maml": Row(
         "maml",
         {

@@ -324,7 +324,7 @@ def test_defaults_follow_algorithm_and_data():
     assert defaults(Choice("reptile"))[0].outer.outer_optimizer == "sgd"
     assert defaults(Choice(dataset="omniglot"))[0].tasks.rotations and not defaults(Choice())[0].tasks.rotations
     assert defaults(Choice("Meta_SGD"))[0].algorithm == "meta-sgd"
-    assert isinstance(defaults(Choice("ridge"))[0].learner, Nothing)
+    assert isinstance(defaults(Choice("baseline"))[0].learner, Nothing)
     made, options = defaults(Choice(dataset="linear"))
     assert (made.tasks.way, made.learner.inner.inner_lr, options.log_every) == (2, 0.5, 1000)
     plain = settings_of()

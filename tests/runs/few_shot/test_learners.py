@@ -12,7 +12,9 @@ import pytest
 from small_runs import PLAIN, TINY, assert_same_run, rows_of
 
 import jmeta
+from jmeta import distances
 from jmeta.algorithms import catalog
+from jmeta.nets import catalog as networks
 from jmeta.nets.catalog import Network
 from jmeta.runs.engine.options import Options
 from jmeta.runs.engine.progress import silent
@@ -150,6 +152,33 @@ def test_all_networks_of_a_learner_compute_in_the_precision(name):
         products.append(re.findall(r":(f32|bf16)\[[\d,]*\] = dot_general", program))
     assert set(products[0]) == {"f32"} and len(products[0]) == len(products[1])
     assert products[1].count("f32") == OWN_PRODUCTS.get(name, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "by_hand"),
+    [
+        ("ridge", {"l2": 9.0}, lambda encoder: jmeta.ridge(encoder, l2=9.0)),
+        (
+            "prototypical",
+            {"temperature": 4.0},
+            lambda encoder: jmeta.prototypical(encoder, similarity=distances.tempered(4.0)),
+        ),
+        ("rfs", {"strength": 0.1}, lambda encoder: jmeta.rfs(encoder, encoder, strength=0.1)),
+    ],
+)
+def test_what_a_learner_is_told_reaches_it(name, told, by_hand):
+    """Catches a setting that does nothing, and one that is taken for another number."""
+    row = catalog.LEARNERS.get(name)
+    wanted = catalog.Wanted(Network("mlp", (4,), "none"), 3, classes=5)
+    x, y = jax.random.normal(jax.random.key(1), (6, 2)), jnp.tile(jnp.eye(3), (2, 1))
+
+    def logits(learner):
+        params = learner.init(jax.random.key(0), x)
+        return learner.predict(learner.adapt(params, jmeta.Batch(x, y)), x[:2] + 0.1)
+
+    found, plain = (logits(row.make(row.settings(**own), wanted)) for own in (told, {}))
+    np.testing.assert_allclose(found, logits(by_hand(networks.encoder(wanted.network))), rtol=1e-5)
+    assert abs(found - plain).max() > 1e-3
 
 
 def test_ordinary_batches_need_classes(refused):
