@@ -35,7 +35,7 @@ WARM: dict[str, dict[str, Any]] = {
     "maml": {"inner_lr": 1.0},
     "fomaml": {"inner_lr": 1.0},
     "anil": {"inner_lr": 1.2},
-    "meta-sgd": {"inner_lr": 1.0, "inner_steps": 5},
+    "meta-sgd": {"inner_lr": 1.0, "inner_steps": 5, "eval_inner_steps": 5},
     "reptile": {"inner_optimizer": "sgd", "inner_lr": 0.5, "outer_lr": 0.05},
     "maml++": {"inner_lr": 1.0},
     "imaml": {"inner_lr": 0.5, "regularization": 0.1},

@@ -157,8 +157,16 @@ def experiment(settings: Settings, data: Data) -> Experiment:
             "look": _look(problem),
             **({} if problem.reader is None else {"reader": text.as_facts(problem.reader)}),
         },
-        about=problem.about,
+        about=" ".join(filter(None, (problem.about, _fewer_steps(settings.learner)))),
     )
+
+
+def _fewer_steps(learner: Any) -> str:
+    """What may not have been meant: a preset's number of inner steps in the test, beside more of them in training."""
+    steps, tested = inner_steps(learner, training=True), eval_steps(learner)
+    if tested >= steps:
+        return ""
+    return f"Trained with {steps} inner steps, and tested after {tested}: --eval-inner-steps {steps} has as many."
 
 
 def _look(problem: Problem) -> dict[str, Any] | None:

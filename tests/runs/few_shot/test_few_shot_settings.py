@@ -348,3 +348,11 @@ def test_chunks_divide_what_a_device_has():
         tasks_at_once(Outer(chunk_size=4, meta_batch_size=12), 2)
     with pytest.raises(RunError, match="--chunk-size must divide --meta-batch-size, got 3 and 32"):
         check(settings_of(chunk_size=3))
+
+
+@pytest.mark.parametrize(("trained", "tested", "said"), [(5, 1, True), (5, None, False), (1, 3, False)])
+def test_fewer_inner_steps_in_the_test_than_in_training_are_said(trained, tested, said):
+    """As of a preset that tests after one, with --inner-steps 5 beside it: accuracy falls while training goes well."""
+    settings = settings_of(inner_steps=trained, eval_inner_steps=tested)
+    told = builder()(replaced(settings, {"features": (4,), "dataset": "glyphs:60"})).about
+    assert ("tested after 1: --eval-inner-steps 5 has as many" in told) == said

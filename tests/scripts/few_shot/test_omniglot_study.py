@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from jmeta.algorithms.settings import inner_steps
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.settings import check
 from jmeta.settings import replaced
@@ -31,6 +32,9 @@ def test_omniglot_trains_once_for_all_sizes_that_a_run_can_serve():
         sizes = {size: (run.settings.tasks.way, run.settings.tasks.shot) for size, run in found.items()}
         return sizes, {run.options.run_dir for run in found.values()}
 
+    for name, way, shot in omniglot.SHORT:
+        learner = omniglot.settings(omniglot.Config(), name, way, shot, 0).settings.learner
+        assert inner_steps(learner, training=False) >= inner_steps(learner, training=True), name
     once = dict.fromkeys(((5, 1), (5, 5), (20, 1), (20, 5)), (5, 1))
     assert runs("matching") == (once, {"runs/omniglot/preset-matching-seed0"})
     assert runs("prototypical")[1] == {"runs/omniglot/start-seed0"}
