@@ -26,9 +26,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
-def unknown(what: str, got: str, known: Iterable[str]) -> RunError:
+def unknown(what: str, got: object, known: Iterable[str]) -> RunError:
     """An error for a name that isn't there, of a kind such as "algorithm", with the closest one that is."""
     names = list(known)
+    if not isinstance(got, str):
+        return RunError(f"a {what} is a name, got {got!r:.60}: choose one of {', '.join(names)}.")
     if got.endswith(".py"):
         return RunError(f"there is no {what} {got!r}: write {got}:NAME, with the name that it has in the file.")
     close = closest(got, names)

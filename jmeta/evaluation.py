@@ -93,19 +93,29 @@ def with_views(predict: Predict, views: Sequence[Callable[[Array], Array]]) -> P
         views: functions of one example `[...]` that keep its shape and dtype, such as `augment.mirror`.
 
     Raises:
-        ValueError: if there are no views.
+        ValueError: if there are no views, or what is no function; when it is called, for a view of another shape or
+            dtype.
     """
-    if not views:
-        raise ValueError("views must be some functions of an example, got none: give lambda x: x for the example alone")
+    several: Sequence[Any] = () if callable(views) else tuple(views)
+    if not several or not all(map(callable, several)):
+        raise ValueError(f"views must be a list of functions of an example, got {views!r:.60}: give one or more in [ ]")
+    _check_callable("predict", predict)
+
+    def turned(view: Callable[[Array], Array], x: Any) -> Any:
+        made = jax.vmap(view)(x)
+        of = lambda tree: [(a.shape, a.dtype) for a in jax.tree.leaves(tree)]
+        if of(made) != of(x):
+            raise ValueError(f"a view must keep shape and dtype of examples {of(x)}, got {of(made)}: correct it")
+        return made
 
     def seen(batch: Batch) -> Batch:
         rows = batch._replace(classes=None)
-        each = [rows._replace(x=jax.vmap(view)(batch.x)) for view in views]
+        each = [rows._replace(x=turned(view, batch.x)) for view in several]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *each)._replace(classes=batch.classes)
 
     def judged(learner: Learner, params: Params, episode: Episode) -> Array:
         whole = predict(learner, params, Episode(*map(seen, episode)))
-        return jax.tree.map(lambda a: jnp.mean(a.reshape(len(views), -1, *a.shape[1:]), axis=0), whole)
+        return jax.tree.map(lambda a: jnp.mean(a.reshape(len(several), -1, *a.shape[1:]), axis=0), whole)
 
     return judged
 
@@ -131,13 +141,21 @@ def evaluate(
         chunk_size: episodes that run at once.
 
     Raises:
-        ValueError: if `episodes` or `chunk_size` is below 1.
+        ValueError: if `episodes` or `chunk_size` is below 1, or what should be a function is none.
     """
+    for name, given in (("sample", sample), ("predict", predict), ("metric", metric)):
+        if given is not None or name != "metric":
+            _check_callable(name, given)
     metrics = {"it": metric or _fitting(sample, key)}
     values = measure(
         learner, params, sample, key, episodes=episodes, metrics=metrics, predict=predict, chunk_size=chunk_size
     )
     return summarize(values["it"])
+
+
+def _check_callable(name: str, given: Any) -> None:
+    if not callable(given):
+        raise ValueError(f"{name} must be a function, got {given!r:.60}: give the function itself, not its name")
 
 
 def _fitting(sample: Sampler, key: Array) -> Metric:

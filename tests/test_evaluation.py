@@ -240,8 +240,26 @@ def test_views_are_more_support_examples_and_a_mean_of_predictions():
     )
     padded = read(learner, params, Episode(add(support), add(query)))[: len(query.y)]
     np.testing.assert_allclose(padded, expected, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="some functions of an example"):
-        evaluation.with_views(evaluation.transductive, ())
+
+
+@pytest.mark.parametrize("views", [(), augment.mirror, ["mirror"], [3]])
+def test_views_that_are_none_are_refused(views):
+    with pytest.raises(ValueError, match="a list of functions of an example"):
+        evaluation.with_views(evaluation.transductive, views)
+
+
+@pytest.mark.parametrize("view", [lambda x: x[:2], lambda x: x.astype(jnp.int32)])
+def test_views_of_another_form_are_refused(view):
+    """A half of the picture goes through a network with a mean over positions, and integers through any."""
+    read = evaluation.with_views(evaluation.transductive, (view for _ in range(2)))
+    with pytest.raises(ValueError, match="a view must keep shape and dtype"):
+        read(*trained("prototypical"), SAMPLE(KEY))
+
+
+@pytest.mark.parametrize("words", [{"predict": "transductive"}, {"metric": "accuracy"}])
+def test_names_of_functions_are_refused(words):
+    with pytest.raises(ValueError, match=f"{next(iter(words))} must be a function, got '"):
+        jmeta.evaluate(*trained(), SAMPLE, KEY, episodes=2, **words)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 from jmeta.errors import RunError
 from jmeta.report.files import writing
 from jmeta.runs.engine import checkpoints, record
-from jmeta.runs.engine.folder import check_output
+from jmeta.runs.engine.folder import check_output, named
 from jmeta.runs.engine.progress import say
 from jmeta.runs.engine.words import read_words
 from jmeta.settings import check, setting
@@ -66,7 +66,7 @@ def load(run_dir: str | Path, checkpoint: str = "best", *, trust_code: bool = Fa
         >>> adapted = run.learner.adapt(run.params, jmeta.Batch(x, y))  # doctest: +SKIP
         >>> logits = run.learner.predict(adapted, new)  # doctest: +SKIP
     """
-    kind = record.load(Path(run_dir)).kind
+    kind = record.load(named(run_dir)).kind
     if kind not in _LOADERS:
         raise RunError(f"{run_dir} is a run of {kind}, whose learner is yours: build it, and read params by export.")
     found = importlib.import_module(_LOADERS[kind]).loaded(Path(run_dir), checkpoint, trust_code=trust_code)
@@ -91,7 +91,7 @@ def export(run_dir: str | Path, output: str | Path | None = None, checkpoint: st
             where safetensors is not installed.
         OSError: if the file can't be written.
     """
-    place = Path(run_dir) / "params.npz" if output is None else Path(output)
+    place = named(run_dir) / "params.npz" if output is None else Path(output)
     if place.suffix not in FORMATS:
         raise RunError(f"--output must end in {' or '.join(FORMATS)}, got {place}: choose another.")
     if record.load(Path(run_dir)).kind == "table":

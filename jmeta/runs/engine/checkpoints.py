@@ -267,7 +267,10 @@ def _read(run_dir: Path, checkpoint: str, read: Callable[[Checkpoints, int], Any
     """The step of a single run's checkpoint, and what is read of it while training may go on there."""
     if checkpoint not in ("best", "newest"):
         raise unknown("checkpoint", checkpoint, ("best", "newest"))
-    none = RunError(f"{run_dir} has no checkpoint yet: wait for its first, or train with a smaller --save-every.")
+    none = RunError(
+        f"{run_dir} has no checkpoint yet: wait for its first, or go on with --resume, and perhaps a smaller "
+        "--save-every."
+    )
     if not (run_dir / CHECKPOINTS).is_dir():
         raise none
     folder = run_dir / CHECKPOINTS

@@ -66,6 +66,13 @@ def made_whole(run_dir: Path) -> Iterator[Path]:
         raise
 
 
+def named(place: object) -> Path:
+    """The folder of a run, by what a script calls it; RunError for what is no path."""
+    if not isinstance(place, str | os.PathLike) or not str(place).strip():
+        raise RunError(f"a run is named by its folder, got {place!r:.60}: give its path.")
+    return Path(place)
+
+
 def check_there(paths: Iterable[Path]) -> None:
     """RunError for the first of the files and folders of a run that was removed while it goes on."""
     for path in paths:
@@ -76,13 +83,23 @@ def check_there(paths: Iterable[Path]) -> None:
             )
 
 
-def check_output(flag: str, path: str | Path) -> None:
-    """RunError for a file to be written, named by a flag, whose folder isn't there, or which a run is kept in."""
+def check_output(flag: str, path: str | Path, begins: bytes = b"") -> None:
+    """RunError for a file to be written, named by a flag, whose folder isn't there, or which a run is kept in; or for
+    one that is there and does not begin as what is written, such as data whose name was given by mistake."""
     place = Path(path).resolve()
+    if not str(path).strip() or place.is_dir():
+        raise RunError(f"{flag} {path or repr(path)} is no name for a file: add one.")
+    if begins and place.is_file() and (kept := _first_bytes(place, len(begins))) and kept != begins:
+        raise RunError(f"{flag} {path} is a file of another kind, which it would replace: choose another.")
     if not place.parent.is_dir():
         raise RunError(f"{flag} {path} is in no folder that exists: make it first.")
     if place.name in (CONFIG, GROUP, METRICS, SUMMARY) or CHECKPOINTS in place.parts:
         raise RunError(f"{flag} {path} has the name of a file of run folders: choose another.")
+
+
+def _first_bytes(place: Path, number: int) -> bytes:
+    with place.open("rb") as file:
+        return file.read(number)
 
 
 def leftovers(place: Path) -> list[Path]:

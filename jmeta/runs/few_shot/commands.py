@@ -40,10 +40,7 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         say(f"trained {result['trained_way']}-way: its head was fitted to {result['way']} classes")
     if result.get("changes"):
         say(f"pictures of {result['dataset']}: {result['changes']}")
-    if result["statistics"] == TRAIN:
-        say("normalized by pictures that were trained on, as with running averages")
-    if result.get("mirror"):
-        say("each picture is seen as it is and mirrored")
+    _say_how(result)
     if result["seen_classes"] is None:
         say("whether its classes were trained on is not known, since the training data can't be read")
     elif result["seen_classes"]:
@@ -67,6 +64,14 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     say(f"{told(name, result[name], result['ci95'])} ({several(result['episodes'], 'episode')}{how})")
 
 
+def _say_how(result: Mapping[str, Any]) -> None:
+    """What was asked for of the reading, of a run or of all runs of a group."""
+    if result["statistics"] == TRAIN:
+        say("normalized by pictures that were trained on, as with running averages")
+    if result.get("mirror"):
+        say("each picture is seen as it is and mirrored")
+
+
 def train(words: Sequence[str]) -> int:
     """`jmeta train`."""
     return train_command(AREA, words)
@@ -81,6 +86,7 @@ def evaluate(words: Sequence[str]) -> int:
 
     def shown(summary: Mapping[str, Any]) -> None:
         size = f"{summary['episodes']} episodes of {summary['dataset']} ({summary['part']})"
+        _say_how(summary)
         print_group(summary, f"{config.run_dir}: {size}")
 
     few_shot.evaluate_group(config, shown)

@@ -86,8 +86,10 @@ class Data:
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes)
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json; other data,
-    split, way and shot, and part than the run's test are in the name, as in evaluation-mnist28-10w5s.json.
+    """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json; other data, split,
+    way and shot, and part than the run's test, --statistics and --mirror are in the name, as in
+    evaluation-mnist28-10w5s.json. With another seed, checkpoint, or number of inner steps, queries or episodes, it
+    takes the place of the last one.
 
     The episodes depend on the seed, the data and their sizes alone, so every run that is evaluated meets the same ones.
 
@@ -104,8 +106,8 @@ class EvaluateConfig:
             support, those of each support set; or train, of 1,024 that were trained on, for a learner with an encoder.
         mirror: see each picture as it is and mirrored, left to right: both are support examples, and a query's logits
             are the mean of both. Photographs gain by it; letters are others in a mirror.
-        output: the file that is written; otherwise evaluation.json in the run folder, or one whose name has the other
-            data, way and shot, and part.
+        output: the file that is written; otherwise evaluation.json in the run folder, or one whose name has what is
+            other, as above.
         compile_cache: keep compiled programs for the next start.
     """
 
@@ -150,7 +152,7 @@ def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     if config.statistics == TRAIN:
         trained = of_training(config.run_dir, trained, config.data.data_dir)
     size, data = config.size, config.data
-    steps = trained.inner_steps if size.inner_steps is None else size.inner_steps
+    steps = trained.steps(size.inner_steps)
     if data.dataset == omniglot_runs.NAME:
         return _one_shot_test(config, trained, steps)
     tasks, problem, seen = show(trained, data.dataset, split=data.split, part=data.part, data_dir=data.data_dir)
@@ -212,15 +214,27 @@ def _named(config: EvaluateConfig, trained: Trained, result: dict[str, Any]) -> 
         "trained_way": tasks.way, "statistics": config.statistics, "checkpoint": config.checkpoint,
         "checkpoint_step": trained.step, "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-    return Path(config.output or Path(config.run_dir) / file_name(result, tasks, trained.facts)), result
+    return _place(config, result, tasks, trained.facts), result
 
 
-def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any]) -> str:
-    """Where an evaluation of a run is kept, so that no other one replaces it: `evaluation-mnist28-10w5s.json`."""
+def _place(config: EvaluateConfig, result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any]) -> Path:
+    """Where it is written; data of one name and different pictures have files of their own."""
+    if config.output is not None:
+        return Path(config.output)
+    path = Path(config.run_dir) / file_name(result, tasks, facts, config.data.split)
+    kept = folder.read_json(path) if path.exists() else {}
+    if kept.get("data_checksum", result.get("data_checksum")) == result.get("data_checksum"):
+        return path
+    return path.with_stem(f"{path.stem}-{result['data_checksum'][:8]}")
+
+
+def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any], split: str | None = None) -> str:
+    """Where an evaluation of a run is kept, so that one of other data, another split of those of the run or a `split`
+    that was asked for, way and shot, part, statistics or view does not replace it: `evaluation-mnist28-10w5s.json`."""
     path, official = Path(folder.EVALUATION), result["dataset"] == omniglot_runs.NAME
     parts = [path.stem]
     if result.get("data_checksum") != facts["checksum"]:
-        parts.append(result["dataset"])
+        parts += [result["dataset"]] + [result["protocol"][:60]] * (split is not None)
     elif result["protocol"] != by_name(facts["protocol"]):
         parts.append(result["protocol"][:60])
     if not official and (result["way"], result["shot"]) != (tasks.way, tasks.shot):
@@ -231,7 +245,7 @@ def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any])
         parts.append(f"{result['statistics']}-statistics")
     if result.get("mirror"):
         parts.append("mirror")
-    return "-".join(re.sub(r"[^0-9A-Za-z._=]+", "-", part) for part in parts) + path.suffix
+    return "-".join(re.sub(r"[^\w.=]+", "-", part) for part in parts) + path.suffix
 
 
 def evaluate_group(config: EvaluateConfig, tell: Tell = lambda result: None) -> dict[str, Any]:
@@ -271,14 +285,14 @@ def evaluate_group(config: EvaluateConfig, tell: Tell = lambda result: None) -> 
     tell(summary)
     for path, own in evaluated.values():
         write_json(path, own)
-    write_json(Path(config.output or run_dir / file_name(found, settings.tasks, facts)), summary)
+    write_json(_place(config, found, settings.tasks, facts), summary)
     return summary
 
 
 def check(config: EvaluateConfig) -> None:
     """Refuse settings that no run could make sense of; the RunError names the setting."""
     flat.check(config)
-    folder.check_output("--output", config.output or folder.EVALUATION)
+    folder.check_output("--output", folder.EVALUATION if config.output is None else config.output, begins=b"{")
 
 
 def _measure(

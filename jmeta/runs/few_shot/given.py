@@ -45,6 +45,8 @@ def given(support: str | Path | Mapping[Any, Examples], query: Examples) -> Give
             raise RunError(f"support has {len(classes)} classes: give two or more.")
         if empty := [name for name, found in classes.items() if not found]:
             raise RunError(f"support has no examples of {listed(empty)}: add some, or leave them out.")
+    elif not isinstance(support, str | Path) or not str(support).strip():
+        raise RunError(f"support must be a folder, a file, or {{class: examples}}, got {support!r:.60}: give one.")
     elif Path(support).is_file() and _has_rows(Path(support)):
         data = from_csv(support) if is_table(support) else load_npz(Path(support))
         classes = {name: [*data.examples[k]] for k, name in enumerate(data.class_names)}
@@ -64,6 +66,8 @@ def _has_rows(path: Path) -> bool:
 def examples_of(found: Examples) -> list[Example]:
     """One by one; RunError for a path that leads nowhere."""
     if isinstance(found, str | Path):
+        if not str(found).strip():
+            raise RunError("a path of examples is empty: name a folder, a file, or '.' for this folder.")
         path = Path(found)
         if path.is_file() and _has_rows(path):
             if is_table(path):
@@ -72,14 +76,17 @@ def examples_of(found: Examples) -> list[Example]:
         return [*pictures_in(path)]
     if isinstance(found, Mapping):
         raise RunError("examples that are trees of arrays are for a script: jmeta.load gives the learner.")
-    if not hasattr(found, "__len__") or hasattr(found, "toarray"):
+    if not hasattr(found, "__len__") or hasattr(found, "toarray") or isinstance(found, bytes) or not np.ndim(found):
         raise RunError(f"examples must be an array [N, ...], or paths of pictures, got a {type(found).__name__}.")
     if all(isinstance(example, str | Path) for example in found):
         return [path for example in found for path in pictures_in(Path(example))]
     try:
-        return [*np.asarray(found)]
+        array = np.asarray(found)
     except ValueError as error:
         raise RunError("examples must be an array [N, ...], or paths of pictures: make them of one shape.") from error
+    if array.dtype.kind not in "biuf":
+        raise RunError(f"examples must be numbers, or paths of pictures, got an array of {array.dtype}: convert it.")
+    return [*array]
 
 
 def pictures_in(place: Path) -> list[Path]:
@@ -135,6 +142,12 @@ def in_order(classes: Mapping[str, Sequence[E]]) -> tuple[list[E], list[int]]:
     return [example for example, _ in rows], [label for _, label in rows]
 
 
+def check_several(found: Any, shape: tuple[int, ...]) -> None:
+    """RunError for an array of one example of a shape, whose rows are no examples."""
+    if hasattr(found, "shape") and tuple(found.shape) == shape:
+        raise RunError(f"examples are an array [N, ...], got one example {list(shape)}: give it as array[None].")
+
+
 def inputs_of(trained: Trained, examples: Sequence[Example], invert: str = "auto") -> np.ndarray:
     """Examples `[N, ...]` as a learner takes them: those that it was trained on come out as they were then.
 
@@ -150,6 +163,8 @@ def inputs_of(trained: Trained, examples: Sequence[Example], invert: str = "auto
             f"the run was trained on {name} and can't take pictures: give arrays [N, ...], or files .npz or .csv."
         )
     rows: list[Any] = list(examples)
+    if any(not isinstance(row, Path) and not np.size(row) for row in rows):
+        raise RunError("there are examples without any values in them: leave them out.")
     bad = [i for i, row in enumerate(rows) if not isinstance(row, Path) and not np.isfinite(row).all()]
     if bad:
         raise RunError(f"{len(bad)} of {len(rows)} examples have values that are NaN or infinite: leave them out.")

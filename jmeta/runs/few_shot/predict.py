@@ -16,7 +16,7 @@ from jmeta.errors import RunError, unknown
 from jmeta.report.files import write_text
 from jmeta.runs.engine.folder import check_output
 from jmeta.runs.few_shot import text
-from jmeta.runs.few_shot.given import Examples, given, in_order, inputs_of, readable
+from jmeta.runs.few_shot.given import Examples, check_several, given, in_order, inputs_of, readable
 from jmeta.runs.few_shot.heads import at_way
 from jmeta.runs.few_shot.readings import check_mirror, reading
 from jmeta.runs.few_shot.statistics import SOURCES, SUPPORT, TRAIN, of_training
@@ -127,11 +127,16 @@ def predict(
         raise unknown("choice for --invert", invert, INVERT)
     if statistics not in SOURCES:
         raise unknown("choice for --statistics", statistics, SOURCES)
-    if not isinstance(run, str | Path):
-        raise RunError(f"predict takes the folder of a run, got a {type(run).__name__}: give its path.")
+    switches = {"strict": strict, "transductive": transductive, "mirror": mirror, "trust_code": trust_code}
+    if odd := [name for name, on in switches.items() if not isinstance(on, bool | np.bool_)]:
+        raise RunError(f"{odd[0]} is True or False, got {switches[odd[0]]!r:.60}: choose one.")
     trained = load_trained(run, checkpoint, trust_code=trust_code)
     if sources.row(trained.settings.tasks.dataset).numbers:
-        raise RunError(f"{run} was trained on {trained.settings.tasks.dataset}, which has no classes to be named.")
+        raise RunError(
+            f"{run} was trained on {trained.settings.tasks.dataset}, which has no classes to be named: "
+            "jmeta.load gives its learner."
+        )
+    steps = trained.steps(inner_steps)
     check_mirror(mirror, f"the data of {run}", trained.facts["input_shape"])
     if statistics == TRAIN:
         trained = of_training(str(run), trained)
@@ -140,7 +145,6 @@ def predict(
     names, count = found.names, len(found.labels)
     inputs = jnp.asarray(found.inputs)
     support_set = Batch(inputs[:count], jax.nn.one_hot(jnp.array(found.labels), len(names)))
-    steps = trained.inner_steps if inner_steps is None else inner_steps
     learner = trained.learner_of(steps, len(names))
     read_as = reading(transductive, mirror)
     program = jax.jit(lambda params, episode: jax.nn.softmax(read_as(learner, params, episode)))
@@ -167,18 +171,26 @@ class _Read(NamedTuple):
 
 
 def _examples(trained: Trained, support: Any, query: Examples, *, invert: str, strict: bool) -> _Read:
+    if trained.look is None:
+        _check_no_pictures("examples that are no pictures", invert, strict)
+    for examples in (query, *(support.values() if isinstance(support, Mapping) else ())):
+        check_several(examples, tuple(trained.facts["input_shape"]))
     found = readable(given(support, query), strict)
     learned, labels = in_order(found.classes)
     return _Read([*found.classes], labels, inputs_of(trained, [*learned, *found.queries], invert), found.queries)
 
 
 def _sentences(trained: Trained, support: Any, query: Any, *, invert: str, strict: bool) -> _Read:
-    if invert != "auto" or strict:
-        raise RunError("--invert and --strict are for pictures, and the run was trained on sentences: leave them out.")
+    _check_no_pictures("sentences", invert, strict)
     assert trained.reader is not None, "a run on sentences has their reader"
     classes, queries = text.given(support, query)
     learned, labels = in_order(classes)
     return _Read([*classes], labels, text.numbers(trained.reader, [*learned, *queries]), queries)
+
+
+def _check_no_pictures(what: str, invert: str, strict: bool) -> None:
+    if invert != "auto" or strict:
+        raise RunError(f"--invert and --strict are for pictures, and the run was trained on {what}: leave them out.")
 
 
 def main(config: PredictConfig) -> list[Prediction]:

@@ -5,7 +5,7 @@ import jax
 from jmeta import calls
 from jmeta.errors import RunError
 from jmeta.runs.few_shot.trained import Trained, encoder_of, no_encoder
-from jmeta.runs.few_shot.transfer import show
+from jmeta.runs.few_shot.transfer import trained_on
 
 SUPPORT, TRAIN = "support", "train"
 SOURCES = (SUPPORT, TRAIN)
@@ -19,8 +19,8 @@ def of_training(run_dir: str, trained: Trained, data_dir: str | None = None) -> 
     channel's mean; the training set says more, though of other classes.
 
     Raises:
-        RunError: for a learner without an encoder of its own, or one that keeps no statistics; for the data, as `show`.
-        DataError: for training data that are missing or damaged.
+        RunError: for a learner without an encoder of its own, or one that keeps no statistics; for training data that
+            are missing, or no longer what they were.
     """
     found = encoder_of(trained)
     if found is None:
@@ -31,9 +31,8 @@ def of_training(run_dir: str, trained: Trained, data_dir: str | None = None) -> 
             f"--statistics {TRAIN} takes a run with --norm support, and {run_dir} has --norm "
             f"{trained.settings.network.norm}: leave it out."
         )
-    problem = show(trained, part="train", data_dir=data_dir).problem
-    if problem.batches is None:
-        raise RunError(f"{problem.name} is drawn, and has no training pictures: leave --statistics out.")
+    problem = trained_on(run_dir, trained, data_dir)
+    assert problem.batches is not None, "examples that are there are drawn in batches"
     pictures = problem.batches(_PICTURES)(jax.random.key(0)).query.x
     kept = jax.jit(lambda params, x: calls.condition(encoder, params, x))(params, pictures)
     whole = kept if params is trained.params else trained.params._replace(encoder=kept)

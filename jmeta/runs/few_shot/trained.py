@@ -20,7 +20,7 @@ from jmeta.runs.engine.checkpoints import restored
 from jmeta.runs.few_shot.experiment import AREA, eval_steps, learner_of, starting
 from jmeta.runs.few_shot.settings import Settings
 from jmeta.runs.few_shot.text import Reader, check_facts, of_facts
-from jmeta.settings import INT32, replaced, typed
+from jmeta.settings import INT32, names, replaced, typed
 from jmeta.tasks import catalog as sources
 from jmeta.types import Learner, Model, Params
 
@@ -51,6 +51,16 @@ class Trained(NamedTuple):
         """Of evaluation."""
         return eval_steps(self.settings.learner)
 
+    def steps(self, wanted: int | None) -> int:
+        """So many inner steps, or those of evaluation; RunError for a number that can't be, or no inner loop."""
+        if wanted is None:
+            return self.inner_steps
+        if not isinstance(wanted, int) or isinstance(wanted, bool) or not 0 <= wanted <= INT32:
+            raise RunError(f"--inner-steps must be a whole number of 0 or more, got {wanted!r}: choose another.")
+        if "inner_steps" not in names(self.settings.learner):
+            raise RunError(f"{self.settings.algorithm} has no inner steps: leave --inner-steps out.")
+        return wanted
+
     @property
     def reader(self) -> Reader | None:
         """How sentences become numbers; None where none were trained on."""
@@ -80,7 +90,7 @@ def load_trained(run_dir: str | Path, checkpoint: str = "best", *, trust_code: b
     Raises:
         RunError: if it is no run folder of few-shot learning, has no checkpoint, or is damaged; or names code to run.
     """
-    path = Path(run_dir)
+    path = folder.named(run_dir)
     settings, facts = load_settings(path, trust_code=trust_code)
     with by_files(trust_code):
         dtype = facts.get("input_dtype", "float32")

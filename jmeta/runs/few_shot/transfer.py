@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jmeta.datasets import Dataset, Split
+from jmeta.datasets import Dataset, Split, cache
 from jmeta.datasets.divisions import by_name
 from jmeta.errors import RunError
 from jmeta.ragged import Ragged
@@ -60,7 +60,7 @@ def show(
     if drawn and tasks.dataset != own.dataset:
         raise RunError(f"a learner of {own.dataset} can't be shown {tasks.dataset}: choose another --dataset.")
     if tasks.dataset == own.dataset:
-        problem = load_problem(tasks, tuple(trained.facts["input_shape"]), trained.reader)
+        problem = _own(trained, tasks)
         stored = trained.facts
         if problem.protocol == by_name(stored["protocol"]) and problem.split_hash != stored["split_hash"]:
             raise RunError(
@@ -79,6 +79,19 @@ def show(
     assert problem.dataset is not None and problem.split is not None
     classes = getattr(problem.split, part)
     return Shown(tasks, problem, seen(known_to(trained, data_dir), problem.dataset.examples[classes]))
+
+
+def _own(trained: Trained, tasks: Tasks) -> Problem:
+    try:
+        return load_problem(tasks, tuple(trained.facts["input_shape"]), trained.reader)
+    except RunError as error:
+        if not str(error).startswith("there is no data set"):
+            raise
+        root = cache.data_root(tasks.data_dir)
+        raise RunError(
+            f"the run was trained on {tasks.dataset}, which is neither here nor in {root}: restore it, say where it is "
+            "by --data-dir, or choose another --dataset."
+        ) from error
 
 
 def examples_for(trained: Trained, tasks: Tasks, *, download: bool = True) -> Dataset:
@@ -117,6 +130,20 @@ def known_to(trained: Trained, data_dir: str | None = None) -> Known | None:
         if dataset.checksum == trained.facts["checksum"]:
             return Known(dataset, dataset.split(_division(trained)))
     return None
+
+
+def trained_on(run_dir: str, trained: Trained, data_dir: str | None = None) -> Problem:
+    """What a learner was trained on, as a problem; RunError where it is drawn, or isn't there as it was."""
+    tasks = trained.settings.tasks
+    if sources.row(tasks.dataset).sampler is not None:
+        raise RunError(f"{tasks.dataset} is drawn, and has no examples that were trained on.")
+    known = known_to(trained, data_dir)
+    if known is None:
+        raise RunError(
+            f"{run_dir} was trained on {tasks.dataset}, which is not there, or is no longer what it was: restore it, "
+            "or say where it is by --data-dir."
+        )
+    return problem_of(dataclasses.replace(tasks, split=_division(trained), augment="none"), known.dataset)
 
 
 def seen(known: Known | None, examples: Ragged) -> int | None:

@@ -79,7 +79,7 @@ def report(config: Config, *, trust_code: bool = False) -> Path:
     with by_files(trust_code):
         runs = _runs(given)
         _check_kinds(runs)
-        folder.check_output("--output", path)
+        folder.check_output("--output", path, begins=b"<")
         every = [look(place, complain) for place in runs]
         draw, notes = drawing()
         title = given[0].resolve().name if len(given) == 1 else f"{len(every)} runs compared"

@@ -7,9 +7,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from small_runs import TINY
+from small_runs import PLAIN, TINY
 
+import jmeta
 from jmeta.datasets import load, make_dataset
+from jmeta.errors import RunError
 from jmeta.runs.engine.folder import read_rows
 from jmeta.runs.few_shot.given import as_trained
 from jmeta.runs.few_shot.plot import PlotConfig, inner_steps_of, plot, training_curve
@@ -210,3 +212,48 @@ def test_sub_folders_single_pictures_and_junk_are_taken_as_they_come(cli, finish
     assert [line.split()[1] for line in several.out.splitlines()] == ["dot", "bar"]
     alone = cli(*words, pictures / "query" / "bar0.png")
     assert alone.code == 0 and alone.out.split()[:2] == [str(pictures / "query" / "bar0.png"), "bar"]
+
+
+PICTURES = {"a": np.zeros((2, 8, 8, 1)), "b": np.ones((2, 8, 8, 1))}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"support": 3}, "support must be a folder"),
+        ({"support": ""}, "support must be a folder"),
+        ({"query": np.array(3.0)}, "examples must be an array"),
+        ({"query": b"q"}, "examples must be an array"),
+        ({"query": ""}, "a path of examples is empty"),
+        ({"query": np.array([[{}]])}, "examples must be numbers"),
+        ({"query": np.zeros((2, 0, 0, 1))}, "without any values"),
+        ({"query": np.zeros((8, 8, 1))}, r"got one example \[8, 8, 1\]: give it as array\[None\]"),
+        ({"support": {**PICTURES, "c": np.zeros((8, 8, 1))}}, "got one example"),
+        ({"inner_steps": -1}, "--inner-steps must be a whole number of 0 or more"),
+        ({"inner_steps": "3"}, "--inner-steps must be a whole number of 0 or more"),
+        ({"inner_steps": 10**12}, "--inner-steps must be a whole number of 0 or more"),
+        ({"statistics": None}, "a choice for --statistics is a name"),
+        ({"checkpoint": 5}, "a checkpoint is a name"),
+        ({"mirror": "no"}, "mirror is True or False"),
+        ({"run": None}, "a run is named by its folder"),
+    ],
+)
+def test_what_a_script_gives_by_mistake_is_refused(finished, words, said):
+    """Catches what ended in an error of numpy's or Python's own, and a picture whose rows were named one by one."""
+    given = {"run": finished, "support": PICTURES, "query": np.zeros((1, 8, 8, 1)), **words}
+    with pytest.raises(RunError, match=said):
+        jmeta.predict(**given)
+
+
+def test_what_a_learner_has_not_is_refused(cli, refused, tmp_path):
+    """Inner steps of prototypes, and what is of pictures after vectors."""
+    vectors = np.random.default_rng(0).normal(size=(12, 6, 5)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", features=vectors)
+    words = (*PLAIN, "--algorithm", "prototypical", "--network", "mlp", "--features", 4, "--norm", "none")
+    trained = cli("train", "--dataset", tmp_path / "mine.npz", *words, "--run-dir", tmp_path / "run")
+    assert trained.code == 0, trained
+    for command in (("evaluate",), ("predict", "--support", tmp_path / "mine.npz", "--query", tmp_path / "mine.npz")):
+        asked = (*command, "--run-dir", tmp_path / "run")
+        assert "prototypical has no inner steps" in refused(*asked, "--inner-steps", 3)
+    for word in (("--invert", "yes"), ("--strict",)):
+        assert "--invert and --strict are for pictures" in refused(*asked, *word)

@@ -10,6 +10,7 @@ from small_runs import PLAIN, TINY
 
 import jmeta
 from jmeta.cli import main
+from jmeta.errors import RunError
 from jmeta.runs.few_shot.statistics import of_training
 from jmeta.runs.few_shot.trained import encoder_of, load_trained
 from jmeta.runs.few_shot.transfer import show
@@ -70,6 +71,13 @@ def test_evaluation_says_so(cli, run):
     result = cli("evaluate", "--run-dir", run, "--episodes", 5, "--statistics", "train")
     assert result.code == 0 and "normalized by pictures that were trained on" in result.out + result.err, result
     assert json.loads((run / "evaluation-train-statistics.json").read_text())["statistics"] == "train"
+
+
+def test_training_pictures_that_changed_are_refused(run):
+    """Catches statistics of what has the same name and the same classes, and is no longer what was trained on."""
+    trained = load_trained(run)
+    with pytest.raises(RunError, match="or is no longer what it was: restore it"):
+        of_training(str(run), trained._replace(facts={**trained.facts, "checksum": "0" * 64}))
 
 
 def test_prediction_by_training_statistics(run):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jmeta.datasets import downloads
+from jmeta.errors import RunError
 from jmeta.ragged import ragged
 from jmeta.runs.few_shot import load_trained
 from jmeta.runs.few_shot.evaluate import file_name
@@ -77,6 +78,11 @@ def test_an_evaluation_on_other_data_leaves_that_on_its_own(cli, of_dots, bars, 
     assert cli(*words, "--dataset", tmp_path / "dots.npz", "--seed", 1).code == 0  # its own in another place
     assert {path.name for path in run_dir.glob("evaluation*")} == {"evaluation.json", "evaluation-bars.json"}
     assert json.loads((run_dir / "evaluation.json").read_text())["seed"] == 1
+    # Other pictures of the same name, in another folder.
+    (tmp_path / "there").mkdir()
+    np.savez(tmp_path / "there" / "bars.npz", images=np.load(bars)["images"][:, :, ::-1])
+    assert cli(*words, "--dataset", tmp_path / "there" / "bars.npz", "--query-shot", 2).code == 0
+    assert len({*run_dir.glob("evaluation-bars-????????.json")}) == 1 == len([*run_dir.glob("evaluation-bars.json")])
 
 
 def test_file_names_of_evaluations():
@@ -92,8 +98,26 @@ def test_file_names_of_evaluations():
         (other, "evaluation-cmaterdb-bangla-2.json"),
         ({**other, "way": 20, "shot": 5}, "evaluation-cmaterdb-bangla-2-20w5s.json"),
         (official, "evaluation-omniglot-runs.json"),
+        ({**other, "dataset": "фото"}, "evaluation-фото.json"),
     ):
         assert file_name(result, tasks, facts) == name
+    assert file_name(other, tasks, facts, "all") == "evaluation-cmaterdb-bangla-2-all.json"
+
+
+def test_data_are_not_replaced_by_an_evaluation_of_them(refused, of_dots, bars):
+    before = bars.read_bytes()
+    told = refused("evaluate", "--run-dir", of_dots, "--dataset", bars, "--output", bars, "--episodes", 5)
+    assert "a file of another kind, which it would replace" in told and bars.read_bytes() == before
+    for place in (bars.parent, ""):
+        assert "is no name for a file" in refused("evaluate", "--run-dir", of_dots, "--output", place)
+
+
+def test_data_of_a_run_that_have_gone_are_said_to_be_so(of_dots, tmp_path):
+    """Catches a close match that is offered for the data of a run, as for a misspelled word."""
+    trained = load_trained(of_dots)
+    gone = trained._replace(settings=replaced(trained.settings, {"dataset": "lineaar"}))
+    with pytest.raises(RunError, match=f"was trained on lineaar, which is neither here nor in {tmp_path}: restore it"):
+        show(gone, data_dir=str(tmp_path))
 
 
 def test_own_data_are_left_alone(cli, of_dots, tmp_path):
