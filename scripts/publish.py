@@ -54,9 +54,13 @@ def table(name: str) -> str:
 
 
 def cell(name: str, row: str, column: str) -> str:
-    """One figure of a table, by what its row begins with and the name of its column, without stress or remark."""
+    """One figure of a table, without stress or remark, by its column and its row, or what that row alone begins with."""
     found = record(name)
-    line = next(cells for cells in found["rows"] if cells[0].replace("*", "").startswith(row))
+    names = [cells[0].replace("*", "") for cells in found["rows"]]
+    places = [names.index(row)] if row in names else [i for i, own in enumerate(names) if own.startswith(row)]
+    if len(places) != 1:
+        raise ValueError(f"{name} has {len(places)} rows that begin with {row!r}: name one of {names}")
+    line = found["rows"][places[0]]
     return re.sub(r"\*\*| \(.*\)$", "", line[found["columns"].index(column)])
 
 

@@ -147,7 +147,8 @@ LEARNERS = Registry[Row](
             },
         ),
         "nearest": Row(
-            algorithms.nearest, "nothing: the class whose mean input is nearest, which all have to beat", numbers=False
+            algorithms.nearest, "nothing: it names the class of the nearest mean input, the floor for all others",
+            numbers=False,
         ),
         "prototypical": Row(
             algorithms.prototypical, "features near the mean of their class",

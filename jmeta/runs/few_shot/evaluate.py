@@ -222,10 +222,12 @@ def _place(config: EvaluateConfig, result: Mapping[str, Any], tasks: Tasks, fact
     if config.output is not None:
         return Path(config.output)
     path = Path(config.run_dir) / file_name(result, tasks, facts, config.data.split)
-    kept = folder.read_json(path) if path.exists() else {}
-    if kept.get("data_checksum", result.get("data_checksum")) == result.get("data_checksum"):
+    own = result.get("data_checksum")
+    try:
+        kept = folder.read_json(path) if path.exists() else {}
+    except RunError:  # damaged: this one takes its place
         return path
-    return path.with_stem(f"{path.stem}-{result['data_checksum'][:8]}")
+    return path if kept.get("data_checksum", own) == own else path.with_stem(f"{path.stem}-{str(own)[:8]}")
 
 
 def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any], split: str | None = None) -> str:

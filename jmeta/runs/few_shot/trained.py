@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,11 +56,11 @@ class Trained(NamedTuple):
         """So many inner steps, or those of evaluation; RunError for a number that can't be, or no inner loop."""
         if wanted is None:
             return self.inner_steps
-        if not isinstance(wanted, int) or isinstance(wanted, bool) or not 0 <= wanted <= INT32:
+        if not isinstance(wanted, Integral) or isinstance(wanted, bool) or not 0 <= wanted <= INT32:
             raise RunError(f"--inner-steps must be a whole number of 0 or more, got {wanted!r}: choose another.")
         if "inner_steps" not in names(self.settings.learner):
             raise RunError(f"{self.settings.algorithm} has no inner steps: leave --inner-steps out.")
-        return wanted
+        return int(wanted)
 
     @property
     def reader(self) -> Reader | None:

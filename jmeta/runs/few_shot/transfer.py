@@ -136,7 +136,7 @@ def trained_on(run_dir: str, trained: Trained, data_dir: str | None = None) -> P
     """What a learner was trained on, as a problem; RunError where it is drawn, or isn't there as it was."""
     tasks = trained.settings.tasks
     if sources.row(tasks.dataset).sampler is not None:
-        raise RunError(f"{tasks.dataset} is drawn, and has no examples that were trained on.")
+        raise RunError(f"{tasks.dataset} is drawn, and has no examples that were trained on: leave --statistics out.")
     known = known_to(trained, data_dir)
     if known is None:
         raise RunError(

@@ -231,6 +231,7 @@ PICTURES = {"a": np.zeros((2, 8, 8, 1)), "b": np.ones((2, 8, 8, 1))}
         ({"support": {**PICTURES, "c": np.zeros((8, 8, 1))}}, "got one example"),
         ({"inner_steps": -1}, "--inner-steps must be a whole number of 0 or more"),
         ({"inner_steps": "3"}, "--inner-steps must be a whole number of 0 or more"),
+        ({"inner_steps": True}, "--inner-steps must be a whole number of 0 or more"),
         ({"inner_steps": 10**12}, "--inner-steps must be a whole number of 0 or more"),
         ({"statistics": None}, "a choice for --statistics is a name"),
         ({"checkpoint": 5}, "a checkpoint is a name"),
