@@ -54,7 +54,7 @@ def table(name: str) -> str:
 
 
 def cell(name: str, row: str, column: str) -> str:
-    """One figure of a table, without stress or remark, by its column and its row, or what that row alone begins with."""
+    """One figure of a table, without stress or remark, by column and row, or what that row alone begins with."""
     found = record(name)
     names = [cells[0].replace("*", "") for cells in found["rows"]]
     places = [names.index(row)] if row in names else [i for i, own in enumerate(names) if own.startswith(row)]
