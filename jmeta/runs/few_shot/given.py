@@ -76,7 +76,8 @@ def examples_of(found: Examples) -> list[Example]:
         return [*pictures_in(path)]
     if isinstance(found, Mapping):
         raise RunError("examples that are trees of arrays are for a script: jmeta.load gives the learner.")
-    if not hasattr(found, "__len__") or hasattr(found, "toarray") or isinstance(found, bytes) or not np.ndim(found):
+    many = hasattr(found, "__len__") and not isinstance(found, bytes) and getattr(found, "ndim", 1)
+    if not many or hasattr(found, "toarray"):
         raise RunError(f"examples must be an array [N, ...], or paths of pictures, got a {type(found).__name__}.")
     if all(isinstance(example, str | Path) for example in found):
         return [path for example in found for path in pictures_in(Path(example))]

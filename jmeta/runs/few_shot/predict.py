@@ -171,8 +171,8 @@ class _Read(NamedTuple):
 
 
 def _examples(trained: Trained, support: Any, query: Examples, *, invert: str, strict: bool) -> _Read:
-    if trained.look is None:
-        _check_no_pictures("examples that are no pictures", invert, strict)
+    if trained.look is None and invert != "auto":
+        raise RunError("--invert is for pictures, and the run was trained on none: leave it out.")
     for examples in (query, *(support.values() if isinstance(support, Mapping) else ())):
         check_several(examples, tuple(trained.facts["input_shape"]))
     found = readable(given(support, query), strict)
@@ -181,16 +181,12 @@ def _examples(trained: Trained, support: Any, query: Examples, *, invert: str, s
 
 
 def _sentences(trained: Trained, support: Any, query: Any, *, invert: str, strict: bool) -> _Read:
-    _check_no_pictures("sentences", invert, strict)
+    if invert != "auto" or strict:
+        raise RunError("--invert and --strict are for pictures, and the run was trained on sentences: leave them out.")
     assert trained.reader is not None, "a run on sentences has their reader"
     classes, queries = text.given(support, query)
     learned, labels = in_order(classes)
     return _Read([*classes], labels, text.numbers(trained.reader, [*learned, *queries]), queries)
-
-
-def _check_no_pictures(what: str, invert: str, strict: bool) -> None:
-    if invert != "auto" or strict:
-        raise RunError(f"--invert and --strict are for pictures, and the run was trained on {what}: leave them out.")
 
 
 def main(config: PredictConfig) -> list[Prediction]:
