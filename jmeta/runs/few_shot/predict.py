@@ -171,8 +171,8 @@ class _Read(NamedTuple):
 
 
 def _examples(trained: Trained, support: Any, query: Examples, *, invert: str, strict: bool) -> _Read:
-    if trained.look is None and invert != "auto":
-        raise RunError("--invert is for pictures, and the run was trained on none: leave it out.")
+    if trained.look is None and invert == "yes":
+        raise RunError("--invert yes is for pictures, and the run was trained on none: leave it out.")
     for examples in (query, *(support.values() if isinstance(support, Mapping) else ())):
         check_several(examples, tuple(trained.facts["input_shape"]))
     found = readable(given(support, query), strict)

@@ -256,4 +256,4 @@ def test_what_a_learner_has_not_is_refused(cli, refused, tmp_path):
     for command in (("evaluate",), ("predict", "--support", tmp_path / "mine.npz", "--query", tmp_path / "mine.npz")):
         asked = (*command, "--run-dir", tmp_path / "run")
         assert "prototypical has no inner steps" in refused(*asked, "--inner-steps", 3)
-    assert "--invert is for pictures, and the run was trained on none" in refused(*asked, "--invert", "yes")
+    assert "--invert yes is for pictures, and the run was trained on none" in refused(*asked, "--invert", "yes")
