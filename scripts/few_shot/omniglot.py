@@ -224,7 +224,7 @@ Cells = Mapping[tuple[str, int, int], Sequence[Mapping[str, Any]]]
 
 
 def show(cells: Cells) -> Shown:
-    """A line a learner, best first at the first size; below it, what queries cost one at a time."""
+    """A line a learner, best first at the first size, and the floor; below them, what queries cost one at a time."""
     sizes = sorted({(way, shot) for _, way, shot in cells})
     names = sorted({name for name, *_ in cells}, key=lambda name: _order(cells.get((name, *sizes[0]), ())))
     heads = [f"{way}-way {shot}-shot" for way, shot in sizes]
@@ -239,6 +239,8 @@ def show(cells: Cells) -> Shown:
         pairs = (part for own, value in zip(rows, known, strict=True) for part in (_cell(own), value))
         lines.append([name, *pairs, _minutes(rows)])
         alone.append([name, *(_cell(own, "inductive_") for own in rows)])
+    floor = [_floor([row for (_, *own), rows in cells.items() if (*own,) == size for row in rows]) for size in sizes]
+    lines.append(["nearest class mean of pixels", *(part for own in floor for part in (own, "-")), "-"])
     head = ["learner", *(part for head in heads for part in (head, "published")), "minutes"]
     tables = markdown(head, lines), markdown(["learner, one query at a time", *heads], alone)
     return Shown("\n".join((*tables, "".join(notes))))
@@ -246,6 +248,11 @@ def show(cells: Cells) -> Shown:
 
 def _order(rows: Sequence[Mapping[str, Any]]) -> float:
     return -float(np.mean([row["evaluation"]["accuracy"] for row in rows])) if rows else 0.0
+
+
+def _floor(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What needs no training, on the episodes that all learners of a size have met."""
+    return _cell([row for row in rows if "floor_accuracy" in row["evaluation"]][:1], "floor_")
 
 
 def _minutes(cells: Sequence[Sequence[Mapping[str, Any]]]) -> str:

@@ -86,6 +86,9 @@ def test_omniglot_table_has_a_line_for_each_learner_best_first():
     }
     head, _, *lines = omniglot.show(cells).table.splitlines()
     assert head == "| learner | 5-way 1-shot | published | 20-way 1-shot | published | minutes |"
+    cells["maml", 5, 1][0]["evaluation"] |= {"floor_accuracy": 0.4, "floor_ci95": 0.002}
+    *_, floor = (line for line in omniglot.show(cells).table.splitlines() if line.startswith("| nearest"))
+    assert floor == "| nearest class mean of pixels | 40.0 +- 0.2 | - | - | - | - |"
     assert lines[:3] == [
         "| matching | 95.0 +- 0.4 | 98.1 | 85.0 +- 0.4 | 93.8 | 4 |",
         "| maml | 90.0 +- 0.4 | 98.7 +- 0.4 | 80.0 +- 0.4 | 95.8 +- 0.3 | 5 |",
