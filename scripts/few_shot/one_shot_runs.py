@@ -24,6 +24,7 @@ from jmeta.runs.engine.leaves import digest_of
 from jmeta.runs.few_shot import Trained, load_trained
 from jmeta.runs.few_shot.experiment import eval_steps
 from jmeta.runs.few_shot.one_shot import episodes_of, errors, measure, one_shot_test
+from jmeta.runs.few_shot.readings import AFFINE, ONE, VIEWS
 from jmeta.settings import setting
 from scripts.few_shot.floor import FLOOR, nearest_pixels
 from scripts.study import Rows, Shown, Study, markdown, percent, program
@@ -47,6 +48,7 @@ class Config:
         learners: folders of trained runs.
         inner_steps: inner steps; otherwise each run's for evaluation.
         checkpoint: best (by validation) or newest.
+        views: of each drawing, as `jmeta evaluate` has them: one, or affine.
         baselines: measure the nearest neighbor between raw pixels and the modified Hausdorff distance too.
         run_dir: where results.json and table.md are kept.
         data_dir: the folder of data sets; otherwise each run's, or $JMETA_DATA.
@@ -55,6 +57,7 @@ class Config:
     learners: tuple[str, ...] = setting((), place=True)
     inner_steps: int | None = setting(None, least=0, place=True)
     checkpoint: str = setting("best", choices=("best", "newest"), place=True)
+    views: str = setting(ONE, choices=(ONE, AFFINE), place=True)
     baselines: bool = setting(True, place=True)
     run_dir: str = setting("runs/one-shot-runs", place=True)
     data_dir: str | None = setting(None, place=True)
@@ -111,8 +114,9 @@ def study(config: Config) -> Study:
     for run_dir in config.learners:
         learner = load_trained(run_dir, config.checkpoint)
         steps = eval_steps(learner.settings.learner) if config.inner_steps is None else config.inner_steps
-        name = f"{Path(run_dir).name} {digest_of(learner.params)[:12]}, {steps} inner steps"
-        rows[name] = partial(row_of, learner, steps, Path(run_dir).name, config.data_dir)
+        seen = "" if config.views == ONE else f", {len(VIEWS[config.views])} views"
+        name = f"{Path(run_dir).name} {digest_of(learner.params)[:12]}, {steps} inner steps{seen}"
+        rows[name] = partial(row_of, learner, steps, f"{Path(run_dir).name}{seen}", config.views, config.data_dir)
     root = data_root(config.data_dir)
     if config.baselines:
         rows[FLOOR] = lambda rows: baseline(FLOOR, errors(nearest_pixels(), (), episodes_of(load_runs(root))))
@@ -125,11 +129,11 @@ def baseline(name: str, wrong: np.ndarray) -> dict[str, Any]:
     return {"label": name, "trained_on": "nothing", "wrong": wrong.tolist(), "together": None, "seen": 0}
 
 
-def row_of(learner: Trained, steps: int, name: str, data_dir: str | None, rows: Rows) -> dict[str, Any]:
+def row_of(learner: Trained, steps: int, name: str, views: str, data_dir: str | None, rows: Rows) -> dict[str, Any]:
     """A trained learner's: also the mean share with the queries of a run judged together, where batch statistics tell
     them apart, and how many of the 400 characters it was trained on, None where that isn't known."""
     test = one_shot_test(learner, data_dir)
-    found = measure(learner, test, inner_steps=steps)
+    found = measure(learner, test, inner_steps=steps, views=views)
     together, algorithm = found.get("transductive_accuracy"), learner.settings.algorithm
     return {
         "label": name if name == algorithm else f"{algorithm} ({name})",

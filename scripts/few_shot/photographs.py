@@ -24,6 +24,7 @@ from jmeta.runs.engine.folder import METRICS, read_rows
 from jmeta.runs.engine.options import Options
 from jmeta.runs.few_shot import Data, EvaluateConfig, Size, evaluate, settings_of, train
 from jmeta.runs.few_shot.problems import load_problem
+from jmeta.runs.few_shot.readings import MIRROR, ONE
 from jmeta.runs.few_shot.statistics import SUPPORT, TRAIN
 from jmeta.settings import replaced, setting
 from scripts.study import Rows, Shown, Study, gone_on, markdown, percent, program
@@ -173,7 +174,7 @@ def measure(config: Config, name: str, shot: int, mirror: bool, rows: Rows) -> d
             size=Size(WAY, shot, QUERIES),
             data=Data(data_dir=config.data_dir),
             statistics=TRAIN if row.by_shot is None else SUPPORT,
-            mirror=mirror,
+            views=MIRROR if mirror else ONE,
         )
     )
     return {

@@ -22,6 +22,7 @@ from jmeta.runs.engine.words import read_words
 from jmeta.runs.few_shot import AREA, EvaluateConfig, PlotConfig, PredictConfig
 from jmeta.runs.few_shot.learners import LEARNERS
 from jmeta.runs.few_shot.predict import main as named
+from jmeta.runs.few_shot.readings import ONE, VIEWS
 from jmeta.runs.few_shot.statistics import TRAIN
 from jmeta.settings import check, setting
 
@@ -68,8 +69,8 @@ def _say_how(result: Mapping[str, Any]) -> None:
     """What was asked for of the reading, of a run or of all runs of a group."""
     if result["statistics"] == TRAIN:
         say("normalized by pictures that were trained on, as with running averages")
-    if result.get("mirror"):
-        say("each picture is seen as it is and mirrored")
+    if (views := result.get("views", ONE)) != ONE:
+        say(f"each picture is seen in {len(VIEWS[views])} views ({views})")
 
 
 def train(words: Sequence[str]) -> int:

@@ -29,7 +29,7 @@ from jmeta.runs.engine.members import members
 from jmeta.runs.few_shot import one_shot
 from jmeta.runs.few_shot.experiment import AREA, check_fits, eval_chunk_size, measured
 from jmeta.runs.few_shot.heads import at_way
-from jmeta.runs.few_shot.readings import check_mirror, reading
+from jmeta.runs.few_shot.readings import AFFINE, MIRROR, ONE, VIEWS, check_views, reading
 from jmeta.runs.few_shot.settings import Tasks
 from jmeta.runs.few_shot.statistics import SOURCES, SUPPORT, TRAIN, of_training
 from jmeta.runs.few_shot.trained import Trained, load_settings, load_trained
@@ -87,7 +87,7 @@ class Data:
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
     """Adapt to many new episodes and report the mean, with its 95 % interval, in evaluation.json; other data, split,
-    way and shot, and part than the run's test, --statistics and --mirror are in the name, as in
+    way and shot, and part than the run's test, --statistics and --views are in the name, as in
     evaluation-mnist28-10w5s.json. With another seed, checkpoint, or number of inner steps, queries or episodes, it
     takes the place of the last one.
 
@@ -104,8 +104,9 @@ class EvaluateConfig:
             by one. Where the network tells them apart and it is cheap, the other reading is reported too.
         statistics: of which pictures the means and variances are that a run with --norm support normalizes with:
             support, those of each support set; or train, of 1,024 that were trained on, for a learner with an encoder.
-        mirror: see each picture as it is and mirrored, left to right: both are support examples, and a query's logits
-            are the mean of both. Photographs gain by it; letters are others in a mirror.
+        views: of each picture: one; mirror, as it is and with left and right exchanged, for photographs; or affine, as
+            it is and eight times turned, stretched, slanted and moved a little, for drawings. All views are support
+            examples, and a query's logits are their mean.
         output: the file that is written; otherwise evaluation.json in the run folder, or one whose name has what is
             other, as above.
         compile_cache: keep compiled programs for the next start.
@@ -119,7 +120,7 @@ class EvaluateConfig:
     seed: int = setting(0, least=0)
     transductive: bool = True
     statistics: str = setting(SUPPORT, choices=SOURCES)
-    mirror: bool = False
+    views: str = setting(ONE, choices=tuple(VIEWS))
     output: str | None = None
     compile_cache: bool = True
 
@@ -159,7 +160,7 @@ def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     way, shot, query_shot = size.way or tasks.way, size.shot or tasks.shot, size.query_shot or tasks.query_shot
     if sources.row(tasks.dataset).way not in (None, way):
         raise RunError(f"{tasks.dataset} has tasks of one way, {tasks.way}, got --way {way}: leave it out.")
-    check_mirror(config.mirror, problem.name, problem.input_shape)
+    check_views(config.views, problem.name, problem.input_shape)
     if not problem.numbers and way < 2:
         raise RunError(f"--way must be 2 or more classes to tell apart, got {way}: choose another.")
     at_once = min(eval_chunk_size(tasks), config.episodes)
@@ -172,7 +173,7 @@ def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
         "dataset": problem.name, "part": data.part, "protocol": problem.protocol, "split_hash": problem.split_hash,
         "data_checksum": problem.checksum, "rotations": tasks.rotations,
         "within_groups": tasks.within_groups, "seed": config.seed,
-        "mirror": config.mirror,
+        "views": config.views,
         "part_classes": None if problem.split is None else len(getattr(problem.split, data.part)),
         "seen_classes": seen, "changes": ", ".join(problem.changes),
     }  # fmt: skip
@@ -182,11 +183,11 @@ def _evaluated(config: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
 def _one_shot_test(config: EvaluateConfig, trained: Trained, steps: int) -> tuple[Path, dict[str, Any]]:
     _check_one_shot(config)
     test = one_shot.one_shot_test(trained, config.data.data_dir)
-    numbers = one_shot.measure(trained, test, inner_steps=steps)
+    numbers = one_shot.measure(trained, test, inner_steps=steps, views=config.views)
     row = {"inner_steps": steps, **{name: numbers[name] for name in ("accuracy", "ci95")}}
     result = {
         **numbers, "steps": [row], "way": omniglot_runs.WAY, "shot": 1, "query_shot": 1, "inner_steps": steps,
-        "dataset": omniglot_runs.NAME, "part": "test", "protocol": "official",
+        "dataset": omniglot_runs.NAME, "part": "test", "protocol": "official", "views": config.views,
         "seen_classes": test.seen, "changes": ", ".join(test.changes),
     }  # fmt: skip
     return _named(config, trained, result)
@@ -201,8 +202,8 @@ def _check_one_shot(config: EvaluateConfig) -> None:
     for name in ("episodes", "part", "split", "seed"):
         if given[name] != start[name]:
             raise RunError(f"{omniglot_runs.NAME} is {omniglot_runs.RUNS} fixed episodes: leave {flag(name)} out.")
-    if config.mirror:
-        raise RunError(f"letters are others in a mirror: leave --mirror out for {omniglot_runs.NAME}.")
+    if config.views == MIRROR:
+        raise RunError(f"letters are others in a mirror: take --views {AFFINE} for {omniglot_runs.NAME}, or {ONE}.")
     if not config.transductive:
         raise RunError(f"{omniglot_runs.NAME} is judged one query at a time anyway: leave --no-transductive out.")
 
@@ -245,8 +246,8 @@ def file_name(result: Mapping[str, Any], tasks: Tasks, facts: Mapping[str, Any],
         parts.append(result["part"])
     if result.get("statistics", SUPPORT) != SUPPORT:
         parts.append(f"{result['statistics']}-statistics")
-    if result.get("mirror"):
-        parts.append("mirror")
+    if result.get("views", ONE) != ONE:
+        parts.append(result["views"])
     return "-".join(re.sub(r"[^\w.=]+", "-", part) for part in parts) + path.suffix
 
 
@@ -303,7 +304,7 @@ def _measure(
     tasks, batch = trained.settings.tasks, trained.settings.network.norm == "batch"
     name, metric = measured(tasks)
     classes, together = name == "accuracy", config.transductive or not batch
-    predict, other_predict = (reading(each, config.mirror) for each in (together, not together))
+    predict, other_predict = (reading(each, config.views) for each in (together, not together))
     at, numbers = lambda k: trained.learner_of(k, way), step_numbers(steps, cheap)
     learner, other_name = trained.learner_of(steps, way), reading(not together).__name__
     metrics, key = {name: metric}, jax.random.key(config.seed)

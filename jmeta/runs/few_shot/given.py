@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -79,8 +79,9 @@ def examples_of(found: Examples) -> list[Example]:
     many = hasattr(found, "__len__") and not isinstance(found, bytes) and getattr(found, "ndim", 1)
     if not many or hasattr(found, "toarray"):
         raise RunError(f"examples must be an array [N, ...], or paths of pictures, got a {type(found).__name__}.")
-    if all(isinstance(example, str | Path) for example in found):
-        return [path for example in found for path in pictures_in(Path(example))]
+    each = cast(Sequence[Any], found)
+    if all(isinstance(example, str | Path) for example in each):
+        return [path for example in each for path in pictures_in(Path(example))]
     try:
         array = np.asarray(found)
     except ValueError as error:

@@ -14,7 +14,7 @@ from jmeta.datasets.pictures import match
 from jmeta.errors import RunError
 from jmeta.ragged import ragged
 from jmeta.runs.few_shot.heads import at_way
-from jmeta.runs.few_shot.readings import reading
+from jmeta.runs.few_shot.readings import ONE, reading
 from jmeta.runs.few_shot.trained import Trained
 from jmeta.runs.few_shot.transfer import Known, known_to, seen
 from jmeta.tasks import catalog as sources
@@ -68,7 +68,13 @@ def errors(
 
 
 def measure(
-    trained: Trained, test: OneShotTest, *, inner_steps: int, transductive: bool = False, both: bool = True
+    trained: Trained,
+    test: OneShotTest,
+    *,
+    inner_steps: int,
+    transductive: bool = False,
+    both: bool = True,
+    views: str = ONE,
 ) -> dict[str, Any]:
     """Take the test: accuracy and interval over runs, `errors` of each, and the other reading under its name.
 
@@ -78,11 +84,13 @@ def measure(
         inner_steps: how many.
         transductive: whether the queries of a run are seen together, where the network tells it apart.
         both: where it does, take the other reading too.
+        views: of each drawing, see `readings.VIEWS`.
     """
     batch = trained.settings.network.norm == "batch"
     together = transductive or not batch
     learner, params = trained.learner_of(inner_steps, WAY), at_way(trained.params, trained.settings.tasks.way, WAY)
-    found, other_predict = errors(learner, params, test.episodes, reading(together)), reading(not together)
+    predict, other_predict = reading(together, views), reading(not together, views)
+    found = errors(learner, params, test.episodes, predict)
     summary = evaluation.summarize(1 - found)
     result: dict[str, Any] = {
         "accuracy": summary.mean, "ci95": summary.ci95, "episodes": RUNS, "errors": found.tolist(),
@@ -90,7 +98,8 @@ def measure(
     }  # fmt: skip
     if batch and both:
         other = evaluation.summarize(1 - errors(learner, params, test.episodes, other_predict))
-        result |= {f"{other_predict.__name__}_accuracy": other.mean, f"{other_predict.__name__}_ci95": other.ci95}
+        name = reading(not together).__name__
+        result |= {f"{name}_accuracy": other.mean, f"{name}_ci95": other.ci95}
     return result
 
 

@@ -18,7 +18,7 @@ from jmeta.runs.engine.folder import check_output
 from jmeta.runs.few_shot import text
 from jmeta.runs.few_shot.given import Examples, check_several, given, in_order, inputs_of, readable
 from jmeta.runs.few_shot.heads import at_way
-from jmeta.runs.few_shot.readings import check_mirror, reading
+from jmeta.runs.few_shot.readings import ONE, VIEWS, check_views, reading
 from jmeta.runs.few_shot.statistics import SOURCES, SUPPORT, TRAIN, of_training
 from jmeta.runs.few_shot.trained import Trained, load_trained
 from jmeta.settings import check, setting
@@ -49,7 +49,7 @@ class PredictConfig:
         transductive: let the pictures see each other through the batch statistics. Good where all classes are among
             them about as often; otherwise each is judged alone.
         statistics: as in `jmeta evaluate`: of support, or train.
-        mirror: as in `jmeta evaluate`: see each picture as it is and mirrored, left to right.
+        views: as in `jmeta evaluate`: one, mirror for photographs, or affine for drawings.
         compile_cache: keep compiled programs for the next start.
     """
 
@@ -63,7 +63,7 @@ class PredictConfig:
     strict: bool = False
     transductive: bool = False
     statistics: str = setting(SUPPORT, choices=SOURCES)
-    mirror: bool = False
+    views: str = setting(ONE, choices=tuple(VIEWS))
     compile_cache: bool = True
 
 
@@ -88,7 +88,7 @@ def predict(
     strict: bool = False,
     transductive: bool = False,
     statistics: str = SUPPORT,
-    mirror: bool = False,
+    views: str = ONE,
     trust_code: bool = False,
 ) -> list[Prediction]:
     """Adapt a trained learner to a few examples of each new class, and name others, in their order.
@@ -108,7 +108,9 @@ def predict(
         strict: refuse files that are no pictures or can't be read, in place of leaving them out with a warning.
         transductive: let the examples see each other through the batch statistics.
         statistics: "support", or "train" for those of training pictures, after a run with support statistics.
-        mirror: see each picture as it is and mirrored: both are support examples, and logits are the mean of both.
+        views: of each picture: "one"; "mirror", left and right exchanged too, for photographs; or "affine", turned,
+            stretched, slanted and moved a little too, for drawings. All are support examples, and logits are their
+            mean.
         trust_code: whether to run the code that the folder names, `FILE.py:NAME`.
 
     Examples are a folder of pictures, at any depth, one picture, paths of pictures, an npz or csv file, or an array
@@ -127,7 +129,9 @@ def predict(
         raise unknown("choice for --invert", invert, INVERT)
     if statistics not in SOURCES:
         raise unknown("choice for --statistics", statistics, SOURCES)
-    switches = {"strict": strict, "transductive": transductive, "mirror": mirror, "trust_code": trust_code}
+    if views not in VIEWS:
+        raise unknown("choice for --views", views, VIEWS)
+    switches = {"strict": strict, "transductive": transductive, "trust_code": trust_code}
     if odd := [name for name, on in switches.items() if not isinstance(on, bool | np.bool_)]:
         raise RunError(f"{odd[0]} is True or False, got {switches[odd[0]]!r:.60}: choose one.")
     trained = load_trained(run, checkpoint, trust_code=trust_code)
@@ -137,7 +141,7 @@ def predict(
             "jmeta.load gives its learner."
         )
     steps = trained.steps(inner_steps)
-    check_mirror(mirror, f"the data of {run}", trained.facts["input_shape"])
+    check_views(views, f"the data of {run}", trained.facts["input_shape"])
     if statistics == TRAIN:
         trained = of_training(str(run), trained)
     read = _examples if trained.reader is None else _sentences
@@ -146,7 +150,7 @@ def predict(
     inputs = jnp.asarray(found.inputs)
     support_set = Batch(inputs[:count], jax.nn.one_hot(jnp.array(found.labels), len(names)))
     learner = trained.learner_of(steps, len(names))
-    read_as = reading(transductive, mirror)
+    read_as = reading(transductive, views)
     program = jax.jit(lambda params, episode: jax.nn.softmax(read_as(learner, params, episode)))
     queries = Batch(inputs[count:], jnp.zeros((len(found.queries), len(names))))  # whose classes are not known
     params = at_way(trained.params, trained.settings.tasks.way, len(names))

@@ -89,21 +89,22 @@ def test_pictures_seen_mirrored_too(cli, refused, finished, tmp_path):
             tmp_path / f"{name}.npz",
             "--split",
             "all",
-            "--mirror",
+            "--views",
+            "mirror",
             "--output",
             tmp_path / f"{name}.json",
         )
         result = cli("evaluate", "--run-dir", finished, "--episodes", 20, *words)
-        assert result.code == 0 and "as it is and mirrored" in result.out + result.err
+        assert result.code == 0 and "in 2 views (mirror)" in result.out + result.err
         found[name] = json.loads((tmp_path / f"{name}.json").read_text())
     np.testing.assert_allclose(found["plain"]["values"], found["turned"]["values"])
-    assert found["plain"]["mirror"]
-    for words in ((), ("--mirror",)):
+    assert found["plain"]["views"] == "mirror"
+    for words in ((), ("--views", "mirror")):
         assert cli("evaluate", "--run-dir", run, "--episodes", 5, *words).code == 0
     both = [json.loads((run / name).read_text()) for name in ("evaluation.json", "evaluation-mirror.json")]
-    assert [own["mirror"] for own in both] == [False, True] and both[0]["values"] != both[1]["values"]
+    assert [own["views"] for own in both] == ["one", "mirror"] and both[0]["values"] != both[1]["values"]
     assert "letters are others in a mirror" in refused(
-        "evaluate", "--run-dir", finished, "--dataset", "omniglot-runs", "--mirror"
+        "evaluate", "--run-dir", finished, "--dataset", "omniglot-runs", "--views", "mirror"
     )
 
 

@@ -1,5 +1,6 @@
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from jmeta import Learner
 from jmeta.datasets.omniglot_runs import OneShotRuns
 from jmeta.evaluation import inductive
 from jmeta.runs.few_shot.one_shot import episodes_of, errors
+from jmeta.runs.few_shot.readings import VIEWS
 
 pytestmark = pytest.mark.standard_promotion
 
@@ -45,6 +47,18 @@ def test_each_query_is_judged_alone(cli, shapes, tmp_path):
     assert not (run_dir / "evaluation.json").exists()
 
 
+def test_several_views_of_each_drawing():
+    """Catches views that differ from call to call, and changes that are none, or so large that nothing is left."""
+    image = jnp.zeros((28, 28, 1)).at[8:20, 12:15].set(1.0)
+    views = VIEWS["affine"]
+    assert len(views) == 9
+    seen = np.stack([view(image) for view in views])
+    np.testing.assert_array_equal(seen, np.stack([jax.jit(view)(image) for view in VIEWS["affine"]]))
+    np.testing.assert_array_equal(seen[0], image)
+    apart = np.abs(seen[:, None] - seen[None]).mean((2, 3, 4))
+    assert (apart[~np.eye(9, dtype=bool)] > 0.002).all() and (np.abs(seen.sum((1, 2, 3)) / image.sum() - 1) < 0.5).all()
+
+
 def test_the_official_test_from_the_command_line(cli, refused, finished, tmp_path):
     write_runs(tmp_path / "data" / "omniglot" / "all_runs.zip")
     words = ("evaluate", "--run-dir", finished, "--dataset", "omniglot-runs", "--data-dir", tmp_path / "data")
@@ -59,6 +73,11 @@ def test_the_official_test_from_the_command_line(cli, refused, finished, tmp_pat
     assert "wrong in each run, %: " in result.out and result.out.splitlines()[-1].endswith(
         "(20 episodes, one query at a time)"
     )
+    result = cli(*words, "--views", "affine")
+    seen = json.loads((tmp_path / "e.json").read_text())
+    assert result.code == 0 and "in 9 views (affine)" in result.out + result.err, result
+    assert seen["views"] == "affine" and seen["errors"] != found["errors"]
+    assert "letters are others in a mirror: take --views affine" in refused(*words, "--views", "mirror")
     assert "--way 20, got 5: leave it out" in refused(*words, "--way", 5)
     assert "--shot 1, got 5: leave it out" in refused(*words, "--shot", 5)
     for flag, value in (("--episodes", 100), ("--part", "val"), ("--split", "lake"), ("--seed", 1)):

@@ -71,8 +71,8 @@ def test_pictures_are_named_with_their_mirror_images(cli, finished, pictures):
         assert cli("predict", "--run-dir", finished, *asked, *words).code == 0
         return [float(row["probability"]) for row in csv.DictReader(table.read_text().splitlines())]
 
-    both = probabilities("", "--mirror")
-    np.testing.assert_allclose(probabilities("turned", "--mirror"), both, atol=2e-4)
+    both = probabilities("", "--views", "mirror")
+    np.testing.assert_allclose(probabilities("turned", "--views", "mirror"), both, atol=2e-4)
     assert np.abs(np.subtract(probabilities(""), both)).max() > 1e-3
 
 
@@ -235,7 +235,8 @@ PICTURES = {"a": np.zeros((2, 8, 8, 1)), "b": np.ones((2, 8, 8, 1))}
         ({"inner_steps": 10**12}, "--inner-steps must be a whole number of 0 or more"),
         ({"statistics": None}, "a choice for --statistics is a name"),
         ({"checkpoint": 5}, "a checkpoint is a name"),
-        ({"mirror": "no"}, "mirror is True or False"),
+        ({"views": "no"}, "there is no choice for --views"),
+        ({"strict": "no"}, "strict is True or False"),
         ({"run": None}, "a run is named by its folder"),
     ],
 )

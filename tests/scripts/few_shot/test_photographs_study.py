@@ -66,7 +66,7 @@ def test_a_start_is_trained_once_and_gone_on_from(tmp_path, monkeypatch):
     assert [*rows] == [title + end for title in titles for end in ("", ", mirrored")]
     for title, row in rows.items():
         found = row["evaluation"]
-        assert found["mirror"] == title.endswith("mirrored")
+        assert found["views"] == ("mirror" if title.endswith("mirrored") else "one")
         assert (found["way"], found["shot"], found["query_shot"], found["statistics"]) == (5, 1, 15, "train")
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
         "cifar-fs-rfs+ridge-seed0",
